@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* mem.h: the one door to the heap.
+ *
+ * Running out of memory is not an operating error here: budgets keep us far from it, so a failed
+ * allocation stops the node with a message. Callers never check for NULL.
+ *
+ * Owner   the caller owns what it allocates; mem_free(NULL) is allowed.
+ * Bounds  sizes above MEM_ALLOC_SIZE_MAX are a programming error and assert: a length that came from
+ *         outside must have been checked against its own limit long before.
+ * Loop    any thread. */
+#ifndef SENTINEL_BASE_MEM_H
+#define SENTINEL_BASE_MEM_H
+
+#include <stddef.h>
+
+#define MEM_ALLOC_SIZE_MAX ((size_t)1 << 32)
+
+void *mem_alloc(size_t size);                       /* uninitialised */
+void *mem_calloc(size_t count, size_t size);        /* zeroed, count * size checked */
+void *mem_realloc(void *ptr, size_t size);          /* ptr may be NULL */
+void *mem_alloc_aligned(size_t align, size_t size); /* align: power of two; released with mem_free */
+char *mem_strdup(const char *text);
+void mem_free(void *ptr);
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+/* broker.h: one shard of the broker: topics, partitions, and the calls the protocols make.
+ *
+ *   server (Kafka, gRPC) ──> broker_* ──> partition ──> store (log, state), metadata machine (group 0)
+ *
+ * Nothing here knows a protocol. A request is a struct embedded in its owner; `done` is called on the loop,
+ * later than the call, exactly once. A partition's offset is its Raft index (settled decision 2); the batch
+ * is stored as it was sent (decision 3).
+ *
+ * Keys in the store, integers big-endian (docs/formats.md):
+ *   [group u64][kind u8][...]   group 0: metadata; each partition has a group of its own, from 1, never
+ * reused
+ *
+ * Owner   requests belong to the caller until done; broker_topic pointers are valid until the next turn of
+ *         the loop (a topic may be deleted): keep the name or the id, not the pointer.
+ * Errors  statuses with a Kafka and a gRPC mapping (base/status.h); `message` says it for a person.
+ * Loop    shard thread only. Bounds: struct broker_options. */
+#ifndef SENTINEL_BROKER_BROKER_H
+#define SENTINEL_BROKER_BROKER_H
+
+#include "base/buffer.h"
+#include "base/map.h"
+#include "broker/topic_config.h"
+#include "io/io.h"
+#include "storage/store.h"
+
+struct broker;
+struct partition;
+
+struct uuid {
+    uint8_t bytes[16];
+};
+
+struct broker_options {
+    const char *data_dir;
+    int32_t node_id;
+    struct store_options store; /* dir is set by the broker */
+    struct topic_config topic_defaults;
+    int32_t default_partitions; /* topics made by themselves or with -1 partitions */
+    bool auto_create_topics;
+    int32_t topic_partitions_max; /* per topic */
+    int32_t partitions_total_max;
+    size_t append_bytes_in_flight_max; /* unsynced appends; above it append answers BUSY later, callers hold
+                                          back */
+    uint64_t retention_check_ms;
+    struct log *log;
+};
+struct broker_options broker_options_default(void);
+
+/* Recovers the store and the metadata; partitions are loaded when first used. Blocks; for start-up. */
+enum status broker_open(struct io *io, const struct broker_options *options, struct broker **broker,
+                        struct diagnostic *diagnostic) MUST_USE;
+/* Refuses new work, lets appends finish, flushes. */
+void broker_shutdown(struct broker *broker, void (*done)(void *ctx), void *ctx);
+/* After shutdown is done, or at a simulated crash. */
+void broker_close(struct broker *broker);
+
+const char *broker_cluster_id(const struct broker *broker); /* 22 characters, made on first start */
+int32_t broker_node_id(const struct broker *broker);
+struct store *broker_store(struct broker *broker);
+const struct broker_options *broker_get_options(const struct broker *broker);
+/* OK, or why this node serves no writes. */
+enum status broker_health(const struct broker *broker);
+
+/* ---- topics ------------------------------------------------------------------------------------------- */
+
+struct broker_topic {
+    const char *name;
+    struct uuid id;
+    int32_t partition_count;
+    int16_t replication;
+    struct topic_config config;
+    struct partition **partitions; /* partition_count */
+};
+/* NULL when there is none. */
+const struct broker_topic *broker_topic_find(struct broker *broker, struct slice name);
+const struct broker_topic *broker_topic_find_id(struct broker *broker, struct uuid id);
+/* In order of creation; `visit` must not create or delete. */
+void broker_topics_visit(struct broker *broker, void (*visit)(void *ctx, const struct broker_topic *topic),
+                         void *ctx);
+
+#define TOPIC_NAME_SIZE_MAX 249
+/* OK, or INVALID_TOPIC with the reason in `diagnostic`. */
+enum status topic_name_check(struct slice name, struct diagnostic *diagnostic) MUST_USE;
+
+enum topic_change_kind { TOPIC_CREATE, TOPIC_DELETE, TOPIC_ALTER_CONFIG, TOPIC_ADD_PARTITIONS };
+/* A change of metadata; durable when done is called with OK. */
+struct topic_change {
+    enum topic_change_kind kind;
+    struct slice name;          /* copied at once */
+    int32_t partition_count;    /* create: -1 default; add: the new total */
+    int16_t replication;        /* create: -1 default */
+    struct topic_config config; /* create, alter: the whole new configuration */
+    bool validate_only;
+    void (*done)(struct topic_change *change);
+    enum status status;
+    struct diagnostic diagnostic; /* why it was refused */
+    struct uuid id;               /* create: the new topic's */
+    /* the broker's own */
+    struct store_write write;
+    struct broker *broker;
+    struct io_op op;
+    void *pending;
+};
+void broker_change_topic(struct broker *broker, struct topic_change *change);
+
+/* ---- appending ---------------------------------------------------------------------------------------- */
+
+/* One record batch (v2, one batch exactly) for one partition. The broker checks it, writes base offset and
+ * leader epoch (and the timestamp, for LogAppendTime) into its header in place, and stores these very bytes.
+ */
+struct append {
+    struct slice topic; /* borrowed until the call returns */
+    int32_t partition;
+    struct shared_slice batch; /* the owner is referenced until done; its bytes must not be shared yet */
+    void (*done)(struct append *append);
+    enum status status;
+    struct diagnostic diagnostic;
+    int32_t bad_record;         /* INVALID_RECORD: index of the record, or -1 */
+    int64_t base_offset;        /* also of the first copy, when the batch was a duplicate */
+    int64_t log_append_time_ms; /* -1 with CreateTime */
+    int64_t log_start_offset;
+    int32_t leader_epoch;
+    /* the broker's own */
+    struct store_write write;
+    struct list link;
+    struct partition *target;
+    struct io_op op;
+    struct buffer *scratch;
+    int64_t last_offset;
+};
+/* done is called when the batch is durable on a majority (one node: fsynced). */
+void broker_append(struct broker *broker, struct append *append);
+/* True while too many bytes wait for the disk: stop reading from producers until `resume` fires. */
+bool broker_overloaded(const struct broker *broker);
+void broker_on_resume(struct broker *broker, struct list *waiter_link, struct io_op *resume);
+
+/* A new producer id for idempotent producers; unique for ever in this cluster. */
+struct producer_id_request {
+    void (*done)(struct producer_id_request *request);
+    enum status status;
+    int64_t producer_id;
+    int16_t producer_epoch;
+    struct list link;
+    struct io_op op;
+};
+void broker_new_producer_id(struct broker *broker, struct producer_id_request *request);
+
+/* ---- fetching ----------------------------------------------------------------------------------------- */
+
+struct fetch_partition {
+    struct slice topic; /* borrowed until done */
+    int32_t partition;
+    int64_t offset;
+    int32_t bytes_max;
+    int32_t leader_epoch; /* what the client believes, -1: unknown; a newer one than ours is refused */
+    /* results */
+    enum status status;
+    int64_t high_watermark, last_stable_offset, log_start_offset;
+    struct shared_slice *batches; /* whole batches in offset order, references held until fetch_release */
+    uint32_t batch_count, batch_capacity;
+    size_t bytes;
+    void *cursor; /* the broker's own */
+};
+/* A fetch of several partitions with long poll: done when bytes_min are there, an error is, or wait_max_ms
+ * have passed. At least one batch is given even when it exceeds bytes_max, so that a reader is never stuck.
+ */
+struct fetch {
+    struct fetch_partition *partitions;
+    uint32_t partition_count;
+    uint32_t wait_max_ms;
+    int32_t bytes_min, bytes_max;
+    void (*done)(struct fetch *fetch);
+    /* the broker's own */
+    struct broker *broker;
+    struct io_timer timer;
+    struct io_op op;
+    struct list waiting;
+    void *state;
+};
+void broker_fetch(struct broker *broker, struct fetch *fetch);
+/* The owner goes away: done is not called. */
+void broker_fetch_cancel(struct fetch *fetch);
+/* Drops the batches; after done. */
+void fetch_release(struct fetch *fetch);
+
+/* ---- offsets ------------------------------------------------------------------------------------------ */
+
+enum { OFFSET_LATEST = -1, OFFSET_EARLIEST = -2, OFFSET_MAX_TIMESTAMP = -3 };
+struct list_offset {
+    struct slice topic; /* borrowed until the call returns */
+    int32_t partition;
+    int64_t timestamp_ms; /* >= 0: first record at or after this time, exactly; or OFFSET_* */
+    void (*done)(struct list_offset *request);
+    enum status status;
+    int64_t offset;             /* -1: no such record */
+    int64_t found_timestamp_ms; /* of the record found, else -1 */
+    int32_t leader_epoch;
+    /* the broker's own */
+    struct broker *broker;
+    struct io_op op;
+    struct list link;
+    void *state;
+};
+void broker_list_offset(struct broker *broker, struct list_offset *request);
+void broker_list_offset_cancel(struct list_offset *request);
+
+/* Deletes records below `offset` (-1: the high watermark). */
+struct delete_records {
+    struct slice topic; /* borrowed until the call returns */
+    int32_t partition;
+    int64_t offset;
+    void (*done)(struct delete_records *request);
+    enum status status;
+    int64_t log_start_offset;
+    /* the broker's own */
+    struct broker *broker;
+    struct store_write write;
+    struct io_op op;
+    void *state;
+};
+void broker_delete_records(struct broker *broker, struct delete_records *request);
+
+/* What is known of one partition without reading the log; UNKNOWN_TOPIC, or PENDING when not loaded yet
+ * (asks for it to be loaded). */
+struct partition_info {
+    int64_t log_start_offset, high_watermark, log_end_offset;
+    uint64_t bytes;
+    int32_t leader, leader_epoch;
+};
+enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
+                                  struct partition_info *info) MUST_USE;
+
+struct broker_stats {
+    uint64_t appends, append_bytes, append_records, append_errors, duplicates;
+    uint64_t fetches, fetch_bytes, fetch_waits;
+    uint64_t topics, partitions, partitions_loaded;
+    const struct histogram *append_ns; /* arrival to durable */
+};
+void broker_stats(const struct broker *broker, struct broker_stats *stats);
+
+#endif

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/* store.h: the storage engine of one shard, a log-structured merge tree; the only storage header used above.
+ *
+ *   store_write ─> WAL (one fsync for all that waited) ─> memtable ─> flush job ─> level 0 ─> compaction ─>
+ * level n store_get, iterators <─ memtables, block cache, tables
+ *
+ * Keys are bytes, ordered as slice_compare does. A put may carry its value by reference: the bytes then go
+ * from the receive buffer to the log, the memtable and later readers without being encoded again. Range
+ * deletion is one record. The first `partition_prefix_size` bytes of a key name its partition (our keys
+ * begin with the group number): flush and compaction cut tables there, so that append-only partitions move
+ * down the levels without being rewritten.
+ *
+ * Source  O'Neil et al. 1996 (LSM-tree); LevelDB doc/impl.md; docs/formats.md has every byte on disk.
+ * Owner   the store owns its files and memory; batches and iterators belong to the caller.
+ * Errors  IO and CORRUPT from a write are final: the store takes no more writes (a failed fsync is never
+ *         retried, settled decision 6) and says so in every later answer. NO_SPACE is not: writes resume when
+ *         there is room. A read that meets a damaged block gets CORRUPT, never NOT_FOUND.
+ * Loop    shard thread only; flush and compaction run as jobs inside.
+ * Bounds  STORE_KEY_SIZE_MAX; values up to STORE_VALUE_SIZE_MAX; memory by options.
+ * I1  a write whose done ran with OK survives any crash.   I2  after a crash the store holds a prefix of the
+ * writes in the order they were given, each whole or not at all.   I3  reads see every write given before. */
+#ifndef SENTINEL_STORAGE_STORE_H
+#define SENTINEL_STORAGE_STORE_H
+
+#include "base/buffer.h"
+#include "base/cursor.h"
+#include "base/histogram.h"
+#include "base/units.h"
+#include "io/io.h"
+
+#define STORE_KEY_SIZE_MAX   ((size_t)1024)
+#define STORE_VALUE_SIZE_MAX (128 * MIB)
+
+struct store;
+
+struct store_options {
+    const char *dir;              /* made when missing */
+    size_t memtable_bytes;        /* flush when the active memtable holds this much; 0: default */
+    size_t cache_bytes;           /* block cache; 0: default */
+    size_t wal_segment_bytes;     /* 0: default */
+    size_t table_bytes;           /* target size of a table; 0: default */
+    size_t partition_prefix_size; /* 0: keys have no partitions */
+    bool read_only;               /* inspect: nothing on disk changes */
+    struct log *log;
+};
+
+/* Recovers; blocks; prints progress to the log when it takes long. LOCKED: another process has the
+ * directory. VERSION: a newer Sentinel wrote it. CORRUPT: the diagnostic names file, offset and reason. */
+enum status store_open(struct io *io, const struct store_options *options, struct store **store,
+                       struct diagnostic *diagnostic) MUST_USE;
+/* Completes when everything written is durable and no job runs; writes are refused from now on. */
+void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx);
+/* Only after shutdown is done; or at any time in the simulator's crash, where nothing is flushed. */
+void store_close(struct store *store);
+
+/* ---- writing ------------------------------------------------------------------------------------------ */
+
+/* An atomic group of changes. Reusable after done (store_write_clear). */
+struct store_write {
+    void (*done)(
+        struct store_write *write); /* durable, or failed: see status; never inside store_write_submit */
+    enum status status;
+    /* the store's own from here on */
+    struct list link;
+    struct store_change *changes;
+    uint32_t change_count, change_capacity;
+    size_t bytes;
+    struct writer keys;
+    uint64_t sequence;
+};
+void store_write_init(struct store_write *write, void (*done)(struct store_write *write));
+void store_write_release(struct store_write *write);
+void store_write_clear(struct store_write *write);
+/* The key is copied. The value is referenced when it has an owner, else copied. */
+void store_put(struct store_write *write, struct slice key, struct shared_slice value);
+void store_delete(struct store_write *write, struct slice key);
+void store_delete_range(struct store_write *write, struct slice from, struct slice to); /* [from, to) */
+/* Readable at once, durable at done. Writes complete in the order they were given. */
+void store_write_submit(struct store *store, struct store_write *write);
+/* True when memtables or the log are full and flushing is behind: callers hold back new work until
+ * `resume` is called (once per stall; set once). */
+bool store_stalled(const struct store *store);
+void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx);
+
+/* ---- reading ------------------------------------------------------------------------------------------ */
+
+/* An ordered view of [lower, upper) as it was when opened. Moves return OK (positioned), END (no entry),
+ * CORRUPT or IO, or PENDING: a block must be read first; nothing moved, and `ready` is called later on the
+ * loop, after which the same call is made again. A blocking iterator never returns PENDING. */
+struct store_iterator;
+enum store_iterator_flags {
+    STORE_ITERATOR_BLOCKING = 1,  /* start-up, tools */
+    STORE_ITERATOR_SEQUENTIAL = 2 /* a long scan: read ahead, leave the cache to others */
+};
+struct store_iterator *store_iterator_open(struct store *store, struct slice lower, struct slice upper,
+                                           unsigned flags, void (*ready)(void *ctx), void *ctx);
+void store_iterator_close(struct store_iterator *it); /* also while PENDING; `ready` is then not called */
+enum status store_iterator_seek(struct store_iterator *it,
+                                struct slice key) MUST_USE; /* first entry >= key */
+enum status store_iterator_seek_prev(struct store_iterator *it,
+                                     struct slice key) MUST_USE; /* last entry <= key */
+enum status store_iterator_next(struct store_iterator *it) MUST_USE;
+enum status store_iterator_prev(struct store_iterator *it) MUST_USE;
+struct slice store_iterator_key(const struct store_iterator *it); /* until the next move */
+/* Until the next move, or for longer with shared_slice_ref. */
+struct shared_slice store_iterator_value(const struct store_iterator *it);
+
+/* Newest value of one key. OK: *value holds a reference for the caller. PENDING: `ready` is called later; ask
+ * again. */
+struct store_get {
+    void (*ready)(struct store_get *get);
+    struct list link;
+    void *waiting;
+};
+enum status store_get(struct store *store, struct slice key, struct store_get *get,
+                      struct shared_slice *value) MUST_USE;
+void store_get_cancel(struct store_get *get); /* when its owner dies while PENDING */
+enum status store_get_blocking(struct store *store, struct slice key, struct shared_slice *value) MUST_USE;
+
+/* ---- housekeeping ------------------------------------------------------------------------------------- */
+
+/* Starts a flush of the active memtable (tests, tools, shutdown); done when its table is in the manifest. */
+void store_flush(struct store *store, void (*done)(void *ctx, enum status status), void *ctx);
+
+#define STORE_LEVEL_COUNT 7
+struct store_stats {
+    uint64_t write_batches, write_bytes, wal_syncs, wal_bytes, flushes, flush_bytes;
+    uint64_t compactions, compaction_read_bytes, compaction_write_bytes;
+    uint64_t cache_hits, cache_misses, stalls, stall_ns;
+    uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
+    uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
+    const struct histogram *wal_sync_ns, *write_ns;
+};
+void store_stats(const struct store *store, struct store_stats *stats);
+/* OK, or the final status that stopped writes. */
+enum status store_health(const struct store *store);
+
+#endif
