@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/buffer.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+/* A statistic, not a decision: read by metrics and tests only. One counter a thread, as buffers stay on
+ * their shard. */
+static _Thread_local size_t bytes_live;
+
+struct buffer *buffer_new(size_t size) {
+    struct buffer *buffer = mem_alloc(sizeof *buffer + size);
+    buffer->references = 1;
+    buffer->size = size;
+    bytes_live += sizeof *buffer + size;
+    return buffer;
+}
+
+struct buffer *buffer_copy(struct slice bytes) {
+    struct buffer *buffer = buffer_new(bytes.size);
+    if (bytes.size != 0) memcpy(buffer->data, bytes.data, bytes.size);
+    return buffer;
+}
+
+struct buffer *buffer_ref(struct buffer *buffer) {
+    ASSERT(buffer->references > 0 && buffer->references < UINT32_MAX);
+    buffer->references++;
+    return buffer;
+}
+
+void buffer_unref(struct buffer *buffer) {
+    if (buffer == NULL) return;
+    ASSERT(buffer->references > 0);
+    if (--buffer->references > 0) return;
+    bytes_live -= sizeof *buffer + buffer->size;
+    mem_free(buffer);
+}
+
+size_t buffer_bytes_live(void) {
+    return bytes_live;
+}
