@@ -16,7 +16,7 @@ static unsigned bucket_of(uint64_t value) {
 
 static uint64_t bucket_max(unsigned bucket) {
     if (bucket < SUB_COUNT) return bucket;
-    unsigned shift = bucket / SUB_COUNT - 1;
+    unsigned shift = (unsigned)(bucket / SUB_COUNT - 1);
     uint64_t low = (SUB_COUNT + bucket % SUB_COUNT) << shift;
     return low + (((uint64_t)1 << shift) - 1);
 }

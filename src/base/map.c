@@ -7,8 +7,10 @@
 
 #define SLOT_COUNT_MIN ((size_t)16)
 
+__extension__ typedef unsigned __int128 uint128;
+
 static uint64_t mix(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
+    uint128 product = (uint128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
@@ -52,7 +54,7 @@ static void grow(struct map *map) {
     mem_free(map->slots);
     map->slots = mem_calloc(slot_count, sizeof(struct map_entry *));
     map->slot_count = slot_count;
-    MAP_FOREACH (it, map) {
+    MAP_FOREACH(it, map) {
         struct map_entry *entry = MAP_ENTRY(it);
         struct map_entry **slot = &map->slots[entry->hash & (slot_count - 1)];
         entry->chain = *slot;

@@ -37,7 +37,7 @@ static inline struct slice map_entry_key(const struct map_entry *e) {
     return slice_make(e->key, e->key_size);
 }
 #define MAP_ENTRY(it)        CONTAINER_OF(it, struct map_entry, order)
-#define MAP_FOREACH(it, map) LIST_FOREACH (it, &(map)->order)
+#define MAP_FOREACH(it, map) LIST_FOREACH(it, &(map)->order)
 
 /* Seeded hash of bytes (XXH3-class quality is not needed; must be seed-dependent and platform-independent).
  */
