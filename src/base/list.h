@@ -57,8 +57,8 @@ static inline void list_append(struct list *to, struct list *from) {
     list_init(from);
 }
 /* The current node may be removed inside the loop. */
-#define LIST_FOREACH(it, list)                                                                               \
-    for (struct list *it = (list)->next, *it##_next_ = it->next; it != (list);                               \
+#define LIST_FOREACH(it, head)                                                                               \
+    for (struct list *it = (head)->next, *it##_next_ = it->next; it != (head);                               \
          it = it##_next_, it##_next_ = it->next)
 
 #endif
