@@ -1,0 +1,68 @@
+# The commands a person types; the build itself is CMakeLists.txt.
+#
+#   make            build (release) into build/; the binary is build/sentinel
+#   make demo       install what is missing, build, start a broker, move real data through it
+#   make test       install what is missing, then everything CI runs
+#   make check      the quick part of it: format, layers, tidy, unit tests
+#   make compat     real Kafka and gRPC clients, those from npm too where it can be reached
+#   make bench      the benchmarks, beside the peers that are installed
+#   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
+#   make asan       the tests under AddressSanitizer and UBSan
+#   make install    into PREFIX (/usr/local)
+
+FUZZ_SECONDS ?= 60
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
+
+.PHONY: all setup demo test check compat bench fuzz asan debug clang format install clean mutants soak
+
+all: build/build.ninja
+	cmake --build build -j $(JOBS)
+
+build/build.ninja:
+	@tools/setup --check
+	cmake --preset release
+
+setup:
+	@tools/setup
+
+demo: setup all
+	tools/demo --sentinel build/sentinel
+
+test: setup
+	tools/run_tests
+
+check: all
+	tools/check_layers.py build
+	tools/tidy.py
+	cd build && $(CTEST) -L 'unit|conformance|fuzz'
+
+asan debug clang:
+	@tools/setup --check
+	cmake --preset $@
+	cmake --build build/$@ -j $(JOBS)
+	cd build/$@ && $(CTEST) -L 'unit|conformance|fault|fuzz|sim'
+
+compat: setup all
+	tests/compat/run
+
+bench: setup all
+	bench/run
+
+fuzz: setup
+	cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS)
+	tools/fuzz build/fuzz $(FUZZ_SECONDS)
+
+mutants: setup
+	tests/mutants/run.py
+
+format:
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	cmake --install build --prefix $(PREFIX)
+
+clean:
+	rm -rf build
