@@ -93,6 +93,7 @@ struct record_batch_builder {
     int64_t base_timestamp, max_timestamp;
     int32_t count;
 };
+/* Once for a new builder; after record_batch_finish it is ready for the next batch by itself. */
 void record_batch_begin(struct record_batch_builder *builder);
 void record_batch_add(struct record_batch_builder *builder, int64_t timestamp, struct slice key,
                       struct slice value, const struct record_header *headers, uint32_t header_count);
