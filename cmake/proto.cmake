@@ -1,4 +1,5 @@
-# proto: C code for proto/**/*.proto by protoc-c, and the descriptor set that server reflection serves.
+# proto: C code for proto/**/*.proto by protoc-c, and the descriptor set that server reflection serves, as an array
+# (src/wire/proto_descriptors.h).
 find_program(PROTOC_C protoc-c REQUIRED)
 find_program(PROTOC protoc REQUIRED)
 file(GLOB_RECURSE proto_files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/proto ${CMAKE_SOURCE_DIR}/proto/*.proto)
@@ -22,12 +23,16 @@ if(proto_sources)
             ${proto_files}
     DEPENDS ${proto_paths}
     VERBATIM)
-  add_custom_target(proto_descriptors DEPENDS ${proto_out}/descriptors.pb)
-  add_library(proto STATIC ${proto_sources})
+  add_custom_command(
+    OUTPUT ${proto_out}/descriptors.c
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${proto_out}/descriptors.pb -DOUTPUT=${proto_out}/descriptors.c
+            -DSYMBOL=proto_descriptors -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${proto_out}/descriptors.pb ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    VERBATIM)
+  add_library(proto STATIC ${proto_sources} ${proto_out}/descriptors.c)
   target_compile_options(proto PRIVATE -w)
   target_include_directories(proto SYSTEM PUBLIC ${proto_out})
   target_link_libraries(proto PUBLIC PkgConfig::PROTOBUF_C)
-  add_dependencies(proto proto_descriptors)
 else()
   add_library(proto INTERFACE)
 endif()
