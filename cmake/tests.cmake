@@ -39,3 +39,16 @@ foreach(source ${fuzzers})
     set_tests_properties(fuzz/${name} PROPERTIES TIMEOUT 300 LABELS fuzz)
   endif()
 endforeach()
+
+# tests/process/test_*.py use the built program only, as a user would; tests/tools/test_*.py test the checks themselves.
+# Debian's own Python comes first: the gRPC and protobuf packages belong to it.
+find_program(SYSTEM_PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+foreach(kind process tools)
+  file(GLOB tests CONFIGURE_DEPENDS tests/${kind}/test_*.py)
+  foreach(source ${tests})
+    get_filename_component(name ${source} NAME_WE)
+    add_test(NAME ${kind}/${name} COMMAND ${SYSTEM_PYTHON3} ${source} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(${kind}/${name} PROPERTIES TIMEOUT 300 LABELS ${kind}
+      ENVIRONMENT "SENTINEL=${CMAKE_BINARY_DIR}/sentinel;SENTINEL_BUILD=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
+endforeach()
