@@ -20,16 +20,13 @@
 
 #include "base/buffer.h"
 #include "base/map.h"
+#include "base/uuid.h"
 #include "broker/topic_config.h"
 #include "io/io.h"
 #include "storage/store.h"
 
 struct broker;
 struct partition;
-
-struct uuid {
-    uint8_t bytes[16];
-};
 
 struct broker_options {
     const char *data_dir;
