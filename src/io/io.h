@@ -19,9 +19,11 @@
  * Owner   memory given to a start call (op, buffers, slice arrays) is the caller's and must stay untouched
  *         until done. Handles (file, listener, socket) belong to the caller until their close call.
  * Units   times in ns of the monotonic clock unless the name says ms of the wall clock; sizes in bytes.
- * Errors  as statuses: IO (errno in op->os_error), NO_SPACE, NOT_FOUND, EXISTS, DENIED, LOCKED, CLOSED (peer
- *         went away), CANCELLED, BUSY, TIMEOUT. An fsync that failed is never retried by this layer.
- * Loop    shard thread only, but for the calls marked «any thread». */
+ * Errors  as statuses: IO, NO_SPACE, NOT_FOUND, EXISTS, DENIED, LOCKED (also: address in use), CLOSED (peer
+ *         went away), UNAVAILABLE (connection refused, no route), CANCELLED, BUSY (out of descriptors),
+ *         TIMEOUT, INVALID; the errno behind each in op->os_error. An fsync that failed is never retried by
+ *         this layer.
+ * Loop    shard thread only (the one that called io_new), but for the calls marked «any thread». */
 #ifndef SENTINEL_IO_IO_H
 #define SENTINEL_IO_IO_H
 
@@ -41,23 +43,25 @@ struct io_socket;
 struct io_op {
     void (*done)(struct io_op *op);
     enum status status; /* valid in done */
-    int os_error;       /* errno behind STATUS_IO, else 0 */
+    int os_error;       /* errno behind the status, else 0 */
     uint64_t result;    /* bytes moved */
-    /* backend's own from here on */
+    /* io's own from here on */
     struct list link;
     struct io *io;
-    void *target;
+    void *target; /* file, socket or listener */
     struct {
         const struct slice *slices;
-        uint32_t slice_count, slice_index;
-        size_t slice_skip;
+        uint32_t slice_count, slice_index; /* slices before slice_index are moved already */
+        size_t slice_skip;                 /* and so many bytes of the slice at it */
         uint8_t *data;
         size_t size;
-        uint64_t offset;
-        int kind;
+        uint64_t offset; /* of the next byte */
+        uint8_t kind;
         bool sync_after;
+        bool ended;      /* end of file seen, or synced */
+        uint8_t awaited; /* answers the kernel still owes */
     } request;
-    uint64_t id;
+    uint64_t id; /* counts the operations of this io, from 1 */
 };
 
 /* ---- the loop ---------------------------------------------------------------------------------------- */
@@ -207,6 +211,6 @@ struct io_stats {
     uint64_t turns, submissions, file_reads, file_writes, file_syncs, file_read_bytes, file_write_bytes;
     uint64_t socket_recvs, socket_sends, socket_recv_bytes, socket_send_bytes, jobs;
 };
-const struct io_stats *io_stats(const struct io *io);
+struct io_stats io_stats(const struct io *io);
 
 #endif
