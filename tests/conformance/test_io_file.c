@@ -93,7 +93,7 @@ static void a_read_is_short_only_at_the_end(void **state) {
         io_read(world->io, &op.op, file, data, sizeof data, rows[i].offset);
         assert_status(test_op_wait(world, &op), STATUS_OK);
         assert_int_equal(op.op.result, rows[i].result);
-        if (op.op.result != 0) assert_memory_equal(data, "0123456789" + rows[i].offset, op.op.result);
+        if (op.op.result != 0) assert_memory_equal(data, &"0123456789"[rows[i].offset], op.op.result);
     }
     io_file_close(file);
 }
