@@ -31,7 +31,7 @@
 #define HTTP2_CONNECTION_WINDOW ((int32_t)(8 * MIB))
 #define HTTP2_STREAMS_MAX       256
 #define HTTP2_HEADER_LIST_MAX   (16 * KIB) /* names, values and 32 for each, RFC 9113 section 6.5.2 */
-#define HTTP2_HEADER_COUNT_MAX  128
+#define HTTP2_HEADER_COUNT_MAX  64
 #define HTTP2_STREAM_QUEUE_LOW  (64 * KIB) /* `writable` is called when a queue falls to this */
 #define HTTP2_PREFACE           "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
