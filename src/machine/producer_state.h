@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/* producer_state.h: what one partition remembers of idempotent producers, so that a retry is not stored
+ * twice.
+ *
+ * A batch carries (producer id, epoch, first sequence). The partition keeps the last PRODUCER_BATCHES batches
+ * of each producer: one that is there already is answered with its first offset; the next one must follow
+ * without a gap; a higher epoch begins again at sequence 0; a lower one is fenced. Sequences wrap after 2^31
+ * - 1.
+ *
+ * Pure: a function of the log. The host writes an entry's bytes in the same atomic write as its batch and
+ * gives them back at load, so that retries are recognised after a restart (B8).
+ *
+ * Source  KIP-98 (idempotent producer), KIP-360 (unknown producers may begin anywhere).
+ * Bounds  producers that were idle for longer than the host's expiry are forgotten by producer_state_expire.
+ */
+#ifndef SENTINEL_MACHINE_PRODUCER_STATE_H
+#define SENTINEL_MACHINE_PRODUCER_STATE_H
+
+#include "base/cursor.h"
+#include "base/map.h"
+#include "base/status.h"
+
+#define PRODUCER_BATCHES 5
+
+struct producer_batch {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t first_sequence;
+    int32_t record_count;
+    int64_t base_offset, last_offset;
+    int64_t append_time_ms;
+};
+
+struct producer_entry {
+    int64_t producer_id;
+    int16_t epoch;
+    uint8_t batch_count;
+    struct {
+        int32_t first_sequence, last_sequence;
+        int64_t base_offset, last_offset;
+    } batches[PRODUCER_BATCHES]; /* oldest first */
+    int64_t last_time_ms;
+};
+struct producer_state {
+    struct map producers; /* producer id, 8 bytes big-endian -> struct producer_entry */
+};
+
+void producer_state_init(struct producer_state *state, uint64_t hash_seed);
+void producer_state_release(struct producer_state *state);
+
+/* OK: append it. DUPLICATE_SEQUENCE: *base_offset and *last_offset tell where it stands already.
+ * OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH: refuse. Offsets and time of `batch` are not looked at. */
+enum status producer_state_check(const struct producer_state *state, const struct producer_batch *batch,
+                                 int64_t *base_offset, int64_t *last_offset) MUST_USE;
+/* After the batch got its offsets. Returns the entry, to be saved with producer_entry_encode. */
+const struct producer_entry *producer_state_apply(struct producer_state *state,
+                                                  const struct producer_batch *batch);
+void producer_entry_encode(const struct producer_entry *entry, struct writer *out);
+enum status producer_state_load(struct producer_state *state, int64_t producer_id,
+                                struct slice value) MUST_USE;
+/* Forgets producers idle since before `time_ms`; `forget` is called for each. */
+void producer_state_expire(struct producer_state *state, int64_t time_ms,
+                           void (*forget)(void *ctx, int64_t producer_id), void *ctx);
+
+#endif
