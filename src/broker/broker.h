@@ -67,7 +67,6 @@ struct broker_topic {
     int32_t partition_count;
     int16_t replication;
     struct topic_config config;
-    struct partition **partitions; /* partition_count */
 };
 /* NULL when there is none. */
 const struct broker_topic *broker_topic_find(struct broker *broker, struct slice name);
@@ -94,14 +93,20 @@ struct topic_change {
     struct diagnostic diagnostic; /* why it was refused */
     struct uuid id;               /* create: the new topic's */
     /* the broker's own */
-    struct store_write write;
-    struct broker *broker;
+    struct list link;
     struct io_op op;
-    void *pending;
+    char *name_copy;
 };
 void broker_change_topic(struct broker *broker, struct topic_change *change);
 
 /* ---- appending ---------------------------------------------------------------------------------------- */
+
+/* A request that waits until its partition is loaded; the broker's own. */
+struct partition_waiter {
+    struct list link;
+    struct partition *partition; /* NULL once the topic is deleted */
+    void (*resume)(struct partition_waiter *waiter);
+};
 
 /* One record batch (v2, one batch exactly) for one partition. The broker checks it, writes base offset and
  * leader epoch (and the timestamp, for LogAppendTime) into its header in place, and stores these very bytes.
@@ -119,18 +124,20 @@ struct append {
     int64_t log_start_offset;
     int32_t leader_epoch;
     /* the broker's own */
+    struct broker *broker;
+    struct partition_waiter waiter;
     struct store_write write;
     struct list link;
-    struct partition *target;
     struct io_op op;
-    struct buffer *scratch;
     int64_t last_offset;
+    uint64_t arrived_ns;
 };
 /* done is called when the batch is durable on a majority (one node: fsynced). */
 void broker_append(struct broker *broker, struct append *append);
-/* True while too many bytes wait for the disk: stop reading from producers until `resume` fires. */
+/* True while too many bytes wait for the disk: stop reading from producers until resume->done runs (once). */
 bool broker_overloaded(const struct broker *broker);
-void broker_on_resume(struct broker *broker, struct list *waiter_link, struct io_op *resume);
+void broker_on_resume(struct broker *broker, struct io_op *resume);
+void broker_on_resume_cancel(struct io_op *resume);
 
 /* A new producer id for idempotent producers; unique for ever in this cluster. */
 struct producer_id_request {
@@ -157,7 +164,6 @@ struct fetch_partition {
     struct shared_slice *batches; /* whole batches in offset order, references held until fetch_release */
     uint32_t batch_count, batch_capacity;
     size_t bytes;
-    void *cursor; /* the broker's own */
 };
 /* A fetch of several partitions with long poll: done when bytes_min are there, an error is, or wait_max_ms
  * have passed. At least one batch is given even when it exceeds bytes_max, so that a reader is never stuck.
@@ -172,8 +178,7 @@ struct fetch {
     struct broker *broker;
     struct io_timer timer;
     struct io_op op;
-    struct list waiting;
-    void *state;
+    struct fetch_state *state;
 };
 void broker_fetch(struct broker *broker, struct fetch *fetch);
 /* The owner goes away: done is not called. */
@@ -195,9 +200,9 @@ struct list_offset {
     int32_t leader_epoch;
     /* the broker's own */
     struct broker *broker;
+    struct partition_waiter waiter;
     struct io_op op;
-    struct list link;
-    void *state;
+    struct offset_search *search;
 };
 void broker_list_offset(struct broker *broker, struct list_offset *request);
 void broker_list_offset_cancel(struct list_offset *request);
@@ -212,9 +217,9 @@ struct delete_records {
     int64_t log_start_offset;
     /* the broker's own */
     struct broker *broker;
-    struct store_write write;
+    struct partition_waiter waiter;
     struct io_op op;
-    void *state;
+    struct partition_trim *trim;
 };
 void broker_delete_records(struct broker *broker, struct delete_records *request);
 

@@ -230,6 +230,10 @@ void io_defer(struct io *io, struct io_op *op) {
     io_wake(io);
 }
 
+void io_defer_cancel(struct io_op *op) {
+    list_remove(&op->link);
+}
+
 /* ---- clocks, timers, jobs --------------------------------------------------------------------------- */
 
 uint64_t io_now_ns(struct io *io) {

@@ -86,6 +86,9 @@ void io_run(struct io *io);
 void io_stop(struct io *io);
 /* op->done runs in phase 3 of this turn: for work that gathers what one turn brought (group commit). */
 void io_defer(struct io *io, struct io_op *op);
+/* Takes back an operation that io_defer was given and that has not run yet; one that has run must not come
+ * here. */
+void io_defer_cancel(struct io_op *op);
 
 /* ---- clocks and chance ------------------------------------------------------------------------------- */
 

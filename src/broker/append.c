@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Appending: check, number, submit; then durable, committed, answered (partition.h). */
+#include "base/assert.h"
+#include "broker/partition.h"
+#include "wire/record_batch.h"
+
+/* What a batch may inflate to when its records must be looked into (compacted topics). */
+#define INFLATE_MAX (64 * MIB)
+
+static void finish(struct append *append) {
+    store_write_release(&append->write);
+    buffer_unref(append->batch.owner);
+    append->done(append);
+}
+
+static void finish_deferred(struct io_op *op) {
+    finish(CONTAINER_OF(op, struct append, op));
+}
+
+/* Answers with a refusal, never from inside broker_append. */
+static void refuse(struct broker *broker, struct append *append, enum status status) {
+    append->status = status;
+    broker->stats.append_errors++;
+    append->op.done = finish_deferred;
+    io_defer(broker->io, &append->op);
+}
+
+/* ---- checking ----------------------------------------------------------------------------------------- */
+
+static enum status check_records_have_keys(const struct record_batch *batch, struct append *append) {
+    struct arena arena;
+    arena_init(&arena, 16 * KIB);
+    struct record_iterator it;
+    struct record record;
+    enum status status = record_iterator_init(&it, batch, &arena, INFLATE_MAX);
+    int32_t index = 0;
+    while (status == STATUS_OK && (status = record_iterator_next(&it, &record)) == STATUS_OK) {
+        if (record.key.data == NULL) {
+            append->bad_record = index;
+            status = diagnose(&append->diagnostic, STATUS_INVALID_RECORD,
+                              "record %d has no key; a compacted topic keeps the last record of each key",
+                              index);
+            break;
+        }
+        index++;
+    }
+    arena_release(&arena);
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
+static enum status check_batch(struct partition *p, struct append *append, struct record_batch *batch) {
+    const struct topic_config *config = &p->topic->public.config;
+    struct slice bytes = append->batch.bytes;
+    if (bytes.size > (uint64_t)config->max_message_bytes)
+        return diagnose(&append->diagnostic, STATUS_TOO_LARGE,
+                        "the batch has %zu bytes, max.message.bytes of topic '%s' is %lld", bytes.size,
+                        p->topic->public.name, (long long)config->max_message_bytes);
+    enum status status = record_batch_validate(bytes, false, INFLATE_MAX, batch, &append->bad_record);
+    if (status != STATUS_OK) return diagnose(&append->diagnostic, status, "%s", status_text(status));
+    if (batch->attributes & BATCH_TRANSACTIONAL)
+        return diagnose(&append->diagnostic, STATUS_UNSUPPORTED, "transactions are not supported yet");
+    if ((config->cleanup_policy & 2) != 0) return check_records_have_keys(batch, append);
+    return STATUS_OK;
+}
+
+/* OK: append it. END: it is there already and the answer is known or awaited. Else the refusal. */
+static enum status check_producer(struct partition *p, struct append *append,
+                                  const struct record_batch *batch) {
+    if (batch->producer_id < 0) return STATUS_OK;
+    struct producer_batch sent = {.producer_id = batch->producer_id,
+                                  .epoch = batch->producer_epoch,
+                                  .first_sequence = batch->base_sequence,
+                                  .record_count = batch->record_count};
+    int64_t base_offset = -1, last_offset = -1;
+    enum status status = producer_state_check(&p->producers, &sent, &base_offset, &last_offset);
+    if (status != STATUS_DUPLICATE_SEQUENCE) {
+        if (status != STATUS_OK) diagnose(&append->diagnostic, status, "%s", status_text(status));
+        return status;
+    }
+    p->broker->stats.duplicates++;
+    append->base_offset = base_offset;
+    append->last_offset = last_offset;
+    append->status = STATUS_OK;
+    if (last_offset < p->high_watermark) {
+        append->op.done = finish_deferred;
+        io_defer(p->broker->io, &append->op);
+    } else {
+        list_push_back(&p->duplicates, &append->link);
+    }
+    return STATUS_END;
+}
+
+/* ---- durable, committed, answered ---------------------------------------------------------------------- */
+
+/* The retries whose first copy is decided now: visible, or gone with the failed appends. */
+static void answer_duplicates(struct partition *p, bool failed) {
+    LIST_FOREACH(it, &p->duplicates) {
+        struct append *append = CONTAINER_OF(it, struct append, link);
+        if (!failed && append->last_offset >= p->high_watermark) continue;
+        list_remove(it);
+        append->status = failed ? STATUS_UNAVAILABLE : STATUS_OK;
+        finish(append);
+    }
+}
+
+static void commit(struct partition *p, struct append *append) {
+    ASSERT(append->last_offset >= p->high_watermark); /* I3 */
+    p->high_watermark = append->last_offset + 1;
+    append->log_start_offset = p->log_start;
+    if (!list_empty(&p->duplicates)) answer_duplicates(p, false);
+    fetch_wake(p, append->batch.bytes.size);
+    partition_check(p);
+}
+
+static void reload_when_drained(struct partition *p) {
+    if (!p->draining || !list_empty(&p->appends)) return;
+    answer_duplicates(p, true);
+    p->draining = false;
+    p->phase = PARTITION_LOADING;
+    p->broker->stats.partitions_loaded--;
+    partition_load_start(p);
+}
+
+static void append_durable(struct store_write *write) {
+    struct append *append = CONTAINER_OF(write, struct append, write);
+    struct broker *broker = append->broker;
+    struct partition *p = append->waiter.partition;
+    size_t bytes = append->batch.bytes.size;
+    append->status = write->status;
+    histogram_add(&broker->append_ns, io_clock_ns(broker->io) - append->arrived_ns);
+    if (p == NULL) {
+        append->status = STATUS_UNKNOWN_TOPIC; /* deleted meanwhile */
+    } else {
+        ASSERT(p->appends.next == &append->link); /* I2 */
+        list_remove(&append->link);
+        if (append->status == STATUS_OK && !p->draining) {
+            commit(p, append);
+        } else {
+            if (append->status == STATUS_OK) append->status = STATUS_UNAVAILABLE;
+            diagnose(&append->diagnostic, append->status, "not stored: %s", status_text(append->status));
+            p->draining = true;
+            broker->stats.append_errors++;
+        }
+    }
+    finish(append);
+    if (p != NULL) reload_when_drained(p);
+    broker_append_finished(broker, bytes);
+}
+
+/* ---- numbering and submitting ---------------------------------------------------------------------------
+ */
+
+static void put_time_entry(struct partition *p, struct store_write *write, int64_t last_offset,
+                           int64_t now_ms) {
+    struct time_entry entry = {.first_offset = p->stretch_first, .cumulative_bytes = p->cumulative_bytes};
+    struct writer value;
+    writer_init(&value);
+    time_entry_encode(&entry, &value);
+    struct key key = key_time(p->group, p->max_timestamp, last_offset);
+    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+    p->stretch_first = last_offset + 1;
+    p->stretch_bytes = 0;
+    p->stretch_started_ms = now_ms;
+}
+
+static void put_producer(struct partition *p, struct append *append, const struct record_batch *batch,
+                         int64_t now_ms) {
+    struct producer_batch stored = {.producer_id = batch->producer_id,
+                                    .epoch = batch->producer_epoch,
+                                    .first_sequence = batch->base_sequence,
+                                    .record_count = batch->record_count,
+                                    .base_offset = append->base_offset,
+                                    .last_offset = append->last_offset,
+                                    .append_time_ms = now_ms};
+    struct writer value;
+    writer_init(&value);
+    producer_entry_encode(producer_state_apply(&p->producers, &stored), &value);
+    struct key key = key_producer(p->group, batch->producer_id);
+    store_put(&append->write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+}
+
+static void submit(struct partition *p, struct append *append, const struct record_batch *batch) {
+    struct broker *broker = p->broker;
+    int64_t now_ms = io_wall_ms(broker->io);
+    /* The bytes are ours to complete: base offset and epoch stand outside the checksum (decision 3). */
+    uint8_t *bytes = (uint8_t *)(uintptr_t)append->batch.bytes.data;
+    int64_t max_timestamp = batch->max_timestamp;
+    if (p->topic->public.config.message_timestamp_type == 1) {
+        record_batch_set_append_time(bytes, append->batch.bytes.size, now_ms);
+        append->log_append_time_ms = max_timestamp = now_ms;
+    }
+    append->base_offset = p->log_end;
+    append->last_offset = p->log_end + batch->last_offset_delta;
+    append->leader_epoch = LEADER_EPOCH;
+    record_batch_set_base(bytes, append->base_offset, LEADER_EPOCH);
+
+    store_write_init(&append->write, append_durable);
+    struct key key = key_log(p->group, append->last_offset);
+    store_put(&append->write, key_slice(&key), append->batch);
+    p->log_end = append->last_offset + 1;
+    partition_grow(p, append->batch.bytes.size, max_timestamp);
+    if (p->stretch_bytes >= STRETCH_BYTES || now_ms - p->stretch_started_ms >= STRETCH_AGE_MS)
+        put_time_entry(p, &append->write, append->last_offset, now_ms);
+    if (batch->producer_id >= 0) put_producer(p, append, batch, now_ms);
+
+    append->waiter.partition = p;
+    list_push_back(&p->appends, &append->link);
+    broker->appends_in_flight++;
+    broker->append_bytes_in_flight += append->batch.bytes.size;
+    broker->stats.appends++;
+    broker->stats.append_bytes += append->batch.bytes.size;
+    broker->stats.append_records += (uint64_t)batch->record_count;
+    store_write_submit(broker->store, &append->write);
+}
+
+static void append_to(struct partition *p, struct append *append) {
+    struct record_batch batch;
+    enum status status = partition_use(p, &append->waiter);
+    if (status == STATUS_PENDING) return;
+    if (status == STATUS_OK) status = check_batch(p, append, &batch);
+    if (status == STATUS_OK) status = check_producer(p, append, &batch);
+    append->log_start_offset = p->log_start;
+    if (status == STATUS_END) return;
+    if (status != STATUS_OK)
+        refuse(p->broker, append, status);
+    else
+        submit(p, append, &batch);
+}
+
+static void append_resumed(struct partition_waiter *waiter) {
+    struct append *append = CONTAINER_OF(waiter, struct append, waiter);
+    if (waiter->partition != NULL)
+        append_to(waiter->partition, append);
+    else
+        refuse(append->broker, append, STATUS_UNKNOWN_TOPIC);
+}
+
+void broker_append(struct broker *broker, struct append *append) {
+    ASSERT(append->batch.owner != NULL);
+    buffer_ref(append->batch.owner);
+    append->diagnostic.text[0] = '\0';
+    append->bad_record = -1;
+    append->base_offset = append->log_append_time_ms = append->log_start_offset = -1;
+    append->leader_epoch = LEADER_EPOCH;
+    append->broker = broker;
+    append->arrived_ns = io_now_ns(broker->io);
+    append->waiter = (struct partition_waiter){.resume = append_resumed};
+    list_init(&append->waiter.link);
+    list_init(&append->link);
+    store_write_init(&append->write, append_durable);
+    append->op = (struct io_op){0};
+    enum status health = broker_health(broker);
+    struct partition *p = broker_partition(broker, append->topic, append->partition);
+    if (broker->closing) {
+        refuse(broker, append,
+               diagnose(&append->diagnostic, STATUS_UNAVAILABLE, "the broker is shutting down"));
+    } else if (health != STATUS_OK) {
+        refuse(broker, append,
+               diagnose(&append->diagnostic, health, "this node takes no writes: %s", status_text(health)));
+    } else if (p == NULL) {
+        refuse(broker, append,
+               diagnose(&append->diagnostic, STATUS_UNKNOWN_TOPIC, "no partition %d of topic '%.*s'",
+                        append->partition, (int)append->topic.size,
+                        append->topic.size == 0 ? "" : (const char *)append->topic.data));
+    } else {
+        append_to(p, append);
+    }
+}

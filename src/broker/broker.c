@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/broker.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/metadata_log.h"
+#include "broker/partition.h"
+#include "broker/retention.h"
+#include "broker/topics.h"
+
+struct broker_options broker_options_default(void) {
+    return (struct broker_options){
+        .node_id = 1,
+        .topic_defaults = topic_config_default(),
+        .default_partitions = 1,
+        .auto_create_topics = true,
+        .topic_partitions_max = 10000,
+        .partitions_total_max = 100000,
+        .append_bytes_in_flight_max = 64 * MIB,
+        .retention_check_ms = 60000,
+    };
+}
+
+static void free_all(struct broker *broker) {
+    if (broker->retention != NULL) retention_free(broker->retention);
+    topics_free(broker);
+    if (broker->producer_ids != NULL) producer_ids_free(broker->producer_ids);
+    metadata_log_close(broker);
+    metadata_release(&broker->metadata);
+    if (broker->store != NULL) store_close(broker->store);
+    mem_free(broker->data_dir);
+    mem_free(broker);
+}
+
+enum status broker_open(struct io *io, const struct broker_options *options, struct broker **result,
+                        struct diagnostic *diagnostic) {
+    struct broker *broker = mem_calloc(1, sizeof *broker);
+    broker->io = io;
+    broker->log = options->log;
+    broker->options = *options;
+    broker->data_dir = mem_strdup(options->data_dir);
+    io_random(io, &broker->hash_seed, sizeof broker->hash_seed);
+    map_init(&broker->topics, broker->hash_seed);
+    map_init(&broker->topics_by_id, broker->hash_seed);
+    metadata_init(&broker->metadata, broker->hash_seed);
+    list_init(&broker->resume);
+    list_init(&broker->fetches);
+    histogram_init(&broker->append_ns);
+    broker->options.data_dir = broker->data_dir;
+    broker->options.store.dir = broker->data_dir;
+    broker->options.store.partition_prefix_size = KEY_GROUP_SIZE;
+    if (broker->options.store.log == NULL) broker->options.store.log = options->log;
+    enum status status = store_open(io, &broker->options.store, &broker->store, diagnostic);
+    if (status == STATUS_OK) status = metadata_log_open(broker, diagnostic);
+    if (status != STATUS_OK) {
+        free_all(broker);
+        return status;
+    }
+    topics_load(broker);
+    broker->producer_ids = producer_ids_new(broker);
+    broker->retention = retention_new(broker);
+    *result = broker;
+    return STATUS_OK;
+}
+
+/* ---- shutdown ----------------------------------------------------------------------------------------- */
+
+static void store_is_down(void *ctx) {
+    struct broker *broker = ctx;
+    broker->shutdown_done(broker->shutdown_ctx);
+}
+
+static void begin_store_shutdown(struct io_op *op) {
+    struct broker *broker = CONTAINER_OF(op, struct broker, shutdown_op);
+    store_shutdown(broker->store, store_is_down, broker);
+}
+
+void broker_check_shutdown(struct broker *broker) {
+    if (broker->shutdown_done == NULL || broker->appends_in_flight != 0 || broker->store_stopping ||
+        !metadata_log_idle(broker))
+        return;
+    broker->store_stopping = true;
+    broker->shutdown_op.done = begin_store_shutdown;
+    io_defer(broker->io, &broker->shutdown_op);
+}
+
+void broker_shutdown(struct broker *broker, void (*done)(void *ctx), void *ctx) {
+    ASSERT(!broker->closing);
+    broker->closing = true;
+    broker->shutdown_done = done;
+    broker->shutdown_ctx = ctx;
+    fetch_end_waits(broker);
+    broker_check_shutdown(broker);
+}
+
+void broker_close(struct broker *broker) {
+    broker->closing = true;
+    free_all(broker);
+}
+
+/* ---- back-pressure ------------------------------------------------------------------------------------- */
+
+bool broker_overloaded(const struct broker *broker) {
+    return broker->append_bytes_in_flight > broker->options.append_bytes_in_flight_max ||
+           store_stalled(broker->store);
+}
+
+static void resume_all(struct broker *broker) {
+    struct list *node;
+    while ((node = list_pop_front(&broker->resume)) != NULL)
+        io_defer(broker->io, CONTAINER_OF(node, struct io_op, link));
+}
+
+static void store_resumed(void *ctx) {
+    struct broker *broker = ctx;
+    broker->store_resume_set = false;
+    resume_all(broker);
+}
+
+void broker_on_resume(struct broker *broker, struct io_op *resume) {
+    ASSERT(broker_overloaded(broker));
+    list_push_back(&broker->resume, &resume->link);
+    if (!store_stalled(broker->store) || broker->store_resume_set) return;
+    broker->store_resume_set = true;
+    store_on_resume(broker->store, store_resumed, broker);
+}
+
+void broker_on_resume_cancel(struct io_op *resume) {
+    list_remove(&resume->link);
+}
+
+void broker_append_finished(struct broker *broker, size_t bytes) {
+    ASSERT(broker->appends_in_flight > 0 && broker->append_bytes_in_flight >= bytes);
+    broker->appends_in_flight--;
+    broker->append_bytes_in_flight -= bytes;
+    if (!list_empty(&broker->resume) && !store_stalled(broker->store) &&
+        broker->append_bytes_in_flight <= broker->options.append_bytes_in_flight_max / 2)
+        resume_all(broker);
+    broker_check_shutdown(broker);
+}
+
+/* ---- what is known ------------------------------------------------------------------------------------- */
+
+const char *broker_cluster_id(const struct broker *broker) {
+    return broker->metadata.cluster_id;
+}
+
+int32_t broker_node_id(const struct broker *broker) {
+    return broker->options.node_id;
+}
+
+struct store *broker_store(struct broker *broker) {
+    return broker->store;
+}
+
+const struct broker_options *broker_get_options(const struct broker *broker) {
+    return &broker->options;
+}
+
+enum status broker_health(const struct broker *broker) {
+    return store_health(broker->store);
+}
+
+enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
+                                  struct partition_info *info) {
+    struct partition *p = broker_partition(broker, topic, partition);
+    if (p == NULL) return STATUS_UNKNOWN_TOPIC;
+    enum status status = partition_use(p, NULL);
+    if (status != STATUS_OK) return status;
+    *info = (struct partition_info){.log_start_offset = p->log_start,
+                                    .high_watermark = p->high_watermark,
+                                    .log_end_offset = p->log_end,
+                                    .bytes = p->cumulative_bytes - p->deleted_bytes,
+                                    .leader = broker->options.node_id,
+                                    .leader_epoch = LEADER_EPOCH};
+    return STATUS_OK;
+}
+
+void broker_stats(const struct broker *broker, struct broker_stats *stats) {
+    *stats = broker->stats;
+    stats->topics = broker->topics.count;
+    stats->partitions = (uint64_t)broker->metadata.partition_total;
+    stats->append_ns = &broker->append_ns;
+}

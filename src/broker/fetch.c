@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Fetching: wait until every partition is loaded, read what is below each high watermark, and wait for more
+ * when it is less than the client asked for.
+ *
+ *   deferred ─> loaded? ─> read partition by partition ─> enough, an error, or time is up? ─> done
+ *                  ^                                              │ no
+ *                  └────────────── fetch_wake or the timer ───────┘
+ *
+ * A wake re-reads from the start: what is below the high watermark never changes, and names are looked up
+ * again, so a topic deleted meanwhile is seen. It comes only when enough bytes have been appended to make a
+ * difference. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/partition.h"
+
+struct fetch_wait {
+    struct list link; /* in partition.fetch_waits */
+    struct fetch *fetch;
+};
+
+struct fetch_state {
+    struct list link; /* in broker.fetches */
+    struct fetch *fetch;
+    uint64_t missing; /* bytes to be appended before a re-read can help */
+    uint32_t current; /* partition being read */
+    struct store_iterator *it;
+    bool positioned, expired, scheduled;
+    size_t bytes;
+    struct fetch_wait waits[];
+};
+
+static void run(struct fetch *fetch);
+
+static void run_deferred(struct io_op *op) {
+    struct fetch *fetch = CONTAINER_OF(op, struct fetch, op);
+    fetch->state->scheduled = false;
+    run(fetch);
+}
+
+static void schedule(struct fetch *fetch) {
+    if (fetch->state->scheduled) return;
+    fetch->state->scheduled = true;
+    fetch->op.done = run_deferred;
+    io_defer(fetch->broker->io, &fetch->op);
+}
+
+static void stop_waiting(struct fetch *fetch) {
+    for (uint32_t i = 0; i < fetch->partition_count; i++)
+        list_remove(&fetch->state->waits[i].link);
+}
+
+static void timer_fired(struct io_timer *timer) {
+    struct fetch *fetch = CONTAINER_OF(timer, struct fetch, timer);
+    fetch->state->expired = true;
+    /* In the middle of a read the iterator's answer comes first; the read then sees that time is up. */
+    if (fetch->state->it == NULL) schedule(fetch);
+}
+
+void fetch_wake(struct partition *p, uint64_t bytes) {
+    LIST_FOREACH(it, &p->fetch_waits) {
+        struct fetch_wait *wait = CONTAINER_OF(it, struct fetch_wait, link);
+        struct fetch_state *state = wait->fetch->state;
+        /* UINT64_MAX: loaded, or going away: a reason to look again by itself. */
+        if (bytes == UINT64_MAX) list_remove(it);
+        state->missing = bytes >= state->missing ? 0 : state->missing - bytes;
+        if (state->missing == 0) schedule(wait->fetch);
+    }
+}
+
+void fetch_end_waits(struct broker *broker) {
+    LIST_FOREACH(it, &broker->fetches) {
+        struct fetch_state *state = CONTAINER_OF(it, struct fetch_state, link);
+        state->expired = true;
+        if (state->it == NULL) schedule(state->fetch);
+    }
+}
+
+static void drop_batches(struct fetch_partition *part) {
+    for (uint32_t i = 0; i < part->batch_count; i++)
+        shared_slice_unref(part->batches[i]);
+    part->batch_count = 0;
+    part->bytes = 0;
+}
+
+void fetch_release(struct fetch *fetch) {
+    for (uint32_t i = 0; i < fetch->partition_count; i++) {
+        struct fetch_partition *part = &fetch->partitions[i];
+        drop_batches(part);
+        mem_free(part->batches);
+        part->batches = NULL;
+        part->batch_capacity = 0;
+    }
+}
+
+static void free_state(struct fetch *fetch) {
+    struct fetch_state *state = fetch->state;
+    stop_waiting(fetch);
+    io_timer_cancel(fetch->broker->io, &fetch->timer);
+    if (state->scheduled) io_defer_cancel(&fetch->op);
+    if (state->it != NULL) store_iterator_close(state->it);
+    list_remove(&state->link);
+    mem_free(state);
+    fetch->state = NULL;
+}
+
+static void finish(struct fetch *fetch) {
+    fetch->broker->stats.fetch_bytes += fetch->state->bytes;
+    free_state(fetch);
+    fetch->done(fetch);
+}
+
+/* ---- loading ------------------------------------------------------------------------------------------ */
+
+static void wait_for(struct fetch *fetch, uint32_t index, struct partition *p) {
+    list_push_back(&p->fetch_waits, &fetch->state->waits[index].link);
+}
+
+/* True when every partition can be looked at; else those being loaded will wake the fetch. */
+static bool all_loaded(struct fetch *fetch) {
+    bool loaded = true;
+    for (uint32_t i = 0; i < fetch->partition_count; i++) {
+        struct fetch_partition *part = &fetch->partitions[i];
+        struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+        if (p == NULL || partition_use(p, NULL) != STATUS_PENDING) continue;
+        wait_for(fetch, i, p);
+        loaded = false;
+    }
+    if (!loaded) fetch->state->missing = 1;
+    return loaded;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------ */
+
+static void iterator_ready(void *ctx) {
+    run(ctx);
+}
+
+/* Fills in what is known without reading; true when there may be something to read. */
+static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
+    struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
+    part->status = p == NULL ? STATUS_UNKNOWN_TOPIC : partition_use(p, NULL);
+    /* Another load began since all were looked at: nothing to give from it this time. */
+    if (part->status == STATUS_PENDING) part->status = STATUS_UNAVAILABLE;
+    if (part->status != STATUS_OK) return false;
+    part->high_watermark = part->last_stable_offset = p->high_watermark;
+    part->log_start_offset = p->log_start;
+    if (part->offset < p->log_start || part->offset > p->log_end)
+        part->status = STATUS_OFFSET_OUT_OF_RANGE;
+    else if (part->leader_epoch > LEADER_EPOCH)
+        part->status = STATUS_UNKNOWN_EPOCH;
+    return part->status == STATUS_OK && part->offset < p->high_watermark;
+}
+
+static void open_log(struct fetch *fetch, struct fetch_partition *part) {
+    struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    struct key lower = key_log(p->group, part->offset), upper = key_log(p->group, part->high_watermark);
+    fetch->state->it = store_iterator_open(fetch->broker->store, key_slice(&lower), key_slice(&upper), 0,
+                                           iterator_ready, fetch);
+    fetch->state->positioned = false;
+}
+
+static void add_batch(struct fetch *fetch, struct fetch_partition *part, struct shared_slice batch) {
+    if (part->batch_count == part->batch_capacity) {
+        part->batch_capacity = MAX(part->batch_capacity * 2, (uint32_t)8);
+        part->batches = mem_realloc(part->batches, part->batch_capacity * sizeof *part->batches);
+    }
+    part->batches[part->batch_count++] = shared_slice_ref(batch);
+    part->bytes += batch.bytes.size;
+    fetch->state->bytes += batch.bytes.size;
+}
+
+static bool has_room(const struct fetch *fetch, const struct fetch_partition *part, size_t size) {
+    if (fetch->state->bytes == 0) return true; /* the first batch always: a reader is never stuck */
+    return part->bytes + size <= (size_t)MAX(part->bytes_max, 0) &&
+           fetch->state->bytes + size <= (size_t)MAX(fetch->bytes_max, 0);
+}
+
+/* Reads the current partition; PENDING: iterator_ready comes. */
+static enum status read_partition(struct fetch *fetch, struct fetch_partition *part) {
+    struct fetch_state *state = fetch->state;
+    if (state->it == NULL) {
+        if (!look_at(fetch, part) || !has_room(fetch, part, 1)) return STATUS_OK;
+        open_log(fetch, part);
+    }
+    enum status status;
+    for (;;) {
+        struct slice lower = SLICE_EMPTY;
+        struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+        struct key key;
+        if (!state->positioned) {
+            if (p == NULL) {
+                status = STATUS_UNKNOWN_TOPIC;
+                break;
+            }
+            key = key_log(p->group, part->offset);
+            lower = key_slice(&key);
+        }
+        status = state->positioned ? store_iterator_next(state->it) : store_iterator_seek(state->it, lower);
+        if (status != STATUS_OK) break;
+        state->positioned = true;
+        struct shared_slice batch = store_iterator_value(state->it);
+        if (!has_room(fetch, part, batch.bytes.size)) break;
+        add_batch(fetch, part, batch);
+    }
+    if (status == STATUS_PENDING) return status;
+    store_iterator_close(state->it);
+    state->it = NULL;
+    if (status != STATUS_OK && status != STATUS_END) {
+        drop_batches(part);
+        part->status = status;
+    }
+    return STATUS_OK;
+}
+
+static bool is_satisfied(const struct fetch *fetch) {
+    const struct fetch_state *state = fetch->state;
+    if (state->expired || fetch->broker->closing) return true;
+    if (state->bytes >= (size_t)MAX(fetch->bytes_min, 0)) return true;
+    for (uint32_t i = 0; i < fetch->partition_count; i++)
+        if (fetch->partitions[i].status != STATUS_OK) return true;
+    return fetch->partition_count == 0;
+}
+
+static void wait_for_more(struct fetch *fetch) {
+    struct fetch_state *state = fetch->state;
+    state->missing = (size_t)fetch->bytes_min - state->bytes;
+    for (uint32_t i = 0; i < fetch->partition_count; i++) {
+        struct fetch_partition *part = &fetch->partitions[i];
+        drop_batches(part);
+        struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+        ASSERT(p != NULL); /* else its status would have ended the fetch */
+        wait_for(fetch, i, p);
+        /* What came between the look and now is not missing any more. */
+        if (p->high_watermark > part->high_watermark) state->missing = 0;
+    }
+    state->bytes = 0;
+    fetch->broker->stats.fetch_waits++;
+    if (state->missing == 0) schedule(fetch);
+}
+
+static void run(struct fetch *fetch) {
+    struct fetch_state *state = fetch->state;
+    if (state->it == NULL && state->current == 0) {
+        stop_waiting(fetch);
+        if (!all_loaded(fetch)) return;
+    }
+    while (state->current < fetch->partition_count) {
+        if (read_partition(fetch, &fetch->partitions[state->current]) == STATUS_PENDING) return;
+        state->current++;
+    }
+    state->current = 0;
+    if (is_satisfied(fetch))
+        finish(fetch);
+    else
+        wait_for_more(fetch);
+}
+
+void broker_fetch(struct broker *broker, struct fetch *fetch) {
+    struct fetch_state *state = mem_calloc(1, sizeof *state +
+                                                  fetch->partition_count * sizeof(struct fetch_wait));
+    state->fetch = fetch;
+    for (uint32_t i = 0; i < fetch->partition_count; i++) {
+        state->waits[i].fetch = fetch;
+        list_init(&state->waits[i].link);
+        struct fetch_partition *part = &fetch->partitions[i];
+        part->status = STATUS_OK;
+        part->batches = NULL;
+        part->batch_count = part->batch_capacity = 0;
+        part->bytes = 0;
+    }
+    fetch->broker = broker;
+    fetch->state = state;
+    fetch->op = (struct io_op){0};
+    list_push_back(&broker->fetches, &state->link);
+    io_timer_init(&fetch->timer, timer_fired);
+    if (fetch->wait_max_ms == 0)
+        state->expired = true;
+    else
+        io_timer_set(broker->io, &fetch->timer, io_now_ns(broker->io) + fetch->wait_max_ms * NS_PER_MS);
+    broker->stats.fetches++;
+    schedule(fetch);
+}
+
+void broker_fetch_cancel(struct fetch *fetch) {
+    if (fetch->state == NULL) return;
+    free_state(fetch);
+    fetch_release(fetch);
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/metadata_log.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/keys.h"
+
+#define NODE_VERSION 1
+
+struct metadata_log {
+    struct broker *broker;
+    struct list queue; /* struct metadata_request */
+    struct metadata_request *current;
+    struct store_write write;
+    struct metadata_effects effects;
+    struct io_op next;
+    bool next_scheduled;
+};
+
+static void run_next(struct metadata_log *log);
+
+static void next_deferred(struct io_op *op) {
+    struct metadata_log *log = CONTAINER_OF(op, struct metadata_log, next);
+    log->next_scheduled = false;
+    run_next(log);
+}
+
+static void schedule(struct metadata_log *log) {
+    if (log->next_scheduled || log->current != NULL || list_empty(&log->queue)) return;
+    log->next_scheduled = true;
+    log->next.done = next_deferred;
+    io_defer(log->broker->io, &log->next);
+}
+
+/* ---- loading ------------------------------------------------------------------------------------------ */
+
+static enum status load_state(struct broker *broker, struct diagnostic *diagnostic) {
+    struct key lower = key_prefix(0, KEY_STATE), upper = key_prefix(0, KEY_KIND_END);
+    struct store_iterator *it = store_iterator_open(broker->store, key_slice(&lower), key_slice(&upper),
+                                                    STORE_ITERATOR_BLOCKING, NULL, NULL);
+    enum status status = store_iterator_seek(it, key_slice(&lower));
+    while (status == STATUS_OK) {
+        status = metadata_load(&broker->metadata, key_state_rest(store_iterator_key(it)),
+                               store_iterator_value(it).bytes);
+        if (status == STATUS_OK) status = store_iterator_next(it);
+    }
+    store_iterator_close(it);
+    if (status == STATUS_END) return STATUS_OK;
+    return diagnose(diagnostic, status == STATUS_MALFORMED ? STATUS_CORRUPT : status,
+                    "the metadata in '%s' cannot be read: %s; look with 'sentinel inspect %s'",
+                    broker->data_dir, status_text(status), broker->data_dir);
+}
+
+/* The directory remembers whose it is: two nodes that share an id or swap disks would lie to a cluster. */
+static enum status check_node(struct broker *broker, bool *first_start, struct diagnostic *diagnostic) {
+    struct key key = key_prefix(0, KEY_META);
+    struct shared_slice value;
+    enum status status = store_get_blocking(broker->store, key_slice(&key), &value);
+    *first_start = status == STATUS_NOT_FOUND;
+    if (status == STATUS_NOT_FOUND) return STATUS_OK;
+    if (status != STATUS_OK)
+        return diagnose(diagnostic, status, "the node's identity in '%s' cannot be read: %s",
+                        broker->data_dir, status_text(status));
+    struct reader in = reader_make(value.bytes);
+    uint8_t version = reader_u8(&in);
+    int32_t node_id = (int32_t)reader_be32(&in);
+    bool ok = reader_ok(&in);
+    shared_slice_unref(value);
+    if (!ok || version != NODE_VERSION)
+        return diagnose(diagnostic, STATUS_CORRUPT, "the node's identity in '%s' is damaged",
+                        broker->data_dir);
+    if (node_id != broker->options.node_id)
+        return diagnose(diagnostic, STATUS_INVALID,
+                        "'%s' belongs to node %d, this is node %d: start with --node-id %d, or with another "
+                        "--data-dir",
+                        broker->data_dir, node_id, broker->options.node_id, node_id);
+    return STATUS_OK;
+}
+
+static void random_text(struct broker *broker, char text[METADATA_CLUSTER_ID_SIZE + 1]) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint8_t bytes[METADATA_CLUSTER_ID_SIZE];
+    io_random(broker->io, bytes, sizeof bytes);
+    for (unsigned i = 0; i < METADATA_CLUSTER_ID_SIZE; i++)
+        text[i] = alphabet[bytes[i] & 63];
+    text[METADATA_CLUSTER_ID_SIZE] = '\0';
+}
+
+struct founding {
+    struct metadata_request request;
+    struct broker *broker;
+    char cluster_id[METADATA_CLUSTER_ID_SIZE + 1];
+};
+
+static enum status found_prepare(struct metadata_request *request, struct metadata_command *command) {
+    struct founding *founding = CONTAINER_OF(request, struct founding, request);
+    command->kind = METADATA_INIT;
+    command->name = slice_from_text(founding->cluster_id);
+    return STATUS_OK;
+}
+
+static void found_done(struct metadata_request *request, enum status status,
+                       const struct metadata_effects *effects) {
+    struct founding *founding = CONTAINER_OF(request, struct founding, request);
+    (void)effects;
+    if (status != STATUS_OK)
+        log_error(founding->broker->log, "cluster id not stored reason=%s", status_name(status));
+    mem_free(founding);
+}
+
+/* Every write of this node comes behind this one (store.h, I2): nothing acknowledged can outlive the
+ * identity. */
+static void found_cluster(struct broker *broker) {
+    struct founding *founding = mem_calloc(1, sizeof *founding);
+    founding->request = (struct metadata_request){.prepare = found_prepare, .done = found_done};
+    founding->broker = broker;
+    random_text(broker, founding->cluster_id);
+    list_push_back(&broker->metadata_log->queue, &founding->request.link);
+    run_next(broker->metadata_log);
+}
+
+enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnostic) {
+    struct metadata_log *log = mem_calloc(1, sizeof *log);
+    log->broker = broker;
+    list_init(&log->queue);
+    metadata_effects_init(&log->effects);
+    broker->metadata_log = log;
+    bool first_start;
+    enum status status = check_node(broker, &first_start, diagnostic);
+    if (status == STATUS_OK) status = load_state(broker, diagnostic);
+    if (status == STATUS_OK && first_start) found_cluster(broker);
+    return status;
+}
+
+void metadata_log_close(struct broker *broker) {
+    struct metadata_log *log = broker->metadata_log;
+    if (log == NULL) return;
+    if (log->next_scheduled) io_defer_cancel(&log->next);
+    if (log->current != NULL && log->current->done == found_done)
+        found_done(log->current, STATUS_CLOSED, NULL);
+    store_write_release(&log->write);
+    metadata_effects_release(&log->effects);
+    mem_free(log);
+    broker->metadata_log = NULL;
+}
+
+bool metadata_log_idle(const struct broker *broker) {
+    return broker->metadata_log->current == NULL && list_empty(&broker->metadata_log->queue);
+}
+
+/* ---- proposing ---------------------------------------------------------------------------------------- */
+
+static void put_state(struct metadata_log *log) {
+    for (uint32_t i = 0; i < log->effects.key_count; i++) {
+        const uint8_t *bytes = log->effects.bytes.data;
+        struct key key = key_state(
+            0, slice_make(bytes + log->effects.keys[i].key_at, log->effects.keys[i].key_size));
+        struct slice value = slice_make(bytes + log->effects.keys[i].value_at,
+                                        log->effects.keys[i].value_size);
+        if (log->effects.keys[i].removed)
+            store_delete(&log->write, key_slice(&key));
+        else
+            store_put(&log->write, key_slice(&key), (struct shared_slice){value, NULL});
+    }
+}
+
+/* Neighbouring groups go with one range tombstone. */
+static void drop_groups(struct metadata_log *log) {
+    const uint64_t *groups = log->effects.dropped_groups;
+    for (uint32_t i = 0; i < log->effects.dropped_count;) {
+        uint32_t end = i + 1;
+        while (end < log->effects.dropped_count && groups[end] == groups[end - 1] + 1)
+            end++;
+        struct key from = key_group_start(groups[i]), to = key_group_start(groups[end - 1] + 1);
+        store_delete_range(&log->write, key_slice(&from), key_slice(&to));
+        i = end;
+    }
+}
+
+static void put_node(struct metadata_log *log) {
+    struct writer value;
+    writer_init(&value);
+    writer_u8(&value, NODE_VERSION);
+    writer_be32(&value, (uint32_t)log->broker->options.node_id);
+    struct key key = key_prefix(0, KEY_META);
+    store_put(&log->write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+}
+
+static void finish(struct metadata_log *log, enum status status) {
+    struct metadata_request *request = log->current;
+    log->current = NULL;
+    request->done(request, status, status == STATUS_OK ? &log->effects : NULL);
+    metadata_effects_release(&log->effects);
+    schedule(log);
+    broker_check_shutdown(log->broker);
+}
+
+static void command_durable(struct store_write *write) {
+    struct metadata_log *log = CONTAINER_OF(write, struct metadata_log, write);
+    struct broker *broker = log->broker;
+    enum status status = write->status;
+    store_write_release(write);
+    if (status != STATUS_OK) {
+        /* Nothing of it is stored, and the state in memory is one command ahead: go back to what is stored.
+         */
+        diagnose(log->current->diagnostic, status, "not stored: %s", status_text(status));
+        metadata_release(&broker->metadata);
+        metadata_init(&broker->metadata, broker->hash_seed);
+        struct diagnostic why;
+        if (load_state(broker, &why) != STATUS_OK)
+            log_error(broker->log, "metadata reload failed: %s", why.text);
+    }
+    finish(log, status);
+}
+
+static void submit(struct metadata_log *log, const struct metadata_command *command) {
+    struct metadata *m = &log->broker->metadata;
+    uint64_t index = m->applied_index + 1;
+    struct writer bytes;
+    writer_init(&bytes);
+    metadata_encode(command, &bytes);
+    metadata_apply(m, index, command, &log->effects);
+    store_write_init(&log->write, command_durable);
+    struct key key = key_log(0, (int64_t)index);
+    store_put(&log->write, key_slice(&key), (struct shared_slice){writer_slice(&bytes), NULL});
+    writer_release(&bytes);
+    if (command->kind == METADATA_INIT) put_node(log);
+    put_state(log);
+    drop_groups(log);
+    if (index % METADATA_LOG_KEPT == 0 && index > METADATA_LOG_KEPT) {
+        struct key from = key_log(0, 0), to = key_log(0, (int64_t)(index - METADATA_LOG_KEPT));
+        store_delete_range(&log->write, key_slice(&from), key_slice(&to));
+    }
+    store_write_submit(log->broker->store, &log->write);
+}
+
+static void run_next(struct metadata_log *log) {
+    struct list *node = log->current != NULL ? NULL : list_pop_front(&log->queue);
+    if (node == NULL) return;
+    struct metadata_request *request = log->current = CONTAINER_OF(node, struct metadata_request, link);
+    struct metadata_command command = {0};
+    enum status status = broker_health(log->broker);
+    if (status != STATUS_OK)
+        diagnose(request->diagnostic, status, "this node takes no writes: %s", status_text(status));
+    if (status == STATUS_OK) status = request->prepare(request, &command);
+    if (status == STATUS_OK) status = metadata_check(&log->broker->metadata, &command, request->diagnostic);
+    if (status != STATUS_OK || request->validate_only)
+        finish(log, status);
+    else
+        submit(log, &command);
+}
+
+void metadata_log_propose(struct broker *broker, struct metadata_request *request) {
+    list_push_back(&broker->metadata_log->queue, &request->link);
+    schedule(broker->metadata_log);
+}

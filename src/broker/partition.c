@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/partition.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+struct partition *partition_new(struct topic_state *topic, struct broker *broker, int32_t index,
+                                uint64_t group) {
+    struct partition *p = mem_calloc(1, sizeof *p);
+    p->broker = broker;
+    p->topic = topic;
+    p->index = index;
+    p->group = group;
+    producer_state_init(&p->producers, broker->hash_seed);
+    list_init(&p->appends);
+    list_init(&p->duplicates);
+    list_init(&p->waiters);
+    list_init(&p->fetch_waits);
+    list_init(&p->searches);
+    list_init(&p->trims);
+    return p;
+}
+
+static void resume_waiters(struct partition *p, bool gone) {
+    /* A resumed request may wait again; it then goes to the live list, not to this one. */
+    struct list waiters;
+    list_init(&waiters);
+    list_append(&waiters, &p->waiters);
+    struct list *node;
+    while ((node = list_pop_front(&waiters)) != NULL) {
+        struct partition_waiter *waiter = CONTAINER_OF(node, struct partition_waiter, link);
+        if (gone) waiter->partition = NULL;
+        waiter->resume(waiter);
+    }
+}
+
+void partition_free(struct partition *p) {
+    if (p->load != NULL) partition_load_cancel(p);
+    LIST_FOREACH(it, &p->appends) {
+        CONTAINER_OF(it, struct append, link)->waiter.partition = NULL;
+        list_remove(it);
+    }
+    LIST_FOREACH(it, &p->duplicates) {
+        struct append *append = CONTAINER_OF(it, struct append, link);
+        list_remove(it);
+        list_push_back(&p->waiters, &append->waiter.link);
+    }
+    offset_search_detach(p);
+    partition_trim_detach(p);
+    fetch_wake(p, UINT64_MAX);
+    resume_waiters(p, true);
+    if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
+    producer_state_release(&p->producers);
+    mem_free(p);
+}
+
+void partition_check(const struct partition *p) {
+    if (p->phase != PARTITION_READY) return;
+    ASSERT_LE(p->log_start, p->high_watermark);
+    ASSERT_LE(p->high_watermark, p->log_end);
+    ASSERT_LE(p->stretch_first, p->log_end);
+    ASSERT_LE(p->deleted_bytes, p->cumulative_bytes);
+    ASSERT_IMPLIES(list_empty(&p->appends), p->high_watermark == p->log_end || p->draining);
+}
+
+enum status partition_use(struct partition *p, struct partition_waiter *waiter) {
+    if (p->phase == PARTITION_READY && !p->draining) return STATUS_OK;
+    if (p->phase == PARTITION_FAILED) return p->failure;
+    if (waiter != NULL) {
+        waiter->partition = p;
+        list_push_back(&p->waiters, &waiter->link);
+    }
+    if (p->phase == PARTITION_UNLOADED) {
+        p->phase = PARTITION_LOADING;
+        partition_load_start(p);
+    }
+    return STATUS_PENDING;
+}
+
+void partition_waiter_cancel(struct partition_waiter *waiter) {
+    list_remove(&waiter->link);
+}
+
+void partition_loaded(struct partition *p, enum status status) {
+    ASSERT(p->phase == PARTITION_LOADING);
+    p->phase = status == STATUS_OK ? PARTITION_READY : PARTITION_FAILED;
+    p->failure = status;
+    if (status == STATUS_OK) p->broker->stats.partitions_loaded++;
+    partition_check(p);
+    resume_waiters(p, false);
+    fetch_wake(p, UINT64_MAX);
+}
+
+void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp) {
+    p->cumulative_bytes += bytes;
+    p->stretch_bytes += bytes;
+    p->max_timestamp = MAX(p->max_timestamp, max_timestamp);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/* partition.h: one partition of one topic on this node: its offsets, appends in flight, waiting fetches.
+ *
+ *     log_start <= high_watermark <= log_end
+ *
+ * An append goes through three steps, kept apart because a replicated log will stand between them: it gets
+ * its offsets and is submitted (log_end moves); it becomes durable (append_durable); it is committed and
+ * visible (high_watermark moves, producers are answered, fetches wake). On one node durable is committed.
+ *
+ * A partition is loaded from the store when first used: its offsets, the open stretch of its time index, its
+ * producers. What is kept per stretch of log, not per record, is the TIME key (keys.h).
+ *
+ * Owner   its topic. Requests are linked in here and detached when the topic is deleted.
+ * Errors  a failed append fails all behind it (their offsets are gone with it); the partition is then loaded
+ *         anew from what the store has.
+ * Loop    shard thread only.
+ * I1  log_start <= high_watermark <= log_end.   I2  appends are in offset order, each begins where the one
+ * before ended.   I3  high_watermark only grows while loaded. */
+#ifndef SENTINEL_BROKER_PARTITION_H
+#define SENTINEL_BROKER_PARTITION_H
+
+#include "broker/broker_state.h"
+#include "broker/keys.h"
+#include "machine/producer_state.h"
+
+/* A stretch of log gets a TIME key when it holds this much or is this old: the bound of what a lookup by time
+ * scans, and the grain in which retention deletes. */
+#define STRETCH_BYTES  (256 * KIB)
+#define STRETCH_AGE_MS ((int64_t)10 * 60 * MS_PER_S)
+/* The one leader epoch of a log that never had another leader. */
+#define LEADER_EPOCH 0
+
+enum partition_phase { PARTITION_UNLOADED, PARTITION_LOADING, PARTITION_READY, PARTITION_FAILED };
+
+struct partition_load;
+struct partition {
+    struct broker *broker;
+    struct topic_state *topic;
+    int32_t index;
+    uint64_t group;
+    enum partition_phase phase;
+    enum status failure; /* FAILED: why; it stays so until restart */
+    int64_t log_start, high_watermark, log_end;
+    uint64_t cumulative_bytes; /* ever appended */
+    uint64_t deleted_bytes;    /* of them, below log_start by whole stretches */
+    int64_t max_timestamp;     /* so far; >= 0 */
+    int64_t stretch_first;     /* first offset of the open stretch */
+    uint64_t stretch_bytes;
+    int64_t stretch_started_ms;
+    struct producer_state producers;
+    bool draining;               /* an append failed: nothing new until none is in flight, then load again */
+    struct list appends;         /* struct append.link, in flight, by offset */
+    struct list duplicates;      /* struct append.link: retries of batches that are in flight */
+    struct list waiters;         /* struct partition_waiter: until loaded */
+    struct list fetch_waits;     /* struct fetch_wait: until more is there */
+    struct list searches, trims; /* struct offset_search, struct partition_trim: under way */
+    struct partition_load *load;
+};
+
+struct partition *partition_new(struct topic_state *topic, struct broker *broker, int32_t index,
+                                uint64_t group);
+/* Detaches every request: those that wait are resumed with partition NULL, those in flight end on their own.
+ */
+void partition_free(struct partition *partition);
+void partition_check(const struct partition *partition);
+
+/* OK: ready. PENDING: being loaded; `waiter` (may be NULL) is resumed. Else why it can't be used. */
+enum status partition_use(struct partition *partition, struct partition_waiter *waiter) MUST_USE;
+void partition_waiter_cancel(struct partition_waiter *waiter);
+/* Resumes everything that waits; partition_load.c calls it when loaded or failed. */
+void partition_loaded(struct partition *partition, enum status status);
+
+/* partition_load.c */
+void partition_load_start(struct partition *partition);
+void partition_load_cancel(struct partition *partition);
+
+/* What a batch of `bytes` with this newest timestamp adds to the open stretch (append and load alike). */
+void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_timestamp);
+
+/* fetch.c: a batch became visible, or the partition was loaded or goes away. */
+void fetch_wake(struct partition *partition, uint64_t bytes);
+/* The broker shuts down: every waiting fetch answers with what is there. */
+void fetch_end_waits(struct broker *broker);
+/* list_offset.c, retention.c: the partition goes away. */
+void offset_search_detach(struct partition *partition);
+void partition_trim_detach(struct partition *partition);
+
+/* retention.c: moves log_start and deletes what is below, and the TIME keys up to (time_max,
+ * time_last_offset) when that is not -1; `done` once, on the loop. */
+struct partition_trim {
+    struct list link;
+    struct partition *partition;
+    struct store_write write;
+    int64_t log_start;
+    int64_t time_max; /* timestamp of the last TIME key to go, when there is one */
+    void (*done)(struct partition_trim *trim, enum status status);
+    void *ctx;
+};
+void partition_trim_start(struct partition_trim *trim, struct partition *partition, int64_t log_start,
+                          int64_t time_last_offset, uint64_t deleted_bytes);
+
+#endif
