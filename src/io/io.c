@@ -40,7 +40,7 @@ void io_init(struct io *io, const struct io_backend *backend, struct log *log) {
     io->operation_sequence = 0;
     io->operation_count = io->job_count = 0;
     atomic_init(&io->handle_count, 0);
-    io->in_turn = io->firing = io->stopping = false;
+    io->in_turn = io->firing = io->stopping = io->dead = false;
     io->stats = (struct io_stats){0};
     atomic_init(&io->blocking.reads, 0);
     atomic_init(&io->blocking.writes, 0);
@@ -129,8 +129,7 @@ void io_run_phases(struct io *io) {
 }
 
 uint64_t io_wait_ns(const struct io *io, uint64_t now_ns, uint64_t max_wait_ns) {
-    if (io->stopping || !list_empty(&io->completed) || !list_empty(&io->finished_jobs) ||
-        !list_empty(&io->deferred))
+    if (!list_empty(&io->completed) || !list_empty(&io->finished_jobs) || !list_empty(&io->deferred))
         return 0;
     const struct io_timer *timer = io_timer_heap_first(&io->timers);
     if (timer == NULL) return max_wait_ns;
@@ -159,6 +158,7 @@ void io_op_begin(struct io *io, struct io_op *op, enum io_op_kind kind, void *ta
 
 void io_op_start(struct io *io, struct io_op *op, enum io_op_kind kind, void *target) {
     io_op_begin(io, op, kind, target);
+    if (io->dead) return;
     list_push_back(&io->queued, &op->link);
     io_wake(io);
 }
@@ -169,7 +169,7 @@ void io_op_complete(struct io_op *op, enum status status, int os_error) {
     op->status = status;
     op->os_error = os_error;
     list_remove(&op->link);
-    list_push_back(&op->io->completed, &op->link);
+    if (!op->io->dead) list_push_back(&op->io->completed, &op->link);
     switch ((enum io_op_kind)op->request.kind) {
     case IO_OP_READ:
     case IO_OP_WRITE:
@@ -226,6 +226,7 @@ uint32_t io_op_rest(const struct io_op *op, struct slice *rest, uint32_t max) {
 void io_defer(struct io *io, struct io_op *op) {
     io_op_begin(io, op, IO_OP_DEFERRED, NULL);
     op->status = STATUS_OK;
+    if (io->dead) return;
     list_push_back(&io->deferred, &op->link);
     io_wake(io);
 }
@@ -258,6 +259,7 @@ void io_timer_init(struct io_timer *timer, void (*fire)(struct io_timer *timer))
 
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t deadline_ns) {
     ASSERT(timer->fire != NULL);
+    if (io->dead) return;
     /* A timer that re-arms itself for a time already past waits for the next turn, or this phase would not
      * end. */
     if (io->firing && deadline_ns <= io->now_ns) deadline_ns = io->now_ns + 1;
@@ -353,7 +355,7 @@ enum status io_file_open(struct io *io, const char *path, unsigned flags, struct
 
 void io_file_close(struct io_file *file) {
     if (file == NULL) return;
-    ASSERT_EQ(file->operation_count, 0U);
+    ASSERT(file->operation_count == 0 || file->io->dead);
     atomic_fetch_sub(&file->io->handle_count, 1);
     file->io->backend->files->close(file);
 }

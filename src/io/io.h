@@ -60,6 +60,7 @@ struct io_op {
         bool sync_after;
         bool ended;      /* end of file seen, or synced */
         uint8_t awaited; /* answers the kernel still owes */
+        uint64_t mark;   /* simulated disk: what a sync covers */
     } request;
     uint64_t id; /* counts the operations of this io, from 1 */
 };

@@ -112,6 +112,7 @@ struct io {
     uint32_t operation_count, job_count;
     _Atomic uint32_t handle_count; /* files are also opened and closed by jobs */
     bool in_turn, firing, stopping;
+    bool dead; /* simulator: its node crashed; nothing is linked or called any more */
     struct io_stats stats;
     struct io_blocking_stats blocking;
 };

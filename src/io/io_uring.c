@@ -256,7 +256,7 @@ static void turn(struct io *io, uint64_t max_wait_ns) {
     struct io_real *real = &backend->real;
     io_run_phases(io);
     submit(backend);
-    uint64_t wait_ns = io_wait_ns(io, io_real_clock_ns(io), max_wait_ns);
+    uint64_t wait_ns = io->stopping ? 0 : io_wait_ns(io, io_real_clock_ns(io), max_wait_ns);
     if (backend->owed != 0)
         wait_in_ring(backend, wait_ns);
     else

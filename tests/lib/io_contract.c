@@ -7,11 +7,13 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "io/io_sim.h"
 
 #define TEST_LIMIT_NS  (20 * NS_PER_S)
 #define TURN_NS        (50 * NS_PER_MS)
 #define SETTLE_TURNS   20
 #define SETTLE_TURN_NS NS_PER_MS
+#define SIM_SEED       1
 
 /* ---- setting up ------------------------------------------------------------------------------------- */
 
@@ -72,6 +74,24 @@ static int teardown_real(void **state) {
     return 0;
 }
 
+static int setup_sim(void **state) {
+    struct io_world *world = mem_calloc(1, sizeof *world);
+    world->backend = "sim";
+    world->sim = io_sim_new(SIM_SEED);
+    world->io = io_sim_node_io(world->sim, 0);
+    snprintf(world->dir, sizeof world->dir, "/world");
+    *state = world;
+    return io_mkdir(world->io, world->dir) == STATUS_OK ? 0 : -1;
+}
+
+static int teardown_sim(void **state) {
+    struct io_world *world = *state;
+    io_free(world->io);
+    io_sim_free(world->sim);
+    mem_free(world);
+    return 0;
+}
+
 static int run_with(const char *suite, const struct CMUnitTest *tests, size_t count, const char *backend,
                     CMFixtureFunction setup, CMFixtureFunction teardown) {
     struct CMUnitTest *copy = mem_calloc(count, sizeof *copy);
@@ -92,7 +112,8 @@ static int run_with(const char *suite, const struct CMUnitTest *tests, size_t co
 
 int io_contract_run(const char *suite, const struct CMUnitTest *tests, size_t count) {
     return run_with(suite, tests, count, "uring", setup_uring, teardown_real) +
-           run_with(suite, tests, count, "posix", setup_posix, teardown_real);
+           run_with(suite, tests, count, "posix", setup_posix, teardown_real) +
+           run_with(suite, tests, count, "sim", setup_sim, teardown_sim);
 }
 
 /* ---- inside a test ---------------------------------------------------------------------------------- */

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+/* io_sim_image.h: the bytes of a simulated file, in pages that images share.
+ *
+ * Copying an image, and keeping the pages of a write as they were, costs references only; a page with more
+ * than one is copied before it changes. Owner: an image holds one reference to each page. Loop: one thread.
+ * I1  bytes behind the size are zero (image_trim restores it after sectors were put in one by one). */
+#ifndef SENTINEL_IO_IO_SIM_IMAGE_H
+#define SENTINEL_IO_IO_SIM_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define IO_SIM_PAGE_SIZE   4096U
+#define IO_SIM_SECTOR_SIZE 512U
+
+struct io_sim_page {
+    uint32_t references;
+    uint8_t data[IO_SIM_PAGE_SIZE];
+};
+struct io_sim_image {
+    struct io_sim_page **pages; /* NULL: zeros */
+    size_t page_count;          /* slots */
+    uint64_t size;
+};
+
+struct io_sim_page *io_sim_page_new(void); /* not filled; one reference */
+struct io_sim_page *io_sim_page_ref(struct io_sim_page *page);
+void io_sim_page_unref(struct io_sim_page *page); /* NULL is allowed */
+
+void io_sim_image_release(struct io_sim_image *image);
+void io_sim_image_copy(struct io_sim_image *to, const struct io_sim_image *from); /* `to` is empty */
+/* NULL: zeros. */
+struct io_sim_page *io_sim_image_page(const struct io_sim_image *image, size_t index);
+/* Takes over the caller's reference. */
+void io_sim_image_set_page(struct io_sim_image *image, size_t index, struct io_sim_page *page);
+/* A page that nobody else holds, made now if need be. */
+struct io_sim_page *io_sim_image_own_page(struct io_sim_image *image, size_t index);
+void io_sim_image_resize(struct io_sim_image *image, uint64_t size);
+void io_sim_image_trim(struct io_sim_image *image);
+size_t io_sim_image_pages_used(const struct io_sim_image *image);
+/* Copies what there is; returns how much that is. */
+size_t io_sim_image_read(const struct io_sim_image *image, uint8_t *data, size_t size, uint64_t offset);
+
+#endif
