@@ -158,7 +158,7 @@ static enum status file_truncate(struct io_file *file, uint64_t size) {
 }
 
 static enum status file_preallocate(struct io_file *file, uint64_t size) {
-    uint64_t end;
+    uint64_t end = 0;
     enum status status = file_size(file, &end);
     struct iovec parts[MIB / ZEROS_SIZE];
     while (status == STATUS_OK && end < size) {
