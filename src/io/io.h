@@ -203,6 +203,7 @@ void io_socket_close(struct io_socket *socket);
 
 /* `handler` runs on the loop when the process gets the signal. */
 void io_on_signal(struct io *io, int signal_number, void (*handler)(void *ctx, int signal_number), void *ctx);
+int64_t io_system_wall_ms(void);            /* the wall clock itself, for log lines; any thread */
 bool io_is_terminal(int descriptor);        /* standard streams: 0, 1, 2; any thread */
 unsigned io_terminal_width(int descriptor); /* 80 when unknown */
 struct io_usage {

@@ -3,11 +3,19 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "io/io.h"
 
 #define TERMINAL_WIDTH_DEFAULT 80
+
+int64_t io_system_wall_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / (long)NS_PER_MS;
+}
 
 bool io_is_terminal(int descriptor) {
     return isatty(descriptor) == 1;

@@ -132,9 +132,7 @@ uint64_t io_real_clock_ns(struct io *io) {
 
 int64_t io_real_wall_ms(struct io *io) {
     (void)io;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * MS_PER_S + now.tv_nsec / (long)NS_PER_MS;
+    return io_system_wall_ms();
 }
 
 void io_real_random(struct io *io, void *data, size_t size) {

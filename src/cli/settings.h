@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/* settings.h: everything about a broker that can be set, in one table: name, type, default, range, meaning.
+ *
+ * A setting comes from its default, then --config FILE (name = value lines, ';' comments), then --set
+ * name=value; the last one wins. Kafka's own names are accepted where one means the same. Sizes may be
+ * written with KiB, MiB or GiB, times in milliseconds. Topic configs (topic_config.h) can be set too: they
+ * become the default of all topics.
+ *
+ * Errors  INVALID with a sentence that names the setting, what was written and what is allowed. */
+#ifndef SENTINEL_CLI_SETTINGS_H
+#define SENTINEL_CLI_SETTINGS_H
+
+#include <stdint.h>
+
+#include "broker/topic_config.h"
+
+/*  field, name, Kafka's name, type, default, min, max, meaning */
+#define SETTING_LIST(X)                                                                                      \
+    X(default_partitions, "topic.partitions", "num.partitions", NUMBER, 1, 1, 10000,                         \
+      "partitions of a topic whose creator does not say")                                                    \
+    X(auto_create, "topic.auto-create", "auto.create.topics.enable", BOOL, 1, 0, 1,                          \
+      "make a topic when a client first produces to it")                                                     \
+    X(partitions_max, "topic.partitions-max", "", NUMBER, 10000, 1, 100000, "partitions a topic may have")   \
+    X(partitions_total, "broker.partitions-max", "", NUMBER, 100000, 1, 1000000,                             \
+      "partitions all topics together may have")                                                             \
+    X(retention_check_ms, "retention.check-ms", "log.retention.check.interval.ms", NUMBER, 60000, 10,        \
+      86400000, "pause between two looks for records that are too old or too many")                          \
+    X(connections_max, "connections.max", "max.connections", NUMBER, 10000, 1, 1000000,                      \
+      "connections accepted at one time")                                                                    \
+    X(handshake_ms, "connections.handshake-ms", "", NUMBER, 30000, 100, 3600000,                             \
+      "close a connection that has not said its protocol by then")                                           \
+    X(request_bytes, "request.bytes-max", "socket.request.max.bytes", SIZE, 104857599, 1024, 104857599,      \
+      "largest request")                                                                                     \
+    X(memory_in_flight, "memory.requests", "", SIZE, 134217728, 1048576, INT64_MAX / 2,                      \
+      "memory for large requests being received; above it connections wait")                                 \
+    X(append_in_flight, "memory.appends", "", SIZE, 67108864, 65536, INT64_MAX / 2,                          \
+      "bytes on the way to the disk; above it producers wait")                                               \
+    X(memtable_bytes, "memory.memtable", "", SIZE, 0, 0, INT64_MAX / 2,                                      \
+      "size at which the memtable is written to a table; 0: the engine's default")                           \
+    X(cache_bytes, "memory.cache", "", SIZE, 0, 0, INT64_MAX / 2, "block cache; 0: the engine's default")    \
+    X(spin_us, "io.spin-us", "", NUMBER, 0, 0, 1000,                                                         \
+      "microseconds of busy waiting before sleeping: lower latency for a busier CPU")                        \
+    X(drain_ms, "shutdown.grace-ms", "", NUMBER, 5000, 0, 8000,                                              \
+      "how long requests under way may take after SIGTERM")
+
+struct settings {
+#define SETTING_FIELD_(field, name, alias, type, def, min, max, doc) int64_t field;
+    SETTING_LIST(SETTING_FIELD_)
+#undef SETTING_FIELD_
+    struct topic_config topic_defaults;
+};
+
+struct settings settings_default(void);
+enum status settings_set(struct settings *settings, const char *name, const char *value,
+                         struct diagnostic *diagnostic) MUST_USE;
+/* The diagnostic names the file and the line. */
+enum status settings_read_file(struct settings *settings, const char *path,
+                               struct diagnostic *diagnostic) MUST_USE;
+void settings_print_help(void); /* the table, on standard output */
+
+#endif

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/metrics.h"
+
+#include "base/units.h"
+#include "server/server_state.h"
+#include "storage/store.h"
+
+static void begin(struct writer *out, const char *name, const char *type, const char *help) {
+    writer_printf(out, "# HELP sentinel_%s %s\n# TYPE sentinel_%s %s\n", name, help, name, type);
+}
+
+static void counter(struct writer *out, const char *name, const char *help, uint64_t value) {
+    begin(out, name, "counter", help);
+    writer_printf(out, "sentinel_%s %llu\n", name, (unsigned long long)value);
+}
+
+static void gauge(struct writer *out, const char *name, const char *help, uint64_t value) {
+    begin(out, name, "gauge", help);
+    writer_printf(out, "sentinel_%s %llu\n", name, (unsigned long long)value);
+}
+
+/* Nanoseconds in, seconds out, in steps of four from 16 us to 4 s. */
+static void latency(struct writer *out, const char *name, const char *help, const struct histogram *h) {
+    begin(out, name, "histogram", help);
+    for (uint64_t us = 16; us <= 4194304; us *= 4)
+        writer_printf(out, "sentinel_%s_bucket{le=\"%llu.%06llu\"} %llu\n", name,
+                      (unsigned long long)(us / 1000000), (unsigned long long)(us % 1000000),
+                      (unsigned long long)histogram_count_below(h, us * NS_PER_US));
+    writer_printf(
+        out, "sentinel_%s_bucket{le=\"+Inf\"} %llu\nsentinel_%s_sum %llu.%09llu\nsentinel_%s_count %llu\n",
+        name, (unsigned long long)h->count, name, (unsigned long long)(h->sum / NS_PER_S),
+        (unsigned long long)(h->sum % NS_PER_S), name, (unsigned long long)h->count);
+}
+
+static void print_server(const struct server *server, struct writer *out) {
+    const struct metrics *m = &server->metrics;
+    gauge(out, "connections", "Connections open now.", server->connection_count);
+    counter(out, "connections_accepted_total", "Connections accepted.", m->connections_accepted);
+    counter(out, "connections_refused_total", "Connections refused at the limit.", m->connections_refused);
+    counter(out, "protocol_errors_total", "Connections closed for malformed input.", m->protocol_errors);
+    counter(out, "received_bytes_total", "Bytes received from clients.", m->received_bytes);
+    counter(out, "sent_bytes_total", "Bytes sent to clients.", m->sent_bytes);
+    counter(out, "http_requests_total", "HTTP/1.1 requests answered.", m->http_requests);
+}
+
+static void print_broker(struct server *server, struct writer *out) {
+    struct broker_stats stats;
+    broker_stats(server->broker, &stats);
+    gauge(out, "ready", "1 while this node takes writes.", broker_health(server->broker) == STATUS_OK);
+    gauge(out, "topics", "Topics.", stats.topics);
+    gauge(out, "partitions", "Partitions.", stats.partitions);
+    gauge(out, "partitions_loaded", "Partitions whose state is in memory.", stats.partitions_loaded);
+    counter(out, "appends_total", "Record batches appended.", stats.appends);
+    counter(out, "append_bytes_total", "Bytes of record batches appended.", stats.append_bytes);
+    counter(out, "append_records_total", "Records appended.", stats.append_records);
+    counter(out, "append_errors_total", "Record batches refused or not stored.", stats.append_errors);
+    counter(out, "append_duplicates_total", "Retries recognised and not stored again.", stats.duplicates);
+    counter(out, "fetches_total", "Fetches begun.", stats.fetches);
+    counter(out, "fetch_bytes_total", "Bytes of record batches given to fetches.", stats.fetch_bytes);
+    counter(out, "fetch_waits_total", "Times a fetch waited for more records.", stats.fetch_waits);
+    latency(out, "append_seconds", "From the arrival of a batch until it is durable.", stats.append_ns);
+}
+
+static void print_store(struct server *server, struct writer *out) {
+    struct store_stats stats;
+    store_stats(broker_store(server->broker), &stats);
+    counter(out, "store_write_batches_total", "Atomic writes given to the store.", stats.write_batches);
+    counter(out, "store_write_bytes_total", "Bytes of keys and values given to the store.",
+            stats.write_bytes);
+    counter(out, "wal_syncs_total", "Times the write-ahead log was made durable.", stats.wal_syncs);
+    counter(out, "wal_bytes_total", "Bytes written to the write-ahead log.", stats.wal_bytes);
+    counter(out, "flushes_total", "Memtables written to tables.", stats.flushes);
+    counter(out, "flush_bytes_total", "Bytes of tables written by flushes.", stats.flush_bytes);
+    counter(out, "compactions_total", "Compactions done.", stats.compactions);
+    counter(out, "compaction_read_bytes_total", "Bytes read by compactions.", stats.compaction_read_bytes);
+    counter(out, "compaction_write_bytes_total", "Bytes written by compactions.",
+            stats.compaction_write_bytes);
+    counter(out, "cache_hits_total", "Blocks found in the cache.", stats.cache_hits);
+    counter(out, "cache_misses_total", "Blocks read from disk.", stats.cache_misses);
+    counter(out, "write_stalls_total", "Times writers had to wait for flushes.", stats.stalls);
+    gauge(out, "memtable_bytes", "Memory held by memtables.", stats.memtable_bytes);
+    gauge(out, "cache_bytes", "Memory held by the block cache.", stats.cache_bytes);
+    gauge(out, "table_bytes", "Bytes of tables on disk.", stats.table_bytes);
+    gauge(out, "wal_live_bytes", "Bytes of log that are not in tables yet.", stats.wal_live_bytes);
+    begin(out, "level_tables", "gauge", "Tables by level.");
+    for (unsigned i = 0; i < STORE_LEVEL_COUNT; i++)
+        writer_printf(out, "sentinel_level_tables{level=\"%u\"} %llu\n", i,
+                      (unsigned long long)stats.level_tables[i]);
+    begin(out, "level_bytes", "gauge", "Bytes of tables by level.");
+    for (unsigned i = 0; i < STORE_LEVEL_COUNT; i++)
+        writer_printf(out, "sentinel_level_bytes{level=\"%u\"} %llu\n", i,
+                      (unsigned long long)stats.level_bytes[i]);
+    latency(out, "wal_sync_seconds", "Time of one write and sync of the log.", stats.wal_sync_ns);
+}
+
+static void print_process(struct server *server, struct writer *out) {
+    struct io_usage usage = io_process_usage();
+    struct io_stats stats = io_stats(server->io);
+    gauge(out, "resident_bytes", "Resident memory of the process.", usage.resident_bytes);
+    begin(out, "cpu_seconds_total", "counter", "CPU time of the process.");
+    uint64_t cpu_us = usage.user_us + usage.system_us;
+    writer_printf(out, "sentinel_cpu_seconds_total %llu.%06llu\n", (unsigned long long)(cpu_us / 1000000),
+                  (unsigned long long)(cpu_us % 1000000));
+    counter(out, "io_turns_total", "Turns of the event loop.", stats.turns);
+    counter(out, "io_submissions_total", "System calls that submitted work.", stats.submissions);
+    counter(out, "io_file_syncs_total", "Files made durable.", stats.file_syncs);
+    counter(out, "io_file_write_bytes_total", "Bytes written to files.", stats.file_write_bytes);
+    counter(out, "io_file_read_bytes_total", "Bytes read from files.", stats.file_read_bytes);
+    counter(out, "io_jobs_total", "Background jobs run.", stats.jobs);
+}
+
+void metrics_print(struct server *server, struct writer *out) {
+    begin(out, "info", "gauge", "Always 1; the labels say what runs.");
+    writer_printf(out, "sentinel_info{version=\"%s\",io=\"%s\",node=\"%d\"} 1\n", SENTINEL_VERSION,
+                  io_backend_name(server->io), broker_node_id(server->broker));
+    print_server(server, out);
+    print_broker(server, out);
+    print_store(server, out);
+    print_process(server, out);
+}

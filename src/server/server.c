@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "server/connection_state.h"
+#include "server/server_state.h"
+
+struct listener {
+    struct list link;
+    struct server *server;
+    struct io_listener *handle;
+    unsigned protocols;
+};
+
+struct server_options server_options_default(void) {
+    return (struct server_options){
+        .connections_max = 10000,
+        .request_bytes_max = 100 * MIB - 1,
+        .memory_in_flight_max = 128 * MIB,
+        .handshake_timeout_ms = 30000,
+    };
+}
+
+struct server *server_new(struct io *io, struct broker *broker, const struct server_options *options) {
+    struct server *server = mem_calloc(1, sizeof *server);
+    server->io = io;
+    server->broker = broker;
+    server->options = *options;
+    server->log = options->log;
+    list_init(&server->listeners);
+    list_init(&server->connections);
+    list_init(&server->memory_waiters);
+    return server;
+}
+
+/* ---- listening ---------------------------------------------------------------------------------------- */
+
+static void accepted(void *ctx, struct io_socket *socket, const struct io_address *peer) {
+    struct listener *listener = ctx;
+    struct server *server = listener->server;
+    if (server->connection_count >= server->options.connections_max) {
+        server->metrics.connections_refused++;
+        log_warn(server->log,
+                 "connection refused reason=\"limit reached, see connections.max\" limit=%u peer=%s",
+                 server->options.connections_max, peer->text);
+        io_socket_close(socket);
+        return;
+    }
+    server->metrics.connections_accepted++;
+    connection_new(server, socket, peer, listener->protocols);
+}
+
+enum status server_listen(struct server *server, const char *address, unsigned protocols,
+                          struct io_address *bound, struct diagnostic *diagnostic) {
+    ASSERT(protocols != 0 && (protocols & ~(unsigned)SERVER_ALL) == 0);
+    struct listener *listener = mem_calloc(1, sizeof *listener);
+    listener->server = server;
+    listener->protocols = protocols;
+    enum status status = io_listen(server->io, address, accepted, listener, &listener->handle, diagnostic);
+    if (status != STATUS_OK) {
+        mem_free(listener);
+        return status;
+    }
+    list_push_back(&server->listeners, &listener->link);
+    if (bound != NULL) *bound = io_listener_address(listener->handle);
+    return STATUS_OK;
+}
+
+static void close_listeners(struct server *server) {
+    struct list *node;
+    while ((node = list_pop_front(&server->listeners)) != NULL) {
+        struct listener *listener = CONTAINER_OF(node, struct listener, link);
+        io_listener_close(listener->handle);
+        mem_free(listener);
+    }
+}
+
+/* ---- draining ----------------------------------------------------------------------------------------- */
+
+static void destroy_connections(struct server *server) {
+    LIST_FOREACH(it, &server->connections) {
+        connection_destroy(CONTAINER_OF(it, struct connection, link));
+    }
+}
+
+static void grace_over(struct io_timer *timer) {
+    struct server *server = CONTAINER_OF(timer, struct server, grace);
+    if (server->connection_count != 0)
+        log_info(server->log, "closing connections that did not finish in time count=%u",
+                 server->connection_count);
+    destroy_connections(server);
+}
+
+static void tell_drained(struct io_op *op) {
+    struct server *server = CONTAINER_OF(op, struct server, drained_op);
+    server->drained(server->drained_ctx);
+}
+
+void server_connection_gone(struct server *server) {
+    if (!server->draining || server->connection_count != 0 || server->drained == NULL) return;
+    io_timer_cancel(server->io, &server->grace);
+    server->drained_op.done = tell_drained;
+    io_defer(server->io, &server->drained_op);
+}
+
+void server_drain(struct server *server, uint64_t grace_ms, void (*done)(void *ctx), void *ctx) {
+    ASSERT(!server->draining);
+    close_listeners(server);
+    server->draining = true;
+    server->drained = done;
+    server->drained_ctx = ctx;
+    io_timer_init(&server->grace, grace_over);
+    io_timer_set(server->io, &server->grace, io_now_ns(server->io) + grace_ms * NS_PER_MS);
+    if (server->connection_count == 0) {
+        server_connection_gone(server);
+        return;
+    }
+    LIST_FOREACH(it, &server->connections) {
+        connection_drain(CONTAINER_OF(it, struct connection, link));
+    }
+}
+
+void server_free(struct server *server) {
+    close_listeners(server);
+    ASSERT(list_empty(&server->connections));
+    mem_free(server);
+}
+
+void server_memory_freed(struct server *server) {
+    struct list waiters;
+    list_init(&waiters);
+    list_append(&waiters, &server->memory_waiters);
+    struct list *node;
+    while ((node = list_pop_front(&waiters)) != NULL)
+        connection_memory_available(CONTAINER_OF(node, struct connection, memory_link));
+}
+
+/* ---- asked -------------------------------------------------------------------------------------------- */
+
+struct io *server_io(struct server *server) {
+    return server->io;
+}
+
+struct broker *server_broker(struct server *server) {
+    return server->broker;
+}
+
+struct metrics *server_metrics(struct server *server) {
+    return &server->metrics;
+}
+
+const struct server_options *server_get_options(const struct server *server) {
+    return &server->options;
+}
+
+struct log *server_log(struct server *server) {
+    return server->log;
+}
+
+void server_advertised(struct connection *connection, char *host, size_t host_size, int32_t *port) {
+    const struct server_options *options = &connection_server(connection)->options;
+    struct io_address local = connection_local(connection);
+    /* "HOST:PORT" or "[HOST]:PORT" */
+    char *colon = strrchr(local.text, ':');
+    *port = options->advertised_port != 0 || colon == NULL ? options->advertised_port
+                                                           : (int32_t)strtol(colon + 1, NULL, 10);
+    if (colon != NULL) *colon = '\0';
+    const char *local_host = local.text;
+    size_t size = strlen(local_host);
+    if (size >= 2 && local_host[0] == '[' && local_host[size - 1] == ']') {
+        local.text[size - 1] = '\0';
+        local_host++;
+    }
+    snprintf(host, host_size, "%s", options->advertised_host != NULL ? options->advertised_host : local_host);
+}
