@@ -17,7 +17,7 @@ FUNCTION_LINES_MAX = 120
 BANNED = [
     (r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok)\(", "has no bound: snprintf, writer_printf or memcpy"),
     (r"\b(malloc|calloc|realloc|free|strdup)\(", "mem_alloc and its family (base/mem.h)", r"src/base/mem\.c"),
-    (r"\b(rand|srand|random|drand48)\(", "prng (base/prng.h) or io_random"),
+    (r"(?<![\w>.])(rand|srand|random|drand48)\(", "prng (base/prng.h) or io_random"),
     (r"\b(time|gettimeofday|clock_gettime)\(", "io_now_ns or io_wall_ms", r"src/io/"),
     (r"\bassert\(", "ASSERT (base/assert.h)"),
     (r"\batoi\(|\batol\(", "strtol with its end checked"),

@@ -3,7 +3,6 @@
 
 #include "base/units.h"
 #include "server/server_state.h"
-#include "storage/store.h"
 
 static void begin(struct writer *out, const char *name, const char *type, const char *help) {
     writer_printf(out, "# HELP sentinel_%s %s\n# TYPE sentinel_%s %s\n", name, help, name, type);
