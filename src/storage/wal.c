@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/wal.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "storage/wal_segments.h"
+
+/* Small values and headers of many groups share one chunk; what refers to a part keeps all of it alive. */
+#define WAL_CHUNK_SIZE (128 * KIB)
+/* Values below are always copied; larger ones are referenced when they are at least half of their buffer, or
+ * large by themselves. */
+#define WAL_COPY_MAX      (4 * KIB)
+#define WAL_REFERENCE_MIN (64 * KIB)
+
+struct wal_group {
+    struct list link;
+    struct list writes;
+    uint64_t segment, offset;
+    uint64_t segment_size; /* planned: the groups behind this one count on it */
+    uint64_t size;         /* of records so far */
+    uint64_t first_sequence, last_sequence;
+    uint32_t record_count;
+    uint32_t slice_count, slice_capacity;
+    uint32_t held_count, held_capacity;
+    struct slice *slices; /* [0] is kept for the segment header */
+    struct buffer **held;
+    uint8_t *header; /* in a chunk; filled when the group is sealed */
+};
+
+struct wal {
+    struct wal_options options;
+    enum status status;
+    struct wal_segments *segments;
+    struct list pending; /* groups, the last one open */
+    struct list unused;
+    struct wal_group *in_flight;
+    struct io_op op, defer;
+    bool deferred;
+    uint64_t started_ns;
+    struct buffer *chunk;
+    size_t chunk_used;
+    /* where the next group goes */
+    uint64_t plan_segment, plan_size, plan_offset;
+    uint64_t next_sequence, durable_sequence;
+    uint64_t pending_bytes;
+    /* where the log ends on disk */
+    uint64_t end_segment, end_offset;
+    uint8_t header_block[WAL_BLOCK_SIZE];
+    struct wal_counters counters;
+};
+
+static const uint8_t zeros[WAL_BLOCK_SIZE];
+
+/* ---- groups ----------------------------------------------------------------------------------------------
+ */
+
+static void group_push_slice(struct wal_group *group, struct slice bytes) {
+    struct slice *last = &group->slices[group->slice_count - 1];
+    if (group->slice_count > 1 && last->data + last->size == bytes.data) {
+        last->size += bytes.size;
+        return;
+    }
+    if (group->slice_count == group->slice_capacity) {
+        group->slice_capacity *= 2;
+        group->slices = mem_realloc(group->slices, group->slice_capacity * sizeof *group->slices);
+    }
+    group->slices[group->slice_count++] = bytes;
+}
+
+static void group_hold(struct wal_group *group, struct buffer *buffer) {
+    if (group->held_count > 0 && group->held[group->held_count - 1] == buffer) return;
+    if (group->held_count == group->held_capacity) {
+        group->held_capacity *= 2;
+        group->held = mem_realloc(group->held, group->held_capacity * sizeof *group->held);
+    }
+    group->held[group->held_count++] = buffer_ref(buffer);
+}
+
+static void group_recycle(struct wal *wal, struct wal_group *group) {
+    for (uint32_t i = 0; i < group->held_count; i++)
+        buffer_unref(group->held[i]);
+    list_push_front(&wal->unused, &group->link);
+}
+
+static void group_free(struct wal_group *group) {
+    for (uint32_t i = 0; i < group->held_count; i++)
+        buffer_unref(group->held[i]);
+    mem_free(group->slices);
+    mem_free(group->held);
+    mem_free(group);
+}
+
+/* `size` bytes in the log's chunk, which become the next bytes of the group. */
+static uint8_t *group_extend(struct wal *wal, struct wal_group *group, size_t size) {
+    if (wal->chunk == NULL || wal->chunk->size - wal->chunk_used < size) {
+        wal_cut_chunk(wal);
+        wal->chunk = buffer_new(MAX(size, WAL_CHUNK_SIZE));
+    }
+    uint8_t *at = wal->chunk->data + wal->chunk_used;
+    wal->chunk_used += size;
+    group_hold(group, wal->chunk);
+    group_push_slice(group, slice_make(at, size));
+    return at;
+}
+
+void wal_cut_chunk(struct wal *wal) {
+    buffer_unref(wal->chunk);
+    wal->chunk = NULL;
+    wal->chunk_used = 0;
+}
+
+static struct wal_group *group_open(struct wal *wal, uint64_t record_size) {
+    uint64_t need = WAL_GROUP_HEADER_SIZE + record_size;
+    if (wal->plan_segment == 0 || wal->plan_offset + need > wal->plan_size) {
+        wal->plan_segment = wal->plan_segment == 0 ? wal->end_segment + 1 : wal->plan_segment + 1;
+        wal->plan_offset = WAL_BLOCK_SIZE;
+        wal->plan_size = wal_segments_plan(wal->segments, WAL_BLOCK_SIZE + wal_align(need));
+    }
+    struct list *node = list_pop_front(&wal->unused);
+    struct wal_group *group = node == NULL ? NULL : CONTAINER_OF(node, struct wal_group, link);
+    if (group == NULL) {
+        group = mem_calloc(1, sizeof *group);
+        group->slice_capacity = 64;
+        group->slices = mem_alloc(group->slice_capacity * sizeof *group->slices);
+        group->held_capacity = 16;
+        group->held = mem_alloc(group->held_capacity * sizeof *group->held);
+        list_init(&group->link);
+    }
+    list_init(&group->writes);
+    group->slice_count = 1;
+    group->slices[0] = SLICE_EMPTY;
+    group->held_count = group->record_count = 0;
+    group->size = 0;
+    group->segment = wal->plan_segment;
+    group->segment_size = wal->plan_size;
+    group->offset = wal->plan_offset;
+    group->first_sequence = wal->next_sequence;
+    group->header = group_extend(wal, group, WAL_GROUP_HEADER_SIZE);
+    list_push_back(&wal->pending, &group->link);
+    return group;
+}
+
+/* The group that a record of that size goes to. */
+static struct wal_group *group_for(struct wal *wal, uint64_t record_size) {
+    if (!list_empty(&wal->pending)) {
+        struct wal_group *group = CONTAINER_OF(wal->pending.prev, struct wal_group, link);
+        uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + group->size + record_size;
+        if (group->size + record_size <= WAL_GROUP_BYTES_MAX && end <= wal->plan_size) return group;
+        wal->plan_offset = wal_align(group->offset + WAL_GROUP_HEADER_SIZE + group->size);
+    }
+    return group_open(wal, record_size);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------- */
+
+static void wal_start_group(struct wal *wal);
+
+/* Fails everything that is not durable. */
+static void wal_fail(struct wal *wal, enum status status) {
+    struct list writes;
+    list_init(&writes);
+    if (wal->in_flight != NULL) list_push_front(&wal->pending, &wal->in_flight->link);
+    wal->in_flight = NULL;
+    struct list *node;
+    while ((node = list_pop_front(&wal->pending)) != NULL) {
+        struct wal_group *group = CONTAINER_OF(node, struct wal_group, link);
+        list_append(&writes, &group->writes);
+        group_recycle(wal, group);
+    }
+    wal->pending_bytes = 0;
+    if (status != STATUS_NO_SPACE) {
+        wal->status = status;
+    } else {
+        wal->next_sequence = wal->durable_sequence + 1;
+        wal->plan_segment = 0;
+        struct wal_segment *current = wal_segments_current(wal->segments);
+        if (current != NULL && current->segment == wal->end_segment) {
+            wal->plan_segment = current->segment;
+            wal->plan_offset = wal_align(wal->end_offset);
+            wal->plan_size = current->size;
+        }
+    }
+    wal->options.completed(wal->options.ctx, status, &writes);
+}
+
+/* A write that ran out of space may have left a whole group behind that nobody will be told of: its first
+ * block is wiped, so that recovery does not bring it back. */
+static enum status wal_wipe(struct wal *wal, const struct wal_group *group) {
+    struct io_file *file = wal_segments_current(wal->segments)->file;
+    bool fresh = group->slices[0].size > 0;
+    enum status status = io_file_write_at(file, slice_make(zeros, sizeof zeros), fresh ? 0 : group->offset);
+    return status == STATUS_OK ? io_file_sync(file) : status;
+}
+
+static void wal_written(struct io_op *op) {
+    struct wal *wal = CONTAINER_OF(op, struct wal, op);
+    struct wal_group *group = wal->in_flight;
+    histogram_add(&wal->counters.sync_ns, io_clock_ns(wal->options.io) - wal->started_ns);
+    if (op->status != STATUS_OK) {
+        enum status status = op->status == STATUS_NO_SPACE ? STATUS_NO_SPACE : STATUS_IO;
+        if (status == STATUS_NO_SPACE && wal_wipe(wal, group) != STATUS_OK) status = STATUS_IO;
+        log_error(wal->options.log,
+                  "log write failed segment=%" PRIu64 " offset=%" PRIu64 " reason=%s errno=%d",
+                  group->segment, group->offset, status_name(op->status), op->os_error);
+        if (status == STATUS_NO_SPACE && group->slices[0].size > 0) wal_segments_deactivate(wal->segments);
+        wal_fail(wal, status);
+        wal->options.changed(wal->options.ctx);
+        return;
+    }
+    struct wal_segment *segment = wal_segments_current(wal->segments);
+    ASSERT_EQ(segment->segment, group->segment);
+    wal->in_flight = NULL;
+    wal->durable_sequence = group->last_sequence;
+    wal->end_segment = group->segment;
+    wal->end_offset = group->offset + WAL_GROUP_HEADER_SIZE + group->size;
+    segment->end = wal->end_offset;
+    segment->last_sequence = group->last_sequence;
+    wal->pending_bytes -= group->size;
+    struct list writes;
+    list_init(&writes);
+    list_append(&writes, &group->writes);
+    group_recycle(wal, group);
+    wal_start_group(wal);
+    wal->options.completed(wal->options.ctx, STATUS_OK, &writes);
+    wal->options.changed(wal->options.ctx);
+}
+
+/* Called by the segments when a spare became ready, or could not be made. */
+static void wal_segment_ready(void *ctx, enum status status) {
+    struct wal *wal = ctx;
+    if (status == STATUS_OK)
+        wal_start_group(wal);
+    else if (wal->status == STATUS_OK && wal->in_flight == NULL && !list_empty(&wal->pending))
+        wal_fail(wal, status == STATUS_NO_SPACE ? STATUS_NO_SPACE : STATUS_IO);
+    wal->options.changed(wal->options.ctx);
+}
+
+/* Makes the segment of `group` the current one; false: no file is ready yet. */
+static bool wal_activate(struct wal *wal, struct wal_group *group) {
+    struct wal_segment *current = wal_segments_current(wal->segments);
+    if (current != NULL && current->segment == group->segment) return true;
+    struct wal_segment *segment = wal_segments_activate(wal->segments, group->segment, group->segment_size);
+    if (segment == NULL) return false;
+    segment->first_sequence = group->first_sequence;
+    struct wal_segment_header header = {.store_id = wal->options.store_id,
+                                        .segment = group->segment,
+                                        .size = segment->size,
+                                        .first_sequence = group->first_sequence,
+                                        .previous_end = wal->end_offset};
+    wal_segment_header_encode(&header, wal->header_block);
+    group->slices[0] = slice_make(wal->header_block, WAL_BLOCK_SIZE);
+    return true;
+}
+
+static void wal_start_group(struct wal *wal) {
+    if (wal->in_flight != NULL || wal->status != STATUS_OK || list_empty(&wal->pending)) return;
+    struct wal_group *group = CONTAINER_OF(list_first(&wal->pending), struct wal_group, link);
+    uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + group->size;
+    if (!wal_activate(wal, group)) return;
+    list_remove(&group->link);
+    if (list_empty(&wal->pending)) wal->plan_offset = wal_align(end);
+    struct wal_group_header header = {.segment = group->segment,
+                                      .offset = group->offset,
+                                      .first_sequence = group->first_sequence,
+                                      .size = group->size,
+                                      .record_count = group->record_count};
+    wal_group_header_encode(&header, wal->options.store_id, group->header);
+    if (wal_align(end) > end) group_push_slice(group, slice_make(zeros, wal_align(end) - end));
+    bool fresh = group->slices[0].size > 0;
+    uint64_t offset = fresh ? 0 : group->offset;
+    wal->in_flight = group;
+    wal->counters.syncs++;
+    wal->counters.bytes += wal_align(end) - offset;
+    wal->started_ns = io_clock_ns(wal->options.io);
+    io_write_sync(wal->options.io, &wal->op, wal_segments_current(wal->segments)->file,
+                  group->slices + (fresh ? 0 : 1), group->slice_count - (fresh ? 0 : 1), offset);
+}
+
+static void wal_turn(struct io_op *op) {
+    struct wal *wal = CONTAINER_OF(op, struct wal, defer);
+    wal->deferred = false;
+    wal_start_group(wal);
+    wal->options.changed(wal->options.ctx);
+}
+
+static bool value_referenced(struct shared_slice value) {
+    size_t size = value.bytes.size;
+    if (value.owner == NULL || size < WAL_COPY_MAX) return false;
+    return size >= WAL_REFERENCE_MIN || size * 2 >= value.owner->size;
+}
+
+static void append_value(struct wal *wal, struct wal_group *group, struct store_change *change) {
+    struct slice bytes = change->value.bytes;
+    if (value_referenced(change->value)) {
+        group_hold(group, change->value.owner);
+        group_push_slice(group, bytes);
+        return;
+    }
+    if (bytes.size == 0) return;
+    uint8_t *copy = group_extend(wal, group, bytes.size);
+    memcpy(copy, bytes.data, bytes.size);
+    shared_slice_unref(change->value);
+    change->value = shared_slice_ref((struct shared_slice){slice_make(copy, bytes.size), wal->chunk});
+}
+
+void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment) {
+    ASSERT(wal->status == STATUS_OK);
+    ASSERT(write->change_count > 0);
+    uint64_t changes_size = 0, values_size = 0;
+    for (uint32_t i = 0; i < write->change_count; i++) {
+        struct store_change *change = &write->changes[i];
+        changes_size += wal_change_size(change->kind, change->key_size, change->to_size);
+        if (change->kind != ENTRY_PUT) continue;
+        if (change->value.owner == NULL && change->value.bytes.size > 0)
+            change->value.bytes.data = write->keys.data + change->value_at;
+        values_size += change->value.bytes.size;
+    }
+    uint64_t record_size = WAL_RECORD_HEADER_SIZE + changes_size + values_size;
+    ASSERT_LE(record_size, WAL_GROUP_SIZE_MAX);
+    struct wal_group *group = group_for(wal, record_size);
+    struct wal_record_header header = {.changes_size = (uint32_t)changes_size,
+                                       .change_count = write->change_count,
+                                       .first_sequence = wal->next_sequence,
+                                       .values_size = values_size};
+    uint64_t offset = group->offset + WAL_GROUP_HEADER_SIZE + group->size;
+    uint8_t *record = group_extend(wal, group, WAL_RECORD_HEADER_SIZE + changes_size);
+    uint8_t *at = record + WAL_RECORD_HEADER_SIZE;
+    uint64_t value_offset = offset + WAL_RECORD_HEADER_SIZE + changes_size;
+    for (uint32_t i = 0; i < write->change_count; i++) {
+        struct store_change *change = &write->changes[i];
+        struct wal_change encoded = {.kind = change->kind,
+                                     .key = store_change_key(write, change),
+                                     .to = store_change_to(write, change)};
+        if (change->kind == ENTRY_PUT) {
+            struct slice value = change->value.bytes;
+            encoded.value_size = (uint32_t)value.size;
+            encoded.value_crc = change->value_crc = crc32c(0, value.data, value.size);
+            change->log_offset = value_offset;
+            value_offset += value.size;
+            append_value(wal, group, change);
+        }
+        at = wal_change_encode(&encoded, at);
+    }
+    struct wal_address where = {wal->options.store_id, group->segment, offset};
+    wal_record_header_encode(&header, where, record);
+    group->size += record_size;
+    group->record_count++;
+    write->sequence = wal->next_sequence;
+    wal->next_sequence += write->change_count;
+    group->last_sequence = wal->next_sequence - 1;
+    wal->pending_bytes += record_size;
+    list_push_back(&group->writes, &write->link);
+    *segment = group->segment;
+    if (wal->in_flight == NULL && !wal->deferred) {
+        wal->deferred = true;
+        io_defer(wal->options.io, &wal->defer);
+    }
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
+
+struct wal *wal_new(const struct wal_options *options, const struct wal_start *start) {
+    ASSERT(options->segment_bytes >= WAL_SEGMENT_SIZE_MIN);
+    struct wal *wal = mem_calloc(1, sizeof *wal);
+    wal->options = *options;
+    wal->status = STATUS_OK;
+    list_init(&wal->pending);
+    list_init(&wal->unused);
+    wal->op.done = wal_written;
+    wal->defer.done = wal_turn;
+    wal->next_sequence = start->next_sequence;
+    wal->durable_sequence = start->next_sequence - 1;
+    wal->end_segment = start->next_segment - 1;
+    wal->end_offset = start->previous_end;
+    histogram_init(&wal->counters.sync_ns);
+    wal->segments = wal_segments_new(options, start, wal_segment_ready, wal);
+    return wal;
+}
+
+void wal_free(struct wal *wal) {
+    struct list *node;
+    if (wal->in_flight != NULL) group_free(wal->in_flight);
+    while ((node = list_pop_front(&wal->pending)) != NULL)
+        group_free(CONTAINER_OF(node, struct wal_group, link));
+    while ((node = list_pop_front(&wal->unused)) != NULL) {
+        struct wal_group *group = CONTAINER_OF(node, struct wal_group, link);
+        group->held_count = 0;
+        group_free(group);
+    }
+    wal_cut_chunk(wal);
+    wal_segments_free(wal->segments);
+    mem_free(wal);
+}
+
+bool wal_idle(const struct wal *wal) {
+    return wal->in_flight == NULL && list_empty(&wal->pending) && !wal->deferred &&
+           wal_segments_idle(wal->segments);
+}
+
+void wal_release(struct wal *wal, uint64_t sequence) {
+    ASSERT_LE(sequence, wal->durable_sequence);
+    wal_segments_release(wal->segments, sequence);
+}
+
+enum status wal_status(const struct wal *wal) {
+    return wal->status;
+}
+uint64_t wal_next_sequence(const struct wal *wal) {
+    return wal->next_sequence;
+}
+uint64_t wal_durable_sequence(const struct wal *wal) {
+    return wal->durable_sequence;
+}
+uint64_t wal_pending_bytes(const struct wal *wal) {
+    return wal->pending_bytes;
+}
+uint64_t wal_live_bytes(const struct wal *wal) {
+    return wal_segments_live_bytes(wal->segments);
+}
+const struct wal_counters *wal_counters(const struct wal *wal) {
+    return &wal->counters;
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/* wal.h: the write-ahead log of one store.
+ *
+ *   wal_append ─> pending groups ─(one at a time: write + sync)─> completed, in order
+ *
+ * Records of all writers go into one sequence of segments. While one group is being written and synced, all
+ * that arrives gathers in the next: group commit without a timer. When nothing is under way, what one turn of
+ * the loop brings makes the first group. Segments are zero-written before use and recycled afterwards, so
+ * that a sync changes no file-system metadata. The position of a record is fixed when it is appended.
+ *
+ * Source  Gawlick and Kinkade 1985 (group commit); wal_format.h; docs/formats.md.
+ * Owner   the log keeps one reference to each buffer of a group until the group is done; small values are
+ *         copied once, into the log's chunk, and the memtable refers to them there.
+ * Units   sizes and offsets in bytes; sequences count changes, from 1.
+ * Errors  IO is final: nothing more is written (settled decision 6). NO_SPACE fails everything pending and is
+ *         not final: the next append tries to get room again.
+ * Loop    shard thread only; segments are prepared and removed by jobs.
+ * Bounds  WAL_GROUP_BYTES_MAX a group, unless one write alone is larger.
+ * I1  durable <= appended.  I2  one group is in flight at most.  I3  a segment is recycled only when all its
+ *     sequences were released.  I4  group k+1 starts in a block that group k did not touch. */
+#ifndef SENTINEL_STORAGE_WAL_H
+#define SENTINEL_STORAGE_WAL_H
+
+#include "storage/change.h"
+#include "storage/wal_format.h"
+
+#define WAL_GROUP_BYTES_MAX  (4 * MIB)
+#define WAL_SEGMENT_SIZE_MIN (16 * KIB)
+
+struct wal;
+
+struct wal_options {
+    struct io *io;
+    const char *dir; /* borrowed for the life of the log */
+    uint64_t store_id;
+    size_t segment_bytes;
+    struct log *log;
+    void *ctx;
+    uint64_t (*next_file_number)(void *ctx);
+    /* These writes are done, in order: durable, or failed with `status`. When they failed with NO_SPACE,
+     * their sequences will be given out again, from wal_durable_sequence() + 1. Each is unlinked by the
+     * receiver. */
+    void (*completed)(void *ctx, enum status status, struct list *writes);
+    void (*changed)(void *ctx); /* an operation or job ended: wal_idle may have become true */
+};
+
+/* A segment that recovery found. */
+struct wal_found {
+    uint64_t file_number;
+    struct io_file *file; /* the log takes it over */
+    uint64_t file_size;
+    uint64_t segment; /* 0: free, holds nothing that is needed */
+    uint64_t end, first_sequence, last_sequence;
+};
+struct wal_start {
+    const struct wal_found *found; /* live ones by rising segment, then free ones */
+    size_t found_count;
+    uint64_t next_segment, next_sequence, previous_end;
+};
+
+struct wal *wal_new(const struct wal_options *options, const struct wal_start *start);
+/* At rest (wal_idle), or in the simulator's crash. Writes under way are forgotten, not completed. */
+void wal_free(struct wal *wal);
+bool wal_idle(const struct wal *wal); /* no group, no job */
+
+/* Encodes and queues the write. Sets its sequence, and for each put where the value stays (change->value,
+ * borrowed until the write is done), its checksum and its place in *segment. Not after a final status. */
+void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment);
+/* Everything up to `sequence` is in tables that the manifest holds: segments may go. */
+void wal_release(struct wal *wal, uint64_t sequence);
+/* Later small values go to a fresh chunk: called when a memtable is full, so that it pins no bytes of the
+ * next. */
+void wal_cut_chunk(struct wal *wal);
+
+enum status wal_status(const struct wal *wal); /* OK, or the final status */
+uint64_t wal_next_sequence(const struct wal *wal);
+uint64_t wal_durable_sequence(const struct wal *wal);
+uint64_t wal_pending_bytes(const struct wal *wal);
+uint64_t wal_live_bytes(const struct wal *wal); /* in segments that may not be recycled yet */
+
+struct wal_counters {
+    uint64_t syncs, bytes; /* written, padding included */
+    struct histogram sync_ns;
+};
+const struct wal_counters *wal_counters(const struct wal *wal);
+
+#endif

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/wal_reader.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "base/units.h"
+
+#define WAL_READER_CHUNK MIB
+
+enum status wal_reader_header(struct io_file *file, struct wal_segment_header *header) {
+    uint8_t block[WAL_BLOCK_SIZE];
+    size_t size;
+    enum status status = io_file_read_at(file, block, sizeof block, 0, &size);
+    if (status != STATUS_OK) return status;
+    return wal_segment_header_decode(slice_make(block, size), header);
+}
+
+enum status wal_reader_find_group(struct io_file *file, struct wal_address where, bool *found, uint64_t *at) {
+    *found = false;
+    *at = wal_align(where.offset);
+    uint8_t *chunk = mem_alloc(WAL_READER_CHUNK);
+    enum status status = STATUS_OK;
+    while (true) {
+        size_t size;
+        status = io_file_read_at(file, chunk, WAL_READER_CHUNK, *at, &size);
+        if (status != STATUS_OK) break;
+        for (size_t i = 0; i + WAL_GROUP_HEADER_SIZE <= size; i += WAL_BLOCK_SIZE) {
+            struct wal_group_header header;
+            where.offset = *at + i;
+            if (!wal_group_header_decode(slice_make(chunk + i, size - i), where, &header)) continue;
+            *found = true;
+            *at += i;
+            goto out;
+        }
+        if (size < WAL_READER_CHUNK) break;
+        *at += WAL_READER_CHUNK;
+    }
+out:
+    mem_free(chunk);
+    return status;
+}
+
+struct wal_change_walk wal_change_walk_make(const struct wal_record *record) {
+    return (struct wal_change_walk){reader_make(record->changes), reader_make(record->values),
+                                    record->values_offset, SLICE_EMPTY};
+}
+
+enum status wal_change_walk_next(struct wal_change_walk *walk, struct wal_change *change) {
+    if (reader_remaining(&walk->changes) == 0)
+        return reader_remaining(&walk->values) == 0 ? STATUS_END : STATUS_CORRUPT;
+    walk->value_offset += walk->value.size;
+    walk->value = SLICE_EMPTY;
+    if (!wal_change_decode(&walk->changes, change)) return STATUS_CORRUPT;
+    if (change->kind != ENTRY_PUT) return STATUS_OK;
+    walk->value = reader_bytes(&walk->values, change->value_size);
+    if (!reader_ok(&walk->values)) return STATUS_CORRUPT;
+    if (crc32c(0, walk->value.data, walk->value.size) != change->value_crc) return STATUS_CORRUPT;
+    return STATUS_OK;
+}
+
+/* All changes of a record are sound, and there are as many as it says. */
+static bool record_sound(const struct wal_record *record) {
+    struct wal_change_walk walk = wal_change_walk_make(record);
+    struct wal_change change;
+    uint32_t count = 0;
+    enum status status;
+    while ((status = wal_change_walk_next(&walk, &change)) == STATUS_OK)
+        count++;
+    return status == STATUS_END && count == record->header.change_count && count > 0;
+}
+
+struct run {
+    struct io_file *file;
+    const struct wal_segment_header *header;
+    uint64_t end_known;
+    enum status (*record)(void *ctx, const struct wal_record *record);
+    void *ctx;
+    struct wal_reader_result *result;
+    const char *reason; /* why the reading stopped */
+};
+
+static struct wal_address run_address(const struct run *run, uint64_t offset) {
+    return (struct wal_address){run->header->store_id, run->header->segment, offset};
+}
+
+/* Reads the records of one group out of `payload`. Returns OK when all were sound; END when one was not, or
+ * when the known end of the log was reached; or what the callback said. */
+static enum status run_records(struct run *run, const struct wal_group_header *group,
+                               struct buffer *payload) {
+    uint64_t start = group->offset + WAL_GROUP_HEADER_SIZE;
+    size_t at = 0;
+    while (at < group->size) {
+        struct wal_record record = {.segment = group->segment, .offset = start + at, .owner = payload};
+        if (run->end_known != 0 && record.offset >= run->end_known) return STATUS_END;
+        struct slice bytes = slice_make(payload->data + at, group->size - at);
+        if (!wal_record_header_decode(bytes, run_address(run, record.offset), &record.header)) {
+            run->reason = "a record fails its checksum";
+            return STATUS_END;
+        }
+        record.changes = slice_make(bytes.data + WAL_RECORD_HEADER_SIZE, record.header.changes_size);
+        record.values = slice_make(record.changes.data + record.header.changes_size,
+                                   record.header.values_size);
+        record.values_offset = record.offset + WAL_RECORD_HEADER_SIZE + record.header.changes_size;
+        if (record.header.first_sequence != run->result->next_sequence) {
+            run->reason = "a record does not continue the sequence";
+            return STATUS_END;
+        }
+        if (!record_sound(&record)) {
+            run->reason = "a value fails its checksum";
+            return STATUS_END;
+        }
+        enum status status = run->record == NULL ? STATUS_OK : run->record(run->ctx, &record);
+        if (status != STATUS_OK) return status;
+        at += WAL_RECORD_HEADER_SIZE + record.header.changes_size + record.header.values_size;
+        run->result->end = start + at;
+        run->result->next_sequence += record.header.change_count;
+        run->result->records++;
+    }
+    run->result->groups++;
+    return STATUS_OK;
+}
+
+/* Reads the group at `offset`. OK: *end is behind it. END: there is no (whole) group. */
+static enum status run_group(struct run *run, uint64_t offset, uint64_t *end) {
+    uint8_t bytes[WAL_GROUP_HEADER_SIZE];
+    size_t size;
+    enum status status = io_file_read_at(run->file, bytes, sizeof bytes, offset, &size);
+    if (status != STATUS_OK) return status;
+    struct wal_group_header group;
+    run->reason = NULL;
+    if (!wal_group_header_decode(slice_make(bytes, size), run_address(run, offset), &group)) {
+        run->reason = "no group of this segment starts here";
+        return STATUS_END;
+    }
+    run->result->torn = true; /* until the whole group was read */
+    uint64_t file_size;
+    status = io_file_size(run->file, &file_size);
+    if (status != STATUS_OK) return status;
+    if (group.size > file_size || offset > file_size - group.size) {
+        run->reason = "a group goes past the end of the file";
+        return STATUS_END;
+    }
+    struct buffer *payload = buffer_new(group.size);
+    status = io_file_read_at(run->file, payload->data, group.size, offset + WAL_GROUP_HEADER_SIZE, &size);
+    if (status == STATUS_OK && size < group.size) {
+        run->reason = "a group goes past the end of the file";
+        status = STATUS_END;
+    }
+    if (status == STATUS_OK) status = run_records(run, &group, payload);
+    buffer_unref(payload);
+    if (status != STATUS_OK) return status;
+    run->result->torn = false;
+    *end = offset + WAL_GROUP_HEADER_SIZE + group.size;
+    return STATUS_OK;
+}
+
+enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
+                           enum status (*record)(void *ctx, const struct wal_record *record), void *ctx,
+                           struct wal_reader_result *result, struct diagnostic *diagnostic) {
+    *result = (struct wal_reader_result){.end = WAL_BLOCK_SIZE, .next_sequence = header->first_sequence};
+    struct run run = {file, header, end_known, record, ctx, result, NULL};
+    uint64_t offset = WAL_BLOCK_SIZE;
+    enum status status;
+    do {
+        if (end_known != 0 && offset >= end_known) break;
+        status = run_group(&run, offset, &offset);
+        offset = wal_align(offset);
+    } while (status == STATUS_OK);
+    if (end_known != 0 && result->end == end_known) {
+        result->torn = false;
+        return STATUS_OK;
+    }
+    if (status != STATUS_END) return status;
+    if (end_known != 0)
+        return diagnose(diagnostic, STATUS_CORRUPT,
+                        "log segment %" PRIu64 ", offset %" PRIu64
+                        ": %s, but the log is known to go on to offset %" PRIu64
+                        "; restore this node from a replica or a backup",
+                        header->segment, result->end, run.reason, end_known);
+    bool found;
+    uint64_t at;
+    /* The group at `offset` itself may have a valid header: evidence begins behind it. */
+    status = wal_reader_find_group(file, run_address(&run, offset + WAL_BLOCK_SIZE), &found, &at);
+    if (status != STATUS_OK) return status;
+    if (found)
+        return diagnose(diagnostic, STATUS_CORRUPT,
+                        "log segment %" PRIu64 ", offset %" PRIu64 ": %s, but offset %" PRIu64
+                        " holds a later group, so this is damage and not the end of the log; restore this "
+                        "node from a replica or a backup",
+                        header->segment, result->end, run.reason, at);
+    return STATUS_OK;
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/* wal_reader.h: reads one log segment from its start to the end of the log, and says how it ends.
+ *
+ * Source  docs/formats.md; the rule for tails is S11 of the simulator: a bad record with anything valid
+ *         behind it, or before a point the log is known to have reached, is corruption; only what nothing
+ *         vouches for may be cut.
+ * Owner   the reader borrows the file. A record's bytes are valid during the call that hands it out; its
+ *         buffer may be kept with a reference.
+ * Errors  CORRUPT with a diagnostic that names offset and reason; IO. Never asserts on what the file says.
+ * Loop    any thread that blocks; when records are kept: the shard thread. Memory: one group. */
+#ifndef SENTINEL_STORAGE_WAL_READER_H
+#define SENTINEL_STORAGE_WAL_READER_H
+
+#include "base/buffer.h"
+#include "io/io.h"
+#include "storage/wal_format.h"
+
+struct wal_record {
+    uint64_t segment, offset; /* of the record */
+    struct wal_record_header header;
+    struct slice changes;
+    struct slice values;
+    uint64_t values_offset; /* in the segment */
+    struct buffer *owner;   /* holds all slices */
+};
+struct wal_reader_result {
+    uint64_t end;           /* behind the last valid record, or WAL_BLOCK_SIZE when there is none */
+    uint64_t next_sequence; /* the sequence that would follow */
+    uint64_t groups, records;
+    bool torn; /* something was written behind the end, and nothing vouches for it */
+};
+
+/* OK: *header is the segment's. MALFORMED: block 0 is no valid header. VERSION, IO. */
+enum status wal_reader_header(struct io_file *file, struct wal_segment_header *header) MUST_USE;
+/* *found: a valid group of that segment starts at or after where.offset; *at says where. */
+enum status wal_reader_find_group(struct io_file *file, struct wal_address where, bool *found,
+                                  uint64_t *at) MUST_USE;
+/* Hands out every record in order. end_known: where the next segment says that this one ends; 0: unknown.
+ * A record callback that returns anything but OK stops the reading with that status. */
+enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
+                           enum status (*record)(void *ctx, const struct wal_record *record), void *ctx,
+                           struct wal_reader_result *result, struct diagnostic *diagnostic) MUST_USE;
+/* Takes the changes of a checked record apart; false when they do not fit their header. `value` starts at the
+ * first of the values. */
+struct wal_change_walk {
+    struct reader changes, values;
+    uint64_t value_offset; /* of the current change's value in the segment */
+    struct slice value;
+};
+struct wal_change_walk wal_change_walk_make(const struct wal_record *record);
+/* OK, END, or CORRUPT (a value fails its checksum, or the layout is nonsense). */
+enum status wal_change_walk_next(struct wal_change_walk *walk, struct wal_change *change) MUST_USE;
+
+#endif

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/wal_segments.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+#define WAL_FIRST_SIZE MIB /* of the first spare of a store */
+
+struct wal_segments {
+    struct wal_options options;
+    void (*ready)(void *ctx, enum status status);
+    void *ctx;
+    struct list live; /* by rising segment; the current one is last */
+    struct list spares;
+    uint32_t spare_count;
+    struct wal_segment *current;
+    uint64_t next_size;
+    struct {
+        struct io_job job;
+        bool running;
+        struct wal_segment *segment; /* being made or enlarged */
+        uint64_t size;
+        struct layout_path path;
+        enum status status;
+        int os_error;
+    } prepare;
+    struct {
+        struct io_job job;
+        bool running;
+        struct list waiting; /* segments, files closed */
+        struct list under_way;
+    } removal;
+};
+
+/* ---- spares ----------------------------------------------------------------------------------------------
+ */
+
+static void prepare_run(struct io_job *job) {
+    struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, prepare.job);
+    struct io *io = segments->options.io;
+    struct wal_segment *segment = segments->prepare.segment;
+    bool create = segment->file == NULL;
+    enum status status = STATUS_OK;
+    if (create)
+        status = io_file_open(io, segments->prepare.path.text,
+                              IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE, &segment->file);
+    if (status == STATUS_OK) status = io_file_preallocate(segment->file, segments->prepare.size);
+    if (status == STATUS_OK) status = io_file_sync(segment->file);
+    if (status == STATUS_OK && create) status = io_sync_dir(io, segments->options.dir);
+    segments->prepare.os_error = status == STATUS_OK ? 0 : io_last_os_error();
+    segments->prepare.status = status;
+    if (status == STATUS_OK || segment->file == NULL) return;
+    io_file_close(segment->file);
+    segment->file = NULL;
+    /* Best effort: what stays behind is found and removed at the next start. */
+    if (io_unlink(io, segments->prepare.path.text) != STATUS_OK) return;
+}
+
+static void prepare_done(struct io_job *job) {
+    struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, prepare.job);
+    struct wal_segment *segment = segments->prepare.segment;
+    enum status status = segments->prepare.status;
+    segments->prepare.running = false;
+    segments->prepare.segment = NULL;
+    if (status == STATUS_OK) {
+        segment->size = segments->prepare.size;
+        list_push_back(&segments->spares, &segment->link);
+        segments->spare_count++;
+    } else {
+        log_warn(segments->options.log, "log segment cannot be prepared file=%s reason=%s errno=%d",
+                 segments->prepare.path.text, status_name(status), segments->prepare.os_error);
+        mem_free(segment);
+    }
+    segments->ready(segments->ctx, status);
+}
+
+static void prepare_start(struct wal_segments *segments, uint64_t size) {
+    if (segments->prepare.running) return;
+    struct list *node = list_pop_front(&segments->spares);
+    struct wal_segment *segment;
+    if (node != NULL) {
+        segment = CONTAINER_OF(node, struct wal_segment, link);
+        segments->spare_count--;
+    } else {
+        segment = mem_calloc(1, sizeof *segment);
+        list_init(&segment->link);
+        segment->file_number = segments->options.next_file_number(segments->options.ctx);
+    }
+    segments->prepare.path = layout_path(segments->options.dir, LAYOUT_LOG, segment->file_number);
+    segments->prepare.segment = segment;
+    segments->prepare.size = MAX(size, segment->size);
+    segments->prepare.running = true;
+    segments->prepare.job = (struct io_job){.run = prepare_run, .done = prepare_done};
+    io_job_start(segments->options.io, &segments->prepare.job);
+}
+
+uint64_t wal_segments_plan(const struct wal_segments *segments, uint64_t need) {
+    struct list *node = list_first(&segments->spares);
+    uint64_t size = segments->prepare.running ? segments->prepare.size : segments->next_size;
+    if (node != NULL) size = CONTAINER_OF(node, struct wal_segment, link)->size;
+    return MAX(size, need);
+}
+
+struct wal_segment *wal_segments_activate(struct wal_segments *segments, uint64_t segment, uint64_t size) {
+    struct wal_segment *chosen = NULL;
+    LIST_FOREACH(it, &segments->spares) {
+        struct wal_segment *spare = CONTAINER_OF(it, struct wal_segment, link);
+        if (chosen == NULL && spare->size >= size) chosen = spare;
+    }
+    if (chosen == NULL) {
+        prepare_start(segments, size);
+        return NULL;
+    }
+    list_remove(&chosen->link);
+    segments->spare_count--;
+    chosen->segment = segment;
+    chosen->end = WAL_BLOCK_SIZE;
+    chosen->first_sequence = chosen->last_sequence = 0;
+    list_push_back(&segments->live, &chosen->link);
+    segments->current = chosen;
+    segments->next_size = MIN(segments->next_size * 4, (uint64_t)segments->options.segment_bytes);
+    if (segments->spare_count == 0) prepare_start(segments, segments->next_size);
+    return chosen;
+}
+
+void wal_segments_deactivate(struct wal_segments *segments) {
+    struct wal_segment *segment = segments->current;
+    ASSERT(segment != NULL && segment->last_sequence == 0);
+    list_remove(&segment->link);
+    segment->segment = 0;
+    segments->current = NULL;
+    list_push_front(&segments->spares, &segment->link);
+    segments->spare_count++;
+}
+
+struct wal_segment *wal_segments_current(struct wal_segments *segments) {
+    return segments->current;
+}
+
+/* ---- removal ---------------------------------------------------------------------------------------------
+ */
+
+static void removal_run(struct io_job *job) {
+    struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, removal.job);
+    LIST_FOREACH(it, &segments->removal.under_way) {
+        struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
+        struct layout_path path = layout_path(segments->options.dir, LAYOUT_LOG, segment->file_number);
+        /* What cannot be removed now is found and removed at the next start. */
+        if (io_unlink(segments->options.io, path.text) != STATUS_OK) continue;
+    }
+}
+
+static void removal_start(struct wal_segments *segments);
+
+static void removal_done(struct io_job *job) {
+    struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, removal.job);
+    struct list *node;
+    while ((node = list_pop_front(&segments->removal.under_way)) != NULL)
+        mem_free(CONTAINER_OF(node, struct wal_segment, link));
+    segments->removal.running = false;
+    removal_start(segments);
+    segments->options.changed(segments->options.ctx);
+}
+
+static void removal_start(struct wal_segments *segments) {
+    if (segments->removal.running || list_empty(&segments->removal.waiting)) return;
+    list_append(&segments->removal.under_way, &segments->removal.waiting);
+    segments->removal.running = true;
+    segments->removal.job = (struct io_job){.run = removal_run, .done = removal_done};
+    io_job_start(segments->options.io, &segments->removal.job);
+}
+
+/* A segment that nothing needs: a spare while there are few, else removed. */
+static void segment_retire(struct wal_segments *segments, struct wal_segment *segment) {
+    list_remove(&segment->link);
+    segment->segment = 0;
+    if (segments->spare_count < WAL_SPARES_MAX && segment->size >= segments->next_size) {
+        list_push_back(&segments->spares, &segment->link);
+        segments->spare_count++;
+        return;
+    }
+    io_file_close(segment->file);
+    segment->file = NULL;
+    list_push_back(&segments->removal.waiting, &segment->link);
+}
+
+void wal_segments_release(struct wal_segments *segments, uint64_t sequence) {
+    LIST_FOREACH(it, &segments->live) {
+        struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
+        if (segment == segments->current || segment->last_sequence > sequence) break;
+        segment_retire(segments, segment);
+    }
+    removal_start(segments);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
+
+struct wal_segments *wal_segments_new(const struct wal_options *options, const struct wal_start *start,
+                                      void (*ready)(void *ctx, enum status status), void *ctx) {
+    struct wal_segments *segments = mem_calloc(1, sizeof *segments);
+    segments->options = *options;
+    segments->ready = ready;
+    segments->ctx = ctx;
+    segments->next_size = MIN((uint64_t)WAL_FIRST_SIZE, (uint64_t)options->segment_bytes);
+    list_init(&segments->live);
+    list_init(&segments->spares);
+    list_init(&segments->removal.waiting);
+    list_init(&segments->removal.under_way);
+    for (size_t i = 0; i < start->found_count; i++) {
+        const struct wal_found *found = &start->found[i];
+        struct wal_segment *segment = mem_calloc(1, sizeof *segment);
+        *segment = (struct wal_segment){.file_number = found->file_number,
+                                        .file = found->file,
+                                        .size = found->file_size,
+                                        .segment = found->segment,
+                                        .end = found->end,
+                                        .first_sequence = found->first_sequence,
+                                        .last_sequence = found->last_sequence};
+        list_init(&segment->link);
+        if (found->segment != 0)
+            list_push_back(&segments->live, &segment->link);
+        else
+            segment_retire(segments, segment);
+    }
+    removal_start(segments);
+    if (segments->spare_count == 0) prepare_start(segments, segments->next_size);
+    return segments;
+}
+
+static void free_list(struct list *list) {
+    struct list *node;
+    while ((node = list_pop_front(list)) != NULL) {
+        struct wal_segment *segment = CONTAINER_OF(node, struct wal_segment, link);
+        if (segment->file != NULL) io_file_close(segment->file);
+        mem_free(segment);
+    }
+}
+
+void wal_segments_free(struct wal_segments *segments) {
+    free_list(&segments->live);
+    free_list(&segments->spares);
+    free_list(&segments->removal.waiting);
+    free_list(&segments->removal.under_way);
+    if (segments->prepare.segment != NULL) {
+        if (segments->prepare.segment->file != NULL) io_file_close(segments->prepare.segment->file);
+        mem_free(segments->prepare.segment);
+    }
+    mem_free(segments);
+}
+
+bool wal_segments_idle(const struct wal_segments *segments) {
+    return !segments->prepare.running && !segments->removal.running;
+}
+
+uint64_t wal_segments_live_bytes(const struct wal_segments *segments) {
+    uint64_t bytes = 0;
+    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live)
+        bytes += CONTAINER_OF(it, struct wal_segment, link)->size;
+    return bytes;
+}

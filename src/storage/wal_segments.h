@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/* wal_segments.h: the files behind the log: one current, older ones that are still needed, spares.
+ *
+ * A job keeps one spare ready: created, zero-written and synced with its directory, so that a group never
+ * grows a file. The first spare is small and each is four times the one before, up to the configured size:
+ * a store that is hardly used costs next to nothing. A segment that is no longer needed becomes a spare.
+ *
+ * Owner   this module owns the files. Errors: a spare that cannot be made is told through `ready`.
+ * Loop    shard thread. Bounds: WAL_SPARES_MAX; what is beyond is removed. */
+#ifndef SENTINEL_STORAGE_WAL_SEGMENTS_H
+#define SENTINEL_STORAGE_WAL_SEGMENTS_H
+
+#include "storage/wal.h"
+
+#define WAL_SPARES_MAX 2u
+
+struct wal_segment {
+    struct list link;
+    uint64_t file_number;
+    struct io_file *file;
+    uint64_t size;
+    uint64_t segment; /* 0: a spare */
+    uint64_t end;     /* behind the last group */
+    uint64_t first_sequence, last_sequence;
+};
+struct wal_segments;
+
+struct wal_segments *wal_segments_new(const struct wal_options *options, const struct wal_start *start,
+                                      void (*ready)(void *ctx, enum status status), void *ctx);
+void wal_segments_free(struct wal_segments *segments);
+bool wal_segments_idle(const struct wal_segments *segments);
+/* The size that the next segment will have, at least `need`. */
+uint64_t wal_segments_plan(const struct wal_segments *segments, uint64_t need);
+/* Makes a spare of at least that size the current segment; NULL: `ready` is called when one may be there. */
+struct wal_segment *wal_segments_activate(struct wal_segments *segments, uint64_t segment, uint64_t size);
+/* The current segment, never written to, is a spare again. */
+void wal_segments_deactivate(struct wal_segments *segments);
+struct wal_segment *wal_segments_current(struct wal_segments *segments); /* NULL before the first */
+void wal_segments_release(struct wal_segments *segments, uint64_t sequence);
+uint64_t wal_segments_live_bytes(const struct wal_segments *segments);
+
+#endif
