@@ -6,8 +6,9 @@
 /* ---- building --------------------------------------------------------------------------------------------
  */
 
-void block_builder_init(struct block_builder *builder) {
-    *builder = (struct block_builder){0};
+void block_builder_init(struct block_builder *builder, uint32_t interval) {
+    ASSERT(interval > 0);
+    *builder = (struct block_builder){.interval = interval};
     writer_init(&builder->bytes);
     writer_init(&builder->restarts);
     writer_init(&builder->last_key);
@@ -31,7 +32,7 @@ void block_builder_add(struct block_builder *builder, struct slice key, const st
     ASSERT(builder->count == 0 || slice_compare(writer_slice(&builder->last_key), key) < 0);
     struct writer *w = &builder->bytes;
     size_t shared = 0;
-    if (builder->count % BLOCK_RESTART_INTERVAL == 0) {
+    if (builder->count % builder->interval == 0) {
         writer_le32(&builder->restarts, (uint32_t)w->size);
         builder->restart_count++;
     } else {

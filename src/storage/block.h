@@ -8,8 +8,8 @@
  *          PUT_LOG    segment varint, offset varint, size varint, crc u32
  *          DELETE     nothing
  *
- * Every BLOCK_RESTART_INTERVAL-th entry holds its whole key, so that a search halves over restart points and
- * then walks. A key occurs once in a block (and in a table).
+ * Every n-th entry (BLOCK_RESTART_INTERVAL in data blocks, 1 in index blocks) holds its whole key, so that a
+ * search halves over restart points and then walks. A key occurs once in a block (and in a table).
  *
  * Source  LevelDB doc/table_format.md (restart points), with the sequence beside the key.
  * Owner   the builder owns its memory; a cursor borrows the block's bytes and owns the current key.
@@ -33,9 +33,9 @@ struct block_entry {
 
 struct block_builder {
     struct writer bytes, restarts, last_key;
-    uint32_t count, restart_count;
+    uint32_t count, restart_count, interval;
 };
-void block_builder_init(struct block_builder *builder);
+void block_builder_init(struct block_builder *builder, uint32_t interval);
 void block_builder_release(struct block_builder *builder);
 void block_builder_clear(struct block_builder *builder);
 void block_builder_add(struct block_builder *builder, struct slice key, const struct block_entry *entry);

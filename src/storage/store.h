@@ -55,7 +55,7 @@ void store_close(struct store *store);
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
-/* An atomic group of changes. Reusable after done (store_write_clear). */
+/* An atomic group of at least one change. Reusable after done (store_write_clear). */
 struct store_write {
     void (*done)(
         struct store_write *write); /* durable, or failed: see status; never inside store_write_submit */
@@ -85,8 +85,9 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx);
 /* ---- reading ------------------------------------------------------------------------------------------ */
 
 /* An ordered view of [lower, upper) as it was when opened. Moves return OK (positioned), END (no entry),
- * CORRUPT or IO, or PENDING: a block must be read first; nothing moved, and `ready` is called later on the
- * loop, after which the same call is made again. A blocking iterator never returns PENDING. */
+ * CORRUPT or IO, or PENDING: a block must be read first; `ready` is called later on the loop, after which the
+ * same call is made again. Nothing is skipped by that, but key and value are gone until the move is done. A
+ * blocking iterator never returns PENDING. After CORRUPT or IO only another seek, or close. */
 struct store_iterator;
 enum store_iterator_flags {
     STORE_ITERATOR_BLOCKING = 1,  /* start-up, tools */
@@ -109,8 +110,7 @@ struct shared_slice store_iterator_value(const struct store_iterator *it);
  * again. */
 struct store_get {
     void (*ready)(struct store_get *get);
-    struct list link;
-    void *waiting;
+    void *waiting; /* NULL at first; the store's own */
 };
 enum status store_get(struct store *store, struct slice key, struct store_get *get,
                       struct shared_slice *value) MUST_USE;

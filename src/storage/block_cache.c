@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/block_cache.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/cursor.h"
+#include "base/mem.h"
+#include "base/units.h"
+
+/* Four fifths of the capacity are for pieces that were asked for more than once. */
+#define PROTECTED_NUMERATOR   4u
+#define PROTECTED_DENOMINATOR 5u
+
+struct cached {
+    struct list order;   /* probation or protected, most recently used first */
+    struct cached *next; /* in its slot */
+    uint64_t number, offset;
+    struct slice contents;
+    struct buffer *buffer;
+    bool is_protected;
+};
+struct loading {
+    struct io_op op;
+    struct list link;
+    struct list waits;
+    struct block_request request;
+    struct block_cache *cache;
+    struct buffer *buffer;
+};
+struct block_cache {
+    struct io *io;
+    struct log *log;
+    size_t capacity, bytes, protected_bytes;
+    struct cached **slots;
+    size_t slot_count, count;
+    struct list probation, protected_;
+    struct list loads;
+    struct block_cache_counters counters;
+};
+
+/* ---- pieces ----------------------------------------------------------------------------------------------
+ */
+
+void block_source_pin(struct block_source *source) {
+    source->pins++;
+}
+
+void block_source_unpin(struct block_source *source) {
+    ASSERT(source->pins > 0);
+    if (--source->pins == 0) source->unpinned(source);
+}
+
+uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice contents, uint8_t compression) {
+    uint8_t address[17];
+    store_le64(address, number);
+    store_le64(address + 8, offset);
+    address[16] = compression;
+    return crc32c(crc32c(0, address, sizeof address), contents.data, contents.size);
+}
+
+enum status block_request_check(const struct block_request *request, struct slice read,
+                                struct slice *contents) {
+    *contents = SLICE_EMPTY;
+    if (read.size != block_request_size(request)) return STATUS_CORRUPT;
+    struct slice bytes = slice_make(read.data, request->size);
+    if (request->kind == BLOCK_VALUE) {
+        if (crc32c(0, bytes.data, bytes.size) != request->crc) return STATUS_CORRUPT;
+    } else if (request->kind == BLOCK_CHECKED) {
+        uint8_t compression = read.data[request->size];
+        uint32_t crc = block_checksum(request->source->number, request->offset, bytes, compression);
+        if (load_le32(read.data + request->size + 1) != crc || compression != BLOCK_PLAIN)
+            return STATUS_CORRUPT;
+    }
+    *contents = bytes;
+    return STATUS_OK;
+}
+
+enum status block_read(const struct block_request *request, uint8_t *memory, struct slice *contents) {
+    size_t size;
+    enum status status = io_file_read_at(request->source->file, memory, block_request_size(request),
+                                         request->offset, &size);
+    return status == STATUS_OK ? block_request_check(request, slice_make(memory, size), contents) : status;
+}
+
+/* ---- the table and its order ------------------------------------------------------------------------------
+ */
+
+static size_t slot_of(const struct block_cache *cache, uint64_t number, uint64_t offset) {
+    uint64_t hash = (number * 0x9e3779b97f4a7c15ull) ^ (offset * 0xc2b2ae3d27d4eb4full);
+    hash ^= hash >> 29;
+    return (size_t)(hash * 0xbf58476d1ce4e5b9ull >> 32) & (cache->slot_count - 1);
+}
+
+static struct cached **cache_find(struct block_cache *cache, uint64_t number, uint64_t offset) {
+    struct cached **link = &cache->slots[slot_of(cache, number, offset)];
+    while (*link != NULL && ((*link)->number != number || (*link)->offset != offset))
+        link = &(*link)->next;
+    return link;
+}
+
+static size_t cached_bytes(const struct cached *piece) {
+    return sizeof *piece + sizeof *piece->buffer + piece->buffer->size;
+}
+
+static void cache_remove(struct block_cache *cache, struct cached *piece) {
+    struct cached **link = cache_find(cache, piece->number, piece->offset);
+    ASSERT(*link == piece);
+    *link = piece->next;
+    list_remove(&piece->order);
+    cache->bytes -= cached_bytes(piece);
+    if (piece->is_protected) cache->protected_bytes -= cached_bytes(piece);
+    cache->count--;
+    buffer_unref(piece->buffer);
+    mem_free(piece);
+}
+
+static void cache_shrink(struct block_cache *cache, size_t limit) {
+    while (cache->bytes > limit) {
+        struct list *order = list_empty(&cache->probation) ? &cache->protected_ : &cache->probation;
+        ASSERT(!list_empty(order));
+        cache_remove(cache, CONTAINER_OF(order->prev, struct cached, order));
+    }
+}
+
+static void cache_touch(struct block_cache *cache, struct cached *piece) {
+    list_remove(&piece->order);
+    list_push_front(&cache->protected_, &piece->order);
+    if (!piece->is_protected) {
+        piece->is_protected = true;
+        cache->protected_bytes += cached_bytes(piece);
+    }
+    size_t limit = cache->capacity / PROTECTED_DENOMINATOR * PROTECTED_NUMERATOR;
+    while (cache->protected_bytes > limit) {
+        struct cached *oldest = CONTAINER_OF(cache->protected_.prev, struct cached, order);
+        if (oldest == piece) break;
+        list_remove(&oldest->order);
+        list_push_front(&cache->probation, &oldest->order);
+        oldest->is_protected = false;
+        cache->protected_bytes -= cached_bytes(oldest);
+    }
+}
+
+static void cache_grow(struct block_cache *cache) {
+    struct cached **old = cache->slots;
+    size_t old_count = cache->slot_count;
+    cache->slot_count = MAX(old_count * 2, (size_t)64);
+    cache->slots = mem_calloc(cache->slot_count, sizeof *cache->slots);
+    for (size_t i = 0; i < old_count; i++) {
+        for (struct cached *piece = old[i], *next; piece != NULL; piece = next) {
+            next = piece->next;
+            struct cached **slot = &cache->slots[slot_of(cache, piece->number, piece->offset)];
+            piece->next = *slot;
+            *slot = piece;
+        }
+    }
+    mem_free(old);
+}
+
+static void cache_insert(struct block_cache *cache, const struct block_request *request,
+                         struct buffer *buffer, struct slice contents) {
+    if (request->kind == BLOCK_RAW) return;
+    struct cached *piece = mem_calloc(1, sizeof *piece);
+    piece->number = request->source->number;
+    piece->offset = request->offset;
+    piece->contents = contents;
+    piece->buffer = buffer_ref(buffer);
+    list_init(&piece->order);
+    size_t bytes = cached_bytes(piece);
+    if (bytes > cache->capacity / 4) { /* it would push out too much */
+        buffer_unref(piece->buffer);
+        mem_free(piece);
+        return;
+    }
+    cache_shrink(cache, cache->capacity - bytes);
+    if (cache->count >= cache->slot_count) cache_grow(cache);
+    struct cached **link = cache_find(cache, piece->number, piece->offset);
+    ASSERT(*link == NULL);
+    *link = piece;
+    list_push_front(&cache->probation, &piece->order);
+    cache->bytes += bytes;
+    cache->count++;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------
+ */
+
+void block_wait_init(struct block_wait *wait, void (*ready)(struct block_wait *wait)) {
+    *wait = (struct block_wait){.ready = ready, .status = STATUS_OK};
+    list_init(&wait->link);
+}
+
+void block_wait_cancel(struct block_wait *wait) {
+    list_remove(&wait->link);
+    shared_slice_unref(wait->bytes);
+    wait->bytes = (struct shared_slice){0};
+    wait->status = STATUS_OK;
+}
+
+static void report(struct block_cache *cache, const struct block_request *request, enum status status) {
+    log_error(cache->log, "stored bytes cannot be read file=%" PRIu64 " offset=%" PRIu64 " size=%u reason=%s",
+              request->source->number, request->offset, request->size, status_name(status));
+}
+
+static void loaded(struct io_op *op) {
+    struct loading *load = CONTAINER_OF(op, struct loading, op);
+    struct block_cache *cache = load->cache;
+    struct slice contents = SLICE_EMPTY;
+    enum status status = op->status == STATUS_OK ? STATUS_OK : STATUS_IO;
+    if (status == STATUS_OK)
+        status = block_request_check(&load->request, slice_make(load->buffer->data, op->result), &contents);
+    list_remove(&load->link);
+    if (status == STATUS_OK)
+        cache_insert(cache, &load->request, load->buffer, contents);
+    else
+        report(cache, &load->request, status);
+    struct list *node;
+    while ((node = list_pop_front(&load->waits)) != NULL) {
+        struct block_wait *wait = CONTAINER_OF(node, struct block_wait, link);
+        wait->status = status;
+        if (status == STATUS_OK) wait->bytes = (struct shared_slice){contents, buffer_ref(load->buffer)};
+        wait->ready(wait);
+    }
+    buffer_unref(load->buffer);
+    block_source_unpin(load->request.source);
+    mem_free(load);
+}
+
+static struct loading *find_load(struct block_cache *cache, const struct block_request *request) {
+    LIST_FOREACH(it, &cache->loads) {
+        struct loading *load = CONTAINER_OF(it, struct loading, link);
+        bool same = load->request.source == request->source && load->request.offset == request->offset;
+        if (same && load->request.kind != BLOCK_RAW) return load;
+    }
+    return NULL;
+}
+
+static enum status read_blocking(struct block_cache *cache, const struct block_request *request,
+                                 struct shared_slice *bytes) {
+    struct buffer *buffer = buffer_new(block_request_size(request));
+    struct slice contents;
+    enum status status = block_read(request, buffer->data, &contents);
+    if (status != STATUS_OK) {
+        report(cache, request, status);
+        buffer_unref(buffer);
+        return status;
+    }
+    cache_insert(cache, request, buffer, contents);
+    *bytes = (struct shared_slice){contents, buffer};
+    return STATUS_OK;
+}
+
+enum status block_cache_read(struct block_cache *cache, const struct block_request *request,
+                             struct block_wait *wait, struct shared_slice *bytes) {
+    bool raw = request->kind == BLOCK_RAW;
+    struct cached *piece = raw ? NULL : *cache_find(cache, request->source->number, request->offset);
+    if (piece != NULL && piece->contents.size == request->size) {
+        cache->counters.hits++;
+        cache_touch(cache, piece);
+        *bytes = (struct shared_slice){piece->contents, buffer_ref(piece->buffer)};
+        return STATUS_OK;
+    }
+    if (piece != NULL) return STATUS_CORRUPT; /* two references to one place disagree on its size */
+    cache->counters.misses += raw ? 0 : 1;
+    struct loading *load = raw ? NULL : find_load(cache, request);
+    if (wait == NULL && load == NULL) return read_blocking(cache, request, bytes);
+    if (wait == NULL) { /* beside a read under way: keep this one out of the cache */
+        struct buffer *buffer = buffer_new(block_request_size(request));
+        struct slice contents;
+        enum status status = block_read(request, buffer->data, &contents);
+        if (status == STATUS_OK)
+            *bytes = (struct shared_slice){contents, buffer};
+        else
+            buffer_unref(buffer);
+        return status;
+    }
+    if (load != NULL && load->request.size != request->size) return STATUS_CORRUPT;
+    if (load == NULL) {
+        load = mem_calloc(1, sizeof *load);
+        load->request = *request;
+        load->cache = cache;
+        load->buffer = buffer_new(block_request_size(request));
+        load->op.done = loaded;
+        list_init(&load->waits);
+        list_push_back(&cache->loads, &load->link);
+        block_source_pin(request->source);
+        io_read(cache->io, &load->op, request->source->file, load->buffer->data, load->buffer->size,
+                request->offset);
+    }
+    ASSERT(list_empty(&wait->link));
+    wait->status = STATUS_PENDING;
+    list_push_back(&load->waits, &wait->link);
+    return STATUS_PENDING;
+}
+
+void block_cache_forget(struct block_cache *cache, const struct block_source *source) {
+    struct list *orders[2] = {&cache->probation, &cache->protected_};
+    for (size_t i = 0; i < 2; i++) {
+        LIST_FOREACH(it, orders[i]) {
+            struct cached *piece = CONTAINER_OF(it, struct cached, order);
+            if (piece->number == source->number) cache_remove(cache, piece);
+        }
+    }
+}
+
+/* ---- fetching --------------------------------------------------------------------------------------------
+ */
+
+static void fetched(struct block_wait *wait) {
+    struct block_fetch *fetch = CONTAINER_OF(wait, struct block_fetch, wait);
+    fetch->ready(fetch->ctx);
+}
+
+void block_fetch_init(struct block_fetch *fetch, struct block_cache *cache, bool blocking,
+                      void (*ready)(void *ctx), void *ctx) {
+    *fetch = (struct block_fetch){.cache = cache, .blocking = blocking, .ready = ready, .ctx = ctx};
+    block_wait_init(&fetch->wait, fetched);
+}
+
+void block_fetch_release(struct block_fetch *fetch) {
+    block_wait_cancel(&fetch->wait);
+    fetch->number = 0;
+}
+
+enum status block_fetch_read(struct block_fetch *fetch, const struct block_request *request,
+                             struct shared_slice *bytes) {
+    if (fetch->blocking) return block_cache_read(fetch->cache, request, NULL, bytes);
+    bool same = fetch->number == request->source->number && fetch->offset == request->offset;
+    if (fetch->number != 0 && same) {
+        if (fetch->wait.status == STATUS_PENDING) return STATUS_PENDING;
+        enum status status = fetch->wait.status;
+        *bytes = fetch->wait.bytes;
+        fetch->wait.bytes = (struct shared_slice){0};
+        fetch->number = 0;
+        if (status != STATUS_OK || bytes->bytes.size == request->size) return status;
+        shared_slice_unref(*bytes);
+        return STATUS_CORRUPT;
+    }
+    block_fetch_release(fetch);
+    enum status status = block_cache_read(fetch->cache, request, &fetch->wait, bytes);
+    if (status == STATUS_PENDING) {
+        fetch->number = request->source->number;
+        fetch->offset = request->offset;
+    }
+    return status;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
+
+struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log) {
+    struct block_cache *cache = mem_calloc(1, sizeof *cache);
+    cache->io = io;
+    cache->log = log;
+    cache->capacity = capacity;
+    list_init(&cache->probation);
+    list_init(&cache->protected_);
+    list_init(&cache->loads);
+    cache_grow(cache);
+    return cache;
+}
+
+void block_cache_free(struct block_cache *cache) {
+    struct list *node;
+    while ((node = list_pop_front(&cache->loads)) != NULL) {
+        struct loading *load = CONTAINER_OF(node, struct loading, link);
+        buffer_unref(load->buffer);
+        mem_free(load);
+    }
+    cache_shrink(cache, 0);
+    mem_free(cache->slots);
+    mem_free(cache);
+}
+
+bool block_cache_idle(const struct block_cache *cache) {
+    return list_empty(&cache->loads);
+}
+
+struct block_cache_counters block_cache_counters(const struct block_cache *cache) {
+    struct block_cache_counters counters = cache->counters;
+    counters.bytes = cache->bytes;
+    return counters;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/* block_cache.h: reads pieces of files, checks them, and keeps the useful ones in bounded memory.
+ *
+ *   request ─> in memory?  yes: OK, with a reference
+ *                          no:  one io_read for all who ask meanwhile ─> checked ─> kept ─> everyone is told
+ *
+ * A piece is a block (it carries its own checksum, seeded with its address) or a value (whoever refers to it
+ * knows its checksum). Eviction is segmented LRU: a piece enters on probation and is protected once it is
+ * asked for again, so that one long scan cannot push out what is used all the time.
+ *
+ * Source  Karedla, Love, Wherry 1994 (segmented LRU).
+ * Owner   bytes handed out carry a reference of the receiver's. A read under way pins its source.
+ * Errors  CORRUPT: the bytes fail their checksum; IO. Neither is remembered: asking again reads again.
+ * Loop    shard thread only, but for block_read, which jobs use.
+ * Bounds  `capacity` bytes of pieces kept, bookkeeping included; pieces in use by others live on beside it.
+ */
+#ifndef SENTINEL_STORAGE_BLOCK_CACHE_H
+#define SENTINEL_STORAGE_BLOCK_CACHE_H
+
+#include "base/buffer.h"
+#include "io/io.h"
+
+/* Something that can be read from: a table, or a log segment. It lives while it has pins. */
+struct block_source {
+    uint64_t number; /* unique among all sources of a store: the cache's key, and part of the checksum */
+    struct io_file *file;
+    uint32_t pins;
+    void (*unpinned)(struct block_source *source); /* the last pin is gone */
+};
+void block_source_pin(struct block_source *source);
+void block_source_unpin(struct block_source *source);
+
+#define BLOCK_TRAILER_SIZE ((size_t)5) /* compression u8, crc u32 */
+enum block_compression { BLOCK_PLAIN = 0 };
+/* The checksum of a block: its address, its contents, its compression. */
+uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice contents, uint8_t compression);
+
+enum block_kind {
+    BLOCK_CHECKED, /* a block with its trailer */
+    BLOCK_VALUE,   /* bytes with a known checksum */
+    BLOCK_RAW,     /* a stretch of file, checked piece by piece by who asked; never kept */
+};
+struct block_request {
+    struct block_source *source;
+    uint64_t offset;
+    uint32_t size; /* of the contents */
+    enum block_kind kind;
+    uint32_t crc; /* BLOCK_VALUE */
+};
+/* Checks what was read for `request`; *contents is the part without the trailer. */
+enum status block_request_check(const struct block_request *request, struct slice read,
+                                struct slice *contents) MUST_USE;
+static inline size_t block_request_size(const struct block_request *request) {
+    return request->size + (request->kind == BLOCK_CHECKED ? BLOCK_TRAILER_SIZE : 0);
+}
+/* Reads and checks into `memory` (block_request_size bytes); blocks; any thread. */
+enum status block_read(const struct block_request *request, uint8_t *memory, struct slice *contents) MUST_USE;
+
+struct block_cache;
+struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log);
+/* Reads under way must be done, but in the simulator's crash. */
+void block_cache_free(struct block_cache *cache);
+
+/* Someone who waits for a piece. After `ready`, status and bytes (a reference) are the waiter's. */
+struct block_wait {
+    void (*ready)(struct block_wait *wait);
+    enum status status; /* PENDING while waiting */
+    struct shared_slice bytes;
+    struct list link;
+};
+void block_wait_init(struct block_wait *wait, void (*ready)(struct block_wait *wait));
+void block_wait_cancel(struct block_wait *wait); /* idempotent; drops bytes nobody took */
+
+/* OK: *bytes carries a reference. PENDING: wait->ready follows. wait NULL: blocks instead. */
+enum status block_cache_read(struct block_cache *cache, const struct block_request *request,
+                             struct block_wait *wait, struct shared_slice *bytes) MUST_USE;
+/* Forgets every piece of a source that is going away. */
+void block_cache_forget(struct block_cache *cache, const struct block_source *source);
+bool block_cache_idle(const struct block_cache *cache); /* no read under way */
+
+/* One who asks, is told PENDING, and asks the same again when `ready` was called: the piece is then there
+ * even when the cache has no room for it. */
+struct block_fetch {
+    struct block_cache *cache;
+    bool blocking;
+    void (*ready)(void *ctx); /* not when blocking */
+    void *ctx;
+    struct block_wait wait;
+    uint64_t number, offset; /* what the wait is for; number 0: nothing */
+};
+void block_fetch_init(struct block_fetch *fetch, struct block_cache *cache, bool blocking,
+                      void (*ready)(void *ctx), void *ctx);
+void block_fetch_release(struct block_fetch *fetch); /* also while PENDING */
+/* OK: *bytes carries a reference; PENDING; CORRUPT; IO. Asking for something else forgets the piece before.
+ */
+enum status block_fetch_read(struct block_fetch *fetch, const struct block_request *request,
+                             struct shared_slice *bytes) MUST_USE;
+
+struct block_cache_counters {
+    uint64_t hits, misses, bytes;
+};
+struct block_cache_counters block_cache_counters(const struct block_cache *cache);
+
+#endif

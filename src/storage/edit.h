@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/* edit.h: changes to the set of tables, as bytes: what the manifest is made of.
+ *
+ * An edit is a sequence of items, each a tag and its fields (varints, keys with their size before them). The
+ * same bytes are written to the manifest and applied to the version in memory, so that what a restart
+ * rebuilds cannot differ from what ran. A snapshot of everything is an edit on an empty set.
+ *
+ * Owner   an edit owns its bytes; a walked item borrows them. Loop: any thread. Errors: CORRUPT. */
+#ifndef SENTINEL_STORAGE_EDIT_H
+#define SENTINEL_STORAGE_EDIT_H
+
+#include "storage/table.h"
+
+enum edit_kind {
+    EDIT_TABLE = 1,          /* a table exists */
+    EDIT_RUN_ADD = 2,        /* one of its runs stands in a level */
+    EDIT_RUN_DROP = 3,       /* named by level, table and first key */
+    EDIT_TOMBSTONE = 4,      /* [from, to) is deleted since sequence */
+    EDIT_TOMBSTONE_DROP = 5, /* nothing that old is left in [from, to) */
+    EDIT_FLUSHED = 6,        /* every write up to this sequence is in tables */
+    EDIT_DURABLE = 7,        /* the log reached this sequence: less would be a loss */
+    EDIT_NEXT_FILE = 8,      /* file numbers below are taken */
+};
+
+struct edit_item {
+    enum edit_kind kind;
+    struct table_meta table; /* TABLE, without runs */
+    uint32_t level;          /* RUN_* */
+    uint64_t number;         /* RUN_*: the table; FLUSHED, DURABLE, TOMBSTONE*: sequence; NEXT_FILE */
+    struct table_run_meta run;
+    struct slice from, to; /* TOMBSTONE* */
+};
+
+void edit_table(struct writer *edit, const struct table_meta *table);
+void edit_run_add(struct writer *edit, uint32_t level, uint64_t table, const struct table_run_meta *run);
+void edit_run_drop(struct writer *edit, uint32_t level, uint64_t table, struct slice first);
+void edit_tombstone(struct writer *edit, struct slice from, struct slice to, uint64_t sequence);
+void edit_tombstone_drop(struct writer *edit, struct slice from, struct slice to, uint64_t sequence);
+void edit_number(struct writer *edit, enum edit_kind kind, uint64_t number); /* FLUSHED, DURABLE, NEXT_FILE */
+/* OK, END or CORRUPT. */
+enum status edit_next(struct reader *reader, struct edit_item *item) MUST_USE;
+
+#endif

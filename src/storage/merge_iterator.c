@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/merge_iterator.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+enum todo {
+    TODO_NOTHING,
+    TODO_SEEK,        /* first >= target */
+    TODO_SEEK_PREV,   /* last <= target */
+    TODO_SEEK_AFTER,  /* first > target */
+    TODO_SEEK_BEFORE, /* last < target */
+    TODO_NEXT,
+    TODO_PREV,
+};
+
+struct merge_source {
+    enum todo todo;
+    bool at; /* on an entry */
+    struct slice key;
+    uint64_t newest;
+    bool is_memtable;
+    struct memtable_cursor memtable;
+    /* a level, or one run of level 0 as a level of one */
+    struct run *const *runs;
+    size_t run_count, run_index;
+    const struct run *single;
+    bool entering; /* the cursor has still to find its place in a run just entered */
+    bool has_cursor;
+    struct table_cursor cursor;
+};
+
+/* ---- one source ------------------------------------------------------------------------------------------
+ */
+
+static struct merge_source *add_source(struct merge_iterator *merge, bool is_memtable) {
+    if (merge->count == merge->capacity) {
+        merge->capacity = MAX(merge->capacity * 2, 8u);
+        merge->sources = mem_realloc(merge->sources, merge->capacity * sizeof *merge->sources);
+    }
+    /* A memtable's source stops before the table cursor, which is large. */
+    size_t size = is_memtable ? offsetof(struct merge_source, cursor) : sizeof(struct merge_source);
+    struct merge_source *source = mem_alloc(size);
+    memset(source, 0, offsetof(struct merge_source, cursor));
+    source->is_memtable = is_memtable;
+    merge->sources[merge->count++] = source;
+    return source;
+}
+
+void merge_iterator_add_memtable(struct merge_iterator *merge, const struct memtable *memtable,
+                                 uint64_t snapshot) {
+    struct merge_source *source = add_source(merge, true);
+    source->newest = memtable->last_sequence;
+    memtable_cursor_init(&source->memtable, memtable, snapshot);
+}
+
+void merge_iterator_add_level(struct merge_iterator *merge, struct run *const *runs, size_t count,
+                              uint64_t newest) {
+    struct merge_source *source = add_source(merge, false);
+    source->runs = runs;
+    source->run_count = count;
+    source->newest = newest;
+}
+
+void merge_iterator_add_run(struct merge_iterator *merge, const struct run *run) {
+    struct merge_source *source = add_source(merge, false);
+    source->single = run;
+    source->run_count = 1;
+    source->newest = run->meta.last_sequence;
+}
+
+static const struct run *source_run(const struct merge_source *source, size_t index) {
+    return source->single != NULL ? source->single : source->runs[index];
+}
+
+/* Makes the cursor one of run `index`. */
+static enum status enter_run(struct merge_iterator *merge, struct merge_source *source, size_t index) {
+    if (source->has_cursor && source->run_index == index) return STATUS_OK;
+    if (source->has_cursor) table_cursor_release(&source->cursor);
+    source->has_cursor = false;
+    const struct run *run = source_run(source, index);
+    enum status status = table_open(run->table, merge->options.io, merge->options.dir);
+    if (status != STATUS_OK) return status;
+    table_cursor_init(&source->cursor, run->table, &run->meta, &merge->options.tables);
+    source->has_cursor = true;
+    source->run_index = index;
+    return STATUS_OK;
+}
+
+static size_t find_run(const struct merge_source *source, struct slice key) {
+    if (source->single != NULL) return slice_compare(source->single->meta.last, key) < 0 ? 1 : 0;
+    struct version_level level = {.runs = (struct run **)(uintptr_t)source->runs, .count = source->run_count};
+    return version_level_find(&level, key);
+}
+
+static enum status seek_table(struct merge_iterator *merge, struct merge_source *source, struct slice key,
+                              bool forward) {
+    source->entering = false;
+    size_t index = find_run(source, key);
+    if (!forward &&
+        (index == source->run_count || slice_compare(source_run(source, index)->meta.first, key) > 0)) {
+        if (index == 0) return STATUS_END;
+        index--;
+    }
+    if (index == source->run_count) return STATUS_END;
+    enum status status = enter_run(merge, source, index);
+    if (status != STATUS_OK) return status;
+    return forward ? table_cursor_seek(&source->cursor, key) : table_cursor_seek_prev(&source->cursor, key);
+}
+
+static enum status step_table(struct merge_iterator *merge, struct merge_source *source, bool forward) {
+    enum status status;
+    if (!source->entering) {
+        status = forward ? table_cursor_next(&source->cursor) : table_cursor_prev(&source->cursor);
+        if (status != STATUS_END) return status;
+        size_t index = source->run_index;
+        if (forward ? index + 1 == source->run_count : index == 0) return STATUS_END;
+        status = enter_run(merge, source, forward ? index + 1 : index - 1);
+        if (status != STATUS_OK) return status;
+        source->entering = true;
+    }
+    const struct table_run_meta *meta = source->cursor.bounds;
+    status = forward ? table_cursor_seek(&source->cursor, meta->first)
+                     : table_cursor_seek_prev(&source->cursor, meta->last);
+    if (status != STATUS_PENDING) source->entering = false;
+    return status == STATUS_END ? STATUS_CORRUPT : status; /* no run is empty */
+}
+
+static enum status step_memtable(struct merge_source *source, enum todo todo, struct slice target) {
+    switch (todo) {
+    case TODO_SEEK:
+    case TODO_SEEK_AFTER:
+        memtable_cursor_seek(&source->memtable, target);
+        break;
+    case TODO_SEEK_PREV:
+    case TODO_SEEK_BEFORE:
+        memtable_cursor_seek_prev(&source->memtable, target);
+        break;
+    case TODO_NEXT:
+        memtable_cursor_next(&source->memtable);
+        break;
+    default:
+        memtable_cursor_prev(&source->memtable);
+    }
+    return source->memtable.entry == NULL ? STATUS_END : STATUS_OK;
+}
+
+static enum status source_step(struct merge_iterator *merge, struct merge_source *source,
+                               struct slice target) {
+    enum todo todo = source->todo;
+    enum status status;
+    if (source->is_memtable)
+        status = step_memtable(source, todo, target);
+    else if (todo == TODO_NEXT || todo == TODO_PREV)
+        status = step_table(merge, source, todo == TODO_NEXT);
+    else
+        status = seek_table(merge, source, target, todo == TODO_SEEK || todo == TODO_SEEK_AFTER);
+    if (status == STATUS_OK)
+        source->key = source->is_memtable ? memtable_entry_key(source->memtable.entry)
+                                          : table_cursor_key(&source->cursor);
+    return status;
+}
+
+/* Carries out what the source has to do. */
+static enum status source_run_todo(struct merge_iterator *merge, struct merge_source *source) {
+    struct slice target = writer_slice(&merge->target);
+    while (source->todo != TODO_NOTHING) {
+        enum todo todo = source->todo;
+        source->at = false;
+        enum status status = source_step(merge, source, target);
+        if (status != STATUS_OK && status != STATUS_END) return status;
+        source->at = status == STATUS_OK;
+        source->todo = TODO_NOTHING;
+        bool strict = todo == TODO_SEEK_AFTER || todo == TODO_SEEK_BEFORE;
+        if (strict && source->at && slice_equal(source->key, target))
+            source->todo = todo == TODO_SEEK_AFTER ? TODO_NEXT : TODO_PREV;
+    }
+    return STATUS_OK;
+}
+
+/* ---- all of them -----------------------------------------------------------------------------------------
+ */
+
+static void choose(struct merge_iterator *merge) {
+    struct merge_source *best = NULL;
+    for (uint32_t i = 0; i < merge->count; i++) {
+        struct merge_source *source = merge->sources[i];
+        if (!source->at) continue;
+        if (best == NULL) {
+            best = source;
+            continue;
+        }
+        int order = slice_compare(source->key, best->key);
+        if (merge->forward ? order < 0 : order > 0) best = source;
+    }
+    merge->current = best;
+}
+
+static enum status run_todos(struct merge_iterator *merge) {
+    enum status result = STATUS_OK;
+    for (uint32_t i = 0; i < merge->count; i++) {
+        enum status status = source_run_todo(merge, merge->sources[i]);
+        if (status == STATUS_PENDING) /* go on: reads of several sources run side by side */
+            result = STATUS_PENDING;
+        else if (status != STATUS_OK)
+            return status;
+    }
+    if (result != STATUS_OK) return result;
+    merge->moving = MERGE_STILL;
+    choose(merge);
+    return merge->current == NULL ? STATUS_END : STATUS_OK;
+}
+
+static void set_target(struct merge_iterator *merge, struct slice key) {
+    writer_clear(&merge->target);
+    writer_bytes(&merge->target, key);
+}
+
+static enum status seek_all(struct merge_iterator *merge, struct slice key, enum todo todo, bool forward) {
+    set_target(merge, key);
+    merge->forward = forward;
+    merge->moving = MERGE_STILL;
+    merge->current = NULL;
+    for (uint32_t i = 0; i < merge->count; i++)
+        merge->sources[i]->todo = todo;
+    return run_todos(merge);
+}
+
+enum status merge_iterator_seek(struct merge_iterator *merge, struct slice key) {
+    return seek_all(merge, key, TODO_SEEK, true);
+}
+
+enum status merge_iterator_seek_prev(struct merge_iterator *merge, struct slice key) {
+    return seek_all(merge, key, TODO_SEEK_PREV, false);
+}
+
+static enum status step(struct merge_iterator *merge, bool forward) {
+    if (merge->moving != MERGE_STILL && (merge->moving == MERGE_NEXT) == forward) return run_todos(merge);
+    ASSERT(merge->current != NULL);
+    struct merge_source *current = merge->current;
+    if (merge->forward == forward) {
+        for (uint32_t i = 0; i < merge->count; i++) {
+            struct merge_source *source = merge->sources[i];
+            if (source == current || (source->at && slice_equal(source->key, current->key)))
+                source->todo = forward ? TODO_NEXT : TODO_PREV;
+        }
+    } else {
+        set_target(merge, current->key);
+        for (uint32_t i = 0; i < merge->count; i++)
+            merge->sources[i]->todo = forward ? TODO_SEEK_AFTER : TODO_SEEK_BEFORE;
+    }
+    merge->forward = forward;
+    merge->moving = forward ? MERGE_NEXT : MERGE_PREV;
+    merge->current = NULL;
+    return run_todos(merge);
+}
+
+enum status merge_iterator_next(struct merge_iterator *merge) {
+    return step(merge, true);
+}
+
+enum status merge_iterator_prev(struct merge_iterator *merge) {
+    return step(merge, false);
+}
+
+enum status merge_iterator_skip(struct merge_iterator *merge, const struct tombstone *range,
+                                uint64_t sequence) {
+    ASSERT(merge->current != NULL && merge->moving == MERGE_STILL);
+    struct merge_source *current = merge->current;
+    bool forward = merge->forward;
+    for (uint32_t i = 0; i < merge->count; i++) {
+        struct merge_source *source = merge->sources[i];
+        if (!source->at) continue;
+        bool inside = forward ? slice_compare(source->key, range->to) < 0
+                              : slice_compare(source->key, range->from) >= 0;
+        if (inside && source->newest < sequence)
+            source->todo = forward ? TODO_SEEK : TODO_SEEK_BEFORE;
+        else if (source == current || slice_equal(source->key, current->key))
+            source->todo = forward ? TODO_NEXT : TODO_PREV;
+    }
+    set_target(merge, forward ? range->to : range->from);
+    merge->moving = forward ? MERGE_NEXT : MERGE_PREV;
+    merge->current = NULL;
+    return run_todos(merge);
+}
+
+void merge_iterator_clip(struct merge_iterator *merge, uint64_t snapshot) {
+    for (uint32_t i = 0; i < merge->count; i++)
+        if (merge->sources[i]->is_memtable) merge->sources[i]->memtable.snapshot = snapshot;
+}
+
+struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {
+    const struct merge_source *source = merge->current;
+    ASSERT(source != NULL);
+    if (source->is_memtable)
+        return (struct merge_entry){source->key, source->memtable.entry->kind,
+                                    source->memtable.entry->sequence};
+    const struct block_entry *entry = table_cursor_entry(&source->cursor);
+    return (struct merge_entry){source->key, entry->kind, entry->sequence};
+}
+
+enum status merge_iterator_value(struct merge_iterator *merge, struct shared_slice *value, uint32_t *crc) {
+    struct merge_source *source = merge->current;
+    ASSERT(source != NULL);
+    if (source->is_memtable) {
+        *value = memtable_value(source->memtable.memtable, source->memtable.entry);
+        *crc = source->memtable.entry->value_crc;
+        return STATUS_OK;
+    }
+    *crc = table_cursor_entry(&source->cursor)->place.crc;
+    return table_cursor_value(&source->cursor, value);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
+
+void merge_iterator_init(struct merge_iterator *merge, const struct merge_options *options) {
+    *merge = (struct merge_iterator){.options = *options};
+    writer_init(&merge->target);
+}
+
+void merge_iterator_release(struct merge_iterator *merge) {
+    for (uint32_t i = 0; i < merge->count; i++) {
+        struct merge_source *source = merge->sources[i];
+        if (source->has_cursor) table_cursor_release(&source->cursor);
+        mem_free(source);
+    }
+    mem_free(merge->sources);
+    writer_release(&merge->target);
+    *merge = (struct merge_iterator){0};
+}

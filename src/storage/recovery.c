@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+/* recovery.c: from whatever a crash left behind to a consistent store.
+ *
+ * What is found decides what is done. The labels appear in the log lines and in the tests.
+ *
+ * | label | found | means | done |
+ * | M1 | no manifest, no table, no log | first start, or it crashed | new manifest |
+ * | M2 | no manifest, but tables or logs | somebody removed it | CORRUPT |
+ * | M3 | manifest ends with an unfinished record | crash while committing: never took effect | rewritten |
+ * | M4 | bad record with a valid one behind it | damage | CORRUPT |
+ * | M5 | MANIFEST.tmp | crash while replacing the manifest | removed |
+ * | T1 | table that the manifest does not name | crash before its commit, or after its end | removed |
+ * | T2 | table that the manifest names is missing | somebody removed it | CORRUPT |
+ * | L1 | log file without a header | a spare, or crash while it became current | free, reused |
+ * | L2 | log file without a header, but with later groups of a segment that is due | damage | CORRUPT |
+ * | L3 | segment whose records are all in tables | crash before it was recycled | free, reused |
+ * | L4 | a segment that is due is missing | somebody removed it | CORRUPT |
+ * | L5 | last segment ends in an unfinished group | crash while writing: never acknowledged | cut there |
+ * | L6 | bad record before a point that the log is known to have reached | damage | CORRUPT |
+ * | L7 | log ends before the sequence the manifest knows to be durable | lost files | CORRUPT |
+ * | L8 | log file of another store | files mixed up | CORRUPT |
+ *
+ * After L5 nothing is appended to that segment again: the next one records where this one ended. What was
+ * read back may so far only have been in the page cache of a machine that did not crash: it is synced before
+ * anybody hears of it. Recovery changes nothing before it has understood everything, and running it again
+ * after a crash in its middle comes to the same end. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/store_internal.h"
+#include "storage/wal_reader.h"
+
+#define PROGRESS_BYTES (256 * MIB)
+
+struct log_file {
+    uint64_t number, size;
+    struct io_file *file;
+    bool valid; /* has a header */
+    struct wal_segment_header header;
+    struct wal_reader_result result;
+};
+struct recovery {
+    struct store *store;
+    struct diagnostic *diagnostic;
+    enum status list_status;
+    struct log_file *logs;
+    size_t log_count, log_capacity;
+    uint64_t *tables;
+    size_t table_count, table_capacity;
+    bool temporary;
+    struct manifest_contents manifest;
+    bool rewrite_manifest;
+    uint64_t next_sequence;
+    uint64_t replayed_bytes, told_bytes;
+};
+
+/* ---- what is there ---------------------------------------------------------------------------------------
+ */
+
+static void found_name(void *ctx, const char *name, bool is_dir) {
+    struct recovery *r = ctx;
+    uint64_t number;
+    enum layout_kind kind = is_dir ? LAYOUT_OTHER : layout_parse(name, &number);
+    if (kind == LAYOUT_TEMPORARY) r->temporary = true;
+    if (kind == LAYOUT_LOG) {
+        if (r->log_count == r->log_capacity) {
+            r->log_capacity = MAX(r->log_capacity * 2, (size_t)8);
+            r->logs = mem_realloc(r->logs, r->log_capacity * sizeof *r->logs);
+        }
+        r->logs[r->log_count++] = (struct log_file){.number = number};
+    }
+    if (kind == LAYOUT_TABLE) {
+        if (r->table_count == r->table_capacity) {
+            r->table_capacity = MAX(r->table_capacity * 2, (size_t)16);
+            r->tables = mem_realloc(r->tables, r->table_capacity * sizeof *r->tables);
+        }
+        r->tables[r->table_count++] = number;
+    }
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Free files first, by number; then segments by their place in the log. */
+static int compare_logs(const void *a, const void *b) {
+    const struct log_file *x = a, *y = b;
+    if (x->valid != y->valid) return x->valid ? 1 : -1;
+    if (x->valid && x->header.segment != y->header.segment)
+        return x->header.segment > y->header.segment ? 1 : -1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* ---- manifest and tables
+ * ------------------------------------------------------------------------------------ */
+
+static enum status apply_edit(void *ctx, uint64_t offset, struct slice edit) {
+    struct recovery *r = ctx;
+    struct diagnostic why = {{0}};
+    enum status status = version_set_apply(&r->store->versions, edit, &why);
+    if (status != STATUS_OK)
+        return diagnose(r->diagnostic, status, "MANIFEST, offset %" PRIu64 ": %s", offset, why.text);
+    return STATUS_OK;
+}
+
+static enum status first_start(struct recovery *r) {
+    struct store *store = r->store;
+    if (r->log_count > 0 || r->table_count > 0) /* M2 */
+        return diagnose(r->diagnostic, STATUS_CORRUPT,
+                        "%s holds tables or logs but no MANIFEST; restore it from a backup", store->dir);
+    if (store->options.read_only)
+        return diagnose(r->diagnostic, STATUS_NOT_FOUND, "%s holds no store", store->dir);
+    io_random(store->io, &store->store_id, sizeof store->store_id);
+    r->manifest.header = (struct manifest_header){.store_id = store->store_id};
+    r->rewrite_manifest = true; /* M1 */
+    return STATUS_OK;
+}
+
+static enum status load_manifest(struct recovery *r) {
+    struct store *store = r->store;
+    store->versions.keep_files = true;
+    enum status status = manifest_read(store->io, store->dir, apply_edit, r, &r->manifest,
+                                       r->diagnostic); /* M4 */
+    if (status == STATUS_NOT_FOUND) return first_start(r);
+    if (status != STATUS_OK) return status;
+    store->store_id = r->manifest.header.store_id;
+    if (r->manifest.torn) { /* M3 */
+        log_warn(store->log, "recovery case=M3 unfinished manifest record offset=%" PRIu64, r->manifest.end);
+        r->rewrite_manifest = true;
+    }
+    qsort(r->tables, r->table_count, sizeof *r->tables, compare_numbers);
+    MAP_FOREACH(it, &store->versions.tables) {
+        const struct table *table = MAP_ENTRY(it)->value;
+        uint64_t number = table->source.number;
+        if (bsearch(&number, r->tables, r->table_count, sizeof number, compare_numbers) == NULL) /* T2 */
+            return diagnose(r->diagnostic, STATUS_CORRUPT,
+                            "%s is missing, but the manifest needs it; restore this node from a replica or a "
+                            "backup",
+                            layout_path(store->dir, LAYOUT_TABLE, number).text);
+    }
+    return STATUS_OK;
+}
+
+/* Removes what no manifest names (T1, M5). */
+static enum status sweep(struct recovery *r) {
+    struct store *store = r->store;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < r->table_count && status == STATUS_OK; i++) {
+        if (version_set_table(&store->versions, r->tables[i]) != NULL) continue;
+        log_info(store->log, "recovery case=T1 removes table number=%" PRIu64, r->tables[i]);
+        status = io_unlink(store->io, layout_path(store->dir, LAYOUT_TABLE, r->tables[i]).text);
+    }
+    if (r->temporary && status == STATUS_OK)
+        status = io_unlink(store->io, layout_path(store->dir, LAYOUT_TEMPORARY, 0).text);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+/* ---- the log ---------------------------------------------------------------------------------------------
+ */
+
+static enum status open_logs(struct recovery *r) {
+    struct store *store = r->store;
+    for (size_t i = 0; i < r->log_count; i++) {
+        struct log_file *log = &r->logs[i];
+        struct layout_path path = layout_path(store->dir, LAYOUT_LOG, log->number);
+        enum status status = io_file_open(
+            store->io, path.text, store->options.read_only ? IO_OPEN_READ : IO_OPEN_WRITE, &log->file);
+        if (status == STATUS_OK) status = io_file_size(log->file, &log->size);
+        if (status != STATUS_OK)
+            return diagnose(r->diagnostic, status, "%s cannot be opened: %s", path.text, status_text(status));
+        store->versions.next_file = MAX(store->versions.next_file, log->number + 1);
+        status = wal_reader_header(log->file, &log->header);
+        if (status == STATUS_MALFORMED) continue; /* L1, or L2 */
+        if (status != STATUS_OK)
+            return diagnose(r->diagnostic, status, "%s: %s", path.text,
+                            status == STATUS_VERSION ? "written by a newer Sentinel" : status_text(status));
+        if (log->header.store_id != store->store_id) /* L8 */
+            return diagnose(r->diagnostic, STATUS_CORRUPT, "%s belongs to another store", path.text);
+        log->valid = true;
+    }
+    qsort(r->logs, r->log_count, sizeof *r->logs, compare_logs);
+    return STATUS_OK;
+}
+
+/* The first segment that may hold records not in tables: the last one that begins at or before them (L3). */
+static enum status first_needed(struct recovery *r, size_t *first) {
+    uint64_t due = r->store->versions.flushed_sequence + 1;
+    *first = r->log_count;
+    for (size_t i = r->log_count; i > 0 && r->logs[i - 1].valid; i--) {
+        *first = i - 1;
+        if (r->logs[i - 1].header.first_sequence <= due) break;
+    }
+    for (size_t i = *first; i < r->log_count; i++) {
+        const struct wal_segment_header *header = &r->logs[i].header;
+        bool gap = i == *first ? header->first_sequence > due
+                               : header->segment != r->logs[i - 1].header.segment + 1;
+        if (gap) /* L4 */
+            return diagnose(r->diagnostic, STATUS_CORRUPT,
+                            "the log segment before segment %" PRIu64
+                            " (%s) is missing; restore this node from a "
+                            "replica or a backup",
+                            header->segment, layout_path(r->store->dir, LAYOUT_LOG, r->logs[i].number).text);
+    }
+    return STATUS_OK;
+}
+
+static enum status flush_now(struct recovery *r) {
+    struct store *store = r->store;
+    size_t bytes = memtable_bytes(store->active);
+    struct flush_options options = {.io = store->io,
+                                    .dir = store->dir,
+                                    .store_id = store->store_id,
+                                    .first_number = store->versions.next_file,
+                                    .table_bytes = store->options.table_bytes,
+                                    .partition_prefix_size = store->options.partition_prefix_size};
+    store->versions.next_file += flush_numbers(bytes, store->options.table_bytes);
+    struct table_output output;
+    table_output_init(&output);
+    enum status status = flush_build(&options, store->active, &output);
+    if (status == STATUS_OK) {
+        struct writer edit;
+        writer_init(&edit);
+        struct flush_reserved reserved = {0};
+        flush_edit(&store->versions, store->active, &output, &reserved, &edit);
+        status = version_set_apply(&store->versions, writer_slice(&edit), r->diagnostic);
+        writer_release(&edit);
+        r->rewrite_manifest = true;
+        memtable_unpin(store->active);
+        store->active = memtable_new();
+    }
+    table_output_release(&output);
+    return status;
+}
+
+static enum status replay(void *ctx, const struct wal_record *record) {
+    struct recovery *r = ctx;
+    struct store *store = r->store;
+    uint64_t sequence = record->header.first_sequence;
+    if (sequence + record->header.change_count - 1 <= store->versions.flushed_sequence) return STATUS_OK;
+    struct wal_change_walk walk = wal_change_walk_make(record);
+    struct wal_change change;
+    while (wal_change_walk_next(&walk, &change) == STATUS_OK) {
+        if (change.kind == ENTRY_PUT) {
+            struct memtable_value value = {.bytes = {walk.value, record->owner},
+                                           .crc = change.value_crc,
+                                           .log_segment = (uint32_t)record->segment,
+                                           .log_offset = walk.value_offset};
+            memtable_put(store->active, change.key, sequence, &value);
+        } else if (change.kind == ENTRY_DELETE) {
+            memtable_delete(store->active, change.key, sequence);
+        } else {
+            memtable_delete_range(store->active, change.key, change.to, sequence);
+        }
+        sequence++;
+    }
+    r->replayed_bytes += record->changes.size + record->values.size;
+    if (r->replayed_bytes - r->told_bytes >= PROGRESS_BYTES) {
+        r->told_bytes = r->replayed_bytes;
+        log_info(store->log, "recovery replays the log bytes=%" PRIu64, r->replayed_bytes);
+    }
+    if (memtable_bytes(store->active) < store->options.memtable_bytes || store->options.read_only)
+        return STATUS_OK;
+    return flush_now(r);
+}
+
+static enum status replay_logs(struct recovery *r, size_t first) {
+    struct store *store = r->store;
+    r->next_sequence = store->versions.flushed_sequence + 1;
+    for (size_t i = first; i < r->log_count; i++) {
+        struct log_file *log = &r->logs[i];
+        bool last = i + 1 == r->log_count;
+        uint64_t end_known = last ? 0 : r->logs[i + 1].header.previous_end;
+        enum status status = wal_reader_run(log->file, &log->header, end_known, replay, r, &log->result,
+                                            r->diagnostic); /* L6 */
+        if (status != STATUS_OK) return status;
+        if (!last && log->result.next_sequence != r->logs[i + 1].header.first_sequence)
+            return diagnose(
+                r->diagnostic, STATUS_CORRUPT,
+                "log segment %" PRIu64 " ends at sequence %" PRIu64 ", but the next begins at %" PRIu64,
+                log->header.segment, log->result.next_sequence - 1, r->logs[i + 1].header.first_sequence);
+        r->next_sequence = MAX(r->next_sequence, log->result.next_sequence);
+        if (log->result.torn) /* L5 */
+            log_warn(store->log, "recovery case=L5 unfinished group cut segment=%" PRIu64 " offset=%" PRIu64,
+                     log->header.segment, log->result.end);
+        if (!last || store->options.read_only) continue;
+        status = io_file_sync(log->file);
+        if (status != STATUS_OK)
+            return diagnose(r->diagnostic, status, "the log cannot be synced: %s", status_text(status));
+    }
+    if (r->next_sequence <= store->versions.durable_sequence) /* L7 */
+        return diagnose(r->diagnostic, STATUS_CORRUPT,
+                        "the log ends at sequence %" PRIu64 ", but had reached %" PRIu64
+                        "; restore this node from a replica or a backup",
+                        r->next_sequence - 1, store->versions.durable_sequence);
+    return STATUS_OK;
+}
+
+/* A file that lost its header may be the segment that is due next: groups behind its first one prove it. */
+static enum status check_headless(struct recovery *r) {
+    uint64_t due = r->log_count > 0 && r->logs[r->log_count - 1].valid
+                       ? r->logs[r->log_count - 1].header.segment + 1
+                       : 1;
+    for (size_t i = 0; i < r->log_count && !r->logs[i].valid; i++) {
+        uint8_t blocks[2 * WAL_BLOCK_SIZE];
+        size_t size;
+        enum status status = io_file_read_at(r->logs[i].file, blocks, sizeof blocks, 0, &size);
+        bool blank = true;
+        for (size_t k = 0; k < size; k++)
+            blank = blank && blocks[k] == 0;
+        if (status == STATUS_OK && blank) continue;
+        struct wal_address where = {r->store->store_id, due, 2 * WAL_BLOCK_SIZE};
+        bool found = false;
+        uint64_t at;
+        if (status == STATUS_OK) status = wal_reader_find_group(r->logs[i].file, where, &found, &at);
+        if (status != STATUS_OK) return status;
+        if (found) /* L2 */
+            return diagnose(r->diagnostic, STATUS_CORRUPT,
+                            "%s, offset 0: the header of log segment %" PRIu64
+                            " is damaged; restore this node from a replica or a backup",
+                            layout_path(r->store->dir, LAYOUT_LOG, r->logs[i].number).text, due);
+    }
+    return STATUS_OK;
+}
+
+static void start_log(struct recovery *r, size_t first) {
+    struct store *store = r->store;
+    struct wal_found *found = mem_calloc(MAX(r->log_count, (size_t)1), sizeof *found);
+    size_t live = r->log_count - first;
+    for (size_t i = 0; i < r->log_count; i++) { /* live ones to the front */
+        struct log_file *log = &r->logs[i];
+        bool needed = i >= first;
+        found[needed ? i - first : live + i] = (struct wal_found){
+            .file_number = log->number,
+            .file = log->file,
+            .file_size = log->size,
+            .segment = needed ? log->header.segment : 0,
+            .end = log->result.end,
+            .first_sequence = log->header.first_sequence,
+            .last_sequence = needed ? log->result.next_sequence - 1 : 0};
+        log->file = NULL;
+    }
+    bool any = r->log_count > 0 && r->logs[r->log_count - 1].valid;
+    struct wal_start start = {.found = found,
+                              .found_count = r->log_count,
+                              .next_sequence = r->next_sequence,
+                              .next_segment = any ? r->logs[r->log_count - 1].header.segment + 1 : 1,
+                              .previous_end = live > 0 ? r->logs[r->log_count - 1].result.end : 0};
+    struct wal_options options = {.io = store->io,
+                                  .dir = store->dir,
+                                  .store_id = store->store_id,
+                                  .segment_bytes = store->options.wal_segment_bytes,
+                                  .log = store->log,
+                                  .ctx = store,
+                                  .next_file_number = store_next_file,
+                                  .completed = store_log_completed,
+                                  .changed = store_changed};
+    store->wal = wal_new(&options, &start);
+    mem_free(found);
+}
+
+/* ---- everything in order
+ * ------------------------------------------------------------------------------------ */
+
+static void snapshot(void *ctx, struct writer *edit) {
+    struct store *store = ctx;
+    version_set_snapshot(&store->versions, edit);
+}
+
+static enum status start_manifest(struct recovery *r) {
+    struct store *store = r->store;
+    enum status status = STATUS_OK;
+    if (r->rewrite_manifest) {
+        struct writer edit;
+        writer_init(&edit);
+        version_set_snapshot(&store->versions, &edit);
+        r->manifest.header.generation++;
+        status = manifest_create(store->io, store->dir, &r->manifest.header, writer_slice(&edit));
+        r->manifest.end = MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER + edit.size;
+        r->manifest.torn = false;
+        writer_release(&edit);
+        r->temporary = false;
+    } else {
+        status = io_sync_dir(store->io, store->dir); /* a rename may not have been synced */
+    }
+    struct manifest_options options = {.io = store->io,
+                                       .dir = store->dir,
+                                       .log = store->log,
+                                       .ctx = store,
+                                       .snapshot = snapshot,
+                                       .changed = store_changed};
+    if (status == STATUS_OK) status = manifest_open(&options, &r->manifest, &store->manifest);
+    if (status != STATUS_OK)
+        return diagnose(r->diagnostic, status, "the manifest in %s cannot be written: %s", store->dir,
+                        status_text(status));
+    return STATUS_OK;
+}
+
+static enum status run_steps(struct recovery *r) {
+    struct store *store = r->store;
+    enum status status = io_list_dir(store->io, store->dir, found_name, r);
+    if (status != STATUS_OK)
+        return diagnose(r->diagnostic, status, "%s cannot be read: %s", store->dir, status_text(status));
+    status = load_manifest(r);
+    if (status == STATUS_OK) status = open_logs(r);
+    for (size_t i = 0; i < r->table_count; i++)
+        store->versions.next_file = MAX(store->versions.next_file, r->tables[i] + 1);
+    size_t first = 0;
+    if (status == STATUS_OK) status = first_needed(r, &first);
+    if (status == STATUS_OK) status = check_headless(r);
+    if (status == STATUS_OK) status = replay_logs(r, first);
+    if (status != STATUS_OK || store->options.read_only) return status;
+    status = start_manifest(r);
+    if (status == STATUS_OK) status = sweep(r);
+    if (status != STATUS_OK) return status;
+    start_log(r, first);
+    store->versions.keep_files = false;
+    return STATUS_OK;
+}
+
+enum status recovery_run(struct store *store, struct diagnostic *diagnostic) {
+    struct recovery r = {.store = store, .diagnostic = diagnostic};
+    enum status status = run_steps(&r);
+    for (size_t i = 0; i < r.log_count; i++)
+        if (r.logs[i].file != NULL) io_file_close(r.logs[i].file);
+    mem_free(r.logs);
+    mem_free(r.tables);
+    return status;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/store.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/store_internal.h"
+
+/* ---- opening ---------------------------------------------------------------------------------------------
+ */
+
+static void fill_options(struct store_options *options) {
+    if (options->memtable_bytes == 0) options->memtable_bytes = STORE_MEMTABLE_BYTES;
+    if (options->cache_bytes == 0) options->cache_bytes = STORE_CACHE_BYTES;
+    if (options->wal_segment_bytes == 0) options->wal_segment_bytes = STORE_SEGMENT_BYTES;
+    if (options->table_bytes == 0) options->table_bytes = STORE_TABLE_BYTES;
+    options->wal_segment_bytes = MAX(options->wal_segment_bytes, WAL_SEGMENT_SIZE_MIN);
+}
+
+/* The directory, durably: its own name is an entry of its parent. */
+static enum status make_dir(struct store *store, struct diagnostic *diagnostic) {
+    enum status status = io_mkdir(store->io, store->dir);
+    char parent[LAYOUT_DIR_SIZE_MAX + 8];
+    size_t size = strlen(store->dir);
+    while (size > 1 && store->dir[size - 1] == '/')
+        size--;
+    while (size > 0 && store->dir[size - 1] != '/')
+        size--;
+    if (size == 0)
+        snprintf(parent, sizeof parent, ".");
+    else
+        snprintf(parent, sizeof parent, "%.*s", (int)size, store->dir);
+    if (status == STATUS_OK) status = io_sync_dir(store->io, parent);
+    if (status != STATUS_OK)
+        return diagnose(diagnostic, status, "data directory %s cannot be made: %s", store->dir,
+                        status_text(status));
+    return STATUS_OK;
+}
+
+static enum status take_lock(struct store *store, struct diagnostic *diagnostic) {
+    if (store->options.read_only) return STATUS_OK;
+    struct layout_path path = layout_path(store->dir, LAYOUT_LOCK, 0);
+    enum status status = io_lock_file(store->io, path.text, &store->lock);
+    if (status == STATUS_LOCKED)
+        return diagnose(diagnostic, status,
+                        "%s is in use by another process; stop it, or use another data directory",
+                        store->dir);
+    if (status != STATUS_OK)
+        return diagnose(diagnostic, status, "%s cannot be locked: %s", path.text, status_text(status));
+    return STATUS_OK;
+}
+
+uint64_t store_next_file(void *ctx) {
+    struct store *store = ctx;
+    return store->versions.next_file++;
+}
+
+/* Writes that were refused get their answer here, and flushes that had nothing to do. */
+static void refuse_done(struct io_op *op) {
+    struct store *store = CONTAINER_OF(op, struct store, refuse);
+    store->refusing = false;
+    struct list writes;
+    list_init(&writes);
+    list_append(&writes, &store->refused);
+    struct list *node;
+    while ((node = list_pop_front(&writes)) != NULL) {
+        struct store_write *write = CONTAINER_OF(node, struct store_write, link);
+        write->done(write);
+    }
+    store_flush_tell(store);
+    store_changed(store);
+}
+
+static void shutdown_told(struct io_op *op);
+
+enum status store_open(struct io *io, const struct store_options *options, struct store **out,
+                       struct diagnostic *diagnostic) {
+    if (strlen(options->dir) > LAYOUT_DIR_SIZE_MAX)
+        return diagnose(diagnostic, STATUS_INVALID, "the name of the data directory is too long");
+    struct store *store = mem_calloc(1, sizeof *store);
+    store->io = io;
+    store->dir = mem_strdup(options->dir);
+    store->options = *options;
+    store->options.dir = store->dir;
+    fill_options(&store->options);
+    store->log = options->log;
+    store->status = STATUS_OK;
+    list_init(&store->iterators);
+    list_init(&store->refused);
+    store->refuse.done = refuse_done;
+    store->shutdown_op.done = shutdown_told;
+    histogram_init(&store->write_ns);
+    version_set_init(&store->versions, io, store->dir, store->log);
+    store->cache = block_cache_new(io, store->options.cache_bytes, store->log);
+    store->versions.cache = store->cache;
+    store->versions.changed = store_changed;
+    store->versions.ctx = store;
+    store->active = memtable_new();
+    store_flush_init(store);
+    enum status status = options->read_only ? STATUS_OK : make_dir(store, diagnostic);
+    if (status == STATUS_OK) status = take_lock(store, diagnostic);
+    if (status == STATUS_OK) status = recovery_run(store, diagnostic);
+    if (status != STATUS_OK) {
+        store_close(store);
+        return status;
+    }
+    *out = store;
+    return STATUS_OK;
+}
+
+void store_close(struct store *store) {
+    store_flush_release(store);
+    if (store->wal != NULL) wal_free(store->wal);
+    if (store->manifest != NULL) manifest_close(store->manifest);
+    LIST_FOREACH(it, &store->iterators)
+        list_remove(it);
+    memtable_unpin(store->active);
+    for (uint32_t i = 0; i < store->immutable_count; i++)
+        memtable_unpin(store->immutables[i]);
+    version_set_release(&store->versions);
+    block_cache_free(store->cache);
+    if (store->lock != NULL) io_file_close(store->lock);
+    mem_free(store->dir);
+    mem_free(store);
+}
+
+/* ---- states ----------------------------------------------------------------------------------------------
+ */
+
+void store_fail(struct store *store, enum status status) {
+    if (store->status != STATUS_OK) return;
+    log_error(store->log, "store takes no more writes dir=%s reason=%s", store->dir, status_name(status));
+    store->status = status;
+    if (store->refusing) return;
+    store->refusing = true; /* flush waiters hear of it */
+    io_defer(store->io, &store->refuse);
+}
+
+enum status store_health(const struct store *store) {
+    return store->status;
+}
+
+bool store_stalled(const struct store *store) {
+    return store->stalled;
+}
+
+void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx) {
+    store->resume = resume;
+    store->resume_ctx = ctx;
+}
+
+static bool at_rest(const struct store *store) {
+    return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&
+           version_set_idle(&store->versions) && block_cache_idle(store->cache) && !store->refusing;
+}
+
+void store_changed(void *ctx) {
+    struct store *store = ctx;
+    if (store->stalled && store->immutable_count < STORE_IMMUTABLE_STALL &&
+        wal_pending_bytes(store->wal) <= store->options.memtable_bytes / 2) {
+        store->stalled = false;
+        store->stats.stall_ns += io_now_ns(store->io) - store->stalled_since_ns;
+        if (store->resume != NULL) store->resume(store->resume_ctx);
+    }
+    if (store->shutting_down && !store->shutdown_told && at_rest(store)) {
+        store->shutdown_told = true;
+        io_defer(store->io, &store->shutdown_op);
+    }
+}
+
+static void shutdown_told(struct io_op *op) {
+    struct store *store = CONTAINER_OF(op, struct store, shutdown_op);
+    store->shutdown_done(store->shutdown_ctx);
+}
+
+void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx) {
+    ASSERT(!store->shutting_down);
+    store->shutting_down = true;
+    store->shutdown_done = done;
+    store->shutdown_ctx = ctx;
+    io_timer_cancel(store->io, &store->flush.retry);
+    if (store->options.read_only) {
+        store->shutdown_told = true;
+        io_defer(store->io, &store->shutdown_op);
+        return;
+    }
+    store_changed(store);
+}
+
+void store_stats(const struct store *store, struct store_stats *stats) {
+    *stats = store->stats;
+    if (store->wal != NULL) {
+        const struct wal_counters *wal = wal_counters(store->wal);
+        stats->wal_syncs = wal->syncs;
+        stats->wal_bytes = wal->bytes;
+        stats->wal_sync_ns = &wal->sync_ns;
+        stats->wal_live_bytes = wal_live_bytes(store->wal);
+    }
+    stats->write_ns = &store->write_ns;
+    struct block_cache_counters cache = block_cache_counters(store->cache);
+    stats->cache_hits = cache.hits;
+    stats->cache_misses = cache.misses;
+    stats->cache_bytes = cache.bytes;
+    stats->table_bytes = store->versions.table_bytes;
+    stats->memtable_bytes = memtable_bytes(store->active);
+    for (uint32_t i = 0; i < store->immutable_count; i++)
+        stats->memtable_bytes += memtable_bytes(store->immutables[i]);
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        stats->level_tables[l] = store->versions.current->levels[l].count;
+        stats->level_bytes[l] = store->versions.current->levels[l].bytes;
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/filter.h"
+#include "storage/store_internal.h"
+
+/* A lookup that goes through the levels, from newest to oldest. It lives as long as it is PENDING. */
+struct get_state {
+    struct store *store;
+    struct store_get *get; /* NULL: blocking */
+    struct version *version;
+    struct table_lookup lookup;
+    uint32_t level;
+    size_t index; /* level 0: which run is next */
+};
+
+uint64_t store_cover(const struct store *store, const struct version *version, struct slice key) {
+    uint64_t cover = tombstone_set_cover(&store->active->tombstones, key, UINT64_MAX);
+    for (uint32_t i = 0; i < store->immutable_count; i++)
+        cover = MAX(cover, tombstone_set_cover(&store->immutables[i]->tombstones, key, UINT64_MAX));
+    return MAX(cover, tombstone_set_cover(&version->tombstones->set, key, UINT64_MAX));
+}
+
+/* The newest entry of `key` in the memtables. OK: *value is set (with a reference). NOT_FOUND: it is deleted.
+ * END: the memtables say nothing. */
+static enum status get_from_memory(struct store *store, struct slice key, struct shared_slice *value) {
+    const struct memtable *memtable = store->active;
+    const struct memtable_entry *entry = memtable_get(memtable, key, UINT64_MAX);
+    for (uint32_t i = store->immutable_count; entry == NULL && i > 0; i--) {
+        memtable = store->immutables[i - 1];
+        entry = memtable_get(memtable, key, UINT64_MAX);
+    }
+    if (entry == NULL) return STATUS_END;
+    if (entry->kind == ENTRY_DELETE) return STATUS_NOT_FOUND;
+    if (store_cover(store, store->versions.current, key) > entry->sequence) return STATUS_NOT_FOUND;
+    *value = shared_slice_ref(memtable_value(memtable, entry));
+    return STATUS_OK;
+}
+
+static bool run_holds(const struct run *run, struct slice key) {
+    return slice_compare(run->meta.first, key) <= 0 && slice_compare(run->meta.last, key) >= 0;
+}
+
+/* The next run that may hold the key, or NULL. */
+static const struct run *next_run(struct get_state *state, struct slice key) {
+    for (; state->level < STORE_LEVEL_COUNT; state->level++, state->index = 0) {
+        const struct version_level *level = &state->version->levels[state->level];
+        if (level->count == 0) continue;
+        if (state->level > 0 && state->index == 0) {
+            size_t at = version_level_find(level, key);
+            if (at < level->count && run_holds(level->runs[at], key)) return level->runs[at];
+            continue;
+        }
+        for (; state->level == 0 && state->index < level->count; state->index++)
+            if (run_holds(level->runs[state->index], key)) return level->runs[state->index];
+    }
+    return NULL;
+}
+
+static enum status get_from_tables(struct get_state *state, struct slice key, struct shared_slice *value) {
+    struct store *store = state->store;
+    uint64_t hash = filter_hash(key);
+    const struct run *run;
+    while ((run = next_run(state, key)) != NULL) {
+        struct block_entry entry;
+        enum status status = table_open(run->table, store->io, store->dir);
+        if (status == STATUS_OK)
+            status = table_lookup_run(&state->lookup, run->table, key, hash, &entry, value);
+        if (status == STATUS_NOT_FOUND) {
+            state->index++;
+            if (state->level > 0) { /* sorted: one run at most */
+                state->level++;
+                state->index = 0;
+            }
+            continue;
+        }
+        if (status != STATUS_OK) return status;
+        if (entry.kind != ENTRY_DELETE && store_cover(store, state->version, key) <= entry.sequence)
+            return STATUS_OK;
+        shared_slice_unref(*value);
+        return STATUS_NOT_FOUND;
+    }
+    return STATUS_NOT_FOUND;
+}
+
+static void state_release(struct get_state *state) {
+    table_lookup_release(&state->lookup);
+    version_unpin(state->version);
+}
+
+static void lookup_ready(void *ctx) {
+    struct get_state *state = ctx;
+    state->get->ready(state->get);
+}
+
+static void state_init(struct get_state *state, struct store *store, struct store_get *get) {
+    *state = (struct get_state){.store = store, .get = get, .version = store->versions.current};
+    version_pin(state->version);
+    table_lookup_init(&state->lookup, store->cache, get == NULL, lookup_ready, state);
+}
+
+enum status store_get(struct store *store, struct slice key, struct store_get *get,
+                      struct shared_slice *value) {
+    *value = (struct shared_slice){0};
+    enum status status = get_from_memory(store, key, value);
+    struct get_state *state = get->waiting;
+    if (status == STATUS_END) {
+        if (state == NULL) {
+            struct get_state probe = {.store = store, .version = store->versions.current};
+            if (next_run(&probe, key) == NULL) return STATUS_NOT_FOUND;
+            state = mem_alloc(sizeof *state);
+            state_init(state, store, get);
+        }
+        status = get_from_tables(state, key, value);
+    }
+    get->waiting = status == STATUS_PENDING ? state : NULL;
+    if (state != NULL && status != STATUS_PENDING) {
+        state_release(state);
+        mem_free(state);
+    }
+    return status;
+}
+
+void store_get_cancel(struct store_get *get) {
+    struct get_state *state = get->waiting;
+    if (state == NULL) return;
+    get->waiting = NULL;
+    state_release(state);
+    mem_free(state);
+}
+
+enum status store_get_blocking(struct store *store, struct slice key, struct shared_slice *value) {
+    *value = (struct shared_slice){0};
+    enum status status = get_from_memory(store, key, value);
+    if (status != STATUS_END) return status;
+    struct get_state state;
+    state_init(&state, store, NULL);
+    status = get_from_tables(&state, key, value);
+    state_release(&state);
+    return status;
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/* store_internal.h: the parts of a store and how its files share them. Only store*.c, recovery.c and
+ * compaction*.c include this. */
+#ifndef SENTINEL_STORAGE_STORE_INTERNAL_H
+#define SENTINEL_STORAGE_STORE_INTERNAL_H
+
+#include "storage/change.h"
+#include "storage/flush.h"
+#include "storage/manifest.h"
+#include "storage/memtable.h"
+#include "storage/merge_iterator.h"
+#include "storage/store.h"
+#include "storage/wal.h"
+
+#define STORE_MEMTABLE_BYTES  (16 * MIB)
+#define STORE_CACHE_BYTES     (32 * MIB)
+#define STORE_SEGMENT_BYTES   (32 * MIB)
+#define STORE_TABLE_BYTES     (64 * MIB)
+#define STORE_IMMUTABLE_MAX   8u /* full memtables queued for flushing; more are never made */
+#define STORE_IMMUTABLE_STALL 2u /* writers are asked to hold back from here on */
+#define STORE_RETRY_NS        (NS_PER_S)
+
+struct store_flush {
+    struct io_job job;
+    struct manifest_commit commit;
+    bool running;
+    struct memtable *memtable;
+    struct flush_options options;
+    struct table_output output;
+    enum status status;
+    struct io_timer retry; /* after NO_SPACE */
+};
+struct store_flush_waiter {
+    struct list link;
+    uint64_t sequence;
+    void (*done)(void *ctx, enum status status);
+    void *ctx;
+};
+struct store {
+    struct io *io;
+    char *dir;
+    struct store_options options; /* defaults filled in */
+    struct log *log;
+    struct io_file *lock;
+    uint64_t store_id;
+    enum status status; /* OK, or the final status that stopped writes */
+    struct wal *wal;
+    struct manifest *manifest;
+    struct version_set versions;
+    struct block_cache *cache;
+    struct memtable *active;
+    struct memtable *immutables[STORE_IMMUTABLE_MAX]; /* oldest first */
+    uint32_t immutable_count;
+    struct store_flush flush;
+    struct list flush_waiters;
+    struct list iterators;
+    struct list refused; /* writes to be completed with their status in the next phase */
+    struct io_op refuse;
+    bool refusing;
+    bool stalled;
+    uint64_t stalled_since_ns;
+    void (*resume)(void *ctx);
+    void *resume_ctx;
+    bool shutting_down, shutdown_told;
+    void (*shutdown_done)(void *ctx);
+    void *shutdown_ctx;
+    struct io_op shutdown_op;
+    struct store_stats stats;
+    struct histogram write_ns;
+};
+
+/* recovery.c: fills versions and active, and starts log and manifest. */
+enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUST_USE;
+
+/* store.c */
+void store_fail(struct store *store, enum status status);
+uint64_t store_next_file(void *ctx);
+void store_changed(void *ctx); /* something ended: shutdown, stall and waiters are looked at again */
+
+/* store_flush.c */
+void store_flush_init(struct store *store);
+void store_flush_release(struct store *store);
+void store_rotate(struct store *store); /* the active memtable becomes immutable, if it holds anything */
+void store_flush_start(struct store *store);
+void store_flush_tell(struct store *store); /* waiters whose sequence is flushed, or all after a failure */
+
+/* store_write.c: completions of the log */
+void store_log_completed(void *ctx, enum status status, struct list *writes);
+
+/* store_iterator.c: after failed writes were taken back */
+void store_iterators_clip(struct store *store, uint64_t sequence);
+
+/* The newest deletion that covers `key`, in memtables and `version`. */
+uint64_t store_cover(const struct store *store, const struct version *version, struct slice key);
+
+#endif

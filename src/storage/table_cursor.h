@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/* table_cursor.h: a position in one run of a table, and the lookup of one key.
+ *
+ * On the loop a cursor reads blocks through the cache and answers PENDING while one is missing; the same call
+ * is then made again. A sequential cursor reads TABLE_WINDOW_SIZE at a time instead, past the cache. A job's
+ * cursor (no cache) blocks and reads windows into its own memory.
+ *
+ * Owner   the table must stay pinned and open while the cursor lives. Keys and values are valid until the
+ *         next move; values with an owner may be kept longer by reference (never in jobs: they have none).
+ * Errors  CORRUPT, IO: the position is then undefined until the next seek. */
+#ifndef SENTINEL_STORAGE_TABLE_CURSOR_H
+#define SENTINEL_STORAGE_TABLE_CURSOR_H
+
+#include "storage/table.h"
+
+#define TABLE_WINDOW_SIZE (512 * KIB)
+
+struct table_cursor_options {
+    struct block_cache *cache; /* NULL: a job */
+    bool blocking, sequential;
+    void (*ready)(void *ctx);
+    void *ctx;
+};
+struct table_cursor {
+    struct table *table;
+    const struct table_run_meta *bounds; /* borrowed */
+    bool job, sequential;
+    enum { TABLE_CURSOR_STILL, TABLE_CURSOR_TO_FIRST, TABLE_CURSOR_TO_LAST } moving;
+    bool positioned;
+    struct block_fetch fetch;       /* index and data blocks, windows */
+    struct block_fetch value_fetch; /* values apart */
+    struct shared_slice index_bytes, data_bytes, value;
+    uint64_t data_offset, value_offset; /* of what is held; 0 with no owner: nothing */
+    struct shared_slice window;
+    uint64_t window_offset;
+    uint8_t *index_memory, *window_memory; /* jobs */
+    size_t window_capacity;
+    bool has_index, has_data, has_value;
+    struct block_cursor index, data;
+};
+void table_cursor_init(struct table_cursor *cursor, struct table *table, const struct table_run_meta *bounds,
+                       const struct table_cursor_options *options);
+void table_cursor_release(struct table_cursor *cursor);
+/* OK, END, PENDING, CORRUPT, IO. */
+enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) MUST_USE;
+enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key) MUST_USE;
+enum status table_cursor_next(struct table_cursor *cursor) MUST_USE;
+enum status table_cursor_prev(struct table_cursor *cursor) MUST_USE;
+static inline struct slice table_cursor_key(const struct table_cursor *cursor) {
+    return block_cursor_key(&cursor->data);
+}
+static inline const struct block_entry *table_cursor_entry(const struct table_cursor *cursor) {
+    return &cursor->data.entry;
+}
+/* The value of a PUT or PUT_APART; borrowed: cursor or its owner keeps it. OK, PENDING, CORRUPT, IO. */
+enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice *value) MUST_USE;
+
+/* The lookup of one key, table after table. */
+#define TABLE_LOOKUP_STEPS 3u /* filter, index, data */
+struct table_lookup {
+    struct block_fetch fetch;
+    uint64_t number; /* of the table that `kept` belongs to */
+    struct shared_slice kept[TABLE_LOOKUP_STEPS];
+};
+void table_lookup_init(struct table_lookup *lookup, struct block_cache *cache, bool blocking,
+                       void (*ready)(void *ctx), void *ctx);
+void table_lookup_release(struct table_lookup *lookup); /* also while PENDING */
+/* OK: *entry says what is there (its value is borrowed only until the call returns) and *value holds a
+ * reference, empty for a DELETE or PUT_LOG. NOT_FOUND, PENDING (ask again), CORRUPT, IO. */
+enum status table_lookup_run(struct table_lookup *lookup, struct table *table, struct slice key,
+                             uint64_t hash, struct block_entry *entry, struct shared_slice *value) MUST_USE;
+
+#endif

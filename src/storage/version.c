@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/version.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+
+/* ---- tables
+ * ------------------------------------------------------------------------------------------------ */
+
+static struct slice table_key(uint64_t number, uint8_t key[8]) {
+    store_be64(key, number);
+    return slice_make(key, 8);
+}
+
+struct table *version_set_table(const struct version_set *set, uint64_t number) {
+    uint8_t key[8];
+    return map_get(&set->tables, table_key(number, key));
+}
+
+static void removal_start(struct version_set *set);
+
+static void removal_run(struct io_job *job) {
+    struct version_set *set = CONTAINER_OF(job, struct version_set, removal);
+    LIST_FOREACH(it, &set->removing) {
+        struct table *table = CONTAINER_OF(it, struct table, link);
+        struct layout_path path = layout_path(set->dir, LAYOUT_TABLE, table->source.number);
+        /* What cannot be removed now is found and removed at the next start. */
+        if (io_unlink(set->io, path.text) != STATUS_OK) continue;
+    }
+}
+
+static void free_tables(struct list *tables) {
+    struct list *node;
+    while ((node = list_pop_front(tables)) != NULL) {
+        struct table *table = CONTAINER_OF(node, struct table, link);
+        if (table->source.file != NULL) io_file_close(table->source.file);
+        mem_free(table);
+    }
+}
+
+static void removal_done(struct io_job *job) {
+    struct version_set *set = CONTAINER_OF(job, struct version_set, removal);
+    free_tables(&set->removing);
+    set->removal_running = false;
+    removal_start(set);
+    if (set->changed != NULL) set->changed(set->ctx);
+}
+
+static void removal_start(struct version_set *set) {
+    if (set->removal_running || list_empty(&set->dead) || set->keep_files) return;
+    list_append(&set->removing, &set->dead);
+    LIST_FOREACH(it, &set->removing) {
+        struct table *table = CONTAINER_OF(it, struct table, link);
+        if (table->source.file != NULL) io_file_close(table->source.file);
+        table->source.file = NULL;
+    }
+    set->removal_running = true;
+    set->removal = (struct io_job){.run = removal_run, .done = removal_done};
+    io_job_start(set->io, &set->removal);
+}
+
+/* Nobody reads the table any more, and no version names it. */
+static void table_unpinned(struct block_source *source) {
+    struct table *table = CONTAINER_OF(source, struct table, source);
+    struct version_set *set = table->owner;
+    uint8_t key[8];
+    if (set->cache != NULL) block_cache_forget(set->cache, source);
+    map_remove(&set->tables, table_key(source->number, key));
+    set->table_bytes -= table->size;
+    list_push_back(&set->dead, &table->link);
+    removal_start(set);
+}
+
+static struct table *table_add(struct version_set *set, const struct table_meta *meta) {
+    struct table *table = mem_calloc(1, sizeof *table);
+    table->source = (struct block_source){.number = meta->number, .unpinned = table_unpinned};
+    table->size = meta->size;
+    table->index = meta->index;
+    table->filter = meta->filter;
+    table->entries = meta->entries;
+    table->owner = set;
+    list_init(&table->link);
+    uint8_t key[8];
+    map_put(&set->tables, table_key(meta->number, key), table);
+    set->table_bytes += meta->size;
+    set->next_file = MAX(set->next_file, meta->number + 1);
+    return table;
+}
+
+/* ---- runs and versions
+ * --------------------------------------------------------------------------------------- */
+
+static struct run *run_new(struct table *table, const struct table_run_meta *meta) {
+    struct run *run = mem_calloc(1, sizeof *run + meta->first.size + meta->last.size);
+    uint8_t *keys = (uint8_t *)(run + 1);
+    if (meta->first.size > 0) memcpy(keys, meta->first.data, meta->first.size);
+    if (meta->last.size > 0) memcpy(keys + meta->first.size, meta->last.data, meta->last.size);
+    run->table = table;
+    run->meta = *meta;
+    run->meta.first = slice_make(keys, meta->first.size);
+    run->meta.last = slice_make(keys + meta->first.size, meta->last.size);
+    block_source_pin(&table->source);
+    return run;
+}
+
+static void run_unpin(struct run *run) {
+    if (--run->pins > 0) return;
+    struct table *table = run->table;
+    mem_free(run);
+    block_source_unpin(&table->source);
+}
+
+void version_pin(struct version *version) {
+    version->pins++;
+}
+
+static void tombstones_unpin(struct version_tombstones *tombstones) {
+    if (--tombstones->pins > 0) return;
+    tombstone_set_release(&tombstones->set);
+    mem_free(tombstones);
+}
+
+static struct version_tombstones *tombstones_new(void) {
+    struct version_tombstones *tombstones = mem_calloc(1, sizeof *tombstones);
+    tombstones->pins = 1;
+    tombstone_set_init(&tombstones->set);
+    return tombstones;
+}
+
+void version_unpin(struct version *version) {
+    ASSERT(version->pins > 0);
+    if (--version->pins > 0) return;
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        for (size_t i = 0; i < version->levels[l].count; i++)
+            run_unpin(version->levels[l].runs[i]);
+        mem_free(version->levels[l].runs);
+    }
+    tombstones_unpin(version->tombstones);
+    mem_free(version);
+}
+
+size_t version_level_find(const struct version_level *level, struct slice key) {
+    size_t low = 0, high = level->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (slice_compare(level->runs[middle]->meta.last, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool run_overlaps(const struct run *run, struct slice first, struct slice last) {
+    return slice_compare(run->meta.first, last) <= 0 && slice_compare(run->meta.last, first) >= 0;
+}
+
+bool version_level_overlaps(const struct version_level *level, uint32_t index, struct slice first,
+                            struct slice last) {
+    if (index > 0) {
+        size_t at = version_level_find(level, first);
+        return at < level->count && run_overlaps(level->runs[at], first, last);
+    }
+    for (size_t i = 0; i < level->count; i++)
+        if (run_overlaps(level->runs[i], first, last)) return true;
+    return false;
+}
+
+void version_check(const struct version *version) {
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        const struct version_level *level = &version->levels[l];
+        for (size_t i = 0; i < level->count; i++) {
+            const struct run *run = level->runs[i];
+            ASSERT(slice_compare(run->meta.first, run->meta.last) <= 0);
+            if (i == 0) continue;
+            const struct run *before = level->runs[i - 1];
+            if (l == 0)
+                ASSERT_LE(run->meta.last_sequence, before->meta.last_sequence);
+            else
+                ASSERT(slice_compare(before->meta.last, run->meta.first) < 0);
+        }
+    }
+    tombstone_set_check(&version->tombstones->set);
+}
+
+/* ---- applying an edit
+ * -------------------------------------------------------------------------------------- */
+
+/* The next version while it is made. Levels are copied from the base on first touch of the edit. */
+struct build {
+    struct version_set *set;
+    struct version *version;
+    struct list added; /* tables of this edit */
+    uint64_t flushed_sequence, durable_sequence, next_file;
+    struct diagnostic *diagnostic;
+};
+
+static size_t run_place(const struct version_level *level, uint32_t index, const struct run *run) {
+    if (index > 0) return version_level_find(level, run->meta.first);
+    size_t at = 0;
+    while (at < level->count && level->runs[at]->meta.last_sequence > run->meta.last_sequence)
+        at++;
+    return at;
+}
+
+static enum status build_run_add(struct build *build, const struct edit_item *item) {
+    struct table *table = version_set_table(build->set, item->number);
+    if (table == NULL)
+        return diagnose(build->diagnostic, STATUS_CORRUPT, "manifest: run of unknown table %" PRIu64,
+                        item->number);
+    struct version_level *level = &build->version->levels[item->level];
+    if (slice_compare(item->run.first, item->run.last) > 0 ||
+        (item->level > 0 && version_level_overlaps(level, item->level, item->run.first, item->run.last)))
+        return diagnose(build->diagnostic, STATUS_CORRUPT,
+                        "manifest: a run of table %" PRIu64 " overlaps others in level %u", item->number,
+                        item->level);
+    struct run *run = run_new(table, &item->run);
+    run->pins = 1;
+    size_t at = run_place(level, item->level, run);
+    level->runs = mem_realloc(level->runs, (level->count + 1) * sizeof *level->runs);
+    memmove(level->runs + at + 1, level->runs + at, (level->count - at) * sizeof *level->runs);
+    level->runs[at] = run;
+    level->count++;
+    level->bytes += run->meta.bytes;
+    return STATUS_OK;
+}
+
+static enum status build_run_drop(struct build *build, const struct edit_item *item) {
+    struct version_level *level = &build->version->levels[item->level];
+    size_t at = item->level > 0 ? version_level_find(level, item->run.first) : 0;
+    while (at < level->count && (level->runs[at]->table->source.number != item->number ||
+                                 !slice_equal(level->runs[at]->meta.first, item->run.first)))
+        at++;
+    if (at == level->count)
+        return diagnose(build->diagnostic, STATUS_CORRUPT,
+                        "manifest: drops a run of table %" PRIu64 " that is not in level %u", item->number,
+                        item->level);
+    struct run *run = level->runs[at];
+    level->bytes -= run->meta.bytes;
+    level->count--;
+    memmove(level->runs + at, level->runs + at + 1, (level->count - at) * sizeof *level->runs);
+    run_unpin(run);
+    return STATUS_OK;
+}
+
+/* A copy of the deletions to change; with `drop`, without what that item declares spent. */
+static void build_tombstones(struct build *build, const struct edit_item *drop) {
+    struct version_tombstones *copy = tombstones_new();
+    const struct tombstone_set *old = &build->version->tombstones->set;
+    for (size_t i = 0; i < old->count; i++) {
+        const struct tombstone *t = &old->fragments[i];
+        if (drop == NULL || t->sequences[0] > drop->number || slice_compare(t->to, drop->from) <= 0 ||
+            slice_compare(t->from, drop->to) >= 0) {
+            tombstone_set_add(&copy->set, t->from, t->to, t->sequences[0]);
+            continue;
+        }
+        if (slice_compare(t->from, drop->from) < 0)
+            tombstone_set_add(&copy->set, t->from, drop->from, t->sequences[0]);
+        if (slice_compare(t->to, drop->to) > 0)
+            tombstone_set_add(&copy->set, drop->to, t->to, t->sequences[0]);
+    }
+    tombstones_unpin(build->version->tombstones);
+    build->version->tombstones = copy;
+}
+
+static enum status build_item(struct build *build, const struct edit_item *item, bool *own_tombstones) {
+    switch (item->kind) {
+    case EDIT_TABLE:
+        if (version_set_table(build->set, item->table.number) != NULL)
+            return diagnose(build->diagnostic, STATUS_CORRUPT, "manifest: table %" PRIu64 " appears twice",
+                            item->table.number);
+        struct table *table = table_add(build->set, &item->table);
+        block_source_pin(&table->source); /* until the edit is through */
+        list_push_back(&build->added, &table->link);
+        return STATUS_OK;
+    case EDIT_RUN_ADD:
+        return build_run_add(build, item);
+    case EDIT_RUN_DROP:
+        return build_run_drop(build, item);
+    case EDIT_TOMBSTONE:
+        if (!*own_tombstones) build_tombstones(build, NULL);
+        *own_tombstones = true;
+        tombstone_set_add(&build->version->tombstones->set, item->from, item->to, item->number);
+        return STATUS_OK;
+    case EDIT_TOMBSTONE_DROP:
+        build_tombstones(build, item);
+        *own_tombstones = true;
+        return STATUS_OK;
+    case EDIT_FLUSHED:
+        build->flushed_sequence = MAX(build->flushed_sequence, item->number);
+        return STATUS_OK;
+    case EDIT_DURABLE:
+        build->durable_sequence = MAX(build->durable_sequence, item->number);
+        return STATUS_OK;
+    case EDIT_NEXT_FILE:
+        build->next_file = MAX(build->next_file, item->number);
+        return STATUS_OK;
+    }
+    UNREACHABLE();
+}
+
+static struct version *version_copy(struct version_set *set) {
+    struct version *version = mem_calloc(1, sizeof *version);
+    version->pins = 1;
+    version->set = set;
+    for (size_t l = 0; l < STORE_LEVEL_COUNT && set->current != NULL; l++) {
+        const struct version_level *from = &set->current->levels[l];
+        struct version_level *to = &version->levels[l];
+        if (from->count == 0) continue;
+        to->runs = mem_alloc(from->count * sizeof *to->runs);
+        memcpy(to->runs, from->runs, from->count * sizeof *to->runs);
+        to->count = from->count;
+        to->bytes = from->bytes;
+        for (size_t i = 0; i < to->count; i++)
+            to->runs[i]->pins++;
+    }
+    version->tombstones = set->current == NULL ? tombstones_new() : set->current->tombstones;
+    if (set->current != NULL) version->tombstones->pins++;
+    return version;
+}
+
+/* How much of each table its runs still use. */
+static void count_runs(struct version_set *set) {
+    MAP_FOREACH(it, &set->tables) {
+        struct table *table = MAP_ENTRY(it)->value;
+        table->run_count = 0;
+        table->run_bytes = 0;
+    }
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        struct version_level *level = &set->current->levels[l];
+        level->newest = 0;
+        for (size_t i = 0; i < level->count; i++) {
+            struct run *run = level->runs[i];
+            level->newest = MAX(level->newest, run->meta.last_sequence);
+            run->table->run_count++;
+            run->table->run_bytes += run->meta.bytes;
+        }
+    }
+}
+
+enum status version_set_apply(struct version_set *set, struct slice edit, struct diagnostic *diagnostic) {
+    struct build build = {.set = set,
+                          .version = version_copy(set),
+                          .flushed_sequence = set->flushed_sequence,
+                          .durable_sequence = set->durable_sequence,
+                          .next_file = set->next_file,
+                          .diagnostic = diagnostic};
+    list_init(&build.added);
+    struct reader reader = reader_make(edit);
+    struct edit_item item;
+    bool own_tombstones = false;
+    enum status status;
+    while ((status = edit_next(&reader, &item)) == STATUS_OK) {
+        status = build_item(&build, &item, &own_tombstones);
+        if (status != STATUS_OK) break;
+    }
+    if (status == STATUS_CORRUPT && !reader_ok(&reader))
+        diagnose(diagnostic, STATUS_CORRUPT, "manifest: an edit makes no sense at its byte %zu",
+                 reader_position(&reader));
+    struct version *old = build.version;
+    if (status == STATUS_END) {
+        old = set->current;
+        set->current = build.version;
+        set->flushed_sequence = build.flushed_sequence;
+        set->durable_sequence = MAX(build.durable_sequence, build.flushed_sequence);
+        set->next_file = MAX(set->next_file, build.next_file);
+        ASSERT_SLOW((version_check(set->current), true));
+    }
+    struct list *node;
+    bool keep = set->keep_files;
+    if (status != STATUS_END) set->keep_files = true; /* the edit did not happen: its tables are not dead */
+    while ((node = list_pop_front(&build.added)) != NULL)
+        block_source_unpin(&CONTAINER_OF(node, struct table, link)->source);
+    if (old != NULL) version_unpin(old);
+    if (status != STATUS_END) {
+        free_tables(&set->dead);
+        set->keep_files = keep;
+        return status;
+    }
+    count_runs(set);
+    return STATUS_OK;
+}
+
+void version_set_snapshot(const struct version_set *set, struct writer *edit) {
+    edit_number(edit, EDIT_NEXT_FILE, set->next_file);
+    edit_number(edit, EDIT_FLUSHED, set->flushed_sequence);
+    edit_number(edit, EDIT_DURABLE, set->durable_sequence);
+    MAP_FOREACH(it, &set->tables) {
+        const struct table *table = MAP_ENTRY(it)->value;
+        if (table->run_count == 0) continue; /* only older versions still read it */
+        struct table_meta meta = {.number = table->source.number,
+                                  .size = table->size,
+                                  .index = table->index,
+                                  .filter = table->filter,
+                                  .entries = table->entries};
+        edit_table(edit, &meta);
+    }
+    for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        const struct version_level *level = &set->current->levels[l];
+        for (size_t i = 0; i < level->count; i++)
+            edit_run_add(edit, l, level->runs[i]->table->source.number, &level->runs[i]->meta);
+    }
+    const struct tombstone_set *tombstones = &set->current->tombstones->set;
+    for (size_t i = 0; i < tombstones->count; i++)
+        edit_tombstone(edit, tombstones->fragments[i].from, tombstones->fragments[i].to,
+                       tombstones->fragments[i].sequences[0]);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
+
+void version_set_init(struct version_set *set, struct io *io, const char *dir, struct log *log) {
+    *set = (struct version_set){.io = io, .dir = dir, .log = log, .next_file = 1};
+    map_init(&set->tables, 0);
+    list_init(&set->dead);
+    list_init(&set->removing);
+    set->current = version_copy(set);
+}
+
+void version_set_release(struct version_set *set) {
+    set->keep_files = true;
+    version_unpin(set->current);
+    set->current = NULL;
+    free_tables(&set->dead);
+    free_tables(&set->removing);
+    map_release(&set->tables);
+}
+
+bool version_set_idle(const struct version_set *set) {
+    return !set->removal_running;
+}
