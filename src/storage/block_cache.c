@@ -37,6 +37,8 @@ struct block_cache {
     size_t slot_count, count;
     struct list probation, protected_;
     struct list loads;
+    void (*idle)(void *ctx);
+    void *ctx;
     struct block_cache_counters counters;
 };
 
@@ -225,6 +227,7 @@ static void loaded(struct io_op *op) {
     buffer_unref(load->buffer);
     block_source_unpin(load->request.source);
     mem_free(load);
+    if (list_empty(&cache->loads)) cache->idle(cache->ctx);
 }
 
 static struct loading *find_load(struct block_cache *cache, const struct block_request *request) {
@@ -349,11 +352,14 @@ enum status block_fetch_read(struct block_fetch *fetch, const struct block_reque
 /* ---- life ------------------------------------------------------------------------------------------------
  */
 
-struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log) {
+struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log, void (*idle)(void *ctx),
+                                    void *ctx) {
     struct block_cache *cache = mem_calloc(1, sizeof *cache);
     cache->io = io;
     cache->log = log;
     cache->capacity = capacity;
+    cache->idle = idle;
+    cache->ctx = ctx;
     list_init(&cache->probation);
     list_init(&cache->protected_);
     list_init(&cache->loads);
@@ -366,6 +372,7 @@ void block_cache_free(struct block_cache *cache) {
     while ((node = list_pop_front(&cache->loads)) != NULL) {
         struct loading *load = CONTAINER_OF(node, struct loading, link);
         buffer_unref(load->buffer);
+        block_source_unpin(load->request.source);
         mem_free(load);
     }
     cache_shrink(cache, 0);

@@ -57,8 +57,10 @@ static inline size_t block_request_size(const struct block_request *request) {
 enum status block_read(const struct block_request *request, uint8_t *memory, struct slice *contents) MUST_USE;
 
 struct block_cache;
-struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log);
-/* Reads under way must be done, but in the simulator's crash. */
+/* idle: no read is under way any more. */
+struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log, void (*idle)(void *ctx),
+                                    void *ctx);
+/* Reads under way must be done, but in the simulator's crash; nobody waits for them any more. */
 void block_cache_free(struct block_cache *cache);
 
 /* Someone who waits for a piece. After `ready`, status and bytes (a reference) are the waiter's. */

@@ -217,9 +217,13 @@ static void set_target(struct merge_iterator *merge, struct slice key) {
 }
 
 static enum status seek_all(struct merge_iterator *merge, struct slice key, enum todo todo, bool forward) {
+    /* Asked again, it goes on: sources that have arrived must not need their blocks a second time. */
+    bool again = merge->moving == MERGE_SEEK && merge->forward == forward &&
+                 slice_equal(writer_slice(&merge->target), key);
+    if (again) return run_todos(merge);
     set_target(merge, key);
     merge->forward = forward;
-    merge->moving = MERGE_STILL;
+    merge->moving = MERGE_SEEK;
     merge->current = NULL;
     for (uint32_t i = 0; i < merge->count; i++)
         merge->sources[i]->todo = todo;
@@ -235,7 +239,7 @@ enum status merge_iterator_seek_prev(struct merge_iterator *merge, struct slice 
 }
 
 static enum status step(struct merge_iterator *merge, bool forward) {
-    if (merge->moving != MERGE_STILL && (merge->moving == MERGE_NEXT) == forward) return run_todos(merge);
+    if (merge->moving == (forward ? MERGE_NEXT : MERGE_PREV)) return run_todos(merge);
     ASSERT(merge->current != NULL);
     struct merge_source *current = merge->current;
     if (merge->forward == forward) {

@@ -29,7 +29,7 @@ struct merge_iterator {
     uint32_t count, capacity;
     struct merge_source *current; /* NULL: not on an entry */
     bool forward;
-    enum { MERGE_STILL, MERGE_NEXT, MERGE_PREV } moving; /* a move that is PENDING */
+    enum { MERGE_STILL, MERGE_SEEK, MERGE_NEXT, MERGE_PREV } moving; /* a move that is PENDING */
     struct writer target;
 };
 struct merge_entry {

@@ -131,11 +131,12 @@ static enum status load_manifest(struct recovery *r) {
         log_warn(store->log, "recovery case=M3 unfinished manifest record offset=%" PRIu64, r->manifest.end);
         r->rewrite_manifest = true;
     }
-    qsort(r->tables, r->table_count, sizeof *r->tables, compare_numbers);
+    if (r->table_count > 1) qsort(r->tables, r->table_count, sizeof *r->tables, compare_numbers);
     MAP_FOREACH(it, &store->versions.tables) {
         const struct table *table = MAP_ENTRY(it)->value;
         uint64_t number = table->source.number;
-        if (bsearch(&number, r->tables, r->table_count, sizeof number, compare_numbers) == NULL) /* T2 */
+        if (r->table_count == 0 ||
+            bsearch(&number, r->tables, r->table_count, sizeof number, compare_numbers) == NULL) /* T2 */
             return diagnose(r->diagnostic, STATUS_CORRUPT,
                             "%s is missing, but the manifest needs it; restore this node from a replica or a "
                             "backup",
@@ -181,7 +182,7 @@ static enum status open_logs(struct recovery *r) {
             return diagnose(r->diagnostic, STATUS_CORRUPT, "%s belongs to another store", path.text);
         log->valid = true;
     }
-    qsort(r->logs, r->log_count, sizeof *r->logs, compare_logs);
+    if (r->log_count > 1) qsort(r->logs, r->log_count, sizeof *r->logs, compare_logs);
     return STATUS_OK;
 }
 

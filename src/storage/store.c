@@ -92,7 +92,7 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     store->shutdown_op.done = shutdown_told;
     histogram_init(&store->write_ns);
     version_set_init(&store->versions, io, store->dir, store->log);
-    store->cache = block_cache_new(io, store->options.cache_bytes, store->log);
+    store->cache = block_cache_new(io, store->options.cache_bytes, store->log, store_changed, store);
     store->versions.cache = store->cache;
     store->versions.changed = store_changed;
     store->versions.ctx = store;
@@ -118,8 +118,10 @@ void store_close(struct store *store) {
     memtable_unpin(store->active);
     for (uint32_t i = 0; i < store->immutable_count; i++)
         memtable_unpin(store->immutables[i]);
-    version_set_release(&store->versions);
+    store->versions.keep_files = true;
+    store->versions.cache = NULL;
     block_cache_free(store->cache);
+    version_set_release(&store->versions);
     if (store->lock != NULL) io_file_close(store->lock);
     mem_free(store->dir);
     mem_free(store);

@@ -10,6 +10,7 @@ struct get_state {
     struct store_get *get; /* NULL: blocking */
     struct version *version;
     struct table_lookup lookup;
+    uint64_t cover; /* the newest deletion of the key when the lookup began: a flush may move it meanwhile */
     uint32_t level;
     size_t index; /* level 0: which run is next */
 };
@@ -75,8 +76,7 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
             continue;
         }
         if (status != STATUS_OK) return status;
-        if (entry.kind != ENTRY_DELETE && store_cover(store, state->version, key) <= entry.sequence)
-            return STATUS_OK;
+        if (entry.kind != ENTRY_DELETE && state->cover <= entry.sequence) return STATUS_OK;
         shared_slice_unref(*value);
         return STATUS_NOT_FOUND;
     }
@@ -93,8 +93,10 @@ static void lookup_ready(void *ctx) {
     state->get->ready(state->get);
 }
 
-static void state_init(struct get_state *state, struct store *store, struct store_get *get) {
+static void state_init(struct get_state *state, struct store *store, struct slice key,
+                       struct store_get *get) {
     *state = (struct get_state){.store = store, .get = get, .version = store->versions.current};
+    state->cover = store_cover(store, state->version, key);
     version_pin(state->version);
     table_lookup_init(&state->lookup, store->cache, get == NULL, lookup_ready, state);
 }
@@ -109,7 +111,7 @@ enum status store_get(struct store *store, struct slice key, struct store_get *g
             struct get_state probe = {.store = store, .version = store->versions.current};
             if (next_run(&probe, key) == NULL) return STATUS_NOT_FOUND;
             state = mem_alloc(sizeof *state);
-            state_init(state, store, get);
+            state_init(state, store, key, get);
         }
         status = get_from_tables(state, key, value);
     }
@@ -134,7 +136,7 @@ enum status store_get_blocking(struct store *store, struct slice key, struct sha
     enum status status = get_from_memory(store, key, value);
     if (status != STATUS_END) return status;
     struct get_state state;
-    state_init(&state, store, NULL);
+    state_init(&state, store, key, NULL);
     status = get_from_tables(&state, key, value);
     state_release(&state);
     return status;
