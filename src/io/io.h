@@ -7,9 +7,11 @@
  *
  *      start(op) ──> queued ──> backend ──> op->done(op), on the loop, in a later phase or turn
  *
- * One turn of the loop: (1) timers that are due, by deadline then by start order; (2) completions, in the
- * order the backend reports them; (3) deferred operations, repeated until none is left; (4) one submission of
- * everything queued; (5) wait. `done` is never called from inside the call that started the operation.
+ * One turn of the loop: (1) submission of what was started since the last turn, and the wait, if nothing can
+ * be done at once; (2) timers that are due, by deadline then by start order; (3) completions, in the order
+ * the backend reports them; (4) deferred operations, repeated until none is left; (5) submission of what
+ * these started. So io_turn returns when something has been done or the time is over. `done` is never called
+ * from inside the call that started the operation.
  *
  * Backends: `uring` (file operations through io_uring, one enter a turn; sockets through epoll, which was
  * measured faster here than single-shot io_uring), `posix` (epoll and a few file threads, for places that
@@ -85,7 +87,7 @@ void io_turn(struct io *io, uint64_t max_wait_ns);
 /* Turns until io_stop. */
 void io_run(struct io *io);
 void io_stop(struct io *io);
-/* op->done runs in phase 3 of this turn: for work that gathers what one turn brought (group commit). */
+/* op->done runs in phase 4 of this turn: for work that gathers what one turn brought (group commit). */
 void io_defer(struct io *io, struct io_op *op);
 /* Takes back an operation that io_defer was given and that has not run yet; one that has run must not come
  * here. */

@@ -121,7 +121,7 @@ void io_init(struct io *io, const struct io_backend *backend, struct log *log);
 /* Asserts that nothing is left open or under way. */
 void io_release(struct io *io);
 
-/* Phases 1 to 3 of a turn: timers, completions, deferred operations. */
+/* Phases 2 to 4 of a turn: timers, completions, deferred operations. */
 void io_run_phases(struct io *io);
 /* 0 when there is something to do at once, else the wait until the next timer, at most max_wait_ns. */
 uint64_t io_wait_ns(const struct io *io, uint64_t now_ns, uint64_t max_wait_ns);

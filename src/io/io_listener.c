@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Listeners of the real backends. Accepting happens in phase 2 of a turn, not when epoll reports: a listener
+/* Listeners of the real backends. Accepting happens in phase 3 of a turn, not when epoll reports: a listener
  * that is paused or closed by one accepted connection then accepts no other. */
 #include <errno.h>
 #include <sys/epoll.h>

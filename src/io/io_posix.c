@@ -50,10 +50,11 @@ static void posix_take(struct io_posix *posix) {
 
 static void posix_turn(struct io *io, uint64_t max_wait_ns) {
     struct io_posix *posix = (struct io_posix *)io;
+    posix_submit(posix);
+    io_real_wait(&posix->real, io_wait_ns(io, io_real_clock_ns(io), max_wait_ns));
+    posix_take(posix);
     io_run_phases(io);
     posix_submit(posix);
-    io_real_wait(&posix->real, io->stopping ? 0 : io_wait_ns(io, io_real_clock_ns(io), max_wait_ns));
-    posix_take(posix);
 }
 
 static void posix_release(struct io *io) {

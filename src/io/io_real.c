@@ -26,7 +26,7 @@ static void job_run(struct list *item) {
 enum status io_real_init(struct io_real *real, const struct io_options *options,
                          const struct io_backend *backend, struct diagnostic *diagnostic) {
     real->spin_ns = options->spin_ns;
-    real->coarse_wait = false;
+    real->coarse_wait = real->skipped = false;
     real->signals = NULL;
     real->files = NULL;
     real->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -108,7 +108,13 @@ static bool spin(struct io_real *real, uint64_t until_ns) {
     return false;
 }
 
+bool io_real_may_skip(struct io_real *real) {
+    real->skipped = !real->skipped && !list_empty(&real->base.completed);
+    return real->skipped;
+}
+
 void io_real_wait(struct io_real *real, uint64_t wait_ns) {
+    if (io_real_may_skip(real)) return;
     if (wait_ns != 0 && real->spin_ns != 0) {
         uint64_t spin_ns = MIN(wait_ns, real->spin_ns);
         wait_ns = spin(real, io_real_clock_ns(&real->base) + spin_ns) ? 0 : wait_ns - spin_ns;

@@ -2,7 +2,7 @@
 /* io_real.h: what uring and posix share: epoll, clocks, the job threads, signals and the wake-up.
  *
  * Whatever has a descriptor is an io_watch in one epoll set. A watch's `ready` runs in the wait phase and
- * calls nobody above io: it moves bytes and completes operations, whose done runs in the next turn's phase 2.
+ * calls nobody above io: it moves bytes and completes operations, whose done runs in phase 3.
  *
  * Owner   struct io_real is the first member of the backend's struct. Loop  shard thread only. */
 #ifndef SENTINEL_IO_IO_REAL_H
@@ -20,6 +20,7 @@ struct io_real {
     struct io base;
     int epoll;
     bool coarse_wait; /* no epoll_pwait2 here: waits are rounded up to ms */
+    bool skipped;     /* the last turn did not look at the kernel */
     uint64_t spin_ns;
     struct io_wake wake;
     struct io_watch wake_watch;
@@ -39,6 +40,9 @@ void io_real_rewatch(struct io_real *real, int descriptor, struct io_watch *watc
 unsigned io_real_poll(struct io_real *real, uint64_t wait_ns);
 /* A job or a file thread has something for the loop. */
 bool io_real_has_finished(struct io_real *real);
+/* A turn that has completions already (a send that was taken at once) need not ask the kernel for more; every
+ * second turn does. */
+bool io_real_may_skip(struct io_real *real);
 /* Waits in epoll for at most wait_ns, the first spin_ns of it awake; threads that finish wake it. */
 void io_real_wait(struct io_real *real, uint64_t wait_ns);
 /* Moves finished jobs to the loop. */

@@ -265,6 +265,7 @@ static void submit(struct io_sim_io *io) {
 static void run_turn(struct io_sim_io *io) {
     struct io_sim *sim = io->sim;
     ASSERT(!sim->in_program);
+    submit(io); /* what was started outside a turn */
     io->turn_sequence = 0;
     io_sim_trace(sim, io->node->number, "turn", io->base.stats.turns, 0, 0, NULL);
     sim->in_program = true;
@@ -280,27 +281,36 @@ static void run_turn(struct io_sim_io *io) {
         schedule_turn(io, true_time_of(sim, io->node, clock_ns + wait_ns));
 }
 
-/* io_turn: one turn now, and then the world goes on until this node has something to do again. */
-static void sim_turn(struct io *base, uint64_t max_wait_ns) {
-    struct io_sim_io *io = sim_io(base);
+/* The world goes on until this node has something to do, or until then. */
+static void wait_for_turn(struct io_sim_io *io, uint64_t end_ns) {
     struct io_sim *sim = io->sim;
-    ASSERT(!sim->stepping);
-    uint64_t end_ns = max_wait_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + max_wait_ns;
-    run_turn(io);
-    while (io_sim_is_alive(io) && !base->stopping) {
+    for (;;) {
         const struct io_sim_event *next = sim->event_pending == 0 ? NULL : &sim->events[0];
         if (next == NULL || next->time_ns > end_ns) {
             /* Nothing will ever happen to a loop that would wait for ever. */
             ASSERT(end_ns != UINT64_MAX);
             sim->now_ns = end_ns;
-            break;
+            return;
         }
         if (next->sequence == io->turn_sequence) {
             sim->now_ns = next->time_ns;
-            break;
+            return;
         }
         step(sim);
+        if (!io_sim_is_alive(io)) return;
     }
+}
+
+static void sim_turn(struct io *base, uint64_t max_wait_ns) {
+    struct io_sim_io *io = sim_io(base);
+    struct io_sim *sim = io->sim;
+    ASSERT(!sim->stepping && !sim->in_program);
+    submit(io);
+    /* A loop that always has something to do takes time, too, or the rest of the world would stand still. */
+    uint64_t least_ns = 1 + prng_below(&io->node->schedule, WAKE_NS_MAX);
+    uint64_t wait_ns = MAX(io_wait_ns(base, sim_clock_ns(base), max_wait_ns), least_ns);
+    wait_for_turn(io, wait_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + wait_ns);
+    if (io_sim_is_alive(io)) run_turn(io);
 }
 
 /* ---- jobs -------------------------------------------------------------------------------------------- */

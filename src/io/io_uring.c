@@ -232,6 +232,7 @@ static void enter(struct io_uring_backend *backend, uint64_t wait_ns) {
 
 static void wait_in_ring(struct io_uring_backend *backend, uint64_t wait_ns) {
     struct io_real *real = &backend->real;
+    if (io_uring_sq_ready(&backend->ring) == 0 && io_real_may_skip(real)) return;
     arm_poll(backend);
     if (wait_ns != 0 && real->spin_ns != 0) {
         uint64_t end_ns = io_real_clock_ns(&real->base) + MIN(wait_ns, real->spin_ns);
@@ -254,14 +255,16 @@ static void wait_in_ring(struct io_uring_backend *backend, uint64_t wait_ns) {
 static void turn(struct io *io, uint64_t max_wait_ns) {
     struct io_uring_backend *backend = (struct io_uring_backend *)io;
     struct io_real *real = &backend->real;
-    io_run_phases(io);
     submit(backend);
-    uint64_t wait_ns = io->stopping ? 0 : io_wait_ns(io, io_real_clock_ns(io), max_wait_ns);
+    uint64_t wait_ns = io_wait_ns(io, io_real_clock_ns(io), max_wait_ns);
     if (backend->owed != 0)
         wait_in_ring(backend, wait_ns);
     else
         io_real_wait(real, wait_ns);
     io_real_take_jobs(real);
+    io_run_phases(io);
+    /* Sockets are tried at once; file operations go with the enter that waits in the next turn. */
+    submit(backend);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@
 #include "io/io_sim.h"
 
 #define TEST_LIMIT_NS  (20 * NS_PER_S)
-#define TURN_NS        (50 * NS_PER_MS)
+#define TURN_NS        NS_PER_S
 #define SETTLE_TURNS   20
 #define SETTLE_TURN_NS NS_PER_MS
 #define SIM_SEED       1
