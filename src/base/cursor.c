@@ -179,7 +179,7 @@ void writer_varint64(struct writer *w, uint64_t v) {
 }
 
 void writer_zigzag64(struct writer *w, int64_t v) {
-    writer_varint64(w, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
+    writer_varint64(w, zigzag_encode(v));
 }
 
 void writer_bytes(struct writer *w, struct slice bytes) {

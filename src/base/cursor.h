@@ -43,6 +43,14 @@ int64_t reader_zigzag64(struct reader *r);
 struct slice reader_bytes(struct reader *r, uint64_t size); /* borrowed from the input */
 void reader_skip(struct reader *r, uint64_t size);
 
+/* Bytes that a varint takes; for a zigzag value: varint_size(zigzag_encode(v)). */
+static inline size_t varint_size(uint64_t v) {
+    return (size_t)(70 - __builtin_clzll(v | 1)) / 7;
+}
+static inline uint64_t zigzag_encode(int64_t v) {
+    return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+
 struct writer {
     uint8_t *data;
     size_t size, capacity;

@@ -12,6 +12,10 @@
 /* A command's main gets argv from its own name on ("topic", "create", ...). */
 #define COMMAND_LIST(X)                                                                                      \
     X("serve", serve_main, "run a broker")                                                                   \
+    X("topic", topic_main, "create, list, describe, alter and delete topics")                                \
+    X("produce", produce_main, "send records, one a line")                                                   \
+    X("consume", consume_main, "print records")                                                              \
+    X("cluster", cluster_main, "show the cluster")                                                           \
     X("help", help_main, "explain a command")                                                                \
     X("version", version_main, "print the version")
 

@@ -19,9 +19,9 @@ struct http2_stream {
     int32_t id;
     void *user;
     struct chain queue;
-    size_t committed;       /* front of the queue that nghttp2 has already put into a frame's length */
-    size_t unconsumed;      /* received and not yet given back to the peer's window */
-    struct writer trailers; /* encoded: name size, value size (be32 each), name, value */
+    size_t committed; /* front of the queue that nghttp2 has already put into a frame's length */
+    size_t unconsumed, unconsumed_stream; /* received and not yet given back to the windows of both */
+    struct writer trailers;               /* encoded: name size, value size (be32 each), name, value */
     size_t trailer_count;
     enum http2_stream_end end;
     bool deferred;  /* nghttp2 asked for data and there was none */
@@ -35,7 +35,7 @@ struct http2_session {
     struct http2_callbacks callbacks;
     void *owner;
     struct list streams;
-    size_t stream_count;
+    size_t stream_count, queued;
     struct http2_flood flood;
     uint64_t now_ns;
     bool started; /* the first bytes came: the flood clock runs */

@@ -165,6 +165,7 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t stream
         return 0;
     }
     stream->unconsumed += size;
+    stream->unconsumed_stream += size;
     session->callbacks.data(session->owner, stream, slice_make(data, size));
     return session->terminated ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -262,6 +263,7 @@ static int send_data(nghttp2_session *nghttp2, nghttp2_frame *frame, const uint8
     http2_flood_refill(&session->flood, HTTP2_FLOOD_PING);
     chain_append_copy(session->out, slice_make(header, FRAME_HEADER_SIZE));
     move_data(session->out, &stream->queue, size);
+    session->queued -= size;
     if (stream->was_above && stream->queue.size <= HTTP2_STREAM_QUEUE_LOW) {
         stream->was_above = false;
         if (session->callbacks.writable != NULL && !stream->reset)
@@ -389,6 +391,10 @@ bool http2_session_done(const struct http2_session *session) {
     if (session->terminated) return session->farewell.size == 0;
     return session->failed ||
            (!nghttp2_session_want_read(session->nghttp2) && !nghttp2_session_want_write(session->nghttp2));
+}
+
+size_t http2_session_queued(const struct http2_session *session) {
+    return session->queued;
 }
 
 size_t http2_stream_count(const struct http2_session *session) {

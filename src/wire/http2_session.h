@@ -108,6 +108,8 @@ bool http2_wants_to_send(const struct http2_session *session);
 /* The session is over: nothing will come or go any more. */
 bool http2_session_done(const struct http2_session *session);
 size_t http2_stream_count(const struct http2_session *session);
+/* Bytes in the queues of all streams. */
+size_t http2_session_queued(const struct http2_session *session);
 
 /* ---- streams ------------------------------------------------------------------------------------------- */
 
@@ -134,6 +136,10 @@ void http2_finish(struct http2_stream *stream);
 void http2_reset(struct http2_stream *stream, uint32_t error_code);
 /* `size` bytes of data were used: the peer may send as many more. */
 void http2_consume(struct http2_stream *stream, size_t size);
+/* The same in two steps: a stream that is held back (its own window stays shut) must not hold back the
+ * others, which share the connection's window. Each byte goes through both, or through http2_consume. */
+void http2_consume_connection(struct http2_stream *stream, size_t size);
+void http2_consume_stream(struct http2_stream *stream, size_t size);
 
 /* ---- connection ---------------------------------------------------------------------------------------- */
 

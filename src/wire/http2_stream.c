@@ -62,6 +62,7 @@ void http2_stream_close(struct http2_stream *stream, uint32_t error_code) {
     ASSERT_LT((size_t)0, session->stream_count);
     session->stream_count--;
     list_remove(&stream->link);
+    session->queued -= stream->queue.size;
     chain_release(&stream->queue);
     writer_release(&stream->trailers);
     mem_free(stream);
@@ -135,6 +136,7 @@ void http2_send(struct http2_stream *stream, struct chain *bytes) {
         chain_release(bytes);
         return;
     }
+    stream->session->queued += bytes->size;
     chain_append_chain(&stream->queue, bytes);
     if (stream->queue.size > HTTP2_STREAM_QUEUE_LOW) stream->was_above = true;
     resume(stream);
@@ -169,6 +171,7 @@ void http2_reset(struct http2_stream *stream, uint32_t error_code) {
     struct chain kept;
     chain_init(&kept);
     chain_move(&kept, &stream->queue, stream->committed);
+    stream->session->queued -= stream->queue.size;
     chain_release(&stream->queue);
     stream->queue = kept;
     if (stream->end == HTTP2_END_NONE) stream->end = HTTP2_END_FINISH;
@@ -177,10 +180,23 @@ void http2_reset(struct http2_stream *stream, uint32_t error_code) {
     ASSERT_EQ(code, 0);
 }
 
-void http2_consume(struct http2_stream *stream, size_t size) {
+void http2_consume_connection(struct http2_stream *stream, size_t size) {
     ASSERT_LE(size, stream->unconsumed);
     stream->unconsumed -= size;
     if (stream->session->terminated) return;
-    int code = nghttp2_session_consume(stream->session->nghttp2, stream->id, size);
+    int code = nghttp2_session_consume_connection(stream->session->nghttp2, size);
     ASSERT_EQ(code, 0);
+}
+
+void http2_consume_stream(struct http2_stream *stream, size_t size) {
+    ASSERT_LE(size, stream->unconsumed_stream);
+    stream->unconsumed_stream -= size;
+    if (stream->session->terminated) return;
+    int code = nghttp2_session_consume_stream(stream->session->nghttp2, stream->id, size);
+    ASSERT_EQ(code, 0);
+}
+
+void http2_consume(struct http2_stream *stream, size_t size) {
+    http2_consume_connection(stream, size);
+    http2_consume_stream(stream, size);
 }

@@ -207,12 +207,8 @@ void record_batch_begin(struct record_batch_builder *builder) {
     writer_init(&builder->out);
 }
 
-static size_t varint_size(uint64_t v) {
-    return (size_t)(70 - __builtin_clzll(v | 1)) / 7;
-}
-
 static size_t zigzag_size(int64_t v) {
-    return varint_size((uint64_t)v << 1 ^ (uint64_t)(v >> 63));
+    return varint_size(zigzag_encode(v));
 }
 
 static size_t field_size(struct slice field) {

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* test_compression.c: round trips, foreign encoders' output, and hostile input for each codec. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "base/prng.h"
 #include "base/units.h"
+#include "lib/test.h"
 #include "wire/compression.h"
 
 static const char TEXT[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa sentinel";

@@ -232,6 +232,7 @@ static void test_back_pressure(void **state) {
     struct seen *served = &pair.server.seen[0];
     assert_int_equal(served->body.size, HTTP2_STREAM_WINDOW);
     assert_int_equal(http2_stream_queued(call->stream), 3 * MIB - HTTP2_STREAM_WINDOW);
+    assert_int_equal(http2_session_queued(pair.client.session), 3 * MIB - HTTP2_STREAM_WINDOW);
     http2_consume(served->stream, HTTP2_STREAM_WINDOW);
     settle(&pair);
     assert_int_equal(served->body.size, 2 * MIB);
@@ -240,6 +241,29 @@ static void test_back_pressure(void **state) {
     settle(&pair);
     assert_int_equal(served->body.size, 3 * MIB);
     assert_int_equal(call->writables, 1);
+    pair_close(&pair);
+}
+
+/* Streams that are held back, more of them than the connection's window has room for, stop no other stream.
+ */
+static void test_held_streams_leave_the_connection_open(void **state) {
+    (void)state;
+    struct pair pair;
+    pair_open(&pair);
+    pair.server.keep = true;
+    for (int i = 0; i < 7; i++) {
+        send_bytes(request(&pair, false)->stream, 3 * MIB, 0);
+        settle(&pair);
+        assert_int_equal(pair.server.seen[i].body.size, HTTP2_STREAM_WINDOW);
+        http2_consume_connection(pair.server.seen[i].stream, HTTP2_STREAM_WINDOW);
+    }
+    pair.server.keep = false;
+    send_bytes(request(&pair, false)->stream, 5 * MIB, 0);
+    settle(&pair);
+    assert_int_equal(pair.server.seen[7].body.size, 5 * MIB);
+    http2_consume_stream(pair.server.seen[0].stream, HTTP2_STREAM_WINDOW);
+    settle(&pair);
+    assert_int_equal(pair.server.seen[0].body.size, 2 * MIB);
     pair_close(&pair);
 }
 
@@ -394,6 +418,7 @@ static void test_produce_is_bounded(void **state) {
     assert_true(http2_stream_queued(call->stream) <= 16384);
     settle(&pair);
     assert_int_equal(call->closes, 1);
+    assert_int_equal(http2_session_queued(pair.client.session), 0);
     pair_close(&pair);
 }
 /* The same when the peer resets the stream while a frame of it waits. */
@@ -646,6 +671,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_echo),
         cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_held_streams_leave_the_connection_open),
         cmocka_unit_test(test_closed_stream_returns_window),
         cmocka_unit_test(test_early_answer),
         cmocka_unit_test(test_client_resets_before_anything_went),

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* test_murmur2.c: the values the Java client's own tests expect, and the partition they lead to. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "base/units.h"
+#include "lib/test.h"
 #include "wire/murmur2.h"
 
 static const struct {

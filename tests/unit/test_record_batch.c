@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* test_record_batch.c: batches of another encoder (kafkajs 2.2.4), our own, and damaged ones. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include <cmocka.h>
 
 #include "base/crc32c.h"
 #include "base/prng.h"
 #include "base/units.h"
+#include "lib/test.h"
 #include "wire/compression.h"
 #include "wire/record_batch.h"
 

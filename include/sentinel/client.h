@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/* client.h: a C client for Sentinel's gRPC API: topics, producing, consuming.
+ *
+ *   sentinel_client *client = sentinel_open("127.0.0.1:9092", 5000, &error);
+ *   sentinel_producer *producer = sentinel_producer_open(client, "greetings", NULL, &error);
+ *   sentinel_produce(producer, &record, &error);
+ *   sentinel_producer_close(producer, &error);           waits until everything is acknowledged
+ *
+ * Calls block, up to the client's timeout where nothing else is said, and drive one event loop inside:
+ * nothing happens between calls, and there are no threads. A lost connection is made again, with back-off:
+ * producing is idempotent, so what was not acknowledged is sent again and stands once; consuming goes on
+ * where it was.
+ *
+ * Owner   records given to sentinel_produce are copied; a record from sentinel_consume lives until the next
+ * call on its consumer. Errors  functions return 0, or -1 with `error` filled in (it may be NULL); codes are
+ * gRPC's. Threads a client and what was opened from it belong to one thread. */
+#ifndef SENTINEL_CLIENT_H
+#define SENTINEL_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sentinel_client sentinel_client;
+typedef struct sentinel_producer sentinel_producer;
+typedef struct sentinel_consumer sentinel_consumer;
+
+#define SENTINEL_NOT_FOUND      5
+#define SENTINEL_ALREADY_EXISTS 6
+#define SENTINEL_TIMED_OUT      4
+#define SENTINEL_UNAVAILABLE    14
+
+typedef struct {
+    int code; /* gRPC status code */
+    char message[512];
+} sentinel_error;
+
+/* servers: "HOST:PORT[,HOST:PORT]"; NULL: the environment's SENTINEL_SERVER, or 127.0.0.1:9092. timeout_ms:
+ * of each call, reconnecting included; 0: 10 s. Connects with the first call. */
+sentinel_client *sentinel_open(const char *servers, uint32_t timeout_ms, sentinel_error *error);
+void sentinel_close(sentinel_client *client);
+
+/* ---- topics ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *name, *value;
+    bool is_default;
+} sentinel_config;
+typedef struct {
+    int32_t partition, leader;
+    int64_t log_start_offset, high_watermark, size_bytes;
+} sentinel_partition;
+typedef struct {
+    const char *name;
+    int32_t partition_count, replication_factor;
+    const sentinel_config *configs; /* of one topic asked for by name */
+    size_t config_count;
+    const sentinel_partition *partitions; /* likewise */
+    size_t partitions_listed;
+} sentinel_topic;
+
+/* partitions, replicas: 0: the broker's default. */
+int sentinel_topic_create(sentinel_client *client, const char *name, int32_t partitions, int32_t replicas,
+                          const sentinel_config *configs, size_t config_count, sentinel_error *error);
+int sentinel_topic_delete(sentinel_client *client, const char *name, sentinel_error *error);
+/* A config whose value is NULL goes back to the default. */
+int sentinel_topic_alter(sentinel_client *client, const char *name, const sentinel_config *configs,
+                         size_t config_count, sentinel_error *error);
+int sentinel_topic_add_partitions(sentinel_client *client, const char *name, int32_t total,
+                                  sentinel_error *error);
+/* `visit` is called once; what it is given lives for the call. */
+int sentinel_topic_describe(sentinel_client *client, const char *name,
+                            void (*visit)(void *context, const sentinel_topic *topic), void *context,
+                            sentinel_error *error);
+int sentinel_topic_list(sentinel_client *client, void (*visit)(void *context, const sentinel_topic *topic),
+                        void *context, sentinel_error *error);
+
+#define SENTINEL_LATEST   (-1)
+#define SENTINEL_EARLIEST (-2)
+/* position: SENTINEL_LATEST or SENTINEL_EARLIEST; offsets: room for partition_count. */
+int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t position, int64_t *offsets,
+                          int32_t partition_count, sentinel_error *error);
+
+typedef struct {
+    const char *cluster_id, *version;
+    int32_t node_id;
+    int64_t topics, partitions;
+} sentinel_cluster;
+int sentinel_cluster_describe(sentinel_client *client,
+                              void (*visit)(void *context, const sentinel_cluster *cluster), void *context,
+                              sentinel_error *error);
+
+/* ---- records ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const char *name;
+    const void *value;
+    size_t value_size;
+} sentinel_header;
+typedef struct {
+    const void *key; /* NULL: none */
+    size_t key_size;
+    const void *value; /* NULL: null, a deletion in a compacted topic */
+    size_t value_size;
+    const sentinel_header *headers;
+    size_t header_count;
+    int64_t timestamp_ms; /* producing: 0: now */
+    int32_t partition;    /* producing: -1: by the key's hash, as Kafka's clients choose */
+    int64_t offset;       /* consuming */
+    void *tag;            /* producing: given back with the acknowledgement */
+} sentinel_record;
+
+/* ---- producing ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t linger_ms;     /* wait so long for a batch to fill; default 5 */
+    size_t batch_bytes;     /* default 256 KiB */
+    size_t in_flight_bytes; /* above it sentinel_produce waits; default 32 MiB */
+    int acks;               /* -1 all (default), 1 leader, 0 none */
+    /* Each record once: error NULL, offset set; or the error that ended it. Optional. */
+    void (*acknowledged)(void *context, void *tag, int32_t partition, int64_t offset,
+                         const sentinel_error *error);
+    void *context;
+} sentinel_producer_options;
+sentinel_producer_options sentinel_producer_options_default(void);
+
+/* options: NULL: the defaults. The topic is made when the broker makes topics by itself. */
+sentinel_producer *sentinel_producer_open(sentinel_client *client, const char *topic,
+                                          const sentinel_producer_options *options, sentinel_error *error);
+/* 0: taken, not yet acknowledged. */
+int sentinel_produce(sentinel_producer *producer, const sentinel_record *record, sentinel_error *error);
+/* Waits until every record taken is acknowledged. */
+int sentinel_producer_flush(sentinel_producer *producer, sentinel_error *error);
+/* Lets acknowledgements arrive for up to wait_ms. */
+int sentinel_producer_poll(sentinel_producer *producer, uint32_t wait_ms, sentinel_error *error);
+/* Flushes and frees, also when it fails. */
+int sentinel_producer_close(sentinel_producer *producer, sentinel_error *error);
+int32_t sentinel_producer_partitions(const sentinel_producer *producer);
+
+/* ---- consuming ---------------------------------------------------------------------------------------- */
+
+/* partition: -1: all. from: SENTINEL_EARLIEST, SENTINEL_LATEST, or an offset. */
+sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *topic, int32_t partition,
+                                          int64_t from, sentinel_error *error);
+/* 1: *record is the next one. 0: none came within wait_ms. -1: failed. */
+int sentinel_consume(sentinel_consumer *consumer, sentinel_record *record, uint32_t wait_ms,
+                     sentinel_error *error);
+/* Offset of the next record of this partition; -1: not known yet. */
+int64_t sentinel_consumer_position(const sentinel_consumer *consumer, int32_t partition);
+void sentinel_consumer_close(sentinel_consumer *consumer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

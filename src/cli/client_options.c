@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/client_options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+
+int parse_integer(const char *command, const char *option, const char *text, int64_t min, int64_t max,
+                  int64_t *number) {
+    char *end;
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || *number < min || *number > max)
+        return usage_error(command, "%s wants a number from %lld to %lld, not '%s'", option, (long long)min,
+                           (long long)max, text);
+    return 0;
+}
+
+int parse_timeout(const char *command, const char *text, struct client_options *options) {
+    int64_t seconds;
+    int status = parse_integer(command, "--timeout", text, 1, 86400, &seconds);
+    options->timeout_ms = (uint32_t)seconds * 1000;
+    return status;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+}
+
+int parse_byte(const char *command, const char *option, const char *text, char *byte) {
+    static const char names[] = "ntr0\\", values[] = "\n\t\r\0\\";
+    if (strlen(text) == 1) {
+        *byte = text[0];
+        return 0;
+    }
+    const char *found = text[0] == '\\' && strlen(text) == 2 ? strchr(names, text[1]) : NULL;
+    if (found != NULL && *found != '\0') {
+        *byte = values[found - names];
+        return 0;
+    }
+    if (strlen(text) == 4 && memcmp(text, "\\x", 2) == 0 && hex_digit(text[2]) >= 0 &&
+        hex_digit(text[3]) >= 0) {
+        *byte = (char)(hex_digit(text[2]) * 16 + hex_digit(text[3]));
+        return 0;
+    }
+    return usage_error(command, "%s wants one byte, as itself or \\n, \\t, \\0 or \\x1e, not '%s'", option,
+                       text);
+}
+
+sentinel_client *client_open(const char *command, const struct client_options *options) {
+    sentinel_error error;
+    sentinel_client *client = sentinel_open(options->server, options->timeout_ms, &error);
+    if (client == NULL) client_failed(command, &error);
+    return client;
+}
+
+int client_failed(const char *command, const sentinel_error *error) {
+    return command_failed(command, "%s", error->message[0] == '\0' ? "failed" : error->message);
+}

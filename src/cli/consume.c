@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `sentinel consume`: prints records as they come, in a format of one's own or as JSON lines. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/client_options.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/progress.h"
+
+struct consume {
+    struct client_options client;
+    const char *topic, *format;
+    int64_t partition, from, count;
+    bool until_end, json, quiet;
+    int32_t partition_count;
+    int64_t *ends; /* with --until-end */
+    struct progress progress;
+    uint64_t records, bytes;
+};
+
+static void print_help(void) {
+    printf("usage: sentinel consume TOPIC [OPTIONS]\n\n"
+           "Prints the records of a topic, from now on or from where --from says.\n\n"
+           "options:\n" CLIENT_OPTIONS_HELP "  --partition P             only this partition\n"
+           "  --from beginning|end|N    where to start (default end); N: an offset\n"
+           "  --count N                 stop after N records\n"
+           "  --until-end               stop at what was the end when the command started\n"
+           "  --format TEXT             %%p partition, %%o offset, %%k key, %%v value, %%t timestamp, %%h "
+           "headers,\n"
+           "                            %%%% and \\n \\t \\0 \\xHH (default '%%v\\n')\n"
+           "  --json                    one JSON object a line\n"
+           "  --quiet                   no summary\n\n"
+           "examples:\n"
+           "  sentinel consume greetings --from beginning --until-end\n"
+           "  sentinel consume orders --partition 3 --from 1000 --count 10 --format '%%o %%k %%v\\n'\n");
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------
+ */
+
+enum {
+    OPTION_SERVER = 256,
+    OPTION_TIMEOUT,
+    OPTION_PARTITION,
+    OPTION_FROM,
+    OPTION_COUNT,
+    OPTION_UNTIL_END,
+    OPTION_FORMAT,
+    OPTION_JSON,
+    OPTION_QUIET,
+    OPTION_HELP
+};
+
+static int parse_from(struct consume *c, const char *text) {
+    if (strcmp(text, "beginning") == 0) return c->from = SENTINEL_EARLIEST, 0;
+    if (strcmp(text, "end") == 0) return c->from = SENTINEL_LATEST, 0;
+    char *end;
+    errno = 0;
+    c->from = strtoll(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || c->from < 0)
+        return usage_error("consume", "--from wants beginning, end or an offset, not '%s'", text);
+    return 0;
+}
+
+static int take_option(struct consume *c, int option, const char *value) {
+    switch (option) {
+    case OPTION_SERVER:
+        c->client.server = value;
+        return 0;
+    case OPTION_TIMEOUT:
+        return parse_timeout("consume", value, &c->client);
+    case OPTION_PARTITION:
+        return parse_integer("consume", "--partition", value, 0, 1000000, &c->partition);
+    case OPTION_FROM:
+        return parse_from(c, value);
+    case OPTION_COUNT:
+        return parse_integer("consume", "--count", value, 1, INT64_MAX, &c->count);
+    case OPTION_UNTIL_END:
+        c->until_end = true;
+        return 0;
+    case OPTION_FORMAT:
+        c->format = value;
+        return 0;
+    case OPTION_JSON:
+        c->json = true;
+        return 0;
+    case OPTION_QUIET:
+        c->quiet = true;
+        return 0;
+    default:
+        fprintf(stderr, "'sentinel help consume' explains the options\n");
+        return EXIT_USAGE;
+    }
+}
+
+static int parse_arguments(struct consume *c, int argc, char **argv) {
+    static const struct option options[] = {
+        {"server", required_argument, NULL, OPTION_SERVER},
+        {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+        {"partition", required_argument, NULL, OPTION_PARTITION},
+        {"from", required_argument, NULL, OPTION_FROM},
+        {"count", required_argument, NULL, OPTION_COUNT},
+        {"until-end", no_argument, NULL, OPTION_UNTIL_END},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"quiet", no_argument, NULL, OPTION_QUIET},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    int option, status;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == OPTION_HELP) return print_help(), 0;
+        if ((status = take_option(c, option, optarg)) != 0) return status;
+    }
+    if (argc - optind != 1) return usage_error("consume", "wants one topic name");
+    c->topic = argv[optind];
+    return -1;
+}
+
+/* ---- printing ---------------------------------------------------------------------------------------------
+ */
+
+static void write_bytes(const void *bytes, size_t size) {
+    if (size != 0) fwrite(bytes, 1, size, stdout);
+}
+
+static void print_field(char field, const sentinel_record *r) {
+    switch (field) {
+    case 'p':
+        printf("%d", r->partition);
+        break;
+    case 'o':
+        printf("%lld", (long long)r->offset);
+        break;
+    case 't':
+        printf("%lld", (long long)r->timestamp_ms);
+        break;
+    case 'k':
+        write_bytes(r->key, r->key_size);
+        break;
+    case 'v':
+        write_bytes(r->value, r->value_size);
+        break;
+    case 'h':
+        for (size_t i = 0; i < r->header_count; i++) {
+            printf("%s%s=", i == 0 ? "" : ",", r->headers[i].name);
+            write_bytes(r->headers[i].value, r->headers[i].value_size);
+        }
+        break;
+    default:
+        putchar('%');
+        if (field != '%') putchar(field);
+        break;
+    }
+}
+
+/* Prints the escape that begins at `p` (behind the backslash) and returns what follows it. */
+static const char *print_escape(const char *p) {
+    static const char names[] = "ntr0\\", values[] = "\n\t\r\0\\";
+    const char *found = strchr(names, *p);
+    if (*p != '\0' && found != NULL) {
+        putchar(values[found - names]);
+        return p + 1;
+    }
+    if (*p == 'x' && p[1] != '\0' && p[2] != '\0') {
+        char hex[3] = {p[1], p[2], '\0'};
+        putchar((int)strtol(hex, NULL, 16));
+        return p + 3;
+    }
+    putchar('\\');
+    return p;
+}
+
+static void print_formatted(const char *format, const sentinel_record *r) {
+    for (const char *p = format; *p != '\0';) {
+        if (*p == '%' && p[1] != '\0') {
+            print_field(p[1], r);
+            p += 2;
+        } else if (*p == '\\') {
+            p = print_escape(p + 1);
+        } else {
+            putchar(*p++);
+        }
+    }
+}
+
+static void print_json_bytes(const void *bytes, size_t size) {
+    if (bytes == NULL)
+        printf("null");
+    else
+        json_print_text(stdout, bytes, size);
+}
+
+static void print_json(const struct consume *c, const sentinel_record *r) {
+    printf("{\"topic\":");
+    json_print_text(stdout, c->topic, strlen(c->topic));
+    printf(",\"partition\":%d,\"offset\":%lld,\"timestamp\":%lld,\"key\":", r->partition,
+           (long long)r->offset, (long long)r->timestamp_ms);
+    print_json_bytes(r->key, r->key_size);
+    printf(",\"value\":");
+    print_json_bytes(r->value, r->value_size);
+    if (r->header_count != 0) printf(",\"headers\":[");
+    for (size_t i = 0; i < r->header_count; i++) {
+        printf("%s{\"name\":", i == 0 ? "" : ",");
+        json_print_text(stdout, r->headers[i].name, strlen(r->headers[i].name));
+        printf(",\"value\":");
+        print_json_bytes(r->headers[i].value, r->headers[i].value_size);
+        printf("}");
+    }
+    printf("%s}\n", r->header_count != 0 ? "]" : "");
+}
+
+/* ---- consuming --------------------------------------------------------------------------------------------
+ */
+
+static void count_partitions(void *context, const sentinel_topic *topic) {
+    ((struct consume *)context)->partition_count = topic->partition_count;
+}
+
+static int find_ends(struct consume *c, sentinel_client *client, sentinel_error *error) {
+    if (sentinel_topic_describe(client, c->topic, count_partitions, c, error) != 0) return -1;
+    c->ends = mem_calloc((size_t)c->partition_count, sizeof *c->ends);
+    return sentinel_list_offsets(client, c->topic, SENTINEL_LATEST, c->ends, c->partition_count, error);
+}
+
+static bool at_end(const struct consume *c, const sentinel_consumer *consumer) {
+    for (int32_t i = 0; i < c->partition_count; i++) {
+        if (c->partition >= 0 && i != c->partition) continue;
+        if (sentinel_consumer_position(consumer, i) < c->ends[i]) return false;
+    }
+    return true;
+}
+
+static int consume_all(struct consume *c, sentinel_consumer *consumer, sentinel_error *error) {
+    while (c->count == 0 || c->records < (uint64_t)c->count) {
+        if (c->until_end && at_end(c, consumer)) return 0;
+        sentinel_record record;
+        int got = sentinel_consume(consumer, &record, 100, error);
+        if (got < 0) return -1;
+        if (got == 0) {
+            fflush(stdout);
+            continue;
+        }
+        if (c->until_end && record.offset >= c->ends[record.partition]) continue;
+        if (c->json)
+            print_json(c, &record);
+        else
+            print_formatted(c->format, &record);
+        c->records++;
+        c->bytes += record.key_size + record.value_size;
+        if (ferror(stdout)) return command_failed("consume", "cannot write: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static int run(struct consume *c, sentinel_client *client) {
+    sentinel_error error = {0};
+    if (c->until_end && find_ends(c, client, &error) != 0) return client_failed("consume", &error);
+    if (c->until_end && c->partition >= c->partition_count)
+        return command_failed("consume", "topic '%s' has %d partitions, there is no %lld", c->topic,
+                              c->partition_count, (long long)c->partition);
+    sentinel_consumer *consumer = sentinel_consumer_open(client, c->topic, (int32_t)c->partition, c->from,
+                                                         &error);
+    if (consumer == NULL) return client_failed("consume", &error);
+    progress_begin(&c->progress, false);
+    int result = consume_all(c, consumer, &error);
+    fflush(stdout);
+    sentinel_consumer_close(consumer);
+    if (result < 0) return client_failed("consume", &error);
+    if (result == 0 && !c->quiet) progress_summary(&c->progress, "consumed", c->records, c->bytes);
+    return result;
+}
+
+int consume_main(int argc, char **argv) {
+    struct consume c = {.format = "%v\\n", .partition = -1, .from = SENTINEL_LATEST};
+    int status = parse_arguments(&c, argc, argv);
+    if (status >= 0) return status;
+    static char output[1 << 16];
+    setvbuf(stdout, output, _IOFBF, sizeof output);
+    sentinel_client *client = client_open("consume", &c.client);
+    if (client == NULL) return 1;
+    status = run(&c, client);
+    sentinel_close(client);
+    mem_free(c.ends);
+    return status;
+}

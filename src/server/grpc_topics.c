@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sentinel.v1.TopicService: topics and their configuration. Offsets and deleting records: grpc_offsets.c. */
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "sentinel/v1/topic_service.pb-c.h"
+#include "server/grpc_partition.h"
+#include "server/grpc_service.h"
+
+#define PAGE_SIZE_MAX 1000
+
+/* ---- a topic as a message
+ * ------------------------------------------------------------------------------------------ */
+
+static void fill_configs(struct arena *arena, const struct topic_config *config, Sentinel__V1__Topic *out) {
+    unsigned count = topic_config_count();
+    out->configs = arena_calloc(arena, count, sizeof *out->configs);
+    struct writer value;
+    writer_init(&value);
+    for (unsigned i = 0; i < count; i++) {
+        Sentinel__V1__TopicConfig *row = arena_alloc(arena, sizeof(*row));
+        sentinel__v1__topic_config__init(row);
+        writer_clear(&value);
+        topic_config_print(config, i, &value);
+        row->name = (char *)topic_config_row(i)->name;
+        row->value = arena_text(arena, writer_slice(&value));
+        row->is_default = (config->is_set >> i & 1) == 0;
+        row->documentation = (char *)topic_config_row(i)->doc;
+        out->configs[i] = row;
+    }
+    out->n_configs = count;
+    writer_release(&value);
+}
+
+static void fill_head(struct arena *arena, const struct broker_topic *topic, Sentinel__V1__Topic *out) {
+    out->name = arena_text(arena, slice_from_text(topic->name));
+    struct slice id = arena_copy(arena, slice_make(topic->id.bytes, sizeof topic->id.bytes));
+    out->topic_id = (ProtobufCBinaryData){id.size, (uint8_t *)id.data};
+    out->partition_count = topic->partition_count;
+    out->replication_factor = topic->replication;
+}
+
+static Sentinel__V1__Partition *partition_message(struct arena *arena, int32_t number,
+                                                  const struct partition_info *info) {
+    Sentinel__V1__Partition *out = arena_alloc(arena, sizeof(*out));
+    sentinel__v1__partition__init(out);
+    out->partition = number;
+    out->leader_node_id = info->leader;
+    out->leader_epoch = info->leader_epoch;
+    out->log_start_offset = info->log_start_offset;
+    out->high_watermark = info->high_watermark;
+    out->log_end_offset = info->log_end_offset;
+    out->size_bytes = (int64_t)info->bytes;
+    out->n_replica_node_ids = 1;
+    out->replica_node_ids = arena_alloc(arena, sizeof(int32_t));
+    out->replica_node_ids[0] = info->leader;
+    return out;
+}
+
+/* The topic as it is now, or NULL when it was deleted meanwhile (the call has then failed). */
+static Sentinel__V1__Topic *topic_message(struct grpc_call *call, struct slice name) {
+    const struct broker_topic *topic = broker_topic_find(grpc_call_broker(call), name);
+    if (topic == NULL) {
+        grpc_partition_fail_unknown(call, name, -1);
+        return NULL;
+    }
+    Sentinel__V1__Topic *out = arena_alloc(&call->arena, sizeof(*out));
+    sentinel__v1__topic__init(out);
+    fill_head(&call->arena, topic, out);
+    fill_configs(&call->arena, &topic->config, out);
+    return out;
+}
+
+/* ---- changes
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+struct change {
+    struct topic_change change;
+    struct grpc_call *call;
+    char *name; /* in the call's arena */
+    void (*answer)(struct change *change);
+};
+
+static void change_done(struct topic_change *topic_change) {
+    struct change *change = CONTAINER_OF(topic_change, struct change, change);
+    struct grpc_call *call = change->call;
+    if (!call->ended) {
+        if (topic_change->status != STATUS_OK)
+            grpc_partition_fail(call,
+                                &(struct grpc_partition_error){.status = topic_change->status,
+                                                               .topic = slice_from_text(change->name),
+                                                               .partition = -1,
+                                                               .message = topic_change->diagnostic.text});
+        else
+            change->answer(change);
+    }
+    grpc_call_unpin(call);
+}
+
+static struct change *change_new(struct grpc_call *call, enum topic_change_kind kind, char *name) {
+    struct change *change = call->state;
+    change->call = call;
+    change->name = name;
+    change->change.kind = kind;
+    change->change.name = slice_from_text(name);
+    change->change.done = change_done;
+    change->change.partition_count = -1;
+    change->change.replication = -1;
+    return change;
+}
+
+static void change_start(struct change *change, void (*answer)(struct change *change)) {
+    change->answer = answer;
+    grpc_call_pin(change->call);
+    broker_change_topic(grpc_call_broker(change->call), &change->change);
+}
+
+static bool set_configs(struct grpc_call *call, struct topic_config *config, const char *field, size_t count,
+                        Sentinel__V1__TopicConfigValue **values) {
+    for (size_t i = 0; i < count; i++) {
+        struct diagnostic diagnostic = {.text = ""};
+        enum status status = topic_config_set(config, slice_from_text(values[i]->name),
+                                              slice_from_text(values[i]->value), &diagnostic);
+        if (status == STATUS_OK) continue;
+        char path[64];
+        snprintf(path, sizeof path, "%s[%zu]", field, i);
+        struct grpc_error error = grpc_error_from_status(status, diagnostic.text);
+        error.field = slice_from_text(path);
+        grpc_call_fail(call, &error);
+        return false;
+    }
+    return true;
+}
+
+static void create_answer(struct change *change) {
+    struct grpc_call *call = change->call;
+    Sentinel__V1__CreateTopicResponse response = SENTINEL__V1__CREATE_TOPIC_RESPONSE__INIT;
+    if (!change->change.validate_only) {
+        response.topic = topic_message(call, slice_from_text(change->name));
+        if (response.topic == NULL) return;
+    } else {
+        const struct broker_options *options = broker_get_options(grpc_call_broker(call));
+        response.topic = arena_alloc(&call->arena, sizeof(*response.topic));
+        sentinel__v1__topic__init(response.topic);
+        response.topic->name = change->name;
+        int32_t partitions = change->change.partition_count;
+        response.topic->partition_count = partitions == -1 ? options->default_partitions : partitions;
+        response.topic->replication_factor = change->change.replication == -1 ? 1
+                                                                              : change->change.replication;
+        fill_configs(&call->arena, &change->change.config, response.topic);
+    }
+    grpc_call_reply_packed(call, &response.base);
+}
+
+static void create_topic(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__CreateTopicRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__create_topic_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    if (request->partition_count < 0) {
+        grpc_call_fail_field(call, "partition_count",
+                             "a topic has one partition or more; 0 means the default");
+        return;
+    }
+    if (request->replication_factor < 0 || request->replication_factor > INT16_MAX) {
+        grpc_call_fail_field(call, "replication_factor", "0 means the default; at most %d", INT16_MAX);
+        return;
+    }
+    struct change *change = change_new(call, TOPIC_CREATE, request->name);
+    if (request->partition_count != 0) change->change.partition_count = request->partition_count;
+    if (request->replication_factor != 0) change->change.replication = (int16_t)request->replication_factor;
+    change->change.validate_only = request->validate_only;
+    change->change.config = broker_get_options(grpc_call_broker(call))->topic_defaults;
+    if (set_configs(call, &change->change.config, "configs", request->n_configs, request->configs))
+        change_start(change, create_answer);
+}
+
+static void update_answer(struct change *change) {
+    struct grpc_call *call = change->call;
+    Sentinel__V1__UpdateTopicResponse response = SENTINEL__V1__UPDATE_TOPIC_RESPONSE__INIT;
+    response.topic = topic_message(call, slice_from_text(change->name));
+    if (response.topic == NULL) return;
+    if (change->change.validate_only) fill_configs(&call->arena, &change->change.config, response.topic);
+    grpc_call_reply_packed(call, &response.base);
+}
+
+static void update_topic(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__UpdateTopicRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__update_topic_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct broker *broker = grpc_call_broker(call);
+    const struct broker_topic *topic = broker_topic_find(broker, slice_from_text(request->name));
+    if (topic == NULL) {
+        grpc_partition_fail_unknown(call, slice_from_text(request->name), -1);
+        return;
+    }
+    struct change *change = change_new(call, TOPIC_ALTER_CONFIG, request->name);
+    change->change.config = topic->config;
+    change->change.validate_only = request->validate_only;
+    if (!set_configs(call, &change->change.config, "set", request->n_set, request->set)) return;
+    for (size_t i = 0; i < request->n_unset; i++) {
+        struct diagnostic diagnostic = {.text = ""};
+        enum status status = topic_config_unset(&change->change.config, slice_from_text(request->unset[i]),
+                                                &broker_get_options(broker)->topic_defaults, &diagnostic);
+        if (status == STATUS_OK) continue;
+        grpc_call_fail_status(call, status, diagnostic.text);
+        return;
+    }
+    change_start(change, update_answer);
+}
+
+static void delete_answer(struct change *change) {
+    Sentinel__V1__DeleteTopicResponse response = SENTINEL__V1__DELETE_TOPIC_RESPONSE__INIT;
+    grpc_call_reply_packed(change->call, &response.base);
+}
+
+static void delete_topic(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__DeleteTopicRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__delete_topic_request__descriptor, message->bytes);
+    if (request != NULL) change_start(change_new(call, TOPIC_DELETE, request->name), delete_answer);
+}
+
+static void add_partitions_answer(struct change *change) {
+    Sentinel__V1__AddPartitionsResponse response = SENTINEL__V1__ADD_PARTITIONS_RESPONSE__INIT;
+    response.partition_count = change->change.partition_count;
+    grpc_call_reply_packed(change->call, &response.base);
+}
+
+static void add_partitions(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__AddPartitionsRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__add_partitions_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    if (request->partition_count < 1) {
+        grpc_call_fail_field(call, "partition_count", "say how many partitions the topic shall have in all");
+        return;
+    }
+    struct change *change = change_new(call, TOPIC_ADD_PARTITIONS, request->name);
+    change->change.partition_count = request->partition_count;
+    change->change.validate_only = request->validate_only;
+    change_start(change, add_partitions_answer);
+}
+
+/* ---- listing
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+/* A page ends with a token: the id of its last topic. Topics come in order of creation, so one that is made
+ * or deleted between two pages never hides another. When the last topic itself was deleted the listing begins
+ * anew. */
+struct page {
+    struct arena *arena;
+    struct uuid after;
+    bool skipping;
+    size_t size_max, count;
+    Sentinel__V1__Topic **topics;
+    bool more;
+};
+
+static void page_visit(void *ctx, const struct broker_topic *topic) {
+    struct page *page = ctx;
+    if (page->skipping) {
+        if (uuid_equal(topic->id, page->after)) page->skipping = false;
+        return;
+    }
+    if (page->count == page->size_max) {
+        page->more = true;
+        return;
+    }
+    Sentinel__V1__Topic *out = arena_alloc(page->arena, sizeof(*out));
+    sentinel__v1__topic__init(out);
+    fill_head(page->arena, topic, out);
+    page->topics[page->count++] = out;
+}
+
+static void list_topics(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__ListTopicsRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__list_topics_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    bool all = request->page_size <= 0 || request->page_size > PAGE_SIZE_MAX;
+    struct page page = {.arena = &call->arena, .size_max = all ? PAGE_SIZE_MAX : (size_t)request->page_size};
+    page.topics = arena_calloc(&call->arena, page.size_max, sizeof(*page.topics));
+    if (request->page_token[0] != 0) {
+        struct writer id;
+        writer_init(&id);
+        bool valid = grpc_base64_decode(&id, slice_from_text(request->page_token)) == STATUS_OK &&
+                     id.size == sizeof page.after.bytes;
+        if (valid) memcpy(page.after.bytes, id.data, id.size);
+        writer_release(&id);
+        if (!valid) {
+            grpc_call_fail_field(call, "page_token", "not a token that a page ended with");
+            return;
+        }
+        page.skipping = broker_topic_find_id(grpc_call_broker(call), page.after) != NULL;
+    }
+    broker_topics_visit(grpc_call_broker(call), page_visit, &page);
+    Sentinel__V1__ListTopicsResponse response = SENTINEL__V1__LIST_TOPICS_RESPONSE__INIT;
+    response.n_topics = page.count;
+    response.topics = page.topics;
+    struct writer token;
+    writer_init(&token);
+    if (page.more) {
+        ProtobufCBinaryData last = page.topics[page.count - 1]->topic_id;
+        grpc_base64_encode(&token, slice_make(last.data, last.len));
+        response.next_page_token = arena_text(&call->arena, writer_slice(&token));
+    }
+    writer_release(&token);
+    grpc_call_reply_packed(call, &response.base);
+}
+
+/* ---- one topic
+ * ------------------------------------------------------------------------------------------------------------
+ */
+
+/* Partitions are loaded when first used: for one that is not, its end is asked for, which loads it. */
+struct get {
+    struct list_offset load;
+    struct grpc_call *call;
+    Sentinel__V1__Topic *topic;
+    struct slice name;
+    int32_t next;
+    bool loading;
+};
+
+static void get_go_on(struct get *get);
+
+static void get_loaded(struct list_offset *request) {
+    struct get *get = CONTAINER_OF(request, struct get, load);
+    get->loading = false;
+    if (request->status == STATUS_OK)
+        get_go_on(get);
+    else
+        grpc_partition_fail(get->call, &(struct grpc_partition_error){.status = request->status,
+                                                                      .topic = get->name,
+                                                                      .partition = get->next});
+}
+
+static void get_go_on(struct get *get) {
+    struct grpc_call *call = get->call;
+    struct broker *broker = grpc_call_broker(call);
+    for (; get->next < get->topic->partition_count; get->next++) {
+        struct partition_info info;
+        enum status status = broker_partition_info(broker, get->name, get->next, &info);
+        if (status == STATUS_PENDING) {
+            get->loading = true;
+            get->load = (struct list_offset){.topic = get->name,
+                                             .partition = get->next,
+                                             .timestamp_ms = OFFSET_LATEST,
+                                             .done = get_loaded};
+            broker_list_offset(broker, &get->load);
+            return;
+        }
+        if (status != STATUS_OK) {
+            grpc_partition_fail_unknown(call, get->name, get->next);
+            return;
+        }
+        get->topic->partitions[get->topic->n_partitions++] = partition_message(&call->arena, get->next,
+                                                                               &info);
+    }
+    Sentinel__V1__GetTopicResponse response = SENTINEL__V1__GET_TOPIC_RESPONSE__INIT;
+    response.topic = get->topic;
+    grpc_call_reply_packed(call, &response.base);
+}
+
+static void get_topic(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__GetTopicRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__get_topic_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct get *get = call->state;
+    get->call = call;
+    get->name = slice_from_text(request->name);
+    get->topic = topic_message(call, get->name);
+    if (get->topic == NULL) return;
+    get->topic->partitions = arena_calloc(&call->arena, (size_t)get->topic->partition_count,
+                                          sizeof *get->topic->partitions);
+    get_go_on(get);
+}
+
+static void get_ended(struct grpc_call *call) {
+    struct get *get = call->state;
+    if (get->loading) broker_list_offset_cancel(&get->load);
+}
+
+#define TOPIC_METHOD(name, handler)                                                                          \
+    .path = "/sentinel.v1.TopicService/" name, .message_size_max = GRPC_CONTROL_MESSAGE_MAX,                 \
+    .message = handler
+
+const struct grpc_method grpc_topics_methods[6] = {
+    {TOPIC_METHOD("CreateTopic", create_topic), .state_size = sizeof(struct change)},
+    {TOPIC_METHOD("GetTopic", get_topic), .state_size = sizeof(struct get), .ended = get_ended},
+    {TOPIC_METHOD("ListTopics", list_topics)},
+    {TOPIC_METHOD("UpdateTopic", update_topic), .state_size = sizeof(struct change)},
+    {TOPIC_METHOD("DeleteTopic", delete_topic), .state_size = sizeof(struct change)},
+    {TOPIC_METHOD("AddPartitions", add_partitions), .state_size = sizeof(struct change)},
+};

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/* kafka_schema.h: every Kafka message we speak, as tables: one line a field.
+ *
+ * A row in kafka_schema_data.h or kafka_schema_admin.h gives both the member of the C struct (here) and the
+ * entry the codec interprets (kafka_schema.c), so the two cannot disagree. Rows stand in wire order:
+ *
+ *   FIELD(T, type, name, since, until, ...)   one value
+ *   LIST(T, type, name, since, until, ...)    values: type *name; int32_t name_count (-1: null)
+ *   ARRAY(T, of, name, since, until, ...)     structs: struct kafka_of *name; int32_t name_count (-1: null)
+ *   OBJECT(T, of, name, since, until, ...)    a struct inside
+ *   OPTION(T, of, name, since, until, ...)    a struct or nothing: struct kafka_of *name
+ *
+ * T is the struct the row belongs to; `since` and `until` are the first and last message version that carries
+ * the field (LAST: up to the newest). After them, in any order: NULLABLE(v) may be null from version v;
+ * DEFAULT(x) what an absent number means (else 0); TAG(n) a tagged field (KIP-482), sent only when it differs
+ * from its default. Compact encodings follow from the message's first flexible version by themselves.
+ *
+ * Strings and bytes are slices: data NULL is null (sent as empty where null is not allowed). */
+#ifndef SENTINEL_WIRE_KAFKA_SCHEMA_H
+#define SENTINEL_WIRE_KAFKA_SCHEMA_H
+
+#include "base/buffer.h"
+#include "base/uuid.h"
+#include "wire/kafka_schema_admin.h"
+#include "wire/kafka_schema_data.h"
+
+#define KAFKA_STRUCTS(S) KAFKA_STRUCTS_DATA(S) KAFKA_STRUCTS_ADMIN(S)
+
+/* Record batches. Decoded: `bytes` points into the message. Encoded: `pieces` are appended by reference when
+ * there are any, else `bytes` are copied; bytes.data NULL and no pieces: null. */
+struct kafka_records {
+    struct slice bytes;
+    const struct shared_slice *pieces;
+    uint32_t piece_count;
+};
+
+#define KAFKA_C_BOOL    bool
+#define KAFKA_C_I8      int8_t
+#define KAFKA_C_I16     int16_t
+#define KAFKA_C_I32     int32_t
+#define KAFKA_C_I64     int64_t
+#define KAFKA_C_UUID    struct uuid
+#define KAFKA_C_STRING  struct slice
+#define KAFKA_C_BYTES   struct slice
+#define KAFKA_C_RECORDS struct kafka_records
+
+#define FIELD(T, type, name, ...) KAFKA_C_##type name;
+#define LIST(T, type, name, ...)                                                                             \
+    KAFKA_C_##type *name;                                                                                    \
+    int32_t name##_count;
+#define ARRAY(T, of, name, ...)                                                                              \
+    struct kafka_##of *name;                                                                                 \
+    int32_t name##_count;
+#define OBJECT(T, of, name, ...) struct kafka_##of name;
+#define OPTION(T, of, name, ...) struct kafka_##of *name;
+#define KAFKA_STRUCT_(T)                                                                                     \
+    struct kafka_##T {                                                                                       \
+        KAFKA_ROWS_##T(T)                                                                                    \
+    };
+KAFKA_STRUCTS(KAFKA_STRUCT_)
+#undef KAFKA_STRUCT_
+#undef FIELD
+#undef LIST
+#undef ARRAY
+#undef OBJECT
+#undef OPTION
+
+/* ---- what the codec reads --------------------------------------------------------------------------- */
+
+enum kafka_type {
+    KAFKA_BOOL,
+    KAFKA_I8,
+    KAFKA_I16,
+    KAFKA_I32,
+    KAFKA_I64,
+    KAFKA_UUID,
+    KAFKA_STRING,
+    KAFKA_BYTES,
+    KAFKA_RECORDS,
+    KAFKA_STRUCT,
+    KAFKA_TYPE_COUNT
+};
+enum kafka_shape { KAFKA_ONE, KAFKA_MANY, KAFKA_MAYBE };
+
+struct kafka_field {
+    int16_t since, until;
+    bool nullable, tagged;
+    int16_t nullable_since, tag;
+    enum kafka_type type;
+    enum kafka_shape shape;
+    uint16_t offset, count_offset; /* in the C struct; count_offset only for MANY */
+    int64_t default_value;
+    const struct kafka_schema *of; /* only for STRUCT */
+    const char *name;
+};
+struct kafka_schema {
+    const char *name;
+    const struct kafka_field *fields;
+    uint16_t field_count;
+    uint16_t size; /* of the C struct */
+};
+#define KAFKA_SCHEMA_DECLARE_(T) extern const struct kafka_schema kafka_schema_##T;
+KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
+#undef KAFKA_SCHEMA_DECLARE_
+
+/* ---- the keys ---------------------------------------------------------------------------------------- */
+
+/* Versions are those we encode and decode in full, both directions. `flexible`: the first with compact types
+ * and tagged fields.
+ *  symbol, key, messages, first, last, flexible */
+#define KAFKA_API_LIST(X)                                                                                    \
+    X(PRODUCE, 0, produce, 0, 11, 9)                                                                         \
+    X(FETCH, 1, fetch, 4, 17, 12)                                                                            \
+    X(LIST_OFFSETS, 2, list_offsets, 1, 10, 6)                                                               \
+    X(METADATA, 3, metadata, 0, 12, 9)                                                                       \
+    X(API_VERSIONS, 18, api_versions, 0, 4, 3)                                                               \
+    X(CREATE_TOPICS, 19, create_topics, 2, 7, 5)                                                             \
+    X(DELETE_TOPICS, 20, delete_topics, 1, 6, 4)                                                             \
+    X(DELETE_RECORDS, 21, delete_records, 0, 2, 2)                                                           \
+    X(INIT_PRODUCER_ID, 22, init_producer_id, 0, 5, 2)                                                       \
+    X(OFFSET_FOR_LEADER_EPOCH, 23, offset_for_leader_epoch, 2, 4, 4)                                         \
+    X(DESCRIBE_CONFIGS, 32, describe_configs, 1, 4, 4)                                                       \
+    X(ALTER_CONFIGS, 33, alter_configs, 0, 2, 2)                                                             \
+    X(DESCRIBE_LOG_DIRS, 35, describe_log_dirs, 1, 4, 2)                                                     \
+    X(CREATE_PARTITIONS, 37, create_partitions, 0, 3, 2)                                                     \
+    X(INCREMENTAL_ALTER_CONFIGS, 44, incremental_alter_configs, 0, 1, 1)                                     \
+    X(LIST_PARTITION_REASSIGNMENTS, 46, list_partition_reassignments, 0, 0, 0)                               \
+    X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 1, 0)                                                       \
+    X(DESCRIBE_TOPIC_PARTITIONS, 75, describe_topic_partitions, 0, 0, 0)
+
+enum kafka_api_key {
+#define KAFKA_API_ENUM_(symbol, key, messages, first, last, flexible) KAFKA_##symbol = (key),
+    KAFKA_API_LIST(KAFKA_API_ENUM_)
+#undef KAFKA_API_ENUM_
+};
+
+struct kafka_api {
+    int16_t key;
+    int16_t first, last, flexible;
+    const char *name; /* "list_offsets" */
+    const struct kafka_schema *request, *response;
+};
+/* NULL: not spoken here. */
+const struct kafka_api *kafka_api_find(int16_t key);
+/* By index, in order of the keys; NULL behind the last. */
+const struct kafka_api *kafka_api_at(unsigned index);
+
+#endif

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/kafka_random.h"
+
+#include "base/assert.h"
+
+static size_t value_size(const struct kafka_field *field) {
+    static const size_t sizes[KAFKA_TYPE_COUNT] = {[KAFKA_BOOL] = sizeof(bool),
+                                                   [KAFKA_I8] = sizeof(int8_t),
+                                                   [KAFKA_I16] = sizeof(int16_t),
+                                                   [KAFKA_I32] = sizeof(int32_t),
+                                                   [KAFKA_I64] = sizeof(int64_t),
+                                                   [KAFKA_UUID] = sizeof(struct uuid),
+                                                   [KAFKA_STRING] = sizeof(struct slice),
+                                                   [KAFKA_BYTES] = sizeof(struct slice),
+                                                   [KAFKA_RECORDS] = sizeof(struct kafka_records)};
+    return field->type == KAFKA_STRUCT ? field->of->size : sizes[field->type];
+}
+
+static struct slice random_bytes(struct prng *prng, struct arena *arena, bool nullable, uint64_t size_max) {
+    if (nullable && prng_chance(prng, 1, 4)) return SLICE_EMPTY;
+    size_t size = prng_below(prng, size_max);
+    uint8_t *data = arena_alloc(arena, size + 1);
+    prng_bytes(prng, data, size);
+    return slice_make(data, size);
+}
+
+static void fill_struct(struct prng *prng, const struct kafka_schema *schema, int16_t version,
+                        struct arena *arena, uint8_t *message);
+
+static void fill_value(struct prng *prng, const struct kafka_field *field, int16_t version,
+                       struct arena *arena, void *at) {
+    bool nullable = field->nullable && version >= field->nullable_since;
+    uint64_t number = prng_chance(prng, 1, 4) ? UINT64_MAX : prng_next(prng);
+    switch (field->type) {
+    case KAFKA_BOOL:
+        *(bool *)at = number & 1;
+        break;
+    case KAFKA_I8:
+        *(int8_t *)at = (int8_t)number;
+        break;
+    case KAFKA_I16:
+        *(int16_t *)at = (int16_t)number;
+        break;
+    case KAFKA_I32:
+        *(int32_t *)at = (int32_t)number;
+        break;
+    case KAFKA_I64:
+        *(int64_t *)at = (int64_t)number;
+        break;
+    case KAFKA_UUID:
+        prng_bytes(prng, at, sizeof(struct uuid));
+        break;
+    case KAFKA_STRING:
+    case KAFKA_BYTES:
+        *(struct slice *)at = random_bytes(prng, arena, nullable, prng_chance(prng, 1, 20) ? 300 : 12);
+        break;
+    case KAFKA_RECORDS:
+        ((struct kafka_records *)at)->bytes = random_bytes(prng, arena, nullable, 500);
+        break;
+    case KAFKA_STRUCT:
+        fill_struct(prng, field->of, version, arena, at);
+        break;
+    default:
+        UNREACHABLE();
+    }
+}
+
+static void fill_field(struct prng *prng, const struct kafka_field *field, int16_t version,
+                       struct arena *arena, uint8_t *message) {
+    void *at = message + field->offset;
+    if (field->shape == KAFKA_ONE) {
+        fill_value(prng, field, version, arena, at);
+    } else if (field->shape == KAFKA_MAYBE) {
+        if (prng_chance(prng, 1, 3)) return;
+        void *of = arena_calloc(arena, 1, field->of->size);
+        fill_struct(prng, field->of, version, arena, of);
+        *(void **)at = of;
+    } else {
+        bool nullable = field->nullable && version >= field->nullable_since;
+        int32_t count = prng_chance(prng, 1, 30) ? 200 : (int32_t)prng_below(prng, 4);
+        if (nullable && prng_chance(prng, 1, 4)) count = -1;
+        *(int32_t *)(void *)(message + field->count_offset) = count;
+        if (count <= 0) return;
+        uint8_t *elements = arena_calloc(arena, (size_t)count, value_size(field));
+        for (int32_t i = 0; i < count; i++)
+            fill_value(prng, field, version, arena, elements + (size_t)i * value_size(field));
+        *(void **)at = elements;
+    }
+}
+
+static void fill_struct(struct prng *prng, const struct kafka_schema *schema, int16_t version,
+                        struct arena *arena, uint8_t *message) {
+    kafka_message_init(schema, message);
+    for (uint16_t i = 0; i < schema->field_count; i++) {
+        const struct kafka_field *field = &schema->fields[i];
+        bool present = version >= field->since && version <= field->until;
+        if (present && !(field->tagged && prng_chance(prng, 1, 3)))
+            fill_field(prng, field, version, arena, message);
+    }
+}
+
+void *kafka_random_message(struct prng *prng, const struct kafka_schema *schema, int16_t version,
+                           struct arena *arena) {
+    uint8_t *message = arena_calloc(arena, 1, schema->size);
+    fill_struct(prng, schema, version, arena, message);
+    return message;
+}
+
+static bool bytes_differ(struct slice a, struct slice b) {
+    return (a.data == NULL) != (b.data == NULL) || !slice_equal(a, b);
+}
+
+static const char *value_difference(const struct kafka_field *field, const void *a, const void *b) {
+    bool differs;
+    switch (field->type) {
+    case KAFKA_STRING:
+    case KAFKA_BYTES:
+        /* Where null is not allowed it is sent as empty. */
+        differs = field->nullable ? bytes_differ(*(const struct slice *)a, *(const struct slice *)b)
+                                  : !slice_equal(*(const struct slice *)a, *(const struct slice *)b);
+        break;
+    case KAFKA_RECORDS:
+        differs = bytes_differ(((const struct kafka_records *)a)->bytes,
+                               ((const struct kafka_records *)b)->bytes);
+        break;
+    case KAFKA_STRUCT:
+        return kafka_message_difference(field->of, a, b);
+    default:
+        differs = memcmp(a, b, value_size(field)) != 0;
+        break;
+    }
+    return differs ? field->name : NULL;
+}
+
+static const char *field_difference(const struct kafka_field *field, const uint8_t *a, const uint8_t *b) {
+    const void *at_a = a + field->offset, *at_b = b + field->offset;
+    if (field->shape == KAFKA_ONE) return value_difference(field, at_a, at_b);
+    int32_t count = 1;
+    if (field->shape == KAFKA_MANY) {
+        count = *(const int32_t *)(const void *)(a + field->count_offset);
+        if (count != *(const int32_t *)(const void *)(b + field->count_offset)) return field->name;
+        if (count <= 0) return NULL;
+    }
+    const uint8_t *elements_a = *(const uint8_t *const *)at_a, *elements_b = *(const uint8_t *const *)at_b;
+    if (elements_a == NULL || elements_b == NULL) return elements_a == elements_b ? NULL : field->name;
+    for (int32_t i = 0; i < count; i++) {
+        size_t skip = (size_t)i * value_size(field);
+        const char *difference = value_difference(field, elements_a + skip, elements_b + skip);
+        if (difference != NULL) return difference;
+    }
+    return NULL;
+}
+
+const char *kafka_message_difference(const struct kafka_schema *schema, const void *a, const void *b) {
+    for (uint16_t i = 0; i < schema->field_count; i++) {
+        const char *difference = field_difference(&schema->fields[i], a, b);
+        if (difference != NULL) return difference;
+    }
+    return NULL;
+}
