@@ -197,8 +197,9 @@ static void part_done(struct append *broker_append) {
         grpc_append_free(append);
 }
 
-static void submit(struct grpc_append *append, struct broker *broker) {
+static void submit(struct grpc_append *append, struct grpc_call *call) {
     append->busy = append->part_count;
+    grpc_call_appended(call);
     for (uint32_t i = 0; i < append->part_count; i++) {
         struct grpc_append_part *part = &append->parts[i];
         part->whole = append;
@@ -206,7 +207,7 @@ static void submit(struct grpc_append *append, struct broker *broker) {
         part->append.batch = part->batch;
         part->append.done = part_done;
         append->bytes += part->batch.bytes.size;
-        broker_append(broker, &part->append);
+        broker_append(grpc_call_broker(call), &part->append);
     }
 }
 
@@ -288,7 +289,7 @@ struct grpc_append *grpc_append_start(struct grpc_call *call, const struct proto
                                      ? start_batch(produce, produce->topic, message)
                                      : start_records(produce, produce->topic, topic->partition_count, turn,
                                                      io_wall_ms(grpc_call_io(call)), failure);
-    if (append != NULL) submit(append, broker);
+    if (append != NULL) submit(append, call);
     return append;
 }
 

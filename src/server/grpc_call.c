@@ -475,6 +475,11 @@ uint32_t grpc_call_turn(struct grpc_call *call) {
     return call->connection->turn++;
 }
 
+void grpc_call_appended(struct grpc_call *call) {
+    ASSERT(!call->ended);
+    call->connection->appended = true;
+}
+
 bool grpc_call_draining(const struct grpc_call *call) {
     ASSERT(!call->ended);
     return call->connection->draining;

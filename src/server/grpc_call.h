@@ -117,6 +117,8 @@ void grpc_call_unpin(struct grpc_call *call);
 
 /* Another number each time: spreads what may go anywhere. */
 uint32_t grpc_call_turn(struct grpc_call *call);
+/* The call made the broker write: its connection is held back while the disk does not keep up. */
+void grpc_call_appended(struct grpc_call *call);
 /* The server stops: whoever asks for its health is told. */
 bool grpc_call_draining(const struct grpc_call *call);
 struct io *grpc_call_io(const struct grpc_call *call);

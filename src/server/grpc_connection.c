@@ -131,6 +131,8 @@ static void *grpc_open(struct connection *connection) {
     return self;
 }
 
+static void wait_for_resume(struct grpc_connection *connection);
+
 static size_t grpc_receive(void *state, struct buffer *buffer, struct slice bytes, size_t *wanted) {
     (void)buffer;
     (void)wanted;
@@ -139,7 +141,27 @@ static size_t grpc_receive(void *state, struct buffer *buffer, struct slice byte
     enum status status = http2_receive(connection->session, bytes, connection->received_ns);
     MAYBE(status != STATUS_OK); /* the session has a GOAWAY to send and is then done: pump closes */
     grpc_connection_wake(connection);
+    if (connection->appended) wait_for_resume(connection);
+    connection->appended = false;
     return bytes.size;
+}
+
+static void resumed(struct io_op *op) {
+    struct grpc_connection *connection = CONTAINER_OF(op, struct grpc_connection, resume);
+    connection->waits_for_resume = false;
+    if (broker_overloaded(server_broker(connection->server)))
+        wait_for_resume(connection);
+    else
+        connection_pause(connection->connection, false);
+}
+
+/* The disk does not keep up: a connection that writes is not read from until it does. */
+static void wait_for_resume(struct grpc_connection *connection) {
+    if (connection->waits_for_resume || !broker_overloaded(server_broker(connection->server))) return;
+    connection->waits_for_resume = true;
+    connection_pause(connection->connection, true);
+    connection->resume = (struct io_op){.done = resumed};
+    broker_on_resume(server_broker(connection->server), &connection->resume);
 }
 
 static void grpc_writable(void *state) {
@@ -170,6 +192,7 @@ static void grpc_close(void *state) {
     struct grpc_connection *connection = state;
     io_timer_cancel(connection->io, &connection->keepalive);
     http2_session_free(connection->session); /* ends every call */
+    if (connection->waits_for_resume) broker_on_resume_cancel(&connection->resume);
     if (connection->pumping) io_defer_cancel(&connection->pump);
     ASSERT(list_empty(&connection->calls));
     ASSERT_EQ(connection->partial_bytes + connection->held_bytes, (size_t)0);

@@ -24,6 +24,9 @@ struct grpc_connection {
     uint64_t received_ns; /* when the peer was last heard */
     uint32_t turn;
     bool pumping, pinged, draining, said_last;
+    bool appended;         /* a call gave the broker something to write */
+    bool waits_for_resume; /* nothing is received: too much waits for the disk */
+    struct io_op resume;
 };
 
 /* Something may have become sendable: frames leave at the end of this turn. */
