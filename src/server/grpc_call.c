@@ -11,7 +11,7 @@
 
 #define ARENA_BLOCK_SIZE       (4 * KIB)
 #define TRAILERS_MAX           3
-#define COMPRESSED_MESSAGE_MIN ((size_t)1024) /* smaller answers are not worth it */
+#define COMPRESSED_MESSAGE_MIN ((size_t)512) /* smaller answers are not worth it */
 
 #define HEADER(name, value) ((struct http2_header){SLICE_LITERAL(name), value})
 

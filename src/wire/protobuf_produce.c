@@ -21,6 +21,7 @@ static const struct layout open_layout = {1, 0, 0, 0, 2, 3, 0, 0};
 
 static void read_producer(struct slice message, struct reader *outer, struct protobuf_produce *produce) {
     produce->has_producer = true;
+    produce->producer_id = produce->producer_epoch = 0; /* what is not written */
     struct reader reader = reader_make(message);
     struct protobuf_field field;
     while (protobuf_next(&reader, &field)) {

@@ -43,6 +43,7 @@ static void on_data(void *owner, struct http2_stream *stream, struct slice bytes
     struct grpc_world_call *call = http2_stream_user(stream);
     call->bytes += bytes.size;
     if (!call->keep) http2_consume(stream, bytes.size);
+    if (call->discard) return;
     struct grpc_message message;
     while (grpc_message_next(&call->reader, &bytes, &message) == STATUS_OK) {
         assert_true(call->message_count < GRPC_WORLD_MESSAGES_MAX);

@@ -29,7 +29,8 @@ struct grpc_world_call {
     size_t message_count, bytes;
     bool ended, closed; /* the server finished; the stream is gone */
     uint32_t error_code;
-    bool keep; /* received bytes are not given back: the server's window closes */
+    bool keep;    /* received bytes are not given back: the server's window closes */
+    bool discard; /* bytes are counted, messages are not kept */
     enum grpc_encoding encoding;
     struct writer headers; /* "name=value\n" of all that came */
 };

@@ -271,6 +271,13 @@ static void test_produce_in(void **state) {
     }
     assert_status(protobuf_produce_record_next(&produce, &rest, &item), STATUS_END);
 
+    identity = (Sentinel__V1__ProducerIdentity)SENTINEL__V1__PRODUCER_IDENTITY__INIT; /* all defaults: 0 */
+    size = sentinel__v1__produce_request__pack(&request, packed);
+    assert_status(protobuf_produce_read(slice_make(packed, size), &produce), STATUS_OK);
+    assert_true(produce.has_producer);
+    assert_int_equal(produce.producer_id, 0);
+    assert_int_equal(produce.producer_epoch, 0);
+
     request.partition_presence_case = SENTINEL__V1__PRODUCE_REQUEST__PARTITION_PRESENCE__NOT_SET;
     request.producer = NULL;
     size = sentinel__v1__produce_request__pack(&request, packed);
