@@ -7,9 +7,13 @@
 /* What a batch may inflate to when its records must be looked into (compacted topics). */
 #define INFLATE_MAX (64 * MIB)
 
-static void finish(struct append *append) {
+void append_abandon(struct append *append) {
     store_write_release(&append->write);
     buffer_unref(append->batch.owner);
+}
+
+static void finish(struct append *append) {
+    append_abandon(append);
     append->done(append);
 }
 

@@ -22,6 +22,7 @@ struct broker_options broker_options_default(void) {
 }
 
 static void free_all(struct broker *broker) {
+    fetch_abandon_all(broker);
     if (broker->retention != NULL) retention_free(broker->retention);
     topics_free(broker);
     if (broker->producer_ids != NULL) producer_ids_free(broker->producer_ids);

@@ -93,7 +93,6 @@ struct topic_change {
     struct diagnostic diagnostic; /* why it was refused */
     struct uuid id;               /* create: the new topic's */
     /* the broker's own */
-    struct list link;
     struct io_op op;
     char *name_copy;
 };
@@ -134,6 +133,8 @@ struct append {
 };
 /* done is called when the batch is durable on a majority (one node: fsynced). */
 void broker_append(struct broker *broker, struct append *append);
+/* After broker_close in a simulated crash: drops what an append holds whose done never ran. */
+void append_abandon(struct append *append);
 /* True while too many bytes wait for the disk: stop reading from producers until resume->done runs (once). */
 bool broker_overloaded(const struct broker *broker);
 void broker_on_resume(struct broker *broker, struct io_op *resume);

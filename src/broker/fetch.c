@@ -287,3 +287,9 @@ void broker_fetch_cancel(struct fetch *fetch) {
     free_state(fetch);
     fetch_release(fetch);
 }
+
+void fetch_abandon_all(struct broker *broker) {
+    LIST_FOREACH(it, &broker->fetches) {
+        broker_fetch_cancel(CONTAINER_OF(it, struct fetch_state, link)->fetch);
+    }
+}

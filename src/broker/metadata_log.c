@@ -136,8 +136,13 @@ void metadata_log_close(struct broker *broker) {
     struct metadata_log *log = broker->metadata_log;
     if (log == NULL) return;
     if (log->next_scheduled) io_defer_cancel(&log->next);
-    if (log->current != NULL && log->current->done == found_done)
-        found_done(log->current, STATUS_CLOSED, NULL);
+    /* At a crash: nobody waits for an answer any more, but what the requests hold is given back. */
+    if (log->current != NULL) log->current->done(log->current, STATUS_CLOSED, NULL);
+    struct list *node;
+    while ((node = list_pop_front(&log->queue)) != NULL) {
+        struct metadata_request *request = CONTAINER_OF(node, struct metadata_request, link);
+        request->done(request, STATUS_CLOSED, NULL);
+    }
     store_write_release(&log->write);
     metadata_effects_release(&log->effects);
     mem_free(log);

@@ -81,6 +81,8 @@ void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_tim
 void fetch_wake(struct partition *partition, uint64_t bytes);
 /* The broker shuts down: every waiting fetch answers with what is there. */
 void fetch_end_waits(struct broker *broker);
+/* The broker is closed under them: they end without an answer. */
+void fetch_abandon_all(struct broker *broker);
 /* list_offset.c, retention.c: the partition goes away. */
 void offset_search_detach(struct partition *partition);
 void partition_trim_detach(struct partition *partition);

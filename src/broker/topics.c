@@ -243,7 +243,6 @@ static void install(struct change *change) {
 
 static void change_finish(struct io_op *op) {
     struct topic_change *public = CONTAINER_OF(op, struct topic_change, op);
-    mem_free(public->name_copy);
     public->done(public);
 }
 
@@ -260,7 +259,7 @@ static void change_done(struct metadata_request *request, enum status status,
     public->op.done = change_finish;
     io_defer(change->broker->io, &public->op);
     writer_release(&change->text);
-    list_remove(&public->link);
+    mem_free(public->name_copy);
     mem_free(change);
 }
 
@@ -274,7 +273,6 @@ void broker_change_topic(struct broker *broker, struct topic_change *public) {
     change->public = public;
     public->diagnostic.text[0] = '\0';
     public->op = (struct io_op){0};
-    list_init(&public->link);
     public->name_copy = mem_alloc(public->name.size + 1);
     if (public->name.size != 0) memcpy(public->name_copy, public->name.data, public->name.size);
     public->name_copy[public->name.size] = '\0';

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/* history.h: what clients were told, kept outside every crash, and the invariants held against it.
+ *
+ * Names follow the project's list of invariants: B1 dense offsets, B2 one value an offset, B4 high watermark
+ * never goes back, B6 nothing acknowledged is lost, B7 no duplicates for idempotent producers. The first
+ * violation is kept with a sentence; later ones are consequences.
+ *
+ * Owner   the run. A partition is named by a number that the caller chooses. Loop: one thread. */
+#ifndef SENTINEL_SIM_HISTORY_H
+#define SENTINEL_SIM_HISTORY_H
+
+#include "base/slice.h"
+
+#define HISTORY_PARTITIONS_MAX 64
+
+struct history_partition {
+    uint64_t *values; /* by offset: hash of the record there, 0: never seen */
+    bool *acknowledged;
+    size_t capacity;
+    int64_t high_watermark; /* highest that any client was told */
+    int64_t log_start;      /* below it records may be gone */
+};
+struct history {
+    struct history_partition partitions[HISTORY_PARTITIONS_MAX];
+    uint64_t acknowledged_count, read_count;
+    char violation[512]; /* empty: none */
+};
+
+void history_init(struct history *h);
+void history_release(struct history *h);
+/* A record's hash; never 0. */
+uint64_t history_hash(struct slice value);
+/* The broker acknowledged this record at this offset. */
+void history_acknowledged(struct history *h, uint32_t partition, int64_t offset, uint64_t hash);
+/* A client read this record at this offset. */
+void history_read(struct history *h, uint32_t partition, int64_t offset, uint64_t hash);
+void history_high_watermark(struct history *h, uint32_t partition, int64_t high_watermark);
+/* A client read everything from log_start to end: nothing acknowledged may have been missing. `seen` says
+ * what was there, by offset - log_start. */
+void history_read_all(struct history *h, uint32_t partition, int64_t log_start, int64_t end,
+                      const bool *seen);
+/* The broker was told to delete below, and may have. */
+void history_deleted(struct history *h, uint32_t partition, int64_t below);
+/* The topic is gone, with all that was in it. */
+void history_forget(struct history *h, uint32_t partition);
+__attribute__((format(printf, 2, 3))) void history_violate(struct history *h, const char *format, ...);
+
+#endif
