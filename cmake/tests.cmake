@@ -52,3 +52,10 @@ foreach(kind process tools)
       ENVIRONMENT "SENTINEL=${CMAKE_BINARY_DIR}/sentinel;SENTINEL_BUILD=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
   endforeach()
 endforeach()
+
+# The simulator: seeds with crashes at random moments, and a crash at every disk operation of some seeds.
+if(TARGET sentinel)
+  add_test(NAME sim/seeds COMMAND sentinel sim --seeds 1..300 --quiet)
+  add_test(NAME sim/every_boundary COMMAND sentinel sim --seeds 1..3 --appends 60 --crashes 1 --every-boundary --quiet)
+  set_tests_properties(sim/seeds sim/every_boundary PROPERTIES TIMEOUT 300 LABELS sim)
+endif()

@@ -7,13 +7,20 @@
 /* What a batch may inflate to when its records must be looked into (compacted topics). */
 #define INFLATE_MAX (64 * MIB)
 
-void append_abandon(struct append *append) {
+static void release(struct append *append) {
     store_write_release(&append->write);
     buffer_unref(append->batch.owner);
 }
 
+void append_abandon(struct append *append) {
+    list_remove(&append->link);
+    list_remove(&append->waiter.link);
+    store_write_abandon(&append->write);
+    release(append);
+}
+
 static void finish(struct append *append) {
-    append_abandon(append);
+    release(append);
     append->done(append);
 }
 

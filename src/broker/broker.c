@@ -25,8 +25,8 @@ static void free_all(struct broker *broker) {
     fetch_abandon_all(broker);
     if (broker->retention != NULL) retention_free(broker->retention);
     topics_free(broker);
-    if (broker->producer_ids != NULL) producer_ids_free(broker->producer_ids);
     metadata_log_close(broker);
+    if (broker->producer_ids != NULL) producer_ids_free(broker->producer_ids);
     metadata_release(&broker->metadata);
     if (broker->store != NULL) store_close(broker->store);
     mem_free(broker->data_dir);
@@ -96,6 +96,7 @@ void broker_shutdown(struct broker *broker, void (*done)(void *ctx), void *ctx) 
 
 void broker_close(struct broker *broker) {
     broker->closing = true;
+    broker->abandoning = !broker->store_stopping;
     free_all(broker);
 }
 

@@ -133,7 +133,7 @@ struct append {
 };
 /* done is called when the batch is durable on a majority (one node: fsynced). */
 void broker_append(struct broker *broker, struct append *append);
-/* After broker_close in a simulated crash: drops what an append holds whose done never ran. */
+/* A simulated crash, before broker_close: `done` will not run, and what the append holds is dropped. */
 void append_abandon(struct append *append);
 /* True while too many bytes wait for the disk: stop reading from producers until resume->done runs (once). */
 bool broker_overloaded(const struct broker *broker);

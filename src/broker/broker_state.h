@@ -39,6 +39,7 @@ struct broker {
     struct list resume;  /* struct io_op, told when append_bytes_in_flight falls */
     struct list fetches; /* struct fetch_state: all under way */
     bool closing, store_stopping, store_resume_set;
+    bool abandoning; /* closed without a shutdown: a simulated crash */
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;
     struct io_op shutdown_op;

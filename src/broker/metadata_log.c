@@ -18,6 +18,7 @@ struct metadata_log {
 };
 
 static void run_next(struct metadata_log *log);
+static void command_durable(struct store_write *write);
 
 static void next_deferred(struct io_op *op) {
     struct metadata_log *log = CONTAINER_OF(op, struct metadata_log, next);
@@ -124,6 +125,7 @@ enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnost
     log->broker = broker;
     list_init(&log->queue);
     metadata_effects_init(&log->effects);
+    store_write_init(&log->write, command_durable);
     broker->metadata_log = log;
     bool first_start;
     enum status status = check_node(broker, &first_start, diagnostic);
@@ -143,7 +145,7 @@ void metadata_log_close(struct broker *broker) {
         struct metadata_request *request = CONTAINER_OF(node, struct metadata_request, link);
         request->done(request, STATUS_CLOSED, NULL);
     }
-    store_write_release(&log->write);
+    store_write_abandon(&log->write);
     metadata_effects_release(&log->effects);
     mem_free(log);
     broker->metadata_log = NULL;

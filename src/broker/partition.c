@@ -64,15 +64,15 @@ void partition_check(const struct partition *p) {
 }
 
 enum status partition_use(struct partition *p, struct partition_waiter *waiter) {
+    if (p->phase == PARTITION_UNLOADED) {
+        p->phase = PARTITION_LOADING;
+        partition_load_start(p); /* often done when it returns: everything was in memory */
+    }
     if (p->phase == PARTITION_READY && !p->draining) return STATUS_OK;
     if (p->phase == PARTITION_FAILED) return p->failure;
     if (waiter != NULL) {
         waiter->partition = p;
         list_push_back(&p->waiters, &waiter->link);
-    }
-    if (p->phase == PARTITION_UNLOADED) {
-        p->phase = PARTITION_LOADING;
-        partition_load_start(p);
     }
     return STATUS_PENDING;
 }

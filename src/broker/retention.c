@@ -52,8 +52,12 @@ void partition_trim_start(struct partition_trim *trim, struct partition *p, int6
 
 void partition_trim_detach(struct partition *p) {
     LIST_FOREACH(it, &p->trims) {
-        CONTAINER_OF(it, struct partition_trim, link)->partition = NULL;
+        struct partition_trim *trim = CONTAINER_OF(it, struct partition_trim, link);
+        trim->partition = NULL;
         list_remove(it);
+        if (!p->broker->abandoning) continue;
+        store_write_abandon(&trim->write);
+        trim->done(trim, STATUS_CLOSED);
     }
 }
 
@@ -341,6 +345,8 @@ void retention_free(struct retention *r) {
     io_timer_cancel(r->broker->io, &r->timer);
     partition_waiter_cancel(&r->waiter);
     list_remove(&r->trim.link);
+    if (r->trimming) store_write_abandon(&r->trim.write);
+    if (r->forgetting) store_write_abandon(&r->forget);
     if (r->next_scheduled) io_defer_cancel(&r->next);
     if (r->it != NULL) store_iterator_close(r->it);
     mem_free(r->places);

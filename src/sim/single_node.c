@@ -86,7 +86,7 @@ static void make_batch(struct producer *p) {
                       prng_below(&p->prng, prng_chance(&p->prng, 1, 8) ? VALUE_SIZE_MAX - 64 : 60);
         prng_bytes(&p->prng, value + head, size - (size_t)head);
         p->hashes[i] = history_hash(slice_make(value, size));
-        record_batch_add(&builder, 1000 + p->counter, SLICE_EMPTY, slice_make(value, size), NULL, 0);
+        record_batch_add(&builder, io_wall_ms(p->world->io), SLICE_EMPTY, slice_make(value, size), NULL, 0);
     }
     p->counter++;
     struct record_batch_producer identity = {p->producer_id, 0, p->next_sequence};
@@ -276,11 +276,6 @@ static void topic_made(struct topic_change *change) {
     struct world *w = CONTAINER_OF(change, struct world, change);
     w->change_busy = false;
     w->topic_made = change->status == STATUS_OK || change->status == STATUS_EXISTS;
-    if (!w->topic_made) return;
-    for (uint32_t i = 0; i < PRODUCERS; i++)
-        produce_next(&w->producers[i]);
-    for (uint32_t i = 0; i < PARTITIONS; i++)
-        fetch_next(&w->readers[i]);
 }
 
 static void make_topic(struct world *w) {
@@ -318,8 +313,6 @@ static bool start_broker(struct world *w) {
 
 /* Clients lose their connections: nothing they asked for is answered any more. */
 static void stop_broker(struct world *w) {
-    if (w->broker != NULL) broker_close(w->broker);
-    w->broker = NULL;
     for (uint32_t i = 0; i < PRODUCERS; i++) {
         struct producer *p = &w->producers[i];
         if (p->appending) append_abandon(&p->append);
@@ -329,6 +322,8 @@ static void stop_broker(struct world *w) {
             p->batch = NULL;
         }
     }
+    if (w->broker != NULL) broker_close(w->broker);
+    w->broker = NULL;
     for (uint32_t i = 0; i < PARTITIONS; i++)
         w->readers[i].busy = false;
     w->churn_unknown = w->churn_unknown || w->churn_busy;
@@ -482,6 +477,7 @@ void single_node_run(const struct single_node_options *options, struct single_no
                                           .records_read = w->history.read_count,
                                           .crashes = w->crashes};
     snprintf(result->failure, sizeof result->failure, "%s", w->history.violation);
+    io_sim_crash_node(w->sim, 0, IO_SIM_CRASH_PROCESS);
     stop_broker(w);
     world_release(w);
     mem_free(w);

@@ -70,6 +70,8 @@ struct store_write {
 };
 void store_write_init(struct store_write *write, void (*done)(struct store_write *write));
 void store_write_release(struct store_write *write);
+/* A simulated crash, before store_close: `done` will not run, and the write may be released. */
+void store_write_abandon(struct store_write *write);
 void store_write_clear(struct store_write *write);
 /* The key is copied. The value is referenced when it has an owner, else copied. */
 void store_put(struct store_write *write, struct slice key, struct shared_slice value);

@@ -29,6 +29,11 @@ void store_write_clear(struct store_write *write) {
     write->status = STATUS_OK;
 }
 
+void store_write_abandon(struct store_write *write) {
+    list_remove(&write->link);
+    store_write_release(write);
+}
+
 void store_write_release(struct store_write *write) {
     store_write_clear(write);
     mem_free(write->changes);
