@@ -14,17 +14,6 @@
 #define SLICES_AT_ONCE 64
 #define SOCKET_EVENTS  (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-/* The addresses to try. It outlives its socket when that is closed while a resolver job runs. */
-struct io_resolution {
-    struct io_job job;
-    struct io_real_socket *socket; /* NULL: closed meanwhile */
-    struct io_endpoint endpoint;
-    union io_sockaddr addresses[IO_ADDRESS_CANDIDATES];
-    unsigned count, next;
-    enum status status;
-    bool running;
-};
-
 static void socket_ready(struct io_watch *watch, uint32_t events);
 
 static struct io_real_socket *real_socket(struct io_socket *socket) {
@@ -86,7 +75,8 @@ static void try_send(struct io_real_socket *socket) {
 static void drop_resolution(struct io_real_socket *socket) {
     struct io_resolution *resolution = socket->resolution;
     socket->resolution = NULL;
-    resolution->socket = NULL;
+    /* A thread that still looks the name up owns it until it is done. */
+    resolution->owner = NULL;
     if (!resolution->running) mem_free(resolution);
 }
 
@@ -156,19 +146,15 @@ static void connect_ready(struct io_real_socket *socket, uint32_t events) {
     connect_next(socket, error);
 }
 
-static void resolve_run(struct io_job *job) {
-    struct io_resolution *resolution = CONTAINER_OF(job, struct io_resolution, job);
-    resolution->status = io_endpoint_resolve(&resolution->endpoint, resolution->addresses,
-                                             &resolution->count);
-}
-
-static void resolve_done(struct io_job *job) {
-    struct io_resolution *resolution = CONTAINER_OF(job, struct io_resolution, job);
-    resolution->running = false;
-    if (resolution->socket == NULL)
-        mem_free(resolution);
-    else
-        connect_next(resolution->socket, 0);
+void io_net_resolved(struct list *resolutions) {
+    struct list *node;
+    while ((node = list_pop_front(resolutions)) != NULL) {
+        struct io_resolution *resolution = CONTAINER_OF(node, struct io_resolution, link);
+        if (resolution->owner == NULL)
+            mem_free(resolution);
+        else
+            connect_next(resolution->owner, 0);
+    }
 }
 
 static struct io_socket *net_connect(struct io *io, struct io_op *op, const char *address) {
@@ -178,7 +164,8 @@ static struct io_socket *net_connect(struct io *io, struct io_op *op, const char
     socket->descriptor = -1;
     socket->watch.ready = socket_ready;
     struct io_resolution *resolution = mem_calloc(1, sizeof *resolution);
-    resolution->socket = socket;
+    list_init(&resolution->link);
+    resolution->owner = socket;
     resolution->status = io_endpoint_parse(address, &resolution->endpoint);
     socket->resolution = resolution;
     return &socket->base;
@@ -190,14 +177,13 @@ static void connect_submit(struct io_real_socket *socket) {
         if (io_endpoint_literal(&resolution->endpoint, &resolution->addresses[0])) {
             resolution->count = 1;
         } else {
-            resolution->job.run = resolve_run;
-            resolution->job.done = resolve_done;
-            resolution->running = true;
-            io_job_start(socket->base.io, &resolution->job);
-            return;
+            struct io_real *real = (struct io_real *)socket->base.io;
+            enum status status = io_resolver_start(real->resolver, resolution);
+            if (status == STATUS_OK) return; /* and its thread writes into it from now on */
+            resolution->status = status;
         }
     }
-    connect_next(socket, resolution->status == STATUS_OK ? 0 : EINVAL);
+    connect_next(socket, resolution->status == STATUS_INVALID ? EINVAL : 0);
 }
 
 /* ---- the socket ------------------------------------------------------------------------------------- */

@@ -14,7 +14,6 @@
 #include "io/io_address.h"
 #include "io/io_real.h"
 
-struct io_resolution;
 struct io_real_socket {
     struct io_socket base;
     struct io_watch watch;
@@ -27,6 +26,8 @@ extern const struct io_net_calls io_real_net_calls;
 
 /* Carries out a queued connect, recv or send as far as it goes. */
 void io_net_submit(struct io_op *op);
+/* Names that were looked up: their connects go on. */
+void io_net_resolved(struct list *resolutions);
 /* A connected descriptor becomes a socket. */
 struct io_socket *io_net_adopt(struct io_real *real, int descriptor);
 

@@ -45,7 +45,7 @@ static void posix_take(struct io_posix *posix) {
         struct io_op *op = CONTAINER_OF(node, struct io_op, link);
         io_op_complete(op, (enum status)op->request.awaited, op->os_error);
     }
-    io_real_take_jobs(&posix->real);
+    io_real_take_finished(&posix->real);
 }
 
 static void posix_turn(struct io *io, uint64_t max_wait_ns) {

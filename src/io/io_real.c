@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/units.h"
 #include "io/io_error.h"
+#include "io/io_net.h"
 
 #define EVENTS_AT_ONCE 256
 
@@ -43,6 +44,7 @@ enum status io_real_init(struct io_real *real, const struct io_options *options,
         close(real->epoll);
         return diagnose(diagnostic, io_error(error), "epoll: %s", strerror(error));
     }
+    real->resolver = io_resolver_new(&real->wake);
     io_pool_init(&real->jobs, MAX(options->job_threads, 1U), &real->wake, job_run);
     io_init(&real->base, backend, options->log);
     return STATUS_OK;
@@ -52,6 +54,7 @@ void io_real_release(struct io_real *real) {
     io_real_signals_release(real);
     io_release(&real->base);
     io_pool_release(&real->jobs);
+    io_resolver_close(real->resolver);
     io_wake_close(&real->wake);
     close(real->epoll);
 }
@@ -97,7 +100,8 @@ unsigned io_real_poll(struct io_real *real, uint64_t wait_ns) {
 }
 
 bool io_real_has_finished(struct io_real *real) {
-    return io_pool_has_finished(&real->jobs) || (real->files != NULL && io_pool_has_finished(real->files));
+    return io_pool_has_finished(&real->jobs) || io_resolver_has_finished(real->resolver) ||
+           (real->files != NULL && io_pool_has_finished(real->files));
 }
 
 /* Looks without sleeping for a while: waking this thread may cost more than a short operation takes. */
@@ -125,8 +129,12 @@ void io_real_wait(struct io_real *real, uint64_t wait_ns) {
     atomic_store(&real->wake.sleeping, false);
 }
 
-void io_real_take_jobs(struct io_real *real) {
+void io_real_take_finished(struct io_real *real) {
+    struct list resolutions;
+    list_init(&resolutions);
     io_pool_take(&real->jobs, &real->base.finished_jobs);
+    io_resolver_take(real->resolver, &resolutions);
+    io_net_resolved(&resolutions);
 }
 
 uint64_t io_real_clock_ns(struct io *io) {

@@ -10,6 +10,7 @@
 
 #include "io/io_backend.h"
 #include "io/io_pool.h"
+#include "io/io_resolver.h"
 
 struct io_watch {
     void (*ready)(struct io_watch *watch, uint32_t events); /* EPOLLIN and so on */
@@ -25,7 +26,8 @@ struct io_real {
     struct io_wake wake;
     struct io_watch wake_watch;
     struct io_pool jobs;
-    struct io_pool *files;      /* posix: its file threads; else NULL */
+    struct io_pool *files; /* posix: its file threads; else NULL */
+    struct io_resolver *resolver;
     struct io_signals *signals; /* NULL until the first io_on_signal */
 };
 
@@ -38,15 +40,15 @@ bool io_real_watch(struct io_real *real, int descriptor, struct io_watch *watch,
 void io_real_rewatch(struct io_real *real, int descriptor, struct io_watch *watch, uint32_t events);
 /* Waits for at most wait_ns and lets the watches handle what is ready; returns how many were. */
 unsigned io_real_poll(struct io_real *real, uint64_t wait_ns);
-/* A job or a file thread has something for the loop. */
+/* A job, a file thread or the resolver has something for the loop. */
 bool io_real_has_finished(struct io_real *real);
 /* A turn that has completions already (a send that was taken at once) need not ask the kernel for more; every
  * second turn does. */
 bool io_real_may_skip(struct io_real *real);
 /* Waits in epoll for at most wait_ns, the first spin_ns of it awake; threads that finish wake it. */
 void io_real_wait(struct io_real *real, uint64_t wait_ns);
-/* Moves finished jobs to the loop. */
-void io_real_take_jobs(struct io_real *real);
+/* Moves finished jobs and names to the loop. */
+void io_real_take_finished(struct io_real *real);
 
 uint64_t io_real_clock_ns(struct io *io);
 int64_t io_real_wall_ms(struct io *io);

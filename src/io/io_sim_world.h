@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* io_sim_world.h: what the files of the simulator share: the world, its nodes, events and trace.
  *
- * io_sim.c     events, clocks, turns, jobs, crashes        io_sim_disk.c  images, names, what a crash leaves
- * io_sim_net.c connections, deliveries, faults of the wire  io_sim_file.c  io.h's file calls on that disk
+ * io_sim.c       clocks, turns, jobs, crashes      io_sim_event.c     the heap of events, the trace
+ * io_sim_disk.c  names, contents, crash outcomes   io_sim_image.c     bytes of files, in shared pages
+ * io_sim_file.c  io.h's file calls on that disk    io_sim_net.c       connections and deliveries
+ *                                                  io_sim_listener.c  listeners and addresses
  *
  * Every draw comes from the stream of its purpose (split from the seed), so that one draw more here does not
  * shift the chances there. Nothing depends on addresses: nodes, files and connections have numbers.
@@ -88,15 +90,19 @@ struct io_sim {
 
 /* io_sim.c */
 struct io_sim_node *io_sim_node(struct io_sim *sim, uint32_t node);
-void io_sim_schedule(struct io_sim *sim, uint64_t time_ns, uint32_t node,
-                     void (*run)(struct io_sim *sim, const struct io_sim_event *event), void *object,
-                     uint64_t argument);
-/* The node has crashed or restarted since the event was scheduled. */
-bool io_sim_event_is_stale(const struct io_sim *sim, const struct io_sim_event *event);
 /* Something awaits the loop of this node. */
 void io_sim_wake(struct io *io);
 /* The node's process can still do something. */
 bool io_sim_is_alive(const struct io_sim_io *io);
+
+/* io_sim_event.c */
+void io_sim_schedule(struct io_sim *sim, uint64_t time_ns, uint32_t node,
+                     void (*run)(struct io_sim *sim, const struct io_sim_event *event), void *object,
+                     uint64_t argument);
+/* The first one, out of the heap, which must not be empty. */
+struct io_sim_event io_sim_event_pop(struct io_sim *sim);
+/* The node has crashed or restarted since the event was scheduled. */
+bool io_sim_event_is_stale(const struct io_sim *sim, const struct io_sim_event *event);
 /* Traces and hashes one thing that happened; the numbers mean what `what` says. */
 void io_sim_trace(struct io_sim *sim, uint32_t node, const char *what, uint64_t a, uint64_t b, uint64_t c,
                   const char *detail);

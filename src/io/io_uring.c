@@ -237,13 +237,13 @@ static void wait_in_ring(struct io_uring_backend *backend, uint64_t wait_ns) {
     if (wait_ns != 0 && real->spin_ns != 0) {
         uint64_t end_ns = io_real_clock_ns(&real->base) + MIN(wait_ns, real->spin_ns);
         enter(backend, 0);
-        while (!ring_has_news(backend) && !io_pool_has_finished(&real->jobs) &&
+        while (!ring_has_news(backend) && !io_real_has_finished(real) &&
                io_real_clock_ns(&real->base) < end_ns)
             __builtin_ia32_pause();
-        if (ring_has_news(backend) || io_pool_has_finished(&real->jobs)) wait_ns = 0;
+        if (ring_has_news(backend) || io_real_has_finished(real)) wait_ns = 0;
     }
     if (wait_ns != 0) atomic_store(&real->wake.sleeping, true);
-    if (wait_ns != 0 && io_pool_has_finished(&real->jobs)) wait_ns = 0;
+    if (wait_ns != 0 && io_real_has_finished(real)) wait_ns = 0;
     enter(backend, wait_ns);
     atomic_store(&real->wake.sleeping, false);
     reap(backend);
@@ -261,7 +261,7 @@ static void turn(struct io *io, uint64_t max_wait_ns) {
         wait_in_ring(backend, wait_ns);
     else
         io_real_wait(real, wait_ns);
-    io_real_take_jobs(real);
+    io_real_take_finished(real);
     io_run_phases(io);
     /* Sockets are tried at once; file operations go with the enter that waits in the next turn. */
     submit(backend);
