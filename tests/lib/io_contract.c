@@ -13,7 +13,7 @@
 #define TURN_NS        NS_PER_S
 #define SETTLE_TURNS   20
 #define SETTLE_TURN_NS NS_PER_MS
-#define SIM_SEED       1
+#define SIM_SEEDS      8
 
 /* ---- setting up ------------------------------------------------------------------------------------- */
 
@@ -75,9 +75,10 @@ static int teardown_real(void **state) {
 }
 
 static int setup_sim(void **state) {
+    uint64_t seed = *(const uint64_t *)*state;
     struct io_world *world = mem_calloc(1, sizeof *world);
     world->backend = "sim";
-    world->sim = io_sim_new(SIM_SEED);
+    world->sim = io_sim_new(seed);
     world->io = io_sim_node_io(world->sim, 0);
     snprintf(world->dir, sizeof world->dir, "/world");
     *state = world;
@@ -93,7 +94,7 @@ static int teardown_sim(void **state) {
 }
 
 static int run_with(const char *suite, const struct CMUnitTest *tests, size_t count, const char *backend,
-                    CMFixtureFunction setup, CMFixtureFunction teardown) {
+                    CMFixtureFunction setup, CMFixtureFunction teardown, uint64_t seed) {
     struct CMUnitTest *copy = mem_calloc(count, sizeof *copy);
     char *names = mem_calloc(count, 128), group[128];
     for (size_t i = 0; i < count; i++) {
@@ -102,6 +103,7 @@ static int run_with(const char *suite, const struct CMUnitTest *tests, size_t co
         copy[i].name = names + i * 128;
         copy[i].setup_func = setup;
         copy[i].teardown_func = teardown;
+        copy[i].initial_state = &seed;
     }
     snprintf(group, sizeof group, "%s over %s", suite, backend);
     int failed = _cmocka_run_group_tests(group, copy, count, NULL, NULL);
@@ -111,9 +113,11 @@ static int run_with(const char *suite, const struct CMUnitTest *tests, size_t co
 }
 
 int io_contract_run(const char *suite, const struct CMUnitTest *tests, size_t count) {
-    return run_with(suite, tests, count, "uring", setup_uring, teardown_real) +
-           run_with(suite, tests, count, "posix", setup_posix, teardown_real) +
-           run_with(suite, tests, count, "sim", setup_sim, teardown_sim);
+    int failed = run_with(suite, tests, count, "uring", setup_uring, teardown_real, 0);
+    failed += run_with(suite, tests, count, "posix", setup_posix, teardown_real, 0);
+    for (uint64_t seed = 1; seed <= SIM_SEEDS; seed++)
+        failed += run_with(suite, tests, count, "sim", setup_sim, teardown_sim, seed);
+    return failed;
 }
 
 /* ---- inside a test ---------------------------------------------------------------------------------- */
