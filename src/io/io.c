@@ -232,7 +232,9 @@ void io_defer(struct io *io, struct io_op *op) {
 }
 
 void io_defer_cancel(struct io_op *op) {
-    list_remove(&op->link);
+    if (list_empty(&op->link)) return;
+    ASSERT(op->request.kind == IO_OP_DEFERRED);
+    io_op_forget(op);
 }
 
 /* ---- clocks, timers, jobs --------------------------------------------------------------------------- */

@@ -89,8 +89,8 @@ void io_run(struct io *io);
 void io_stop(struct io *io);
 /* op->done runs in phase 4 of this turn: for work that gathers what one turn brought (group commit). */
 void io_defer(struct io *io, struct io_op *op);
-/* Takes back an operation that io_defer was given and that has not run yet; one that has run must not come
- * here. */
+/* Takes back an operation that io_defer was given; no effect when it has run, or was never given but its link
+ * was initialised. */
 void io_defer_cancel(struct io_op *op);
 
 /* ---- clocks and chance ------------------------------------------------------------------------------- */
@@ -198,7 +198,10 @@ void io_recv(struct io_socket *socket, struct io_op *op, void *data, size_t size
 void io_send(struct io_socket *socket, struct io_op *op, const struct slice *slices, uint32_t count);
 void io_socket_shutdown(struct io_socket *socket); /* no more sending: the peer sees the end */
 struct io_address io_socket_local(const struct io_socket *socket);
-/* Operations under way complete with CANCELLED in a later turn; the handle is gone at once. */
+/* Operations under way complete with CANCELLED in a later turn; the handle is gone at once. Bytes that a
+ * finished send handed over still reach the peer, unless received bytes were left unread: then the connection
+ * is reset, and the peer may lose what it has not read yet (RFC 2525, 2.17). Who wants a last word heard
+ * reads to the end. */
 void io_socket_close(struct io_socket *socket);
 
 /* ---- the process (real backends; the simulator has its own) -------------------------------------------- */

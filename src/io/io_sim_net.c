@@ -357,6 +357,7 @@ static void connect_submit(struct io_sim_io *io, struct io_sim_socket *socket) {
     }
     io_sim_node(sim, target.node);
     if (target.kind == TARGET_ANY) target.kind = TARGET_IPV4;
+    ASSERT_LT(0U, sim->net.window_size);
     struct io_sim_connection *connection = mem_calloc(1, sizeof *connection);
     connection->number = ++sim->connection_sequence;
     connection->started_ns = sim->now_ns;

@@ -182,6 +182,17 @@ static void deferred_operations_run_in_order_until_none_is_left(void **state) {
     assert_status(a.op.status, STATUS_OK);
 }
 
+static void a_deferred_operation_can_be_taken_back(void **state) {
+    struct io_world *world = world_of(state);
+    struct trail trail = {""};
+    struct trail_op a = trail_op_make(&trail, "a"), b = trail_op_make(&trail, "b");
+    io_defer(world->io, &a.op);
+    io_defer(world->io, &b.op);
+    io_defer_cancel(&a.op);
+    io_turn(world->io, 0);
+    assert_string_equal(trail.text, "b");
+}
+
 /* A timer of this turn, the completion that came in the turn before, and what it deferred. */
 static void a_turn_is_timers_then_completions_then_deferred(void **state) {
     struct io_world *world = world_of(state);
@@ -358,6 +369,7 @@ int main(void) {
         cmocka_unit_test(a_timer_rearmed_for_the_past_fires_in_the_next_turn),
         cmocka_unit_test(a_timer_may_cancel_one_that_is_due_too),
         cmocka_unit_test(deferred_operations_run_in_order_until_none_is_left),
+        cmocka_unit_test(a_deferred_operation_can_be_taken_back),
         cmocka_unit_test(a_turn_is_timers_then_completions_then_deferred),
         cmocka_unit_test(done_is_never_called_from_the_starting_call),
         cmocka_unit_test(run_ends_at_stop_and_can_begin_again),
