@@ -42,6 +42,7 @@
     X(INVALID_PRODUCER_EPOCH, 47, 10, "old producer epoch")                                                  \
     X(NOT_LEADER, 6, 14, "not the leader of this partition")                                                 \
     X(UNKNOWN_EPOCH, 75, 9, "leader epoch newer than this node knows")                                       \
+    X(INVALID_ACKS, 21, 3, "acks must be -1 (all), 1 or 0")                                                  \
     X(UNAVAILABLE, 8, 14, "temporarily unavailable, retry")                                                  \
     X(TIMEOUT, 7, 4, "timed out")                                                                            \
     X(BUSY, 89, 8, "a limit was reached, retry later")                                                       \

@@ -6,6 +6,7 @@ static const struct {
     enum server_protocols which;
     const struct protocol *protocol;
 } protocols[] = {
+    {SERVER_KAFKA, &kafka_protocol},
     {SERVER_GRPC, &grpc_protocol},
     {SERVER_HTTP, &http_protocol},
 };
