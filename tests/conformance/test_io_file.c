@@ -346,6 +346,22 @@ static void a_rename_replaces(void **state) {
     assert_text(world, "old", "new");
 }
 
+static void a_rename_minds_what_is_there(void **state) {
+    struct io_world *world = world_of(state);
+    write_text(world, "file", "f");
+    assert_status(io_mkdir(world->io, world_path(world, "empty")), STATUS_OK);
+    assert_status(io_mkdir(world->io, world_path(world, "full/below")), STATUS_OK);
+    assert_status(io_rename(world->io, world_path(world, "file"), world_path(world, "empty")),
+                  STATUS_INVALID);
+    assert_status(io_rename(world->io, world_path(world, "empty"), world_path(world, "file")),
+                  STATUS_NOT_FOUND);
+    assert_status(io_rename(world->io, world_path(world, "empty"), world_path(world, "full")), STATUS_EXISTS);
+    assert_status(io_rename(world->io, world_path(world, "full"), world_path(world, "empty")), STATUS_OK);
+    assert_int_equal(list(world, "empty").dirs, 1);
+    assert_status(io_unlink(world->io, world_path(world, "empty")), STATUS_INVALID);
+    assert_status(io_link(world->io, world_path(world, "empty"), world_path(world, "x")), STATUS_DENIED);
+}
+
 static void a_link_is_a_second_name(void **state) {
     struct io_world *world = world_of(state);
     write_text(world, "a", "same");
@@ -406,6 +422,7 @@ int main(void) {
         cmocka_unit_test(preallocated_space_is_zeros_and_keeps_what_was_there),
         cmocka_unit_test(directories_are_made_and_listed),
         cmocka_unit_test(a_rename_replaces),
+        cmocka_unit_test(a_rename_minds_what_is_there),
         cmocka_unit_test(a_link_is_a_second_name),
         cmocka_unit_test(an_unlinked_file_lives_until_closed),
         cmocka_unit_test(a_lock_excludes_until_it_is_closed),

@@ -408,6 +408,52 @@ static void a_send_waits_for_a_slow_receiver(void **state) {
     pair_close(&pair);
 }
 
+/* A file that is written and synced again and again. */
+struct churn {
+    struct io_op op;
+    struct io_file *file;
+    struct slice bytes;
+    unsigned left;
+    bool done;
+};
+static void churn_done(struct io_op *op) {
+    struct churn *churn = CONTAINER_OF(op, struct churn, op);
+    assert_status(op->status, STATUS_OK);
+    churn->done = --churn->left == 0;
+    if (!churn->done) io_write_sync(op->io, op, churn->file, &churn->bytes, 1, 0);
+}
+
+static void bytes_go_while_files_are_written(void **state) {
+    struct io_world *world = world_of(state);
+    struct pair pair;
+    struct churn churn = {.op = {.done = churn_done}, .bytes = SLICE_LITERAL("bytes"), .left = 50};
+    struct flow flows[2];
+    pair_open(world, &pair);
+    assert_status(
+        io_file_open(world->io, world_path(world, "f"), IO_OPEN_WRITE | IO_OPEN_CREATE, &churn.file),
+        STATUS_OK);
+    io_write_sync(world->io, &churn.op, churn.file, &churn.bytes, 1, 0);
+    flow_start(&flows[0], pair.client, 1000000, 20000, false);
+    flow_start(&flows[1], pair.peer, 1000000, 5000, true);
+    for (unsigned i = 0; i < 2; i++)
+        world_run_until(world, &flows[i].done);
+    world_run_until(world, &churn.done);
+    assert_memory_equal(flows[0].data, flows[1].data, 1000000);
+    /* And one by one, so that the loop sleeps in between. */
+    for (unsigned i = 0; i < 20; i++) {
+        churn.left = 3;
+        churn.done = false;
+        io_write_sync(world->io, &churn.op, churn.file, &churn.bytes, 1, 0);
+        send_text(world, pair.client, "ping");
+        expect_text(world, pair.peer, "ping");
+        world_run_until(world, &churn.done);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        mem_free(flows[i].data);
+    io_file_close(churn.file);
+    pair_close(&pair);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------------- */
 
 static void after_shutdown_the_peer_sees_the_end_and_may_answer(void **state) {
@@ -596,6 +642,7 @@ int main(void) {
         cmocka_unit_test(a_send_of_nothing_is_done),
         cmocka_unit_test(big_transfers_both_ways_arrive_whole),
         cmocka_unit_test(a_send_waits_for_a_slow_receiver),
+        cmocka_unit_test(bytes_go_while_files_are_written),
         cmocka_unit_test(after_shutdown_the_peer_sees_the_end_and_may_answer),
         cmocka_unit_test(shutdown_lets_a_send_under_way_finish),
         cmocka_unit_test(an_end_right_behind_the_bytes_is_seen),

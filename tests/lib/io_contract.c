@@ -13,6 +13,7 @@
 #define TURN_NS        NS_PER_S
 #define SETTLE_TURNS   20
 #define SETTLE_TURN_NS NS_PER_MS
+#define SPIN_NS        (100 * NS_PER_US)
 #define SIM_SEEDS      8
 
 /* ---- setting up ------------------------------------------------------------------------------------- */
@@ -42,7 +43,7 @@ static void remove_tree(struct io *io, const char *path) {
 
 static int setup_real(void **state, const char *name, enum io_backend_kind kind) {
     struct io_world *world = mem_calloc(1, sizeof *world);
-    struct io_options options = {.backend = kind};
+    struct io_options options = {.backend = kind, .spin_ns = *(const uint64_t *)*state};
     struct diagnostic diagnostic = {""};
     world->backend = name;
     *state = world;
@@ -94,7 +95,7 @@ static int teardown_sim(void **state) {
 }
 
 static int run_with(const char *suite, const struct CMUnitTest *tests, size_t count, const char *backend,
-                    CMFixtureFunction setup, CMFixtureFunction teardown, uint64_t seed) {
+                    CMFixtureFunction setup, CMFixtureFunction teardown, uint64_t variant) {
     struct CMUnitTest *copy = mem_calloc(count, sizeof *copy);
     char *names = mem_calloc(count, 128), group[128];
     for (size_t i = 0; i < count; i++) {
@@ -103,7 +104,7 @@ static int run_with(const char *suite, const struct CMUnitTest *tests, size_t co
         copy[i].name = names + i * 128;
         copy[i].setup_func = setup;
         copy[i].teardown_func = teardown;
-        copy[i].initial_state = &seed;
+        copy[i].initial_state = &variant;
     }
     snprintf(group, sizeof group, "%s over %s", suite, backend);
     int failed = _cmocka_run_group_tests(group, copy, count, NULL, NULL);
@@ -113,8 +114,11 @@ static int run_with(const char *suite, const struct CMUnitTest *tests, size_t co
 }
 
 int io_contract_run(const char *suite, const struct CMUnitTest *tests, size_t count) {
-    int failed = run_with(suite, tests, count, "uring", setup_uring, teardown_real, 0);
-    failed += run_with(suite, tests, count, "posix", setup_posix, teardown_real, 0);
+    int failed = 0;
+    for (uint64_t spin_ns = 0; spin_ns <= SPIN_NS; spin_ns += SPIN_NS) {
+        failed += run_with(suite, tests, count, "uring", setup_uring, teardown_real, spin_ns);
+        failed += run_with(suite, tests, count, "posix", setup_posix, teardown_real, spin_ns);
+    }
     for (uint64_t seed = 1; seed <= SIM_SEEDS; seed++)
         failed += run_with(suite, tests, count, "sim", setup_sim, teardown_sim, seed);
     return failed;

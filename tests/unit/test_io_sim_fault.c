@@ -2,6 +2,7 @@
 /* The simulated disk's faults, and crashes at a chosen operation. */
 #include "base/mem.h"
 #include "base/units.h"
+#include "io/io_sim_disk.h"
 #include "lib/io_sim_script.h"
 
 static void overwrite_two(struct io *io) {
@@ -245,6 +246,62 @@ static void a_clone_is_another_disk(void **state) {
     io_sim_free(sim);
 }
 
+/* Names that were not synced, and damage, go with a clone. */
+static void a_clone_has_everything(void **state) {
+    (void)state;
+    struct outcomes outcomes = {.count = 0};
+    struct io_sim *sim = io_sim_new(1);
+    struct io *io = io_sim_node_io(sim, 0);
+    char text[16];
+    script_create_synced(io, "old", 'a', 2);
+    assert_status(io_rename(io, "old", "new"), STATUS_OK);
+    assert_true(io_sim_break_sector(sim, 0, "new", SECTOR));
+    for (unsigned i = 0; i < SCRIPT_SEEDS; i++) {
+        io_sim_clone_disk(sim, 0, 1, IO_SIM_CRASH_POWER);
+        struct io *side = io_sim_node_io(sim, 1);
+        struct io_file *file;
+        const char *path = io_file_open(side, "new", IO_OPEN_READ, &file) == STATUS_OK ? "new" : "old";
+        if (strcmp(path, "old") == 0)
+            assert_status(io_file_open(side, "old", IO_OPEN_READ, &file), STATUS_OK);
+        size_t read;
+        assert_status(io_file_read_at(file, text, 1, 0, &read), STATUS_OK);
+        assert_status(io_file_read_at(file, text, 1, SECTOR, &read), STATUS_IO);
+        io_file_close(file);
+        outcomes_add(&outcomes, path);
+        io_free(side);
+    }
+    assert_outcomes(&outcomes, "new old");
+    io_sim_clone_disk(sim, 0, 1, IO_SIM_CRASH_PROCESS);
+    assert_string_equal(script_describe(io_sim_node_io(sim, 1), "old", text), "-");
+    io_sim_free(sim);
+}
+
+/* What is very old is written back by itself: memory is bounded, and promises are kept all the same. */
+static void old_changes_are_written_back(void **state) {
+    (void)state;
+    struct io_sim *sim = io_sim_new(1);
+    struct io *io = io_sim_node_io(sim, 0);
+    char text[16];
+    script_create_synced(io, "f", 'a', 2);
+    struct io_file *file = script_open(io, "f");
+    script_write(file, 'b', 0, 1);
+    for (unsigned i = 0; i < IO_SIM_PENDING_MAX; i++)
+        script_write(file, 'c', 1, 1);
+    for (unsigned i = 0; i <= IO_SIM_PENDING_MAX / 2; i++) {
+        assert_status(io_rename(io, "f", "g"), STATUS_OK);
+        assert_status(io_rename(io, "g", "f"), STATUS_OK);
+    }
+    io_file_close(file);
+    io_sim_crash_node(sim, 0, IO_SIM_CRASH_POWER_BARE);
+    io_free(io);
+    io = io_sim_node_io(sim, 0);
+    script_describe(io, "f", text);
+    if (strcmp(text, "-") == 0) script_describe(io, "g", text);
+    assert_string_equal(text, "ba");
+    io_free(io);
+    io_sim_free(sim);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failed_sync_loses_its_data_though_the_next_succeeds),
@@ -256,6 +313,8 @@ int main(void) {
         cmocka_unit_test(a_stopped_disk_has_no_effect_any_more),
         cmocka_unit_test(a_crash_forgets_locks_and_handles),
         cmocka_unit_test(a_clone_is_another_disk),
+        cmocka_unit_test(a_clone_has_everything),
+        cmocka_unit_test(old_changes_are_written_back),
     };
     return cmocka_run_group_tests_name("io_sim_fault", tests, NULL, NULL);
 }
