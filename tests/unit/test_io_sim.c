@@ -5,195 +5,20 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "io/io_sim.h"
-#include "lib/test.h"
+#include "lib/io_sim_echo.h"
 
 #define GOLDEN_HASH UINT64_C(0xe901e5b10aa37a42)
-
-/* ---- a small program: an echo server that writes what it hears, and a client ------------------------- */
-
-struct echo {
-    struct io *io;
-    struct io_listener *listener;
-    struct io_socket *socket;
-    struct io_file *file;
-    struct io_op recv_op, write_op, send_op;
-    struct io_job job;
-    struct slice bytes;
-    uint8_t data[100];
-    uint64_t offset;
-};
-
-static void echo_recv(struct echo *echo) {
-    io_recv(echo->socket, &echo->recv_op, echo->data, sizeof echo->data);
-}
-
-static void echo_received(struct io_op *op) {
-    struct echo *echo = CONTAINER_OF(op, struct echo, recv_op);
-    if (op->status != STATUS_OK || op->result == 0) {
-        if (op->status != STATUS_CANCELLED) io_socket_close(echo->socket);
-        echo->socket = NULL;
-        return;
-    }
-    echo->bytes = slice_make(echo->data, op->result);
-    io_write_sync(echo->io, &echo->write_op, echo->file, &echo->bytes, 1, echo->offset);
-    echo->offset += op->result;
-}
-
-static void echo_written(struct io_op *op) {
-    struct echo *echo = CONTAINER_OF(op, struct echo, write_op);
-    if (op->status == STATUS_OK) io_send(echo->socket, &echo->send_op, &echo->bytes, 1);
-}
-
-static void echo_sent(struct io_op *op) {
-    struct echo *echo = CONTAINER_OF(op, struct echo, send_op);
-    if (op->status == STATUS_OK) echo_recv(echo);
-}
-
-static void echo_accepted(void *ctx, struct io_socket *socket, const struct io_address *peer) {
-    struct echo *echo = ctx;
-    (void)peer;
-    io_socket_close(echo->socket);
-    echo->socket = socket;
-    echo_recv(echo);
-}
-
-static void echo_job_run(struct io_job *job) {
-    struct echo *echo = CONTAINER_OF(job, struct echo, job);
-    struct io_file *file;
-    if (io_file_open(echo->io, "job", IO_OPEN_WRITE | IO_OPEN_CREATE, &file) != STATUS_OK) return;
-    enum status status = io_file_write_at(file, SLICE_LITERAL("job"), 0);
-    if (status == STATUS_OK) status = io_file_sync(file);
-    io_file_close(file);
-    assert_true(status == STATUS_OK || status == STATUS_IO);
-}
-
-static void echo_job_done(struct io_job *job) {
-    (void)job;
-}
-
-static struct echo *echo_start(struct io_sim *sim, uint32_t node) {
-    struct echo *echo = mem_calloc(1, sizeof *echo);
-    struct diagnostic diagnostic;
-    char address[32];
-    echo->io = io_sim_node_io(sim, node);
-    echo->recv_op.done = echo_received;
-    echo->write_op.done = echo_written;
-    echo->send_op.done = echo_sent;
-    echo->job = (struct io_job){.run = echo_job_run, .done = echo_job_done};
-    snprintf(address, sizeof address, "node%u:7", node);
-    assert_status(io_file_open(echo->io, "echo", IO_OPEN_WRITE | IO_OPEN_CREATE, &echo->file), STATUS_OK);
-    assert_status(io_listen(echo->io, address, echo_accepted, echo, &echo->listener, &diagnostic), STATUS_OK);
-    io_job_start(echo->io, &echo->job);
-    return echo;
-}
-
-/* After a crash: the owner frees what he had, in an order of his own. */
-static void echo_free(struct echo *echo) {
-    struct io *io = echo->io;
-    io_listener_close(echo->listener);
-    io_socket_close(echo->socket);
-    io_file_close(echo->file);
-    mem_free(echo);
-    io_free(io);
-}
-
-struct client {
-    struct io *io;
-    struct io_socket *socket;
-    struct io_op connect_op, send_op, recv_op;
-    struct io_timer timer;
-    struct slice bytes;
-    uint8_t out[300], in[300];
-    size_t received;
-    unsigned rounds, failures;
-    enum status status;
-    const char *address;
-    bool finished;
-};
-
-static void client_connect(struct client *client) {
-    io_connect(client->io, &client->connect_op, client->address, &client->socket);
-}
-
-static void client_fail(struct client *client, enum status status) {
-    client->status = status;
-    client->failures++;
-    io_socket_close(client->socket);
-    client->socket = NULL;
-    io_timer_set(client->io, &client->timer, io_now_ns(client->io) + 50 * NS_PER_MS);
-}
-
-static void client_timer(struct io_timer *timer) {
-    client_connect(CONTAINER_OF(timer, struct client, timer));
-}
-
-static void client_round(struct client *client) {
-    if (client->rounds == 0) {
-        client->finished = true;
-        io_stop(client->io);
-        return;
-    }
-    client->rounds--;
-    client->received = 0;
-    io_random(client->io, client->out, sizeof client->out);
-    client->bytes = slice_make(client->out, sizeof client->out);
-    io_send(client->socket, &client->send_op, &client->bytes, 1);
-    io_recv(client->socket, &client->recv_op, client->in, sizeof client->in);
-}
-
-static void client_connected(struct io_op *op) {
-    struct client *client = CONTAINER_OF(op, struct client, connect_op);
-    if (op->status == STATUS_OK)
-        client_round(client);
-    else if (op->status != STATUS_CANCELLED)
-        client_fail(client, op->status);
-}
-
-static void client_sent(struct io_op *op) {
-    MAYBE(op->status != STATUS_OK); /* the receive says so, too */
-}
-
-static void client_received(struct io_op *op) {
-    struct client *client = CONTAINER_OF(op, struct client, recv_op);
-    if (op->status == STATUS_CANCELLED) return;
-    if (op->status != STATUS_OK || op->result == 0) {
-        client_fail(client, op->status);
-        return;
-    }
-    client->received += op->result;
-    if (client->received < sizeof client->in) {
-        io_recv(client->socket, &client->recv_op, client->in + client->received,
-                sizeof client->in - client->received);
-        return;
-    }
-    assert_memory_equal(client->in, client->out, sizeof client->in);
-    client_round(client);
-}
-
-static struct client *client_start(struct io_sim *sim, uint32_t node, const char *address, unsigned rounds) {
-    struct client *client = mem_calloc(1, sizeof *client);
-    client->io = io_sim_node_io(sim, node);
-    client->address = address;
-    client->rounds = rounds;
-    client->connect_op.done = client_connected;
-    client->send_op.done = client_sent;
-    client->recv_op.done = client_received;
-    io_timer_init(&client->timer, client_timer);
-    client_connect(client);
-    return client;
-}
 
 struct story {
     struct io_sim *sim;
     struct echo *echo;
-    struct client *client;
+    struct echo_client *client;
 };
 
 static struct story story_begin(uint64_t seed, unsigned rounds) {
     struct story story = {.sim = io_sim_new(seed)};
     story.echo = echo_start(story.sim, 1);
-    story.client = client_start(story.sim, 2, "node1:7", rounds);
+    story.client = echo_client_start(story.sim, 2, "node1:7", rounds);
     return story;
 }
 
@@ -201,8 +26,7 @@ static void story_end(struct story *story) {
     if (io_sim_node_is_up(story->sim, 1)) io_sim_crash_node(story->sim, 1, IO_SIM_CRASH_PROCESS);
     if (io_sim_node_is_up(story->sim, 2)) io_sim_crash_node(story->sim, 2, IO_SIM_CRASH_PROCESS);
     echo_free(story->echo);
-    io_socket_close(story->client->socket);
-    mem_free(story->client);
+    echo_client_free(story->client);
     io_sim_free(story->sim);
 }
 
@@ -410,7 +234,7 @@ static void addresses_reach_the_node_they_name(void **state) {
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct io_sim *sim = io_sim_new(1);
         struct echo *echo = echo_start(sim, 1);
-        struct client *client = client_start(sim, 2, rows[i].address, 1);
+        struct echo_client *client = echo_client_start(sim, 2, rows[i].address, 1);
         assert_true(io_sim_run_until(sim, 40 * NS_PER_MS));
         if (rows[i].status == STATUS_OK)
             assert_true(client->finished);
