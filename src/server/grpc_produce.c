@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "sentinel/v1/producer_service.pb-c.h"
 #include "server/grpc_append.h"
+#include "server/grpc_autocreate.h"
 #include "server/grpc_service.h"
 
 /* ---- Produce
@@ -11,6 +12,8 @@
 
 struct produce {
     struct grpc_append *append; /* while it is under way */
+    struct grpc_autocreate create;
+    struct grpc_message message; /* kept while the topic is made */
 };
 
 static void reply(struct grpc_call *call, struct grpc_append *append, bool known) {
@@ -37,6 +40,26 @@ static void produce_done(struct grpc_append *append) {
     grpc_append_free(append);
 }
 
+static void produce_message(struct grpc_call *call, struct grpc_message *message);
+
+static void topic_created(struct grpc_call *call) {
+    struct produce *state = call->state;
+    struct grpc_message message = state->message;
+    state->message.owner = NULL;
+    produce_message(call, &message);
+    buffer_unref(message.owner);
+}
+
+/* A lent message is copied, one with an owner is taken over. */
+static void keep_message(struct produce *state, struct grpc_message *message) {
+    state->message = *message;
+    if (message->owner == NULL) {
+        state->message.owner = buffer_copy(message->bytes);
+        state->message.bytes = slice_make(state->message.owner->data, message->bytes.size);
+    }
+    message->owner = NULL;
+}
+
 static void produce_message(struct grpc_call *call, struct grpc_message *message) {
     struct produce *state = call->state;
     struct protobuf_produce request;
@@ -46,6 +69,10 @@ static void produce_message(struct grpc_call *call, struct grpc_message *message
     }
     if (request.acks > PROTOBUF_ACKS_NONE) {
         grpc_call_fail_field(call, "acks", "no such value");
+        return;
+    }
+    if (grpc_autocreate(&state->create, call, request.topic, topic_created)) {
+        keep_message(state, message);
         return;
     }
     struct grpc_append_failure failure;
@@ -68,6 +95,8 @@ static void produce_ended(struct grpc_call *call) {
     struct produce *state = call->state;
     if (state->append != NULL) grpc_append_abandon(state->append);
     state->append = NULL;
+    buffer_unref(state->message.owner);
+    state->message.owner = NULL;
 }
 
 /* ---- InitProducer

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "sentinel/v1/producer_service.pb-c.h"
 #include "server/grpc_append.h"
+#include "server/grpc_autocreate.h"
 #include "server/grpc_service.h"
 
 #define UNACKNOWLEDGED_BYTES_MAX ((size_t)(4 * MIB))
@@ -25,6 +26,8 @@ struct stream {
     uint64_t sequence; /* of the last batch */
     struct list queue; /* grpc_append.link, oldest first */
     size_t bytes, count;
+    struct grpc_autocreate create;
+    struct protobuf_produce open; /* kept while the topic is made */
 };
 
 static void send_ack(struct stream *stream, struct grpc_append *append, bool known) {
@@ -49,7 +52,7 @@ static bool is_full(const struct stream *stream) {
 
 /* Ends the call when nothing is to come any more. */
 static void finish_if_empty(struct stream *stream) {
-    if (stream->count != 0) return;
+    if (stream->count != 0 || stream->create.running) return;
     if (stream->call->half_closed)
         grpc_call_finish(stream->call);
     else if (stream->drained)
@@ -77,6 +80,15 @@ static void append_done(struct grpc_append *append) {
     answer_finished(append->owner);
 }
 
+static void open_stream(struct stream *stream, const struct protobuf_produce *open);
+
+static void topic_created(struct grpc_call *call) {
+    struct stream *stream = call->state;
+    open_stream(stream, &stream->open);
+    if (!call->ended) grpc_call_hold(call, false);
+    if (!call->ended) finish_if_empty(stream);
+}
+
 static void open_stream(struct stream *stream, const struct protobuf_produce *open) {
     struct grpc_call *call = stream->call;
     if (stream->opened) {
@@ -87,13 +99,19 @@ static void open_stream(struct stream *stream, const struct protobuf_produce *op
         grpc_call_fail_field(call, "open.acks", "no such value");
         return;
     }
+    stream->open = *open;
+    stream->open.topic = arena_copy(&call->arena, open->topic);
+    if (grpc_autocreate(&stream->create, call, stream->open.topic, topic_created)) {
+        grpc_call_hold(call, true);
+        return;
+    }
     const struct broker_topic *topic = broker_topic_find(grpc_call_broker(call), open->topic);
     if (topic == NULL) {
         grpc_partition_fail_unknown(call, open->topic, -1);
         return;
     }
     stream->opened = true;
-    stream->topic = arena_copy(&call->arena, open->topic);
+    stream->topic = stream->open.topic;
     stream->acks = open->acks;
     stream->has_producer = open->has_producer;
     stream->producer_id = open->producer_id;
