@@ -75,7 +75,7 @@ kafka_handler kafka_produce, kafka_fetch, kafka_list_offsets, kafka_offset_for_l
     kafka_delete_records, kafka_init_producer_id, kafka_metadata, kafka_describe_cluster,
     kafka_describe_topic_partitions, kafka_describe_log_dirs, kafka_list_partition_reassignments,
     kafka_create_topics, kafka_delete_topics, kafka_create_partitions, kafka_describe_configs,
-    kafka_alter_configs, kafka_incremental_alter_configs, kafka_api_versions;
+    kafka_alter_configs, kafka_incremental_alter_configs, kafka_api_versions, kafka_find_coordinator;
 /* For a version we do not speak: the version 0 answer that lists those we do (KIP-511). */
 void kafka_api_versions_unsupported(struct kafka_request *request);
 

@@ -54,6 +54,17 @@ void kafka_api_versions_unsupported(struct kafka_request *request) {
     kafka_answer(request, &response);
 }
 
+/* Listed because librdkafka compresses with lz4 only where it is; consumer groups themselves are refused. */
+void kafka_find_coordinator(struct kafka_request *request) {
+    struct kafka_find_coordinator_response response = {
+        .error_code = KAFKA_ERROR_UNSUPPORTED_VERSION,
+        .error_message = SLICE_LITERAL("consumer groups and transactions are not supported yet"),
+        .node_id = -1,
+        .host = SLICE_LITERAL(""),
+        .port = -1};
+    kafka_answer(request, &response);
+}
+
 /* ---- Metadata
  * ----------------------------------------------------------------------------------------------- */
 

@@ -113,6 +113,7 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(FETCH, 1, fetch, 4, 17, 12)                                                                            \
     X(LIST_OFFSETS, 2, list_offsets, 1, 10, 6)                                                               \
     X(METADATA, 3, metadata, 0, 12, 9)                                                                       \
+    X(FIND_COORDINATOR, 10, find_coordinator, 0, 2, 3)                                                       \
     X(API_VERSIONS, 18, api_versions, 0, 4, 3)                                                               \
     X(CREATE_TOPICS, 19, create_topics, 2, 7, 5)                                                             \
     X(DELETE_TOPICS, 20, delete_topics, 1, 6, 4)                                                             \
