@@ -30,6 +30,7 @@ void edit_table(struct writer *edit, const struct table_meta *table) {
     writer_varint64(edit, table->number);
     writer_varint64(edit, table->size);
     writer_varint64(edit, table->entries);
+    writer_varint64(edit, table->data_bytes);
     put_handle(edit, table->index);
     put_handle(edit, table->filter);
 }
@@ -84,6 +85,7 @@ enum status edit_next(struct reader *r, struct edit_item *item) {
         item->table.number = reader_varint64(r);
         item->table.size = reader_varint64(r);
         item->table.entries = reader_varint64(r);
+        item->table.data_bytes = reader_varint64(r);
         item->table.index = get_handle(r);
         item->table.filter = get_handle(r);
         break;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/compaction.h"
 #include "storage/store_internal.h"
 
 /* ---- opening ---------------------------------------------------------------------------------------------
@@ -105,12 +106,17 @@ enum status store_open(struct io *io, const struct store_options *options, struc
         store_close(store);
         return status;
     }
+    if (!options->read_only) {
+        store->compaction = compaction_new(store);
+        compaction_consider(store->compaction);
+    }
     *out = store;
     return STATUS_OK;
 }
 
 void store_close(struct store *store) {
     store_flush_release(store);
+    compaction_free(store->compaction);
     if (store->wal != NULL) wal_free(store->wal);
     if (store->manifest != NULL) manifest_close(store->manifest);
     LIST_FOREACH(it, &store->iterators)
@@ -154,13 +160,20 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx) 
 
 static bool at_rest(const struct store *store) {
     return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&
-           version_set_idle(&store->versions) && block_cache_idle(store->cache) && !store->refusing;
+           compaction_idle(store->compaction) && version_set_idle(&store->versions) &&
+           block_cache_idle(store->cache) && !store->refusing;
+}
+
+bool store_is_full(const struct store *store) {
+    /* Once stalled, until half of the log's queue is written: no flutter. */
+    size_t pending = store->options.memtable_bytes / (store->stalled ? 2 : 1);
+    return store->immutable_count >= STORE_IMMUTABLE_STALL || wal_pending_bytes(store->wal) > pending ||
+           store->versions.current->level0_tables >= STORE_LEVEL0_STALL;
 }
 
 void store_changed(void *ctx) {
     struct store *store = ctx;
-    if (store->stalled && store->immutable_count < STORE_IMMUTABLE_STALL &&
-        wal_pending_bytes(store->wal) <= store->options.memtable_bytes / 2) {
+    if (store->stalled && !store_is_full(store)) {
         store->stalled = false;
         store->stats.stall_ns += io_now_ns(store->io) - store->stalled_since_ns;
         if (store->resume != NULL) store->resume(store->resume_ctx);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/compaction.h"
 #include "storage/store_internal.h"
 
 void store_rotate(struct store *store) {
@@ -42,7 +43,7 @@ static void flush_done(struct io_job *job) {
 
 static void commit_prepare(struct manifest_commit *commit, struct writer *edit) {
     struct store *store = CONTAINER_OF(commit, struct store, flush.commit);
-    struct flush_reserved reserved = {0};
+    struct flush_reserved reserved = compaction_reserved(store->compaction);
     edit_number(edit, EDIT_DURABLE, wal_durable_sequence(store->wal));
     flush_edit(&store->versions, store->flush.memtable, &store->flush.output, &reserved, edit);
 }
@@ -69,6 +70,7 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     if (store->status == STATUS_OK) wal_release(store->wal, store->versions.flushed_sequence);
     flush_end(store, STATUS_OK);
     store_flush_tell(store);
+    compaction_consider(store->compaction);
 }
 
 void store_flush_start(struct store *store) {

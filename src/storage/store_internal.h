@@ -16,8 +16,9 @@
 #define STORE_CACHE_BYTES     (32 * MIB)
 #define STORE_SEGMENT_BYTES   (32 * MIB)
 #define STORE_TABLE_BYTES     (64 * MIB)
-#define STORE_IMMUTABLE_MAX   8u /* full memtables queued for flushing; more are never made */
-#define STORE_IMMUTABLE_STALL 2u /* writers are asked to hold back from here on */
+#define STORE_IMMUTABLE_MAX   8u  /* full memtables queued for flushing; more are never made */
+#define STORE_IMMUTABLE_STALL 2u  /* writers are asked to hold back from here on */
+#define STORE_LEVEL0_STALL    12u /* tables */
 #define STORE_RETRY_NS        (NS_PER_S)
 
 struct store_flush {
@@ -36,6 +37,8 @@ struct store_flush_waiter {
     void (*done)(void *ctx, enum status status);
     void *ctx;
 };
+struct compaction;
+
 struct store {
     struct io *io;
     char *dir;
@@ -53,6 +56,7 @@ struct store {
     uint32_t immutable_count;
     struct store_flush flush;
     struct list flush_waiters;
+    struct compaction *compaction; /* NULL: read-only */
     struct list iterators;
     struct list refused; /* writes to be completed with their status in the next phase */
     struct io_op refuse;
@@ -75,6 +79,7 @@ enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUS
 /* store.c */
 void store_fail(struct store *store, enum status status);
 uint64_t store_next_file(void *ctx);
+bool store_is_full(const struct store *store); /* writers should hold back */
 void store_changed(void *ctx); /* something ended: shutdown, stall and waiters are looked at again */
 
 /* store_flush.c */

@@ -84,13 +84,10 @@ void store_delete_range(struct store_write *write, struct slice from, struct sli
  */
 
 static void update_stall(struct store *store) {
-    bool full = store->immutable_count >= STORE_IMMUTABLE_STALL ||
-                wal_pending_bytes(store->wal) > store->options.memtable_bytes;
-    if (full && !store->stalled) {
-        store->stalled = true;
-        store->stalled_since_ns = io_now_ns(store->io);
-        store->stats.stalls++;
-    }
+    if (store->stalled || !store_is_full(store)) return;
+    store->stalled = true;
+    store->stalled_since_ns = io_now_ns(store->io);
+    store->stats.stalls++;
 }
 
 static void refuse(struct store *store, struct store_write *write, enum status status) {

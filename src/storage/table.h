@@ -53,6 +53,7 @@ struct table_meta {
     struct table_run_meta *runs;
     uint32_t run_count;
     uint64_t entries;
+    uint64_t data_bytes; /* of all its runs, when it was written */
 };
 
 struct table_footer {
@@ -67,7 +68,7 @@ struct table {
     struct block_source source; /* number: the file number */
     uint64_t size;
     struct table_handle index, filter;
-    uint64_t entries;
+    uint64_t entries, data_bytes;
     uint32_t run_count; /* runs of the newest version that live in it */
     uint64_t run_bytes;
     struct list link; /* the owner's list of tables without pins */

@@ -157,6 +157,7 @@ static void join_stretches(struct table_writer *writer, struct arena *arena, str
         joinable = small;
     }
     for (uint32_t i = 0; i < count; i++) {
+        meta->data_bytes += runs[i].bytes;
         runs[i].first = arena_copy(arena, runs[i].first);
         runs[i].last = arena_copy(arena, runs[i].last);
     }

@@ -80,6 +80,7 @@ static struct table *table_add(struct version_set *set, const struct table_meta 
     table->index = meta->index;
     table->filter = meta->filter;
     table->entries = meta->entries;
+    table->data_bytes = meta->data_bytes;
     table->owner = set;
     list_init(&table->link);
     uint8_t key[8];
@@ -122,9 +123,10 @@ static void tombstones_unpin(struct version_tombstones *tombstones) {
     mem_free(tombstones);
 }
 
-static struct version_tombstones *tombstones_new(void) {
+static struct version_tombstones *tombstones_new(struct version_set *set) {
     struct version_tombstones *tombstones = mem_calloc(1, sizeof *tombstones);
     tombstones->pins = 1;
+    tombstones->generation = ++set->generations;
     tombstone_set_init(&tombstones->set);
     return tombstones;
 }
@@ -247,7 +249,7 @@ static enum status build_run_drop(struct build *build, const struct edit_item *i
 
 /* A copy of the deletions to change; with `drop`, without what that item declares spent. */
 static void build_tombstones(struct build *build, const struct edit_item *drop) {
-    struct version_tombstones *copy = tombstones_new();
+    struct version_tombstones *copy = tombstones_new(build->set);
     const struct tombstone_set *old = &build->version->tombstones->set;
     for (size_t i = 0; i < old->count; i++) {
         const struct tombstone *t = &old->fragments[i];
@@ -316,7 +318,7 @@ static struct version *version_copy(struct version_set *set) {
         for (size_t i = 0; i < to->count; i++)
             to->runs[i]->pins++;
     }
-    version->tombstones = set->current == NULL ? tombstones_new() : set->current->tombstones;
+    version->tombstones = set->current == NULL ? tombstones_new(set) : set->current->tombstones;
     if (set->current != NULL) version->tombstones->pins++;
     return version;
 }
@@ -334,6 +336,7 @@ static void count_runs(struct version_set *set) {
         for (size_t i = 0; i < level->count; i++) {
             struct run *run = level->runs[i];
             level->newest = MAX(level->newest, run->meta.last_sequence);
+            if (l == 0 && run->table->run_count == 0) set->current->level0_tables++;
             run->table->run_count++;
             run->table->run_bytes += run->meta.bytes;
         }
@@ -394,7 +397,8 @@ void version_set_snapshot(const struct version_set *set, struct writer *edit) {
                                   .size = table->size,
                                   .index = table->index,
                                   .filter = table->filter,
-                                  .entries = table->entries};
+                                  .entries = table->entries,
+                                  .data_bytes = table->data_bytes};
         edit_table(edit, &meta);
     }
     for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {

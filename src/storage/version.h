@@ -25,6 +25,7 @@ struct run {
     struct table *table;
     struct table_run_meta meta; /* keys follow the struct */
     bool compacting;            /* input of the compaction under way */
+    bool damaged;               /* a compaction could not read it: left where it is */
 };
 struct version_level {
     struct run **runs;
@@ -34,6 +35,7 @@ struct version_level {
 };
 struct version_tombstones {
     uint32_t pins;
+    uint64_t generation; /* another set, another number */
     struct tombstone_set set;
 };
 struct version {
@@ -41,6 +43,7 @@ struct version {
     struct version_set *set;
     struct version_level levels[STORE_LEVEL_COUNT];
     struct version_tombstones *tombstones;
+    uint32_t level0_tables; /* how many tables the runs of level 0 are in */
 };
 void version_pin(struct version *version);
 void version_unpin(struct version *version);
@@ -59,6 +62,7 @@ struct version_set {
     struct map tables;         /* number, big-endian, to struct table */
     struct version *current;
     uint64_t flushed_sequence, durable_sequence, next_file;
+    uint64_t generations;
     uint64_t table_bytes; /* of all files that exist */
     bool keep_files;      /* closing, or read-only: nothing is removed */
     struct list dead;     /* tables whose files wait to be removed */

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/compaction.h"
+
+#include <inttypes.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/compaction_job.h"
+#include "storage/store_internal.h"
+
+struct compaction {
+    struct store *store;
+    struct writer cursors[STORE_LEVEL_COUNT]; /* round robin: the last key compacted of each level */
+    struct compaction_plan plan;
+    struct compaction_job work;
+    struct io_job job;
+    struct manifest_commit commit;
+    struct version *version; /* pinned while a plan is carried out */
+    bool running, moving;    /* moving: no job, only an edit */
+    struct manifest_commit sweep;
+    bool sweeping;
+    uint64_t swept; /* generation of the range deletions that were swept last */
+    struct io_timer retry;
+};
+
+/* ---- sweep -----------------------------------------------------------------------------------------------
+ */
+
+static bool tombstone_overlaps(const struct tombstone *t, const struct run *run) {
+    return slice_compare(run->meta.last, t->from) >= 0 && slice_compare(run->meta.first, t->to) < 0;
+}
+
+/* Drops the runs that `t` touches and deletions cover; true when some run still has something to hide. */
+static bool sweep_tombstone(const struct version *version, const struct tombstone *t, struct writer *edit) {
+    bool needed = false;
+    for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        const struct version_level *level = &version->levels[l];
+        for (size_t i = l == 0 ? 0 : version_level_find(level, t->from); i < level->count; i++) {
+            const struct run *run = level->runs[i];
+            if (!tombstone_overlaps(t, run)) {
+                if (l == 0) continue;
+                break;
+            }
+            if (run->meta.first_sequence > t->sequences[0]) continue;
+            bool dead = !run->compacting && tombstone_set_covers(&version->tombstones->set, run->meta.first,
+                                                                 run->meta.last, run->meta.last_sequence);
+            /* A run under several fragments is dropped with the one that holds its first key. */
+            bool mine = slice_compare(run->meta.first, t->from) >= 0;
+            if (dead && mine) edit_run_drop(edit, l, run->table->source.number, run->meta.first);
+            if (!dead) needed = true;
+        }
+    }
+    return needed;
+}
+
+static void sweep_prepare(struct manifest_commit *commit, struct writer *edit) {
+    struct compaction *c = CONTAINER_OF(commit, struct compaction, sweep);
+    const struct version *version = c->store->versions.current;
+    c->swept = version->tombstones->generation;
+    for (size_t i = 0; i < version->tombstones->set.count; i++) {
+        const struct tombstone *t = &version->tombstones->set.fragments[i];
+        if (!sweep_tombstone(version, t, edit)) edit_tombstone_drop(edit, t->from, t->to, t->sequences[0]);
+    }
+}
+
+static void sweep_done(struct manifest_commit *commit, enum status status, struct slice edit) {
+    struct compaction *c = CONTAINER_OF(commit, struct compaction, sweep);
+    c->sweeping = false;
+    if (status == STATUS_OK && edit.size > 0) {
+        status = version_set_apply(&c->store->versions, edit, NULL);
+        ASSERT(status == STATUS_OK);
+        c->swept = c->store->versions.current->tombstones->generation;
+    }
+    if (status == STATUS_IO) store_fail(c->store, STATUS_IO);
+    compaction_consider(c);
+    store_changed(c->store);
+}
+
+/* ---- one compaction --------------------------------------------------------------------------------------
+ */
+
+static void mark(struct compaction *c, bool compacting, bool damaged) {
+    const struct run **groups[2] = {c->plan.upper, c->plan.lower};
+    size_t counts[2] = {c->plan.upper_count, c->plan.lower_count};
+    for (size_t g = 0; g < 2; g++) {
+        for (size_t i = 0; i < counts[g]; i++) {
+            struct run *run = (struct run *)(uintptr_t)groups[g][i];
+            run->compacting = compacting;
+            run->damaged = run->damaged || damaged;
+        }
+    }
+}
+
+static void end(struct compaction *c, enum status status) {
+    struct store *store = c->store;
+    mark(c, false, status == STATUS_CORRUPT);
+    if (!c->moving) compaction_job_release(&c->work, status != STATUS_OK && status != STATUS_IO);
+    compaction_plan_release(&c->plan);
+    c->running = c->moving = false;
+    c->swept = 0;
+    version_unpin(c->version);
+    c->version = NULL;
+    if (status == STATUS_CORRUPT) {
+        log_error(store->log, "compaction met damaged bytes and leaves those tables alone dir=%s",
+                  store->dir);
+    } else if (status == STATUS_NO_SPACE) {
+        log_warn(store->log, "compaction is waiting for room dir=%s", store->dir);
+        io_timer_set(store->io, &c->retry, io_now_ns(store->io) + STORE_RETRY_NS);
+    } else if (status != STATUS_OK && status != STATUS_CANCELLED) {
+        log_error(store->log, "compaction failed reason=%s", status_name(status));
+        store_fail(store, STATUS_IO);
+    }
+    compaction_consider(c);
+    store_changed(store);
+}
+
+static void drop_inputs(const struct compaction_plan *plan, struct writer *edit) {
+    for (size_t i = 0; i < plan->upper_count; i++)
+        edit_run_drop(edit, plan->level, plan->upper[i]->table->source.number, plan->upper[i]->meta.first);
+    for (size_t i = 0; i < plan->lower_count; i++)
+        edit_run_drop(edit, plan->output_level, plan->lower[i]->table->source.number,
+                      plan->lower[i]->meta.first);
+}
+
+static void commit_prepare(struct manifest_commit *commit, struct writer *edit) {
+    struct compaction *c = CONTAINER_OF(commit, struct compaction, commit);
+    const struct version *version = c->store->versions.current;
+    const struct compaction_plan *plan = &c->plan;
+    edit_number(edit, EDIT_NEXT_FILE, c->store->versions.next_file);
+    drop_inputs(plan, edit);
+    if (c->moving) {
+        for (size_t i = 0; i < plan->upper_count; i++) {
+            const struct table_run_meta *run = &plan->upper[i]->meta;
+            uint32_t level = compaction_deepest(version, plan, plan->output_level, run->first, run->last);
+            edit_run_add(edit, level, plan->upper[i]->table->source.number, run);
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < c->work.output.count; i++) {
+        const struct table_meta *table = &c->work.output.tables[i];
+        edit_table(edit, table);
+        for (uint32_t k = 0; k < table->run_count; k++) {
+            const struct table_run_meta *run = &table->runs[k];
+            uint32_t level = compaction_deepest(version, plan, plan->output_level, run->first, run->last);
+            edit_run_add(edit, level, table->number, run);
+        }
+    }
+}
+
+static void commit_done(struct manifest_commit *commit, enum status status, struct slice edit) {
+    struct compaction *c = CONTAINER_OF(commit, struct compaction, commit);
+    struct store *store = c->store;
+    if (status == STATUS_OK) {
+        status = version_set_apply(&store->versions, edit, NULL);
+        ASSERT(status == STATUS_OK);
+        if (!c->moving) {
+            store->stats.compactions++;
+            for (size_t i = 0; i < c->plan.upper_count; i++)
+                store->stats.compaction_read_bytes += c->plan.upper[i]->meta.bytes;
+            for (size_t i = 0; i < c->plan.lower_count; i++)
+                store->stats.compaction_read_bytes += c->plan.lower[i]->meta.bytes;
+            for (uint32_t i = 0; i < c->work.output.count; i++)
+                store->stats.compaction_write_bytes += c->work.output.tables[i].size;
+        }
+    }
+    end(c, status);
+}
+
+static void job_run(struct io_job *job) {
+    compaction_job_step(&CONTAINER_OF(job, struct compaction, job)->work);
+}
+
+static void job_done(struct io_job *job) {
+    struct compaction *c = CONTAINER_OF(job, struct compaction, job);
+    enum status status = c->work.status;
+    if (c->store->shutting_down || c->store->status != STATUS_OK) {
+        end(c, status == STATUS_OK || status == STATUS_PENDING ? STATUS_CANCELLED : status);
+    } else if (status == STATUS_PENDING) {
+        io_job_start(c->store->io, &c->job);
+    } else if (status == STATUS_OK) {
+        manifest_submit(c->store->manifest, &c->commit);
+    } else {
+        end(c, status);
+    }
+}
+
+/* Every run goes down as it is: nothing it would meet. */
+static bool can_move(const struct compaction_plan *plan) {
+    if (plan->lower_count > 0 || plan->reason == COMPACTION_GARBAGE) return false;
+    for (size_t i = 1; i < plan->upper_count; i++) { /* runs of level 0 may overlap each other */
+        for (size_t k = 0; k < i && plan->level == 0; k++) {
+            const struct table_run_meta *a = &plan->upper[i]->meta, *b = &plan->upper[k]->meta;
+            if (slice_compare(a->first, b->last) <= 0 && slice_compare(a->last, b->first) >= 0) return false;
+        }
+    }
+    return true;
+}
+
+static enum status open_inputs(struct compaction *c) {
+    const struct run **groups[2] = {c->plan.upper, c->plan.lower};
+    size_t counts[2] = {c->plan.upper_count, c->plan.lower_count};
+    enum status status = STATUS_OK;
+    for (size_t g = 0; g < 2; g++)
+        for (size_t i = 0; i < counts[g] && status == STATUS_OK; i++)
+            status = table_open(groups[g][i]->table, c->store->io, c->store->dir);
+    return status;
+}
+
+static void start(struct compaction *c) {
+    struct store *store = c->store;
+    c->running = true;
+    c->version = store->versions.current;
+    version_pin(c->version);
+    mark(c, true, false);
+    writer_clear(&c->cursors[c->plan.level]);
+    writer_bytes(&c->cursors[c->plan.level], c->plan.upper[c->plan.upper_count - 1]->meta.first);
+    c->moving = can_move(&c->plan);
+    if (c->moving) {
+        manifest_submit(store->manifest, &c->commit);
+        return;
+    }
+    struct flush_options options = {.io = store->io,
+                                    .dir = store->dir,
+                                    .store_id = store->store_id,
+                                    .first_number = store->versions.next_file,
+                                    .table_bytes = store->options.table_bytes,
+                                    .partition_prefix_size = store->options.partition_prefix_size};
+    uint64_t numbers = compaction_job_numbers(&c->plan, options.table_bytes);
+    store->versions.next_file += numbers;
+    compaction_job_init(&c->work, &options, numbers, c->version, &c->plan);
+    c->job = (struct io_job){.run = job_run, .done = job_done};
+    enum status status = open_inputs(c);
+    if (status != STATUS_OK) {
+        end(c, STATUS_CORRUPT);
+        return;
+    }
+    io_job_start(store->io, &c->job);
+}
+
+void compaction_consider(struct compaction *c) {
+    struct store *store = c->store;
+    if (store->status != STATUS_OK || store->shutting_down) return;
+    const struct version *version = store->versions.current;
+    if (!c->sweeping && version->tombstones->set.count > 0 && c->swept != version->tombstones->generation) {
+        c->sweeping = true;
+        manifest_submit(store->manifest, &c->sweep);
+        return;
+    }
+    if (c->running || c->sweeping || io_timer_armed(&c->retry)) return;
+    struct compaction_limits limits = {.base_bytes = store->options.table_bytes,
+                                       .input_bytes = store->options.table_bytes / 2};
+    compaction_pick(version, &limits, c->cursors, &c->plan);
+    if (c->plan.reason != COMPACTION_NONE) start(c);
+}
+
+static void retry(struct io_timer *timer) {
+    compaction_consider(CONTAINER_OF(timer, struct compaction, retry));
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------
+ */
+
+struct compaction *compaction_new(struct store *store) {
+    struct compaction *c = mem_calloc(1, sizeof *c);
+    c->store = store;
+    compaction_plan_init(&c->plan);
+    c->commit = (struct manifest_commit){.prepare = commit_prepare, .done = commit_done};
+    c->sweep = (struct manifest_commit){.prepare = sweep_prepare, .done = sweep_done};
+    list_init(&c->commit.link);
+    list_init(&c->sweep.link);
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
+        writer_init(&c->cursors[l]);
+    io_timer_init(&c->retry, retry);
+    return c;
+}
+
+void compaction_free(struct compaction *c) {
+    if (c == NULL) return;
+    io_timer_cancel(c->store->io, &c->retry);
+    if (c->running) {
+        if (!c->moving) compaction_job_release(&c->work, false);
+        compaction_plan_release(&c->plan);
+        version_unpin(c->version);
+    }
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
+        writer_release(&c->cursors[l]);
+    mem_free(c);
+}
+
+bool compaction_idle(const struct compaction *c) {
+    return !c->running && !c->sweeping;
+}
+
+struct flush_reserved compaction_reserved(const struct compaction *c) {
+    if (!c->running) return (struct flush_reserved){0};
+    return (struct flush_reserved){.first = c->plan.first, .last = c->plan.last, .active = true};
+}

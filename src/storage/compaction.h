@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* compaction.h: keeps the levels few and sorted, and gives deleted space back.
+ *
+ *   consider ─> sweep of range deletions ─> pick ─> job, COMPACTION_STEP bytes at a time ─> commit ─>
+ * consider
+ *
+ * The sweep reads nothing: runs that range deletions cover entirely leave the levels with one edit, and
+ * deletions that hide nothing any more are forgotten; so retention and topic deletion give space back at
+ * once. A compaction merges runs, keeps of each key the newest entry, drops what deletions hide, and drops
+ * deletions with nothing below them. Iterators pin the version they began with, so no snapshot needs older
+ * entries. The job works in steps, so that a flush never waits long behind it.
+ *
+ * Source  O'Neil et al. 1996; LevelDB doc/impl.md; compaction_pick.h.
+ * Owner   the store owns it. Loop  shard thread; the merge in a job.
+ * Errors  NO_SPACE: tried again later. CORRUPT: the inputs are marked damaged and left where they are, all
+ *         else goes on. IO on writing is final for the store. */
+#ifndef SENTINEL_STORAGE_COMPACTION_H
+#define SENTINEL_STORAGE_COMPACTION_H
+
+#include "storage/flush.h"
+
+struct store;
+struct compaction;
+
+struct compaction *compaction_new(struct store *store);
+void compaction_free(struct compaction *compaction);
+/* Starts whatever is worth doing now. */
+void compaction_consider(struct compaction *compaction);
+bool compaction_idle(const struct compaction *compaction);
+/* The keys that the compaction under way will write. */
+struct flush_reserved compaction_reserved(const struct compaction *compaction);
+
+#endif
