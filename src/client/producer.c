@@ -238,6 +238,7 @@ static void close_batch(struct sentinel_producer *p, int32_t partition) {
     open->next_sequence = (int32_t)(((uint32_t)open->next_sequence + (uint32_t)batch->record_count) &
                                     INT32_MAX);
     batch->bytes = record_batch_finish(&open->builder, CODEC_NONE, &identity);
+    record_batch_builder_release(&open->builder);
     batch->tags = open->tags;
     open->tags = NULL;
     open->tag_capacity = 0;

@@ -93,6 +93,7 @@ static void make_batch(struct producer *p) {
     struct record_batch_producer none = {-1, -1, -1};
     p->batch = record_batch_finish(&builder, prng_chance(&p->prng, 1, 4) ? CODEC_LZ4 : CODEC_NONE,
                                    p->idempotent ? &identity : &none);
+    record_batch_builder_release(&builder);
 }
 
 static void appended(struct append *append) {
