@@ -4,8 +4,6 @@
 #   make demo       install what is missing, build, start a broker, move real data through it
 #   make test       install what is missing, then everything CI runs
 #   make check      the quick part of it: format, layers, tidy, unit tests
-#   make compat     real Kafka and gRPC clients, those from npm too where it can be reached
-#   make bench      the benchmarks, beside the peers that are installed
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make asan       the tests under AddressSanitizer and UBSan
 #   make install    into PREFIX (/usr/local)
@@ -15,7 +13,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: all setup demo test check compat bench fuzz asan debug clang format install clean mutants soak
+.PHONY: all setup demo test check fuzz asan debug clang format install clean
 
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
@@ -44,19 +42,10 @@ asan debug clang:
 	cmake --build build/$@ -j $(JOBS)
 	cd build/$@ && $(CTEST) -L 'unit|conformance|fault|fuzz|sim'
 
-compat: setup all
-	tests/compat/run
-
-bench: setup all
-	bench/run
-
 fuzz: setup
 	cmake --preset fuzz
 	cmake --build build/fuzz -j $(JOBS)
 	tools/fuzz build/fuzz $(FUZZ_SECONDS)
-
-mutants: setup
-	tests/mutants/run.py
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
