@@ -178,6 +178,12 @@ enum status broker_partition_info(struct broker *broker, struct slice topic, int
     return STATUS_OK;
 }
 
+struct partition_leader broker_partition_leader(struct broker *broker, const struct broker_topic *topic,
+                                                int32_t partition) {
+    ASSERT(partition >= 0 && partition < topic->partition_count);
+    return (struct partition_leader){.node = broker->options.node_id, .epoch = LEADER_EPOCH};
+}
+
 void broker_stats(const struct broker *broker, struct broker_stats *stats) {
     *stats = broker->stats;
     stats->topics = broker->topics.count;

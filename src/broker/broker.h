@@ -234,6 +234,13 @@ struct partition_info {
 enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
                                   struct partition_info *info) MUST_USE;
 
+/* Who leads a partition, as far as this node knows; loads nothing. */
+struct partition_leader {
+    int32_t node, epoch;
+};
+struct partition_leader broker_partition_leader(struct broker *broker, const struct broker_topic *topic,
+                                                int32_t partition);
+
 struct broker_stats {
     uint64_t appends, append_bytes, append_records, append_errors, duplicates;
     uint64_t fetches, fetch_bytes, fetch_waits;
