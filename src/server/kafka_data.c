@@ -1,227 +1,244 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Produce and Fetch: record batches go from the frame to the broker, and from the broker to the answer, as
- * they are. */
+/* Produce and Fetch: record batches in and out, never looked into and copied as seldom as can be.
+ *
+ * A produced batch stays in the buffer it was received in, unless that buffer holds mostly other things: a
+ * stored batch keeps its whole buffer alive. A fetched one is handed from the store to the socket by
+ * reference. There are no fetch sessions (KIP-227): every response says session 0, so every client sends its
+ * partitions in full. */
 #include "base/assert.h"
-#include "server/kafka_connection.h"
+#include "server/kafka_handlers.h"
 
-#define FETCH_WAIT_MS_MAX 300000
+/* What one fetch may bring at most, whatever the client allows: Kafka's default of fetch.max.bytes. */
+#define FETCH_BYTES_MAX (55 * MIB)
 
-/* ---- Produce ----------------------------------------------------------------------------------------------
- */
+enum { ACKS_ALL = -1, ACKS_NONE = 0, ACKS_LEADER = 1 };
 
-struct produce {
-    struct kafka_request *request;
-    uint32_t pending;
-};
-struct produce_append {
+/* ---- produce ------------------------------------------------------------------------------------------ */
+
+struct produce_part {
     struct append append;
-    struct produce *produce;
+    struct kafka_request *request;
+    struct kafka_produce_response_partition *response;
 };
 
-static void fill_partition(struct kafka_request *request, const struct append *append,
-                           struct kafka_produce_response_partition *out) {
-    kafka_message_init(&kafka_schema_produce_response_partition, out);
-    out->index = append->partition;
-    out->error_code = status_kafka_code(append->status);
-    out->base_offset = append->status == STATUS_OK ? append->base_offset : -1;
-    out->log_append_time_ms = append->status == STATUS_OK ? append->log_append_time_ms : -1;
-    out->log_start_offset = append->status == STATUS_OK ? append->log_start_offset : -1;
-    if (append->status == STATUS_OK) return;
-    out->error_message = kafka_error_text(request, append->status, &append->diagnostic);
+static void refuse_part(struct kafka_request *request, struct kafka_produce_response_partition *response,
+                        int16_t error_code, const char *message) {
+    response->error_code = error_code;
+    response->base_offset = -1;
+    response->error_message = slice_from_text(message);
+    if (request->silent) request->fail_link = true;
+}
+
+static void tell_record(struct kafka_request *request, const struct append *append,
+                        struct kafka_produce_response_partition *response) {
     if (append->status != STATUS_INVALID_RECORD || append->bad_record < 0) return;
-    out->record_errors = kafka_new(request, 1, sizeof *out->record_errors);
-    out->record_errors_count = 1;
-    out->record_errors[0].batch_index = append->bad_record;
-    out->record_errors[0].batch_index_error_message = out->error_message;
+    response->record_errors = kafka_request_array(request, &kafka_schema_produce_response_record_error, 1);
+    response->record_errors_count = 1;
+    response->record_errors[0].batch_index = append->bad_record;
+    response->record_errors[0].batch_index_error_message = response->error_message;
 }
 
-static void answer_produce(struct produce *produce, const struct produce_append *appends) {
-    struct kafka_request *request = produce->request;
-    const struct kafka_produce_request *in = request->message;
-    if (in->acks == 0) {
-        kafka_answer_nothing(request);
-        return;
+static void append_done(struct append *append) {
+    struct produce_part *part = CONTAINER_OF(append, struct produce_part, append);
+    struct kafka_request *request = part->request;
+    struct kafka_produce_response_partition *response = part->response;
+    response->log_start_offset = append->log_start_offset;
+    if (append->status == STATUS_OK) {
+        response->base_offset = append->base_offset;
+        response->log_append_time_ms = append->log_append_time_ms;
+    } else {
+        refuse_part(request, response, kafka_error_code(append->status), "");
+        response->error_message = kafka_error_text(request, append->status, &append->diagnostic);
+        tell_record(request, append, response);
     }
-    struct kafka_produce_response response = {0};
-    response.responses_count = in->topic_data_count;
-    response.responses = kafka_new(request, (size_t)in->topic_data_count, sizeof *response.responses);
-    for (int32_t i = 0; i < in->topic_data_count; i++) {
-        const struct kafka_produce_request_topic *topic = &in->topic_data[i];
-        struct kafka_produce_response_topic *out = &response.responses[i];
-        out->name = topic->name;
-        out->partition_responses_count = topic->partition_data_count;
-        out->partition_responses = kafka_new(request, (size_t)topic->partition_data_count,
-                                             sizeof *out->partition_responses);
-        for (int32_t j = 0; j < topic->partition_data_count; j++)
-            fill_partition(request, &(appends++)->append, &out->partition_responses[j]);
+    kafka_request_release(request);
+}
+
+static void append_part(struct kafka_request *request, struct slice topic,
+                        const struct kafka_produce_request_partition *in, bool shared,
+                        struct kafka_produce_response_partition *response) {
+    struct produce_part *part = kafka_request_calloc(request, 1, sizeof *part);
+    part->request = request;
+    part->response = response;
+    struct slice bytes = in->records.bytes;
+    struct buffer *owner = shared ? buffer_ref(request->buffer) : buffer_copy(bytes);
+    if (!shared) bytes.data = owner->data;
+    part->append = (struct append){
+        .topic = topic, .partition = in->index, .batch = {bytes, owner}, .done = append_done};
+    kafka_request_hold(request);
+    broker_append(request->broker, &part->append);
+    buffer_unref(owner); /* the broker has its own */
+}
+
+static void produce_partition(struct kafka_request *request, struct slice topic,
+                              const struct kafka_produce_request_partition *in, bool shared,
+                              struct kafka_produce_response_partition *response) {
+    const struct kafka_produce_request *message = request->message;
+    response->index = in->index;
+    if (message->acks < ACKS_ALL || message->acks > ACKS_LEADER)
+        refuse_part(request, response, status_kafka_code(STATUS_INVALID_ACKS),
+                    status_text(STATUS_INVALID_ACKS));
+    else if (message->transactional_id.data != NULL)
+        refuse_part(request, response, KAFKA_UNSUPPORTED_VERSION, "transactions are not supported yet");
+    else if (in->records.bytes.size == 0)
+        refuse_part(request, response, status_kafka_code(STATUS_INVALID_RECORD), "there is no record batch");
+    else
+        append_part(request, topic, in, shared, response);
+}
+
+void kafka_data_produce(struct kafka_request *request) {
+    const struct kafka_produce_request *message = request->message;
+    struct kafka_produce_response *response = request->response;
+    request->silent = message->acks == ACKS_NONE;
+    bool shared = request->frame.size >= request->buffer->size / 2;
+    response->responses_count = MAX(message->topic_data_count, 0);
+    response->responses = kafka_request_array(request, &kafka_schema_produce_response_topic,
+                                              (size_t)response->responses_count);
+    for (int32_t t = 0; t < response->responses_count; t++) {
+        const struct kafka_produce_request_topic *in = &message->topic_data[t];
+        struct kafka_produce_response_topic *out = &response->responses[t];
+        out->name = in->name;
+        out->partition_responses_count = MAX(in->partition_data_count, 0);
+        out->partition_responses = kafka_request_array(request, &kafka_schema_produce_response_partition,
+                                                       (size_t)out->partition_responses_count);
+        for (int32_t p = 0; p < out->partition_responses_count; p++)
+            produce_partition(request, in->name, &in->partition_data[p], shared,
+                              &out->partition_responses[p]);
     }
-    kafka_answer(request, &response);
 }
 
-static void part_done(struct produce *produce, struct produce_append *appends) {
-    ASSERT(produce->pending > 0);
-    if (--produce->pending == 0) answer_produce(produce, appends);
+/* ---- fetch -------------------------------------------------------------------------------------------- */
+
+struct fetch_state {
+    struct fetch fetch;
+    struct kafka_request *request;
+    bool running;
+};
+
+/* The name that a topic of the request has now; empty: there is no such id. */
+static struct slice fetch_topic_name(struct kafka_request *request,
+                                     const struct kafka_fetch_request_topic *in) {
+    if (request->header.api_version < 13) return in->topic;
+    const struct broker_topic *topic = broker_topic_find_id(request->broker, in->topic_id);
+    return topic == NULL ? SLICE_EMPTY : arena_copy(&request->arena, slice_from_text(topic->name));
 }
 
-static void appended(struct append *append) {
-    struct produce_append *own = CONTAINER_OF(append, struct produce_append, append);
-    part_done(own->produce, own->produce->request->state);
+static void fill_partition(struct kafka_request *request, const struct fetch_partition *from,
+                           struct kafka_fetch_response_partition *to) {
+    const struct kafka_fetch_request *message = request->message;
+    to->partition_index = from->partition;
+    to->error_code = kafka_error_code(from->status);
+    to->high_watermark = from->high_watermark;
+    to->last_stable_offset = from->last_stable_offset;
+    to->log_start_offset = from->log_start_offset;
+    /* Null when aborted transactions were not asked about; none can exist yet. */
+    to->aborted_transactions_count = message->isolation_level == 1 ? 0 : -1;
+    to->records = (struct kafka_records){
+        .bytes = SLICE_LITERAL(""), .pieces = from->batches, .piece_count = from->batch_count};
 }
 
-/* What the broker is not to see; OK: it is. */
-static enum status check_produce(const struct kafka_request *request, struct append *append) {
-    const struct kafka_produce_request *in = request->message;
-    if (in->transactional_id.data != NULL)
-        return diagnose(&append->diagnostic, STATUS_UNSUPPORTED, "transactions are not supported yet");
-    if (append->batch.bytes.size == 0)
-        return diagnose(&append->diagnostic, STATUS_CORRUPT_MESSAGE, "the request holds no records");
-    return STATUS_OK;
+/* Also a topic that was deleted and made again while the fetch waited: its id is another. */
+static bool topic_id_unknown(struct kafka_request *request, const struct kafka_fetch_request_topic *in) {
+    return request->header.api_version >= 13 && broker_topic_find_id(request->broker, in->topic_id) == NULL;
 }
 
-static int32_t count_partitions(const struct kafka_produce_request *in) {
-    int32_t count = 0;
-    for (int32_t i = 0; i < in->topic_data_count; i++)
-        count += in->topic_data[i].partition_data_count;
+/* The results stand in the order of the request. */
+static void fetch_fill(struct kafka_request *request) {
+    const struct kafka_fetch_request *message = request->message;
+    struct kafka_fetch_response *response = request->response;
+    struct fetch_state *state = request->state;
+    const struct fetch_partition *from = state->fetch.partitions;
+    response->responses_count = MAX(message->topics_count, 0);
+    response->responses = kafka_request_array(request, &kafka_schema_fetch_response_topic,
+                                              (size_t)response->responses_count);
+    for (int32_t t = 0; t < response->responses_count; t++) {
+        const struct kafka_fetch_request_topic *in = &message->topics[t];
+        struct kafka_fetch_response_topic *out = &response->responses[t];
+        bool unknown = topic_id_unknown(request, in);
+        out->topic = in->topic;
+        out->topic_id = in->topic_id;
+        out->partitions_count = MAX(in->partitions_count, 0);
+        out->partitions = kafka_request_array(request, &kafka_schema_fetch_response_partition,
+                                              (size_t)out->partitions_count);
+        for (int32_t p = 0; p < out->partitions_count; p++, from++) {
+            fill_partition(request, from, &out->partitions[p]);
+            if (!unknown) continue;
+            out->partitions[p].error_code = status_kafka_code(STATUS_UNKNOWN_TOPIC_ID);
+            out->partitions[p].records.piece_count = 0;
+        }
+    }
+}
+
+static void fetch_done(struct fetch *fetch) {
+    struct fetch_state *state = CONTAINER_OF(fetch, struct fetch_state, fetch);
+    state->running = false;
+    kafka_request_release(state->request);
+}
+
+static void fetch_dispose(struct kafka_request *request) {
+    struct fetch_state *state = request->state;
+    ASSERT(!state->running);
+    fetch_release(&state->fetch);
+}
+
+static void fetch_stop(struct kafka_request *request) {
+    struct fetch_state *state = request->state;
+    if (!state->running) return;
+    state->running = false;
+    broker_fetch_cancel(&state->fetch);
+    for (uint32_t i = 0; i < state->fetch.partition_count; i++)
+        state->fetch.partitions[i].status = STATUS_UNAVAILABLE;
+    kafka_request_release(request);
+}
+
+static uint32_t count_partitions(const struct kafka_fetch_request *message) {
+    uint32_t count = 0;
+    for (int32_t t = 0; t < message->topics_count; t++)
+        count += (uint32_t)MAX(message->topics[t].partitions_count, 0);
     return count;
 }
 
-void kafka_produce(struct kafka_request *request) {
-    const struct kafka_produce_request *in = request->message;
-    size_t count = (size_t)count_partitions(in);
-    struct produce_append *appends = kafka_new(request, count, sizeof *appends), *next = appends;
-    struct produce *produce = kafka_new(request, 1, sizeof *produce);
-    request->state = appends;
-    produce->request = request;
-    produce->pending = (uint32_t)count + 1; /* one is held until all are started */
-    bool acks_valid = in->acks >= -1 && in->acks <= 1;
-    for (int32_t i = 0; i < in->topic_data_count; i++) {
-        const struct kafka_produce_request_topic *topic = &in->topic_data[i];
-        for (int32_t j = 0; j < topic->partition_data_count; j++, next++) {
-            struct append *append = &next->append;
-            next->produce = produce;
-            append->topic = topic->name;
-            append->partition = topic->partition_data[j].index;
-            append->batch = (struct shared_slice){topic->partition_data[j].records.bytes, request->frame};
-            append->bad_record = -1;
-            append->done = appended;
-            append->status = acks_valid ? check_produce(request, append) : STATUS_INVALID_ACKS;
-            if (append->status == STATUS_OK)
-                broker_append(request->broker, append);
-            else
-                produce->pending--;
+static struct fetch_partition *fetch_partitions(struct kafka_request *request, uint32_t count) {
+    const struct kafka_fetch_request *message = request->message;
+    struct fetch_partition *partitions = kafka_request_calloc(request, count, sizeof *partitions);
+    struct fetch_partition *to = partitions;
+    for (int32_t t = 0; t < message->topics_count; t++) {
+        struct slice name = fetch_topic_name(request, &message->topics[t]);
+        for (int32_t p = 0; p < message->topics[t].partitions_count; p++) {
+            const struct kafka_fetch_request_partition *in = &message->topics[t].partitions[p];
+            *to++ = (struct fetch_partition){.topic = name,
+                                             .partition = in->partition,
+                                             .offset = in->fetch_offset,
+                                             .bytes_max = in->partition_max_bytes,
+                                             .leader_epoch = in->current_leader_epoch};
         }
     }
-    part_done(produce, appends);
+    return partitions;
 }
 
-/* ---- Fetch ------------------------------------------------------------------------------------------------
- */
-
-struct fetching {
-    struct fetch fetch;
-    struct kafka_request *request;
-    struct fetch_partition *parts; /* fetch.partitions, as they stand in the request */
-};
-
-static void fill_fetched(struct kafka_request *request, const struct fetch_partition *part, bool unknown_id,
-                         struct kafka_fetch_response_partition *out) {
-    const struct kafka_fetch_request *in = request->message;
-    kafka_message_init(&kafka_schema_fetch_response_partition, out);
-    out->partition_index = part->partition;
-    enum status status = unknown_id ? STATUS_UNKNOWN_TOPIC_ID : part->status;
-    out->error_code = status_kafka_code(status);
-    out->high_watermark = status == STATUS_OK || status == STATUS_OFFSET_OUT_OF_RANGE ? part->high_watermark
-                                                                                      : -1;
-    out->last_stable_offset = status == STATUS_OK ? part->last_stable_offset : -1;
-    out->log_start_offset = status == STATUS_OK || status == STATUS_OFFSET_OUT_OF_RANGE
-                                ? part->log_start_offset
-                                : -1;
-    out->aborted_transactions_count = in->isolation_level == 0 ? -1 : 0;
-    out->records = (struct kafka_records){SLICE_LITERAL(""), part->batches, part->batch_count};
-}
-
-static void answer_fetch(struct fetching *fetching) {
-    struct kafka_request *request = fetching->request;
-    const struct kafka_fetch_request *in = request->message;
-    struct kafka_fetch_response response = {0};
-    const struct fetch_partition *part = fetching->parts;
-    response.responses_count = in->topics_count;
-    response.responses = kafka_new(request, (size_t)in->topics_count, sizeof *response.responses);
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        const struct kafka_fetch_request_topic *topic = &in->topics[i];
-        struct kafka_fetch_response_topic *out = &response.responses[i];
-        out->topic = topic->topic;
-        out->topic_id = topic->topic_id;
-        out->partitions_count = topic->partitions_count;
-        out->partitions = kafka_new(request, (size_t)topic->partitions_count, sizeof *out->partitions);
-        for (int32_t j = 0; j < topic->partitions_count; j++, part++)
-            fill_fetched(request, part, request->version >= 13 && part->topic.size == 0, &out->partitions[j]);
-    }
-    kafka_answer(request, &response);
-}
-
-static void fetched(struct fetch *fetch) {
-    answer_fetch(CONTAINER_OF(fetch, struct fetching, fetch));
-}
-
-static void release_fetch(struct kafka_request *request) {
-    fetch_release(&((struct fetching *)request->state)->fetch);
-}
-
-/* The client is gone, or goes: it gets no answer and asks again elsewhere. */
-static void cancel_fetch(struct kafka_request *request) {
-    broker_fetch_cancel(&((struct fetching *)request->state)->fetch);
-    kafka_answer_nothing(request);
-}
-
-/* The name by which the broker knows the topic, in the arena; empty: no topic has this id. */
-static struct slice topic_name(struct kafka_request *request, const struct kafka_fetch_request_topic *topic) {
-    if (request->version < 13) return topic->topic;
-    const struct broker_topic *found = broker_topic_find_id(request->broker, topic->topic_id);
-    return found == NULL ? SLICE_EMPTY : arena_copy(&request->arena, slice_from_text(found->name));
-}
-
-static struct fetching *fetching_new(struct kafka_request *request) {
-    const struct kafka_fetch_request *in = request->message;
-    struct fetching *fetching = kafka_new(request, 1, sizeof *fetching);
-    size_t count = 0;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        count += (size_t)in->topics[i].partitions_count;
-    fetching->request = request;
-    fetching->parts = kafka_new(request, count, sizeof *fetching->parts);
-    struct fetch_partition *part = fetching->parts;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        struct slice name = topic_name(request, &in->topics[i]);
-        for (int32_t j = 0; j < in->topics[i].partitions_count; j++, part++) {
-            const struct kafka_fetch_request_partition *wanted = &in->topics[i].partitions[j];
-            *part = (struct fetch_partition){.topic = name,
-                                             .partition = wanted->partition,
-                                             .offset = wanted->fetch_offset,
-                                             .bytes_max = wanted->partition_max_bytes,
-                                             .leader_epoch = wanted->current_leader_epoch};
-        }
-    }
-    fetching->fetch = (struct fetch){.partitions = fetching->parts,
-                                     .partition_count = (uint32_t)count,
-                                     .wait_max_ms = (uint32_t)MIN(MAX(in->max_wait_ms, 0), FETCH_WAIT_MS_MAX),
-                                     .bytes_min = in->min_bytes,
-                                     .bytes_max = in->max_bytes,
-                                     .done = fetched};
-    return fetching;
-}
-
-/* Fetch sessions (KIP-227) are declined by the session id 0 in every answer: clients then name all partitions
- * each time, which is legal. A session id we never gave is told to be unknown. */
-void kafka_fetch(struct kafka_request *request) {
-    const struct kafka_fetch_request *in = request->message;
-    if (in->session_id != 0) {
-        struct kafka_fetch_response response = {.error_code = KAFKA_ERROR_FETCH_SESSION_ID_NOT_FOUND};
-        kafka_answer(request, &response);
+void kafka_data_fetch(struct kafka_request *request) {
+    const struct kafka_fetch_request *message = request->message;
+    struct kafka_fetch_response *response = request->response;
+    if (message->session_id != 0) {
+        response->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND;
         return;
     }
-    struct fetching *fetching = fetching_new(request);
-    request->state = fetching;
-    request->release = release_fetch;
-    request->cancel = cancel_fetch;
-    broker_fetch(request->broker, &fetching->fetch);
+    struct fetch_state *state = kafka_request_calloc(request, 1, sizeof *state);
+    uint32_t count = count_partitions(message);
+    int32_t bytes_max = MIN(MAX(message->max_bytes, 0), (int32_t)FETCH_BYTES_MAX);
+    state->request = request;
+    state->running = true;
+    state->fetch = (struct fetch){.partitions = fetch_partitions(request, count),
+                                  .partition_count = count,
+                                  .wait_max_ms = (uint32_t)MAX(message->max_wait_ms, 0),
+                                  .bytes_min = MIN(message->min_bytes, bytes_max),
+                                  .bytes_max = bytes_max,
+                                  .done = fetch_done};
+    request->cost += (size_t)bytes_max;
+    request->state = state;
+    request->finish = fetch_fill;
+    request->stop = fetch_stop;
+    request->dispose = fetch_dispose;
+    kafka_request_hold(request);
+    broker_fetch(request->broker, &state->fetch);
 }

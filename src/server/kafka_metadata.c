@@ -1,359 +1,301 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a client learns before it sends or reads: ApiVersions, Metadata, DescribeCluster,
- * DescribeTopicPartitions, DescribeLogDirs, ListPartitionReassignments, and InitProducerId. */
+/* Metadata, DescribeTopicPartitions and DescribeCluster: who is there and which topics they hold. */
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "server/kafka_connection.h"
+#include "server/kafka_handlers.h"
 
-/* ---- ApiVersions
- * ------------------------------------------------------------------------------------------- */
-
-static bool is_name_byte(uint8_t c, bool edge) {
-    bool alphanumeric = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    return alphanumeric || (!edge && (c == '-' || c == '.'));
-}
-
-/* KIP-511: letters and digits, with '-' and '.' inside. */
-static bool is_software_name(struct slice name) {
-    for (size_t i = 0; i < name.size; i++)
-        if (!is_name_byte(name.data[i], i == 0 || i + 1 == name.size)) return false;
-    return name.size != 0;
-}
-
-static void list_versions(struct kafka_request *request, struct kafka_api_versions_response *response) {
-    unsigned count = 0;
-    while (kafka_api_at(count) != NULL)
-        count++;
-    response->api_keys = kafka_new(request, count, sizeof *response->api_keys);
-    response->api_keys_count = (int32_t)count;
-    for (unsigned i = 0; i < count; i++) {
-        const struct kafka_api *api = kafka_api_at(i);
-        response->api_keys[i] = (struct kafka_api_versions_response_api){api->key, api->first, api->last};
-    }
-}
-
-void kafka_api_versions(struct kafka_request *request) {
-    const struct kafka_api_versions_request *in = request->message;
-    struct kafka_api_versions_response response;
-    kafka_message_init(&kafka_schema_api_versions_response, &response);
-    if (request->version >= 3 &&
-        (!is_software_name(in->client_software_name) || !is_software_name(in->client_software_version)))
-        response.error_code = KAFKA_ERROR_INVALID_REQUEST;
-    else
-        list_versions(request, &response);
-    kafka_answer(request, &response);
-}
-
-void kafka_api_versions_unsupported(struct kafka_request *request) {
-    struct kafka_api_versions_response response;
-    kafka_message_init(&kafka_schema_api_versions_response, &response);
-    response.error_code = KAFKA_ERROR_UNSUPPORTED_VERSION;
-    list_versions(request, &response);
-    request->version = 0;
-    kafka_answer(request, &response);
-}
-
-/* Listed because librdkafka compresses with lz4 only where it is; consumer groups themselves are refused. */
-void kafka_find_coordinator(struct kafka_request *request) {
-    struct kafka_find_coordinator_response response = {
-        .error_code = KAFKA_ERROR_UNSUPPORTED_VERSION,
-        .error_message = SLICE_LITERAL("consumer groups and transactions are not supported yet"),
-        .node_id = -1,
-        .host = SLICE_LITERAL(""),
-        .port = -1};
-    kafka_answer(request, &response);
-}
-
-/* ---- Metadata
- * ----------------------------------------------------------------------------------------------- */
-
-struct metadata_answer {
-    struct kafka_request *request;
-    uint32_t pending; /* topics being made */
-    struct kafka_metadata_response_topic *topics;
-    int32_t topic_count, topic_capacity;
+/* AclOperation bits (KIP-430). There are no ACLs yet: everybody may do everything. */
+enum {
+    TOPIC_OPERATIONS_ALL =
+        0x0df8, /* read write create delete alter describe describe-configs alter-configs */
+    CLUSTER_OPERATIONS_ALL = 0x1fa0, /* create alter describe cluster-action describe/alter-configs
+                                        idempotent-write */
 };
-/* A topic that is made because a client asked for it. */
-struct made_topic {
-    struct topic_change change;
-    struct metadata_answer *answer;
-    struct kafka_metadata_response_topic *out;
-};
+
+/* What one DescribeTopicPartitions brings at most: Kafka's max.request.partition.size.limit. */
+#define PARTITIONS_PER_RESPONSE_MAX 2000
+
+/* ---- this node ----------------------------------------------------------------------------------------- */
+
+static struct slice advertised(struct kafka_request *request, int32_t *port) {
+    char host[256];
+    struct connection *connection = kafka_request_link(request);
+    server_advertised(connection, host, sizeof host, port);
+    return arena_copy(&request->arena, slice_from_text(host));
+}
 
 static int32_t *this_node(struct kafka_request *request) {
-    int32_t *node = kafka_new(request, 1, sizeof *node);
+    int32_t *node = arena_alloc(&request->arena, sizeof *node);
     *node = broker_node_id(request->broker);
     return node;
 }
 
-static void describe_topic(struct kafka_request *request, const struct broker_topic *topic,
-                           struct kafka_metadata_response_topic *out) {
-    int32_t *node = this_node(request);
-    out->error_code = KAFKA_ERROR_NONE;
+/* ---- topics one by one --------------------------------------------------------------------------------- */
+
+static void fill_topic(struct kafka_request *request, const struct broker_topic *topic, bool operations,
+                       struct kafka_metadata_response_topic *out) {
     out->name = arena_copy(&request->arena, slice_from_text(topic->name));
     out->topic_id = topic->id;
     out->partitions_count = topic->partition_count;
-    out->partitions = kafka_new(request, (size_t)topic->partition_count, sizeof *out->partitions);
+    out->partitions = kafka_request_array(request, &kafka_schema_metadata_response_partition,
+                                          (size_t)topic->partition_count);
+    int32_t *node = this_node(request);
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct kafka_metadata_response_partition *partition = &out->partitions[i];
+        struct partition_leader leader = broker_partition_leader(request->broker, topic, i);
         partition->partition_index = i;
-        partition->leader_id = *node;
-        partition->leader_epoch = 0;
+        partition->leader_id = leader.node;
+        partition->leader_epoch = leader.epoch;
         partition->replica_nodes = partition->isr_nodes = node;
         partition->replica_nodes_count = partition->isr_nodes_count = 1;
     }
+    if (operations) out->topic_authorized_operations = TOPIC_OPERATIONS_ALL;
 }
 
-static void visit_topic(void *ctx, const struct broker_topic *topic) {
-    struct metadata_answer *answer = ctx;
-    ASSERT(answer->topic_count < answer->topic_capacity);
-    struct kafka_metadata_response_topic *out = &answer->topics[answer->topic_count++];
-    kafka_message_init(&kafka_schema_metadata_response_topic, out);
-    describe_topic(answer->request, topic, out);
-}
-
-static void finish_metadata(struct metadata_answer *answer) {
-    struct kafka_request *request = answer->request;
-    struct kafka_metadata_response response;
-    kafka_message_init(&kafka_schema_metadata_response, &response);
-    struct kafka_metadata_response_broker broker = {.node_id = broker_node_id(request->broker)};
-    broker.host = kafka_advertised(request, &broker.port);
-    response.brokers = &broker;
-    response.brokers_count = 1;
-    response.cluster_id = slice_from_text(broker_cluster_id(request->broker));
-    response.controller_id = broker.node_id;
-    response.topics = answer->topics;
-    response.topics_count = answer->topic_count;
-    kafka_answer(request, &response);
-}
-
-static void topic_made(struct topic_change *change) {
-    struct made_topic *made = CONTAINER_OF(change, struct made_topic, change);
-    struct metadata_answer *answer = made->answer;
-    /* Another client may have made it first: it is there either way. */
-    const struct broker_topic *topic = broker_topic_find(answer->request->broker, made->out->name);
-    if (topic != NULL)
-        describe_topic(answer->request, topic, made->out);
-    else
-        made->out->error_code = status_kafka_code(change->status == STATUS_OK ? STATUS_UNKNOWN_TOPIC
-                                                                              : change->status);
-    if (--answer->pending == 0) finish_metadata(answer);
-}
-
-static void make_topic(struct metadata_answer *answer, struct kafka_metadata_response_topic *out) {
-    struct made_topic *made = kafka_new(answer->request, 1, sizeof *made);
-    made->answer = answer;
-    made->out = out;
-    made->change = (struct topic_change){.kind = TOPIC_CREATE,
-                                         .name = out->name,
-                                         .partition_count = -1,
-                                         .replication = -1,
-                                         .done = topic_made};
-    answer->pending++;
-    broker_change_topic(answer->request->broker, &made->change);
-}
-
-static void look_up_topic(struct metadata_answer *answer, const struct kafka_metadata_request_topic *asked) {
-    struct kafka_request *request = answer->request;
-    const struct kafka_metadata_request *in = request->message;
-    struct kafka_metadata_response_topic *out = &answer->topics[answer->topic_count++];
-    kafka_message_init(&kafka_schema_metadata_response_topic, out);
-    bool by_id = asked->name.data == NULL;
-    const struct broker_topic *topic = by_id ? broker_topic_find_id(request->broker, asked->topic_id)
-                                             : broker_topic_find(request->broker, asked->name);
+static void fill_asked(struct kafka_request *request, const struct kafka_metadata_request_topic *asked,
+                       struct kafka_metadata_response_topic *out) {
+    const struct kafka_metadata_request *message = request->message;
+    bool by_name = asked->name.data != NULL;
+    const struct broker_topic *topic = by_name ? broker_topic_find(request->broker, asked->name)
+                                               : broker_topic_find_id(request->broker, asked->topic_id);
     if (topic != NULL) {
-        describe_topic(request, topic, out);
+        fill_topic(request, topic, message->include_topic_authorized_operations, out);
         return;
     }
     out->name = asked->name;
-    out->topic_id = asked->topic_id;
-    enum status status = by_id ? STATUS_UNKNOWN_TOPIC_ID : topic_name_check(asked->name, NULL);
-    if (status == STATUS_OK && in->allow_auto_topic_creation &&
-        broker_get_options(request->broker)->auto_create_topics) {
-        make_topic(answer, out);
+    if (!by_name) {
+        out->topic_id = asked->topic_id;
+        out->error_code = status_kafka_code(STATUS_UNKNOWN_TOPIC_ID);
         return;
     }
-    out->error_code = status_kafka_code(status == STATUS_OK ? STATUS_UNKNOWN_TOPIC : status);
+    bool valid = topic_name_check(asked->name, NULL) == STATUS_OK;
+    out->error_code = status_kafka_code(valid ? STATUS_UNKNOWN_TOPIC : STATUS_INVALID_TOPIC);
 }
 
-void kafka_metadata(struct kafka_request *request) {
-    const struct kafka_metadata_request *in = request->message;
-    /* All topics: null, or in version 0, which has no null, none. */
-    bool all = in->topics_count < 0 || (request->version == 0 && in->topics_count == 0);
-    struct metadata_answer *answer = kafka_new(request, 1, sizeof *answer);
-    struct broker_stats stats;
-    broker_stats(request->broker, &stats);
-    answer->request = request;
-    answer->topic_capacity = all ? (int32_t)stats.topics : in->topics_count;
-    answer->topics = kafka_new(request, (size_t)answer->topic_capacity, sizeof *answer->topics);
-    answer->pending = 1;
-    if (all) broker_topics_visit(request->broker, visit_topic, answer);
-    for (int32_t i = 0; !all && i < in->topics_count; i++)
-        look_up_topic(answer, &in->topics[i]);
-    if (--answer->pending == 0) finish_metadata(answer);
+/* ---- all topics ---------------------------------------------------------------------------------------- */
+
+struct all_topics {
+    const struct broker_topic **topics;
+    size_t count, capacity;
+};
+
+static void visit_topic(void *ctx, const struct broker_topic *topic) {
+    struct all_topics *all = ctx;
+    if (all->count < all->capacity) all->topics[all->count] = topic;
+    all->count++;
 }
 
-/* ---- the cluster
- * --------------------------------------------------------------------------------------------- */
-
-void kafka_describe_cluster(struct kafka_request *request) {
-    struct kafka_describe_cluster_response response;
-    kafka_message_init(&kafka_schema_describe_cluster_response, &response);
-    struct kafka_describe_cluster_response_broker broker = {.broker_id = broker_node_id(request->broker)};
-    broker.host = kafka_advertised(request, &broker.port);
-    response.cluster_id = slice_from_text(broker_cluster_id(request->broker));
-    response.controller_id = broker.broker_id;
-    response.brokers = &broker;
-    response.brokers_count = 1;
-    kafka_answer(request, &response);
+static struct all_topics all_topics(struct kafka_request *request) {
+    struct all_topics all = {0};
+    broker_topics_visit(request->broker, visit_topic, &all);
+    all = (struct all_topics){.capacity = all.count};
+    all.topics = kafka_request_calloc(request, all.capacity, sizeof(struct broker_topic *));
+    broker_topics_visit(request->broker, visit_topic, &all);
+    ASSERT_EQ(all.count, all.capacity);
+    return all;
 }
 
-static int order_of_names(const void *a, const void *b) {
+/* ---- Metadata ------------------------------------------------------------------------------------------ */
+
+/* Version 0 asks for all topics with an empty list, later ones with null. */
+static bool asks_for_all(const struct kafka_request *request) {
+    const struct kafka_metadata_request *message = request->message;
+    return request->header.api_version == 0 ? message->topics_count == 0 : message->topics_count < 0;
+}
+
+static void fill_all(struct kafka_request *request) {
+    const struct kafka_metadata_request *message = request->message;
+    struct kafka_metadata_response *response = request->response;
+    struct all_topics all = all_topics(request);
+    response->topics = kafka_request_array(request, &kafka_schema_metadata_response_topic, all.count);
+    response->topics_count = (int32_t)all.count;
+    for (size_t i = 0; i < all.count; i++)
+        fill_topic(request, all.topics[i], message->include_topic_authorized_operations,
+                   &response->topics[i]);
+}
+
+static void fill_named(struct kafka_request *request) {
+    const struct kafka_metadata_request *message = request->message;
+    struct kafka_metadata_response *response = request->response;
+    response->topics = kafka_request_array(request, &kafka_schema_metadata_response_topic,
+                                           (size_t)message->topics_count);
+    struct kafka_names names, ids;
+    kafka_names_init(&names, request);
+    kafka_names_init(&ids, request);
+    for (int32_t i = 0; i < message->topics_count; i++) {
+        const struct kafka_metadata_request_topic *asked = &message->topics[i];
+        struct slice id = slice_make(asked->topic_id.bytes, sizeof asked->topic_id.bytes);
+        if (asked->name.data != NULL ? kafka_names_add(&names, asked->name) : kafka_names_add(&ids, id))
+            fill_asked(request, asked, &response->topics[response->topics_count++]);
+    }
+    kafka_names_release(&names);
+    kafka_names_release(&ids);
+}
+
+static void metadata_fill(struct kafka_request *request) {
+    const struct kafka_metadata_request *message = request->message;
+    struct kafka_metadata_response *response = request->response;
+    response->brokers = kafka_request_array(request, &kafka_schema_metadata_response_broker, 1);
+    response->brokers_count = 1;
+    response->brokers[0].node_id = response->controller_id = broker_node_id(request->broker);
+    response->brokers[0].host = advertised(request, &response->brokers[0].port);
+    response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
+    if (message->include_cluster_authorized_operations)
+        response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;
+    if (asks_for_all(request))
+        fill_all(request);
+    else
+        fill_named(request);
+}
+
+/* A topic that is made because somebody asked for it. */
+struct auto_create {
+    struct topic_change change;
+    struct kafka_request *request;
+};
+
+static void auto_created(struct topic_change *change) {
+    struct kafka_request *request = CONTAINER_OF(change, struct auto_create, change)->request;
+    char name[80];
+    if (change->status == STATUS_OK)
+        log_info(server_log(request->server), "topic made on demand name=%s",
+                 log_quote(name, sizeof name, change->name));
+    else if (change->status != STATUS_EXISTS)
+        log_warn(server_log(request->server), "topic not made on demand name=%s reason=\"%s\"",
+                 log_quote(name, sizeof name, change->name), change->diagnostic.text);
+    kafka_request_release(request);
+}
+
+static void create_missing(struct kafka_request *request, struct slice name) {
+    if (name.data == NULL || broker_topic_find(request->broker, name) != NULL ||
+        topic_name_check(name, NULL) != STATUS_OK)
+        return;
+    struct auto_create *create = kafka_request_calloc(request, 1, sizeof *create);
+    create->request = request;
+    create->change = (struct topic_change){.kind = TOPIC_CREATE,
+                                           .name = name,
+                                           .partition_count = -1,
+                                           .replication = -1,
+                                           .config = broker_get_options(request->broker)->topic_defaults,
+                                           .done = auto_created};
+    create->change.config.is_set = 0;
+    kafka_request_hold(request);
+    broker_change_topic(request->broker, &create->change);
+}
+
+void kafka_metadata_describe(struct kafka_request *request) {
+    const struct kafka_metadata_request *message = request->message;
+    request->finish = metadata_fill;
+    if (asks_for_all(request) || !message->allow_auto_topic_creation ||
+        !broker_get_options(request->broker)->auto_create_topics)
+        return;
+    for (int32_t i = 0; i < message->topics_count; i++)
+        create_missing(request, message->topics[i].name);
+}
+
+/* ---- DescribeTopicPartitions (KIP-966) ----------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b) {
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
-static void describe_partitions(struct kafka_request *request, struct slice name, int32_t from, int32_t *room,
-                                struct kafka_describe_topic_partitions_response_topic *out) {
-    const struct broker_topic *topic = broker_topic_find(request->broker, name);
-    kafka_message_init(&kafka_schema_describe_topic_partitions_response_topic, out);
-    out->name = name;
-    if (topic == NULL) {
-        out->error_code = status_kafka_code(STATUS_UNKNOWN_TOPIC);
-        return;
+/* The names asked for, or all, in order of their bytes; where the cursor stands is the first. */
+static struct slice *names_in_order(struct kafka_request *request, size_t *count) {
+    const struct kafka_describe_topic_partitions_request *message = request->message;
+    struct all_topics all = {0};
+    if (message->topics_count == 0) all = all_topics(request);
+    size_t total = message->topics_count == 0 ? all.count : (size_t)message->topics_count;
+    struct slice *names = kafka_request_calloc(request, total, sizeof *names);
+    *count = 0;
+    for (size_t i = 0; i < total; i++) {
+        struct slice name = message->topics_count == 0
+                                ? arena_copy(&request->arena, slice_from_text(all.topics[i]->name))
+                                : message->topics[i].name;
+        if (message->cursor != NULL && slice_compare(name, message->cursor->topic_name) < 0) continue;
+        names[(*count)++] = name;
     }
-    int32_t *node = this_node(request);
+    if (*count > 0) qsort(names, *count, sizeof *names, by_name);
+    return names;
+}
+
+/* Partitions from `first` on, `room` at most; how many. */
+static int32_t fill_partitions(struct kafka_request *request, const struct broker_topic *topic, int32_t first,
+                               int32_t room, struct kafka_describe_topic_partitions_response_topic *out) {
+    int32_t count = MIN(MAX(topic->partition_count - first, 0), room);
     out->topic_id = topic->id;
-    out->partitions_count = MIN(MAX(topic->partition_count - from, 0), *room);
-    out->partitions = kafka_new(request, (size_t)out->partitions_count, sizeof *out->partitions);
-    *room -= out->partitions_count;
-    for (int32_t i = 0; i < out->partitions_count; i++) {
+    out->topic_authorized_operations = TOPIC_OPERATIONS_ALL;
+    out->partitions_count = count;
+    out->partitions = kafka_request_array(request, &kafka_schema_describe_topic_partitions_response_partition,
+                                          (size_t)count);
+    int32_t *node = this_node(request);
+    for (int32_t i = 0; i < count; i++) {
         struct kafka_describe_topic_partitions_response_partition *partition = &out->partitions[i];
-        partition->partition_index = from + i;
-        partition->leader_id = *node;
+        struct partition_leader leader = broker_partition_leader(request->broker, topic, first + i);
+        partition->partition_index = first + i;
+        partition->leader_id = leader.node;
+        partition->leader_epoch = leader.epoch;
         partition->replica_nodes = partition->isr_nodes = node;
         partition->replica_nodes_count = partition->isr_nodes_count = 1;
     }
+    return count;
 }
 
-/* Topics in order of their names, from the cursor on, and no more partitions than asked for (KIP-966). */
-void kafka_describe_topic_partitions(struct kafka_request *request) {
-    const struct kafka_describe_topic_partitions_request *in = request->message;
-    struct kafka_describe_topic_partitions_response response = {0};
-    size_t count = (size_t)in->topics_count;
-    struct slice *names = kafka_new(request, count, sizeof *names);
-    for (size_t i = 0; i < count; i++)
-        names[i] = in->topics[i].name;
-    qsort(names, count, sizeof *names, order_of_names);
-    int32_t room = MIN(MAX(in->response_partition_limit, 1), 2000);
-    response.topics = kafka_new(request, count, sizeof *response.topics);
+static void point_cursor(struct kafka_request *request, struct slice name, int32_t partition) {
+    struct kafka_describe_topic_partitions_response *response = request->response;
+    response->next_cursor = kafka_request_array(request, &kafka_schema_describe_topic_partitions_cursor, 1);
+    response->next_cursor->topic_name = name;
+    response->next_cursor->partition_index = partition;
+}
+
+void kafka_metadata_describe_partitions(struct kafka_request *request) {
+    const struct kafka_describe_topic_partitions_request *message = request->message;
+    struct kafka_describe_topic_partitions_response *response = request->response;
+    size_t count;
+    struct slice *names = names_in_order(request, &count);
+    response->topics = kafka_request_array(request, &kafka_schema_describe_topic_partitions_response_topic,
+                                           count);
+    int32_t room = MIN(MAX(message->response_partition_limit, 1), PARTITIONS_PER_RESPONSE_MAX);
     for (size_t i = 0; i < count; i++) {
-        int order = in->cursor == NULL ? 1 : slice_compare(names[i], in->cursor->topic_name);
-        if (order < 0) continue;
-        int32_t from = order == 0 ? MAX(in->cursor->partition_index, 0) : 0;
-        struct kafka_describe_topic_partitions_response_topic *out =
-            &response.topics[response.topics_count++];
-        describe_partitions(request, names[i], from, &room, out);
-        const struct broker_topic *topic = broker_topic_find(request->broker, names[i]);
-        if (topic != NULL && from + out->partitions_count < topic->partition_count) {
-            response.next_cursor = kafka_new(request, 1, sizeof *response.next_cursor);
-            response.next_cursor->topic_name = names[i];
-            response.next_cursor->partition_index = from + out->partitions_count;
-            break;
+        if (room == 0) {
+            point_cursor(request, names[i], 0);
+            return;
         }
-    }
-    kafka_answer(request, &response);
-}
-
-/* Nothing is ever being moved on one node. */
-void kafka_list_partition_reassignments(struct kafka_request *request) {
-    struct kafka_list_partition_reassignments_response response = {0};
-    kafka_answer(request, &response);
-}
-
-/* ---- DescribeLogDirs
- * ------------------------------------------------------------------------------------------ */
-
-struct log_dirs {
-    struct kafka_request *request;
-    struct kafka_describe_log_dirs_response_topic *topics;
-    int32_t count, capacity;
-};
-
-static bool wants_topic(const struct kafka_describe_log_dirs_request *in, struct slice name) {
-    if (in->topics_count < 0) return true;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        if (slice_equal(in->topics[i].topic, name)) return true;
-    return false;
-}
-
-static void visit_log_dir(void *ctx, const struct broker_topic *topic) {
-    struct log_dirs *dirs = ctx;
-    struct kafka_request *request = dirs->request;
-    struct slice name = slice_from_text(topic->name);
-    if (!wants_topic(request->message, name)) return;
-    ASSERT(dirs->count < dirs->capacity);
-    struct kafka_describe_log_dirs_response_topic *out = &dirs->topics[dirs->count++];
-    out->name = arena_copy(&request->arena, name);
-    out->partitions = kafka_new(request, (size_t)topic->partition_count, sizeof *out->partitions);
-    for (int32_t i = 0; i < topic->partition_count; i++) {
-        struct partition_info info;
-        /* One that is not loaded yet is being loaded now: it is in the next answer. */
-        if (broker_partition_info(request->broker, name, i, &info) != STATUS_OK) continue;
-        out->partitions[out->partitions_count++] = (struct kafka_describe_log_dirs_response_partition){
-            .partition_index = i, .partition_size = (int64_t)info.bytes};
-    }
-}
-
-void kafka_describe_log_dirs(struct kafka_request *request) {
-    struct kafka_describe_log_dirs_response response = {.results_count = 1};
-    struct kafka_describe_log_dirs_response_result result;
-    struct broker_stats stats;
-    broker_stats(request->broker, &stats);
-    struct log_dirs dirs = {.request = request, .capacity = (int32_t)stats.topics};
-    dirs.topics = kafka_new(request, (size_t)dirs.capacity, sizeof *dirs.topics);
-    broker_topics_visit(request->broker, visit_log_dir, &dirs);
-    kafka_message_init(&kafka_schema_describe_log_dirs_response_result, &result);
-    const char *dir = broker_get_options(request->broker)->data_dir;
-    uint64_t free_bytes, total_bytes;
-    result.log_dir = slice_from_text(dir);
-    result.topics = dirs.topics;
-    result.topics_count = dirs.count;
-    if (io_disk_space(server_io(request->server), dir, &free_bytes, &total_bytes) == STATUS_OK) {
-        result.total_bytes = (int64_t)total_bytes;
-        result.usable_bytes = (int64_t)free_bytes;
-    }
-    response.results = &result;
-    kafka_answer(request, &response);
-}
-
-/* ---- InitProducerId
- * -------------------------------------------------------------------------------------------- */
-
-struct new_producer {
-    struct kafka_request *request;
-    struct producer_id_request id;
-};
-
-static void got_producer_id(struct producer_id_request *id) {
-    struct new_producer *producer = CONTAINER_OF(id, struct new_producer, id);
-    struct kafka_init_producer_id_response response = {.error_code = status_kafka_code(id->status),
-                                                       .producer_id = id->producer_id,
-                                                       .producer_epoch = id->producer_epoch};
-    kafka_answer(producer->request, &response);
-}
-
-void kafka_init_producer_id(struct kafka_request *request) {
-    const struct kafka_init_producer_id_request *in = request->message;
-    struct kafka_init_producer_id_response response = {.producer_id = -1, .producer_epoch = -1};
-    if (in->transactional_id.data != NULL) {
-        /* Transactions need their coordinator, whose keys ApiVersions does not list. */
-        response.error_code = KAFKA_ERROR_INVALID_REQUEST;
-        kafka_answer(request, &response);
+        struct kafka_describe_topic_partitions_response_topic *out =
+            &response->topics[response->topics_count++];
+        out->name = names[i];
+        const struct broker_topic *topic = broker_topic_find(request->broker, names[i]);
+        if (topic == NULL) {
+            out->error_code = status_kafka_code(STATUS_UNKNOWN_TOPIC);
+            continue;
+        }
+        bool resumed = message->cursor != NULL && slice_equal(names[i], message->cursor->topic_name);
+        int32_t first = resumed ? MAX(message->cursor->partition_index, 0) : 0;
+        int32_t given = fill_partitions(request, topic, first, room, out);
+        room -= given;
+        if (first + given >= topic->partition_count) continue;
+        point_cursor(request, names[i], first + given);
         return;
     }
-    struct new_producer *producer = kafka_new(request, 1, sizeof *producer);
-    producer->request = request;
-    producer->id = (struct producer_id_request){.done = got_producer_id};
-    broker_new_producer_id(request->broker, &producer->id);
+}
+
+/* ---- DescribeCluster (KIP-700) ------------------------------------------------------------------------- */
+
+void kafka_metadata_describe_cluster(struct kafka_request *request) {
+    const struct kafka_describe_cluster_request *message = request->message;
+    struct kafka_describe_cluster_response *response = request->response;
+    enum { ENDPOINT_BROKERS = 1 };
+    if (message->endpoint_type != ENDPOINT_BROKERS) {
+        response->error_code = KAFKA_MISMATCHED_ENDPOINT_TYPE;
+        response->error_message = kafka_text(request, "this is a broker's endpoint");
+        return;
+    }
+    response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
+    response->controller_id = broker_node_id(request->broker);
+    response->brokers = kafka_request_array(request, &kafka_schema_describe_cluster_response_broker, 1);
+    response->brokers_count = 1;
+    response->brokers[0].broker_id = response->controller_id;
+    response->brokers[0].host = advertised(request, &response->brokers[0].port);
+    if (message->include_cluster_authorized_operations)
+        response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;
 }

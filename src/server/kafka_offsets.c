@@ -1,195 +1,191 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ListOffsets, OffsetForLeaderEpoch and DeleteRecords: one question to the broker for each partition,
- * answered together when the last is. */
-#include "base/assert.h"
-#include "server/kafka_connection.h"
+/* ListOffsets, OffsetForLeaderEpoch and DeleteRecords: what is where in a partition's log. */
+#include "server/kafka_handlers.h"
 
-/* Kafka's special timestamps beyond the broker's own (KIP-405, KIP-1005): there is no tiered storage here. */
-enum { TIMESTAMP_EARLIEST_LOCAL = -4, TIMESTAMP_LATEST_TIERED = -5 };
+/* Timestamps that name a place in the log; -1 to -3 are the broker's own. */
+enum {
+    PLACE_EARLIEST_LOCAL = -4, /* KIP-405: of tiered storage; everything here is local */
+    PLACE_LATEST_TIERED = -5,  /* KIP-1005: nothing is tiered */
+};
 
-struct questions {
+/* One partition's question to the broker. */
+struct offset_part {
+    struct list_offset ask;
     struct kafka_request *request;
-    uint32_t pending;
-    void (*answer)(struct questions *questions);
-    struct question *list; /* as the partitions stand in the request */
-    uint32_t count;
-};
-struct question {
-    struct questions *all;
-    struct list_offset offset;
-    struct delete_records deletion;
+    void (*answer)(struct offset_part *part);
+    void *response;
+    int32_t epoch; /* asked for, OffsetForLeaderEpoch */
+    bool running;
+    struct offset_part *next;
 };
 
-static void answered_one(struct questions *all) {
-    ASSERT(all->pending > 0);
-    if (--all->pending == 0) all->answer(all);
+static void ask_done(struct list_offset *ask) {
+    struct offset_part *part = CONTAINER_OF(ask, struct offset_part, ask);
+    part->running = false;
+    part->answer(part);
+    kafka_request_release(part->request);
 }
 
-static void offset_done(struct list_offset *offset) {
-    answered_one(CONTAINER_OF(offset, struct question, offset)->all);
+/* Searches that run may read a lot: nobody waits for the answer any more. */
+static void ask_stop(struct kafka_request *request) {
+    if (request->connection != NULL) return;
+    kafka_request_hold(request); /* the last release frees the parts */
+    for (struct offset_part *part = request->state; part != NULL; part = part->next) {
+        if (!part->running) continue;
+        part->running = false;
+        broker_list_offset_cancel(&part->ask);
+        kafka_request_release(request);
+    }
+    kafka_request_release(request);
 }
 
-static void deletion_done(struct delete_records *deletion) {
-    answered_one(CONTAINER_OF(deletion, struct question, deletion)->all);
+static struct offset_part *ask(struct kafka_request *request, struct slice topic, int32_t partition,
+                               int64_t timestamp_ms, void (*answer)(struct offset_part *part),
+                               void *response) {
+    struct offset_part *part = kafka_request_calloc(request, 1, sizeof *part);
+    part->request = request;
+    part->answer = answer;
+    part->response = response;
+    part->ask = (struct list_offset){
+        .topic = topic, .partition = partition, .timestamp_ms = timestamp_ms, .done = ask_done};
+    part->running = true;
+    part->next = request->state;
+    request->state = part;
+    request->stop = ask_stop;
+    kafka_request_hold(request);
+    broker_list_offset(request->broker, &part->ask);
+    return part;
 }
 
-static struct questions *questions_new(struct kafka_request *request, size_t count,
-                                       void (*answer)(struct questions *questions)) {
-    struct questions *all = kafka_new(request, 1, sizeof *all);
-    all->request = request;
-    all->pending = (uint32_t)count + 1; /* one is held until all are asked */
-    all->count = (uint32_t)count;
-    all->answer = answer;
-    all->list = kafka_new(request, count, sizeof *all->list);
-    for (size_t i = 0; i < count; i++)
-        all->list[i].all = all;
-    return all;
+/* KIP-320: 0, or the error for a client whose idea of the leader is older or newer than ours. */
+static int16_t check_epoch(struct kafka_request *request, struct slice name, int32_t partition,
+                           int32_t client_epoch) {
+    const struct broker_topic *topic = broker_topic_find(request->broker, name);
+    if (topic == NULL || partition < 0 || partition >= topic->partition_count)
+        return status_kafka_code(STATUS_UNKNOWN_TOPIC);
+    int32_t epoch = broker_partition_leader(request->broker, topic, partition).epoch;
+    if (client_epoch > epoch) return status_kafka_code(STATUS_UNKNOWN_EPOCH);
+    return client_epoch != -1 && client_epoch < epoch ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_NONE;
 }
 
-static void ask_offset(struct question *question, struct slice topic, int32_t partition, int64_t timestamp) {
-    question->offset = (struct list_offset){
-        .topic = topic, .partition = partition, .timestamp_ms = timestamp, .done = offset_done};
-    broker_list_offset(question->all->request->broker, &question->offset);
+/* ---- ListOffsets --------------------------------------------------------------------------------------- */
+
+static void list_answer(struct offset_part *part) {
+    struct kafka_list_offsets_response_partition *response = part->response;
+    response->error_code = kafka_error_code(part->ask.status);
+    if (part->ask.status != STATUS_OK) return;
+    response->offset = part->ask.offset;
+    response->timestamp = part->ask.found_timestamp_ms;
+    response->leader_epoch = part->ask.leader_epoch;
 }
 
-/* ---- ListOffsets ------------------------------------------------------------------------------------------
- */
+static void list_partition(struct kafka_request *request, struct slice topic,
+                           const struct kafka_list_offsets_request_partition *in,
+                           struct kafka_list_offsets_response_partition *out) {
+    out->partition_index = in->partition_index;
+    out->error_code = check_epoch(request, topic, in->partition_index, in->current_leader_epoch);
+    if (out->error_code != KAFKA_NONE || in->timestamp == PLACE_LATEST_TIERED) return;
+    int64_t timestamp = in->timestamp == PLACE_EARLIEST_LOCAL ? OFFSET_EARLIEST : in->timestamp;
+    if (timestamp < OFFSET_MAX_TIMESTAMP)
+        out->error_code = KAFKA_UNSUPPORTED_VERSION;
+    else
+        ask(request, topic, in->partition_index, timestamp, list_answer, out);
+}
 
-static void answer_list_offsets(struct questions *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_list_offsets_request *in = request->message;
-    struct kafka_list_offsets_response response = {.topics_count = in->topics_count};
-    response.topics = kafka_new(request, (size_t)in->topics_count, sizeof *response.topics);
-    const struct question *question = all->list;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        struct kafka_list_offsets_response_topic *out = &response.topics[i];
-        out->name = in->topics[i].name;
-        out->partitions_count = in->topics[i].partitions_count;
-        out->partitions = kafka_new(request, (size_t)out->partitions_count, sizeof *out->partitions);
-        for (int32_t j = 0; j < out->partitions_count; j++, question++) {
-            const struct list_offset *found = &question->offset;
-            bool ok = found->status == STATUS_OK;
-            out->partitions[j] = (struct kafka_list_offsets_response_partition){
-                .partition_index = in->topics[i].partitions[j].partition_index,
-                .error_code = status_kafka_code(found->status),
-                .timestamp = ok ? found->found_timestamp_ms : -1,
-                .offset = ok ? found->offset : -1,
-                .leader_epoch = ok ? found->leader_epoch : -1};
+void kafka_offsets_list(struct kafka_request *request) {
+    const struct kafka_list_offsets_request *message = request->message;
+    struct kafka_list_offsets_response *response = request->response;
+    response->topics_count = MAX(message->topics_count, 0);
+    response->topics = kafka_request_array(request, &kafka_schema_list_offsets_response_topic,
+                                           (size_t)response->topics_count);
+    for (int32_t t = 0; t < response->topics_count; t++) {
+        const struct kafka_list_offsets_request_topic *in = &message->topics[t];
+        struct kafka_list_offsets_response_topic *out = &response->topics[t];
+        out->name = in->name;
+        out->partitions_count = MAX(in->partitions_count, 0);
+        out->partitions = kafka_request_array(request, &kafka_schema_list_offsets_response_partition,
+                                              (size_t)out->partitions_count);
+        for (int32_t p = 0; p < out->partitions_count; p++)
+            list_partition(request, in->name, &in->partitions[p], &out->partitions[p]);
+    }
+}
+
+/* ---- OffsetForLeaderEpoch ------------------------------------------------------------------------------ */
+
+/* Where the log of an epoch ends: at the end of the log for the one under way; unknown (-1) for any other, as
+ * this node has led in no other. */
+static void epoch_answer(struct offset_part *part) {
+    struct kafka_offset_for_leader_epoch_response_partition *response = part->response;
+    response->error_code = kafka_error_code(part->ask.status);
+    if (part->ask.status != STATUS_OK || part->epoch != part->ask.leader_epoch) return;
+    response->leader_epoch = part->ask.leader_epoch;
+    response->end_offset = part->ask.offset;
+}
+
+void kafka_offsets_for_leader_epoch(struct kafka_request *request) {
+    const struct kafka_offset_for_leader_epoch_request *message = request->message;
+    struct kafka_offset_for_leader_epoch_response *response = request->response;
+    response->topics_count = MAX(message->topics_count, 0);
+    response->topics = kafka_request_array(request, &kafka_schema_offset_for_leader_epoch_response_topic,
+                                           (size_t)response->topics_count);
+    for (int32_t t = 0; t < response->topics_count; t++) {
+        const struct kafka_offset_for_leader_epoch_request_topic *in = &message->topics[t];
+        struct kafka_offset_for_leader_epoch_response_topic *out = &response->topics[t];
+        out->topic = in->topic;
+        out->partitions_count = MAX(in->partitions_count, 0);
+        out->partitions = kafka_request_array(
+            request, &kafka_schema_offset_for_leader_epoch_response_partition, (size_t)out->partitions_count);
+        for (int32_t p = 0; p < out->partitions_count; p++) {
+            const struct kafka_offset_for_leader_epoch_request_partition *asked = &in->partitions[p];
+            struct kafka_offset_for_leader_epoch_response_partition *told = &out->partitions[p];
+            told->partition = asked->partition;
+            told->error_code = check_epoch(request, in->topic, asked->partition, asked->current_leader_epoch);
+            if (told->error_code != KAFKA_NONE) continue;
+            ask(request, in->topic, asked->partition, OFFSET_LATEST, epoch_answer, told)->epoch =
+                asked->leader_epoch;
         }
     }
-    kafka_answer(request, &response);
 }
 
-void kafka_list_offsets(struct kafka_request *request) {
-    const struct kafka_list_offsets_request *in = request->message;
-    size_t count = 0;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        count += (size_t)in->topics[i].partitions_count;
-    struct questions *all = questions_new(request, count, answer_list_offsets);
-    struct question *question = all->list;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        for (int32_t j = 0; j < in->topics[i].partitions_count; j++, question++) {
-            const struct kafka_list_offsets_request_partition *partition = &in->topics[i].partitions[j];
-            if (partition->timestamp == TIMESTAMP_LATEST_TIERED) {
-                question->offset = (struct list_offset){
-                    .offset = -1, .found_timestamp_ms = -1, .leader_epoch = -1};
-                all->pending--;
-                continue;
-            }
-            ask_offset(question, in->topics[i].name, partition->partition_index,
-                       partition->timestamp == TIMESTAMP_EARLIEST_LOCAL ? OFFSET_EARLIEST
-                                                                        : partition->timestamp);
+/* ---- DeleteRecords ------------------------------------------------------------------------------------- */
+
+struct delete_part {
+    struct delete_records ask;
+    struct kafka_request *request;
+    struct kafka_delete_records_response_partition *response;
+};
+
+static void delete_done(struct delete_records *ask) {
+    struct delete_part *part = CONTAINER_OF(ask, struct delete_part, ask);
+    part->response->error_code = kafka_error_code(ask->status);
+    part->response->low_watermark = ask->log_start_offset;
+    kafka_request_release(part->request);
+}
+
+void kafka_offsets_delete_records(struct kafka_request *request) {
+    const struct kafka_delete_records_request *message = request->message;
+    struct kafka_delete_records_response *response = request->response;
+    response->topics_count = MAX(message->topics_count, 0);
+    response->topics = kafka_request_array(request, &kafka_schema_delete_records_response_topic,
+                                           (size_t)response->topics_count);
+    for (int32_t t = 0; t < response->topics_count; t++) {
+        const struct kafka_delete_records_request_topic *in = &message->topics[t];
+        struct kafka_delete_records_response_topic *out = &response->topics[t];
+        out->name = in->name;
+        out->partitions_count = MAX(in->partitions_count, 0);
+        out->partitions = kafka_request_array(request, &kafka_schema_delete_records_response_partition,
+                                              (size_t)out->partitions_count);
+        for (int32_t p = 0; p < out->partitions_count; p++) {
+            struct delete_part *part = kafka_request_calloc(request, 1, sizeof *part);
+            part->request = request;
+            part->response = &out->partitions[p];
+            part->response->partition_index = in->partitions[p].partition_index;
+            part->ask = (struct delete_records){.topic = in->name,
+                                                .partition = in->partitions[p].partition_index,
+                                                .offset = in->partitions[p].offset,
+                                                .done = delete_done};
+            kafka_request_hold(request);
+            broker_delete_records(request->broker, &part->ask);
         }
     }
-    answered_one(all);
-}
-
-/* ---- OffsetForLeaderEpoch
- * ---------------------------------------------------------------------------------- */
-
-/* The end of the newest epoch is the end of the log; an epoch that never was has none (KIP-101, KIP-320). */
-static void answer_epochs(struct questions *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_offset_for_leader_epoch_request *in = request->message;
-    struct kafka_offset_for_leader_epoch_response response = {.topics_count = in->topics_count};
-    response.topics = kafka_new(request, (size_t)in->topics_count, sizeof *response.topics);
-    const struct question *question = all->list;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        struct kafka_offset_for_leader_epoch_response_topic *out = &response.topics[i];
-        out->topic = in->topics[i].topic;
-        out->partitions_count = in->topics[i].partitions_count;
-        out->partitions = kafka_new(request, (size_t)out->partitions_count, sizeof *out->partitions);
-        for (int32_t j = 0; j < out->partitions_count; j++, question++) {
-            const struct kafka_offset_for_leader_epoch_request_partition *asked =
-                &in->topics[i].partitions[j];
-            const struct list_offset *found = &question->offset;
-            enum status status = found->status;
-            if (status == STATUS_OK && asked->current_leader_epoch > found->leader_epoch)
-                status = STATUS_UNKNOWN_EPOCH;
-            bool known = status == STATUS_OK && asked->leader_epoch >= 0 &&
-                         asked->leader_epoch <= found->leader_epoch;
-            out->partitions[j] = (struct kafka_offset_for_leader_epoch_response_partition){
-                .error_code = status_kafka_code(status),
-                .partition = asked->partition,
-                .leader_epoch = known ? asked->leader_epoch : -1,
-                .end_offset = known ? found->offset : -1};
-        }
-    }
-    kafka_answer(request, &response);
-}
-
-void kafka_offset_for_leader_epoch(struct kafka_request *request) {
-    const struct kafka_offset_for_leader_epoch_request *in = request->message;
-    size_t count = 0;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        count += (size_t)in->topics[i].partitions_count;
-    struct questions *all = questions_new(request, count, answer_epochs);
-    struct question *question = all->list;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        for (int32_t j = 0; j < in->topics[i].partitions_count; j++, question++)
-            ask_offset(question, in->topics[i].topic, in->topics[i].partitions[j].partition, OFFSET_LATEST);
-    answered_one(all);
-}
-
-/* ---- DeleteRecords
- * ------------------------------------------------------------------------------------------ */
-
-static void answer_deletions(struct questions *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_delete_records_request *in = request->message;
-    struct kafka_delete_records_response response = {.topics_count = in->topics_count};
-    response.topics = kafka_new(request, (size_t)in->topics_count, sizeof *response.topics);
-    const struct question *question = all->list;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        struct kafka_delete_records_response_topic *out = &response.topics[i];
-        out->name = in->topics[i].name;
-        out->partitions_count = in->topics[i].partitions_count;
-        out->partitions = kafka_new(request, (size_t)out->partitions_count, sizeof *out->partitions);
-        for (int32_t j = 0; j < out->partitions_count; j++, question++)
-            out->partitions[j] = (struct kafka_delete_records_response_partition){
-                .partition_index = in->topics[i].partitions[j].partition_index,
-                .low_watermark = question->deletion.log_start_offset,
-                .error_code = status_kafka_code(question->deletion.status)};
-    }
-    kafka_answer(request, &response);
-}
-
-void kafka_delete_records(struct kafka_request *request) {
-    const struct kafka_delete_records_request *in = request->message;
-    size_t count = 0;
-    for (int32_t i = 0; i < in->topics_count; i++)
-        count += (size_t)in->topics[i].partitions_count;
-    struct questions *all = questions_new(request, count, answer_deletions);
-    struct question *question = all->list;
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        for (int32_t j = 0; j < in->topics[i].partitions_count; j++, question++) {
-            question->deletion = (struct delete_records){
-                .topic = in->topics[i].name,
-                .partition = in->topics[i].partitions[j].partition_index,
-                .offset = in->topics[i].partitions[j].offset,
-                .done = deletion_done};
-            broker_delete_records(request->broker, &question->deletion);
-        }
-    }
-    answered_one(all);
 }

@@ -1,309 +1,293 @@
 // SPDX-License-Identifier: Apache-2.0
-/* CreateTopics, DeleteTopics, CreatePartitions, AlterConfigs, IncrementalAlterConfigs: each item becomes one
- * change of metadata; the answer goes out when the last is durable. */
-#include "base/assert.h"
-#include "server/kafka_connection.h"
+/* CreateTopics, DeleteTopics and CreatePartitions: each topic of a request is a change of its own. */
+#include "server/kafka_handlers.h"
 
-enum { RESOURCE_TOPIC = 2 };
-enum { OPERATION_SET, OPERATION_DELETE, OPERATION_APPEND, OPERATION_SUBTRACT };
+#define REPLICATION 1 /* one node holds everything */
 
-struct changes {
+struct topic_part {
+    struct topic_change change;
     struct kafka_request *request;
-    uint32_t pending;
-    void (*answer)(struct changes *changes);
-    struct change *list; /* as the items stand in the request */
-};
-struct change {
-    struct topic_change topic;
-    struct changes *all;
+    void *response;
 };
 
-static void answered_one(struct changes *all) {
-    ASSERT(all->pending > 0);
-    if (--all->pending == 0) all->answer(all);
+static struct topic_part *part_new(struct kafka_request *request, enum topic_change_kind kind,
+                                   struct slice name, void (*done)(struct topic_change *change),
+                                   void *response) {
+    struct topic_part *part = kafka_request_calloc(request, 1, sizeof *part);
+    part->request = request;
+    part->response = response;
+    part->change.kind = kind;
+    part->change.name = name;
+    part->change.partition_count = -1;
+    part->change.replication = -1;
+    part->change.done = done;
+    return part;
 }
 
-static void change_done(struct topic_change *topic) {
-    answered_one(CONTAINER_OF(topic, struct change, topic)->all);
+static void part_start(struct topic_part *part) {
+    kafka_request_hold(part->request);
+    broker_change_topic(part->request->broker, &part->change);
 }
 
-static struct changes *changes_new(struct kafka_request *request, int32_t count,
-                                   void (*answer)(struct changes *changes)) {
-    struct changes *all = kafka_new(request, 1, sizeof *all);
-    all->request = request;
-    all->pending = (uint32_t)count + 1; /* one is held until all are started */
-    all->answer = answer;
-    all->list = kafka_new(request, (size_t)count, sizeof *all->list);
-    for (int32_t i = 0; i < count; i++) {
-        all->list[i].all = all;
-        all->list[i].topic.done = change_done;
+/* Node lists for partitions can only name this node. */
+static bool names_this_node(struct kafka_request *request, const int32_t *nodes, int32_t count) {
+    return count == REPLICATION && nodes[0] == broker_node_id(request->broker);
+}
+
+/* Of the topics of one request each is changed once: those named twice are refused. */
+struct repeated {
+    struct kafka_names seen, twice;
+};
+
+static void repeated_init(struct repeated *repeated, const struct kafka_request *request) {
+    kafka_names_init(&repeated->seen, request);
+    kafka_names_init(&repeated->twice, request);
+}
+
+static void repeated_release(struct repeated *repeated) {
+    kafka_names_release(&repeated->seen);
+    kafka_names_release(&repeated->twice);
+}
+
+static void repeated_add(struct repeated *repeated, struct slice name) {
+    if (!kafka_names_add(&repeated->seen, name)) kafka_names_add(&repeated->twice, name);
+}
+
+/* ---- CreateTopics -------------------------------------------------------------------------------------- */
+
+static void refuse_create(struct kafka_create_topics_response_topic *out, int16_t code,
+                          struct slice message) {
+    out->error_code = code;
+    out->error_message = message;
+    out->configs_count = -1;
+}
+
+/* What a config's value comes from (KIP-226). */
+enum { SOURCE_TOPIC = 1, SOURCE_DEFAULT = 5 };
+
+static void tell_created(struct kafka_request *request, const struct topic_change *change,
+                         struct kafka_create_topics_response_topic *out) {
+    const struct broker_options *options = broker_get_options(request->broker);
+    if (!change->validate_only) out->topic_id = change->id;
+    out->num_partitions = change->partition_count == -1 ? options->default_partitions
+                                                        : change->partition_count;
+    out->replication_factor = REPLICATION;
+    out->configs_count = (int32_t)topic_config_count();
+    out->configs = kafka_request_array(request, &kafka_schema_create_topics_response_config,
+                                       topic_config_count());
+    struct writer value;
+    writer_init(&value);
+    for (unsigned i = 0; i < topic_config_count(); i++) {
+        writer_clear(&value);
+        topic_config_print(&change->config, i, &value);
+        out->configs[i].name = slice_from_text(topic_config_row(i)->name);
+        out->configs[i].value = arena_copy(&request->arena, writer_slice(&value));
+        out->configs[i].config_source = change->config.is_set >> i & 1 ? SOURCE_TOPIC : SOURCE_DEFAULT;
     }
-    return all;
+    writer_release(&value);
 }
 
-static void start(struct change *change, enum status status) {
-    change->topic.status = status;
-    if (status == STATUS_OK)
-        broker_change_topic(change->all->request->broker, &change->topic);
+static void created(struct topic_change *change) {
+    struct topic_part *part = CONTAINER_OF(change, struct topic_part, change);
+    struct kafka_request *request = part->request;
+    if (change->status == STATUS_OK)
+        tell_created(request, change, part->response);
     else
-        change->all->pending--;
+        refuse_create(part->response, kafka_admin_code(change->status),
+                      kafka_error_text(request, change->status, &change->diagnostic));
+    kafka_request_release(request);
 }
 
-static struct slice error_of(struct kafka_request *request, const struct change *change) {
-    return kafka_error_text(request, change->topic.status, &change->topic.diagnostic);
-}
-
-/* ---- CreateTopics
- * ------------------------------------------------------------------------------------------- */
-
-static void answer_create(struct changes *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_create_topics_request *in = request->message;
-    struct kafka_create_topics_response response = {.topics_count = in->topics_count};
-    response.topics = kafka_new(request, (size_t)in->topics_count, sizeof *response.topics);
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        const struct change *change = &all->list[i];
-        struct kafka_create_topics_response_topic *out = &response.topics[i];
-        kafka_message_init(&kafka_schema_create_topics_response_topic, out);
-        out->name = in->topics[i].name;
-        out->error_code = status_kafka_code(change->topic.status);
-        out->error_message = error_of(request, change);
-        out->configs_count = -1;
-        if (change->topic.status != STATUS_OK) continue;
-        out->topic_id = change->topic.id;
-        out->replication_factor = 1;
-        out->num_partitions = change->topic.partition_count == -1
-                                  ? broker_get_options(request->broker)->default_partitions
-                                  : change->topic.partition_count;
-    }
-    kafka_answer(request, &response);
-}
-
-static enum status prepare_create(struct change *change, const struct kafka_create_topics_request_topic *in) {
-    struct kafka_request *request = change->all->request;
-    struct topic_change *topic = &change->topic;
-    topic->kind = TOPIC_CREATE;
-    topic->name = in->name;
-    topic->partition_count = in->assignments_count > 0 ? in->assignments_count : in->num_partitions;
-    topic->replication = in->assignments_count > 0 ? -1 : in->replication_factor;
-    topic->config = broker_get_options(request->broker)->topic_defaults;
-    topic->config.is_set = 0;
-    if (in->assignments_count == 0 && in->num_partitions < -1)
-        return diagnose(&topic->diagnostic, STATUS_INVALID_PARTITIONS, "%d partitions asked for",
-                        in->num_partitions);
-    for (int32_t i = 0; i < in->assignments_count; i++)
-        for (int32_t j = 0; j < in->assignments[i].broker_ids_count; j++)
-            if (in->assignments[i].broker_ids[j] != broker_node_id(request->broker))
-                return diagnose(&topic->diagnostic, STATUS_INVALID_REPLICATION, "there is no broker %d",
-                                in->assignments[i].broker_ids[j]);
+static bool take_configs(struct kafka_request *request, const struct kafka_create_topics_request_topic *in,
+                         struct topic_config *config, struct kafka_create_topics_response_topic *out) {
+    *config = broker_get_options(request->broker)->topic_defaults;
+    config->is_set = 0;
     for (int32_t i = 0; i < in->configs_count; i++) {
-        if (in->configs[i].value.data == NULL) continue; /* null: the default */
-        enum status status = topic_config_set(&topic->config, in->configs[i].name, in->configs[i].value,
-                                              &topic->diagnostic);
-        if (status != STATUS_OK) return status;
+        struct diagnostic why;
+        enum status status = in->configs[i].value.data == NULL
+                                 ? diagnose(&why, STATUS_INVALID_CONFIG, "a config needs a value")
+                                 : topic_config_set(config, in->configs[i].name, in->configs[i].value, &why);
+        if (status == STATUS_OK) continue;
+        refuse_create(out, kafka_admin_code(status), kafka_error_text(request, status, &why));
+        return false;
     }
-    return STATUS_OK;
+    return true;
 }
 
-void kafka_create_topics(struct kafka_request *request) {
-    const struct kafka_create_topics_request *in = request->message;
-    struct changes *all = changes_new(request, in->topics_count, answer_create);
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        all->list[i].topic.validate_only = in->validate_only;
-        start(&all->list[i], prepare_create(&all->list[i], &in->topics[i]));
+/* The number of partitions, from the count or from replicas placed by hand; 0: refused. */
+static int32_t take_partitions(struct kafka_request *request,
+                               const struct kafka_create_topics_request_topic *in,
+                               struct kafka_create_topics_response_topic *out) {
+    if (in->assignments_count <= 0) {
+        if (in->num_partitions == -1 || in->num_partitions > 0) return in->num_partitions;
+        refuse_create(out, status_kafka_code(STATUS_INVALID_PARTITIONS),
+                      kafka_text(request, "a topic has one partition or more"));
+        return 0;
     }
-    answered_one(all);
+    if (in->num_partitions != -1 || in->replication_factor != -1) {
+        refuse_create(out, KAFKA_INVALID_REQUEST,
+                      kafka_text(request, "either counts or assignments, not both"));
+        return 0;
+    }
+    for (int32_t i = 0; i < in->assignments_count; i++) {
+        const struct kafka_create_topics_request_assignment *assignment = &in->assignments[i];
+        if (assignment->partition_index == i &&
+            names_this_node(request, assignment->broker_ids, assignment->broker_ids_count))
+            continue;
+        refuse_create(out, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                      kafka_text(request, "partitions count from 0 and node %d holds each",
+                                 broker_node_id(request->broker)));
+        return 0;
+    }
+    return in->assignments_count;
 }
 
-/* ---- DeleteTopics
- * ------------------------------------------------------------------------------------------- */
+static void create_topic(struct kafka_request *request, const struct repeated *repeated,
+                         const struct kafka_create_topics_request_topic *in,
+                         struct kafka_create_topics_response_topic *out) {
+    const struct kafka_create_topics_request *message = request->message;
+    out->name = in->name;
+    if (kafka_names_has(&repeated->twice, in->name)) {
+        refuse_create(out, KAFKA_INVALID_REQUEST,
+                      kafka_text(request, "the topic stands twice in the request"));
+        return;
+    }
+    struct topic_part *part = part_new(request, TOPIC_CREATE, in->name, created, out);
+    if (!take_configs(request, in, &part->change.config, out)) return;
+    part->change.partition_count = take_partitions(request, in, out);
+    if (part->change.partition_count == 0) return;
+    part->change.replication = in->assignments_count > 0 ? REPLICATION : in->replication_factor;
+    part->change.validate_only = message->validate_only;
+    part_start(part);
+}
 
-static void answer_delete(struct changes *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_delete_topics_request *in = request->message;
-    int32_t count = request->version >= 6 ? in->topics_count : in->topic_names_count;
-    struct kafka_delete_topics_response response = {.responses_count = count};
-    response.responses = kafka_new(request, (size_t)count, sizeof *response.responses);
+void kafka_topics_create(struct kafka_request *request) {
+    const struct kafka_create_topics_request *message = request->message;
+    struct kafka_create_topics_response *response = request->response;
+    response->topics_count = MAX(message->topics_count, 0);
+    response->topics = kafka_request_array(request, &kafka_schema_create_topics_response_topic,
+                                           (size_t)response->topics_count);
+    struct repeated repeated;
+    repeated_init(&repeated, request);
+    for (int32_t i = 0; i < response->topics_count; i++)
+        repeated_add(&repeated, message->topics[i].name);
+    for (int32_t i = 0; i < response->topics_count; i++)
+        create_topic(request, &repeated, &message->topics[i], &response->topics[i]);
+    repeated_release(&repeated);
+}
+
+/* ---- DeleteTopics -------------------------------------------------------------------------------------- */
+
+static void deleted(struct topic_change *change) {
+    struct topic_part *part = CONTAINER_OF(change, struct topic_part, change);
+    struct kafka_delete_topics_response_topic *out = part->response;
+    out->error_code = kafka_admin_code(change->status);
+    out->error_message = kafka_error_text(part->request, change->status, &change->diagnostic);
+    kafka_request_release(part->request);
+}
+
+static void refuse_delete(struct kafka_request *request, struct kafka_delete_topics_response_topic *out,
+                          enum status status) {
+    out->error_code = kafka_admin_code(status);
+    out->error_message = kafka_error_text(request, status, NULL);
+}
+
+/* By name, or from version 6 by id. */
+static void delete_topic(struct kafka_request *request, struct slice name, struct uuid id,
+                         struct kafka_delete_topics_response_topic *out) {
+    bool by_name = name.data != NULL;
+    out->name = name;
+    out->topic_id = id;
+    if (by_name != uuid_is_zero(id)) {
+        refuse_delete(request, out, STATUS_INVALID);
+        return;
+    }
+    const struct broker_topic *topic = by_name ? broker_topic_find(request->broker, name)
+                                               : broker_topic_find_id(request->broker, id);
+    if (topic == NULL) {
+        refuse_delete(request, out, by_name ? STATUS_UNKNOWN_TOPIC : STATUS_UNKNOWN_TOPIC_ID);
+        return;
+    }
+    out->name = arena_copy(&request->arena, slice_from_text(topic->name));
+    out->topic_id = topic->id;
+    part_start(part_new(request, TOPIC_DELETE, out->name, deleted, out));
+}
+
+void kafka_topics_delete(struct kafka_request *request) {
+    const struct kafka_delete_topics_request *message = request->message;
+    struct kafka_delete_topics_response *response = request->response;
+    bool states = request->header.api_version >= 6;
+    int32_t count = MAX(states ? message->topics_count : message->topic_names_count, 0);
+    response->responses_count = count;
+    response->responses = kafka_request_array(request, &kafka_schema_delete_topics_response_topic,
+                                              (size_t)count);
     for (int32_t i = 0; i < count; i++) {
-        const struct change *change = &all->list[i];
-        response.responses[i] = (struct kafka_delete_topics_response_topic){
-            .name = change->topic.name,
-            .topic_id = change->topic.id,
-            .error_code = status_kafka_code(change->topic.status),
-            .error_message = error_of(request, change)};
-    }
-    kafka_answer(request, &response);
-}
-
-static enum status prepare_delete(struct change *change, struct slice name, struct uuid id) {
-    struct kafka_request *request = change->all->request;
-    change->topic.kind = TOPIC_DELETE;
-    change->topic.name = name;
-    change->topic.id = id;
-    const struct broker_topic *topic = name.data == NULL ? broker_topic_find_id(request->broker, id)
-                                                         : broker_topic_find(request->broker, name);
-    if (topic == NULL) return name.data == NULL ? STATUS_UNKNOWN_TOPIC_ID : STATUS_UNKNOWN_TOPIC;
-    change->topic.id = topic->id;
-    change->topic.name = arena_copy(&request->arena, slice_from_text(topic->name));
-    return STATUS_OK;
-}
-
-void kafka_delete_topics(struct kafka_request *request) {
-    const struct kafka_delete_topics_request *in = request->message;
-    bool named = request->version < 6;
-    int32_t count = named ? in->topic_names_count : in->topics_count;
-    struct changes *all = changes_new(request, count, answer_delete);
-    for (int32_t i = 0; i < count; i++) {
-        struct slice name = named ? in->topic_names[i] : in->topics[i].name;
-        struct uuid id = named ? (struct uuid){{0}} : in->topics[i].topic_id;
-        start(&all->list[i], prepare_delete(&all->list[i], name, id));
-    }
-    answered_one(all);
-}
-
-/* ---- CreatePartitions
- * ---------------------------------------------------------------------------------------- */
-
-static void answer_partitions(struct changes *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_create_partitions_request *in = request->message;
-    struct kafka_create_partitions_response response = {.results_count = in->topics_count};
-    response.results = kafka_new(request, (size_t)in->topics_count, sizeof *response.results);
-    for (int32_t i = 0; i < in->topics_count; i++)
-        response.results[i] = (struct kafka_create_partitions_response_topic){
-            .name = in->topics[i].name,
-            .error_code = status_kafka_code(all->list[i].topic.status),
-            .error_message = error_of(request, &all->list[i])};
-    kafka_answer(request, &response);
-}
-
-void kafka_create_partitions(struct kafka_request *request) {
-    const struct kafka_create_partitions_request *in = request->message;
-    struct changes *all = changes_new(request, in->topics_count, answer_partitions);
-    for (int32_t i = 0; i < in->topics_count; i++) {
-        struct topic_change *topic = &all->list[i].topic;
-        topic->kind = TOPIC_ADD_PARTITIONS;
-        topic->name = in->topics[i].name;
-        topic->partition_count = in->topics[i].count;
-        topic->validate_only = in->validate_only;
-        start(&all->list[i], STATUS_OK);
-    }
-    answered_one(all);
-}
-
-/* ---- AlterConfigs, IncrementalAlterConfigs
- * ------------------------------------------------------------------- */
-
-/* What a change begins with: the topic's own settings (incremental), or none. */
-static enum status begin_alter(struct change *change, int8_t type, struct slice name, bool keep) {
-    struct kafka_request *request = change->all->request;
-    struct topic_change *topic = &change->topic;
-    topic->kind = TOPIC_ALTER_CONFIG;
-    topic->name = name;
-    if (type != RESOURCE_TOPIC)
-        return diagnose(
-            &topic->diagnostic, STATUS_INVALID,
-            "only topics can be configured while the broker runs; see 'sentinel serve --help-settings'");
-    const struct broker_topic *found = broker_topic_find(request->broker, name);
-    if (found == NULL) return STATUS_UNKNOWN_TOPIC;
-    topic->config = keep ? found->config : broker_get_options(request->broker)->topic_defaults;
-    if (!keep) topic->config.is_set = 0;
-    return STATUS_OK;
-}
-
-static void answer_alter(struct changes *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_alter_configs_request *in = request->message;
-    struct kafka_alter_configs_response response = {.responses_count = in->resources_count};
-    response.responses = kafka_new(request, (size_t)in->resources_count, sizeof *response.responses);
-    for (int32_t i = 0; i < in->resources_count; i++)
-        response.responses[i] = (struct kafka_alter_configs_response_resource){
-            .error_code = status_kafka_code(all->list[i].topic.status),
-            .error_message = error_of(request, &all->list[i]),
-            .resource_type = in->resources[i].resource_type,
-            .resource_name = in->resources[i].resource_name};
-    kafka_answer(request, &response);
-}
-
-void kafka_alter_configs(struct kafka_request *request) {
-    const struct kafka_alter_configs_request *in = request->message;
-    struct changes *all = changes_new(request, in->resources_count, answer_alter);
-    for (int32_t i = 0; i < in->resources_count; i++) {
-        const struct kafka_alter_configs_request_resource *resource = &in->resources[i];
-        struct topic_change *topic = &all->list[i].topic;
-        topic->validate_only = in->validate_only;
-        enum status status = begin_alter(&all->list[i], resource->resource_type, resource->resource_name,
-                                         false);
-        for (int32_t j = 0; status == STATUS_OK && j < resource->configs_count; j++)
-            if (resource->configs[j].value.data != NULL)
-                status = topic_config_set(&topic->config, resource->configs[j].name,
-                                          resource->configs[j].value, &topic->diagnostic);
-        start(&all->list[i], status);
-    }
-    answered_one(all);
-}
-
-static void answer_incremental(struct changes *all) {
-    struct kafka_request *request = all->request;
-    const struct kafka_incremental_alter_configs_request *in = request->message;
-    struct kafka_incremental_alter_configs_response response = {.responses_count = in->resources_count};
-    response.responses = kafka_new(request, (size_t)in->resources_count, sizeof *response.responses);
-    for (int32_t i = 0; i < in->resources_count; i++)
-        response.responses[i] = (struct kafka_incremental_alter_configs_response_resource){
-            .error_code = status_kafka_code(all->list[i].topic.status),
-            .error_message = error_of(request, &all->list[i]),
-            .resource_type = in->resources[i].resource_type,
-            .resource_name = in->resources[i].resource_name};
-    kafka_answer(request, &response);
-}
-
-/* cleanup.policy is the one list among our configs: a set of bits, delete 1 and compact 2. */
-static enum status change_policy(struct topic_change *topic, int8_t operation, struct slice value) {
-    int64_t bit = slice_equal(value, SLICE_LITERAL("delete"))    ? 1
-                  : slice_equal(value, SLICE_LITERAL("compact")) ? 2
-                                                                 : 0;
-    int64_t policy = operation == OPERATION_APPEND ? topic->config.cleanup_policy | bit
-                                                   : topic->config.cleanup_policy & ~bit;
-    if (bit == 0 || policy == 0)
-        return diagnose(&topic->diagnostic, STATUS_INVALID_CONFIG,
-                        "cleanup.policy is delete, compact, or both");
-    static const char *const words[] = {NULL, "delete", "compact", "compact,delete"};
-    return topic_config_set(&topic->config, SLICE_LITERAL("cleanup.policy"), slice_from_text(words[policy]),
-                            &topic->diagnostic);
-}
-
-static enum status apply_operation(struct change *change,
-                                   const struct kafka_incremental_alter_configs_request_config *c) {
-    struct topic_change *topic = &change->topic;
-    const struct topic_config *defaults = &broker_get_options(change->all->request->broker)->topic_defaults;
-    switch (c->config_operation) {
-    case OPERATION_SET:
-        return topic_config_set(&topic->config, c->name, c->value, &topic->diagnostic);
-    case OPERATION_DELETE:
-        return topic_config_unset(&topic->config, c->name, defaults, &topic->diagnostic);
-    case OPERATION_APPEND:
-    case OPERATION_SUBTRACT:
-        if (slice_equal(c->name, SLICE_LITERAL("cleanup.policy")))
-            return change_policy(topic, c->config_operation, c->value);
-        return diagnose(&topic->diagnostic, STATUS_INVALID_CONFIG,
-                        "%.*s is no list: it can be set, not added to", (int)c->name.size,
-                        (const char *)c->name.data);
-    default:
-        return diagnose(&topic->diagnostic, STATUS_INVALID, "unknown operation %d", c->config_operation);
+        if (states)
+            delete_topic(request, message->topics[i].name, message->topics[i].topic_id,
+                         &response->responses[i]);
+        else
+            delete_topic(request, message->topic_names[i], (struct uuid){{0}}, &response->responses[i]);
     }
 }
 
-void kafka_incremental_alter_configs(struct kafka_request *request) {
-    const struct kafka_incremental_alter_configs_request *in = request->message;
-    struct changes *all = changes_new(request, in->resources_count, answer_incremental);
-    for (int32_t i = 0; i < in->resources_count; i++) {
-        const struct kafka_incremental_alter_configs_request_resource *resource = &in->resources[i];
-        all->list[i].topic.validate_only = in->validate_only;
-        enum status status = begin_alter(&all->list[i], resource->resource_type, resource->resource_name,
-                                         true);
-        for (int32_t j = 0; status == STATUS_OK && j < resource->configs_count; j++)
-            status = apply_operation(&all->list[i], &resource->configs[j]);
-        start(&all->list[i], status);
+/* ---- CreatePartitions ---------------------------------------------------------------------------------- */
+
+static void refuse_partitions(struct kafka_create_partitions_response_topic *out, int16_t code,
+                              struct slice message) {
+    out->error_code = code;
+    out->error_message = message;
+}
+
+static void partitions_added(struct topic_change *change) {
+    struct topic_part *part = CONTAINER_OF(change, struct topic_part, change);
+    refuse_partitions(part->response, kafka_admin_code(change->status),
+                      kafka_error_text(part->request, change->status, &change->diagnostic));
+    kafka_request_release(part->request);
+}
+
+static bool check_assignments(struct kafka_request *request,
+                              const struct kafka_create_partitions_request_topic *in,
+                              struct kafka_create_partitions_response_topic *out) {
+    if (in->assignments_count < 0) return true;
+    const struct broker_topic *topic = broker_topic_find(request->broker, in->name);
+    bool good = topic == NULL || in->count - topic->partition_count == in->assignments_count;
+    for (int32_t i = 0; i < in->assignments_count && good; i++)
+        good = names_this_node(request, in->assignments[i].broker_ids, in->assignments[i].broker_ids_count);
+    if (!good)
+        refuse_partitions(out, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+                          kafka_text(request, "one assignment for each new partition, to node %d",
+                                     broker_node_id(request->broker)));
+    return good;
+}
+
+static void create_partitions(struct kafka_request *request, const struct repeated *repeated,
+                              const struct kafka_create_partitions_request_topic *in,
+                              struct kafka_create_partitions_response_topic *out) {
+    const struct kafka_create_partitions_request *message = request->message;
+    out->name = in->name;
+    if (kafka_names_has(&repeated->twice, in->name)) {
+        refuse_partitions(out, KAFKA_INVALID_REQUEST,
+                          kafka_text(request, "the topic stands twice in the request"));
+        return;
     }
-    answered_one(all);
+    if (!check_assignments(request, in, out)) return;
+    struct topic_part *part = part_new(request, TOPIC_ADD_PARTITIONS, in->name, partitions_added, out);
+    part->change.partition_count = in->count;
+    part->change.validate_only = message->validate_only;
+    part_start(part);
+}
+
+void kafka_topics_create_partitions(struct kafka_request *request) {
+    const struct kafka_create_partitions_request *message = request->message;
+    struct kafka_create_partitions_response *response = request->response;
+    response->results_count = MAX(message->topics_count, 0);
+    response->results = kafka_request_array(request, &kafka_schema_create_partitions_response_topic,
+                                            (size_t)response->results_count);
+    struct repeated repeated;
+    repeated_init(&repeated, request);
+    for (int32_t i = 0; i < response->results_count; i++)
+        repeated_add(&repeated, message->topics[i].name);
+    for (int32_t i = 0; i < response->results_count; i++)
+        create_partitions(request, &repeated, &message->topics[i], &response->results[i]);
+    repeated_release(&repeated);
 }

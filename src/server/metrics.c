@@ -40,6 +40,7 @@ static void print_server(const struct server *server, struct writer *out) {
     counter(out, "received_bytes_total", "Bytes received from clients.", m->received_bytes);
     counter(out, "sent_bytes_total", "Bytes sent to clients.", m->sent_bytes);
     counter(out, "http_requests_total", "HTTP/1.1 requests answered.", m->http_requests);
+    counter(out, "kafka_requests_total", "Kafka requests received.", m->kafka_requests);
 }
 
 static void print_broker(struct server *server, struct writer *out) {

@@ -12,7 +12,7 @@
 struct metrics {
     uint64_t connections_accepted, connections_refused, protocol_errors;
     uint64_t received_bytes, sent_bytes;
-    uint64_t http_requests;
+    uint64_t http_requests, kafka_requests;
 };
 
 struct server;

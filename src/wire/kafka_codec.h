@@ -24,7 +24,7 @@
 #include "base/units.h"
 #include "wire/kafka_schema.h"
 
-#define KAFKA_DECODE_BYTES_MAX (32 * MIB)
+#define KAFKA_DECODE_BYTES_MAX (8 * MIB)
 #define KAFKA_FRAME_PREFIX     4 /* the size field */
 
 struct kafka_request_header {

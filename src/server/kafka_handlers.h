@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/* kafka_handlers.h: the handler of every key we speak, by family.
+ *
+ * A handler reads request->message and fills request->response; see kafka_request.h. Loop: shard thread. */
+#ifndef SENTINEL_SERVER_KAFKA_HANDLERS_H
+#define SENTINEL_SERVER_KAFKA_HANDLERS_H
+
+#include "server/kafka_request.h"
+
+/* kafka_data.c */
+void kafka_data_produce(struct kafka_request *request);
+void kafka_data_fetch(struct kafka_request *request);
+/* kafka_offsets.c */
+void kafka_offsets_list(struct kafka_request *request);
+void kafka_offsets_for_leader_epoch(struct kafka_request *request);
+void kafka_offsets_delete_records(struct kafka_request *request);
+/* kafka_producer.c */
+void kafka_producer_init_id(struct kafka_request *request);
+/* kafka_metadata.c */
+void kafka_metadata_describe(struct kafka_request *request);
+void kafka_metadata_describe_partitions(struct kafka_request *request);
+void kafka_metadata_describe_cluster(struct kafka_request *request);
+/* kafka_topics.c */
+void kafka_topics_create(struct kafka_request *request);
+void kafka_topics_delete(struct kafka_request *request);
+void kafka_topics_create_partitions(struct kafka_request *request);
+/* kafka_configs.c */
+void kafka_configs_describe(struct kafka_request *request);
+void kafka_configs_alter(struct kafka_request *request);
+void kafka_configs_alter_incrementally(struct kafka_request *request);
+/* kafka_admin.c */
+void kafka_admin_api_versions(struct kafka_request *request);
+void kafka_admin_find_coordinator(struct kafka_request *request);
+void kafka_admin_describe_log_dirs(struct kafka_request *request);
+void kafka_admin_list_reassignments(struct kafka_request *request);
+
+/* A client of a version we do not know still learns which we do (KIP-511). */
+void kafka_admin_api_versions_unsupported(struct kafka_request *request);
+
+#endif
