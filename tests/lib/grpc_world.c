@@ -185,6 +185,7 @@ void grpc_world_open(struct grpc_world *world, uint64_t seed) {
     struct broker_options broker_options = broker_options_default();
     broker_options.data_dir = "/data";
     broker_options.store.wal_segment_bytes = 1 * MIB;
+    broker_options.auto_create_topics = false; /* so that unknown topics can be refused */
     struct diagnostic diagnostic;
     assert_status(broker_open(world->io, &broker_options, &world->broker, &diagnostic), STATUS_OK);
     struct server_options server_options = server_options_default();
