@@ -4,6 +4,7 @@
 #   make demo       install what is missing, build, start a broker, move real data through it
 #   make test       install what is missing, then everything CI runs
 #   make check      the quick part of it: format, layers, tidy, unit tests
+#   make bench      the broker measured from outside
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make asan       the tests under AddressSanitizer and UBSan
 #   make install    into PREFIX (/usr/local)
@@ -13,7 +14,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: all setup demo test check fuzz asan debug clang format install clean
+.PHONY: all setup demo test check bench fuzz asan debug clang format install clean
 
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
@@ -41,6 +42,9 @@ asan debug clang:
 	cmake --preset $@
 	cmake --build build/$@ -j $(JOBS)
 	cd build/$@ && $(CTEST) -L 'unit|conformance|fault|fuzz|sim'
+
+bench: setup all
+	bench/broker.py
 
 fuzz: setup
 	cmake --preset fuzz
