@@ -163,7 +163,9 @@ static void append_durable(struct store_write *write) {
 
 static void put_time_entry(struct partition *p, struct store_write *write, int64_t last_offset,
                            int64_t now_ms) {
-    struct time_entry entry = {.first_offset = p->stretch_first, .cumulative_bytes = p->cumulative_bytes};
+    struct time_entry entry = {.first_offset = p->stretch_first,
+                               .max_timestamp = p->stretch_max_timestamp,
+                               .cumulative_bytes = p->cumulative_bytes};
     struct writer value;
     writer_init(&value);
     time_entry_encode(&entry, &value);
@@ -172,6 +174,7 @@ static void put_time_entry(struct partition *p, struct store_write *write, int64
     writer_release(&value);
     p->stretch_first = last_offset + 1;
     p->stretch_bytes = 0;
+    p->stretch_max_timestamp = -1;
     p->stretch_started_ms = now_ms;
 }
 

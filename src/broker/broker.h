@@ -71,7 +71,7 @@ struct broker_topic {
 /* NULL when there is none. */
 const struct broker_topic *broker_topic_find(struct broker *broker, struct slice name);
 const struct broker_topic *broker_topic_find_id(struct broker *broker, struct uuid id);
-/* In order of creation; `visit` must not create or delete. */
+/* In a stable order: by name what was there at start, then by creation. `visit` must not create or delete. */
 void broker_topics_visit(struct broker *broker, void (*visit)(void *ctx, const struct broker_topic *topic),
                          void *ctx);
 

@@ -88,6 +88,7 @@ struct slice key_state_rest(struct slice key) {
 void time_entry_encode(const struct time_entry *entry, struct writer *out) {
     writer_u8(out, VALUE_VERSION);
     writer_be64(out, (uint64_t)entry->first_offset);
+    writer_be64(out, (uint64_t)entry->max_timestamp);
     writer_be64(out, entry->cumulative_bytes);
 }
 
@@ -95,6 +96,7 @@ bool time_entry_decode(struct slice value, struct time_entry *entry) {
     struct reader in = reader_make(value);
     uint8_t version = reader_u8(&in);
     entry->first_offset = (int64_t)reader_be64(&in);
+    entry->max_timestamp = (int64_t)reader_be64(&in);
     entry->cumulative_bytes = reader_be64(&in);
     return reader_ok(&in) && version == VALUE_VERSION && reader_remaining(&in) == 0 &&
            entry->first_offset >= 0;

@@ -95,4 +95,5 @@ void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp) 
     p->cumulative_bytes += bytes;
     p->stretch_bytes += bytes;
     p->max_timestamp = MAX(p->max_timestamp, max_timestamp);
+    p->stretch_max_timestamp = MAX(p->stretch_max_timestamp, max_timestamp);
 }

@@ -46,6 +46,7 @@ struct partition {
     int64_t max_timestamp;     /* so far; >= 0 */
     int64_t stretch_first;     /* first offset of the open stretch */
     uint64_t stretch_bytes;
+    int64_t stretch_max_timestamp; /* of the open stretch alone; -1: none */
     int64_t stretch_started_ms;
     struct producer_state producers;
     bool draining;               /* an append failed: nothing new until none is in flight, then load again */

@@ -39,6 +39,7 @@ void partition_load_start(struct partition *p) {
     p->log_start = p->high_watermark = p->log_end = p->stretch_first = 0;
     p->cumulative_bytes = p->deleted_bytes = p->stretch_bytes = 0;
     p->max_timestamp = 0;
+    p->stretch_max_timestamp = -1;
     p->stretch_started_ms = io_wall_ms(p->broker->io);
     p->load = mem_calloc(1, sizeof *p->load);
     p->load->partition = p;

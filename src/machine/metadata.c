@@ -326,7 +326,10 @@ static enum status load_topic(struct metadata *m, struct slice name, struct read
     topic->groups = mem_alloc(count * sizeof *topic->groups);
     uint64_t group = 0;
     for (uint64_t i = 0; i < count; i++) {
-        group += reader_varint64(in);
+        uint64_t step = reader_varint64(in);
+        /* Ascending and handed out before: the header, which comes first, knows how far. */
+        if (step == 0 || step >= m->next_group - group) reader_fail(in);
+        group += step;
         topic->groups[i] = group;
     }
     topic->partition_count = (int32_t)count;

@@ -63,7 +63,8 @@ struct metadata_topic {
     uint32_t config_count;
 };
 struct metadata {
-    struct map by_name, by_id; /* -> struct metadata_topic, by_name in order of creation */
+    struct map by_name,
+        by_id; /* -> struct metadata_topic, by_name in order of creation, then of keys after a load */
     uint64_t applied_index;
     uint64_t next_group; /* from 1: group 0 is the controller's own */
     int64_t next_producer_id;
@@ -101,7 +102,8 @@ void metadata_effects_release(struct metadata_effects *effects);
  * state. */
 void metadata_apply(struct metadata *m, uint64_t index, const struct metadata_command *command,
                     struct metadata_effects *effects);
-/* Restores one key that apply once returned. MALFORMED: damaged or of another version. */
+/* Restores one key that apply once returned; in the order of the keys' bytes, so that the header comes first.
+ * MALFORMED: damaged or of another version, and the state is only good for release. */
 enum status metadata_load(struct metadata *m, struct slice key, struct slice value) MUST_USE;
 
 #endif

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/mem.h"
+#include "base/prng.h"
+#include "base/units.h"
+#include "lib/test.h"
+#include "machine/producer_state.h"
+
+struct fixture {
+    struct producer_state *producers;
+    int64_t next_offset;
+};
+
+static int setup(void **state) {
+    struct fixture *f = mem_calloc(1, sizeof *f);
+    f->producers = mem_alloc(sizeof *f->producers);
+    producer_state_init(f->producers, 4);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+    producer_state_release(f->producers);
+    mem_free(f->producers);
+    mem_free(f);
+    return 0;
+}
+
+struct sent {
+    int64_t id;
+    int epoch;
+    int32_t sequence, count;
+};
+
+static int64_t base_offset, last_offset; /* of the last duplicate */
+
+static enum status check(struct fixture *f, struct sent s) {
+    struct producer_batch batch = {.producer_id = s.id,
+                                   .epoch = (int16_t)s.epoch,
+                                   .first_sequence = s.sequence,
+                                   .record_count = s.count};
+    base_offset = last_offset = -1;
+    return producer_state_check(f->producers, &batch, &base_offset, &last_offset);
+}
+
+static enum status send_at(struct fixture *f, struct sent s, int64_t time_ms) {
+    enum status status = check(f, s);
+    if (status != STATUS_OK) return status;
+    struct producer_batch batch = {.producer_id = s.id,
+                                   .epoch = (int16_t)s.epoch,
+                                   .first_sequence = s.sequence,
+                                   .record_count = s.count,
+                                   .base_offset = f->next_offset,
+                                   .last_offset = f->next_offset + s.count - 1,
+                                   .append_time_ms = time_ms};
+    f->next_offset += s.count;
+    const struct producer_entry *entry = producer_state_apply(f->producers, &batch);
+    assert_int_equal(entry->producer_id, s.id);
+    return STATUS_OK;
+}
+
+static enum status send(struct fixture *f, struct sent s) {
+    return send_at(f, s, 0);
+}
+
+static void the_next_batch_follows_without_a_gap(void **state) {
+    struct fixture *f = *state;
+    assert_status(send(f, (struct sent){7, 0, 0, 3}), STATUS_OK);
+    assert_status(send(f, (struct sent){7, 0, 4, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+    assert_status(send(f, (struct sent){7, 0, 2, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+    assert_status(send(f, (struct sent){7, 0, 3, 1}), STATUS_OK);
+    assert_status(send(f, (struct sent){8, 0, 0, 1}), STATUS_OK); /* another producer has its own count */
+}
+
+static void one_of_the_last_five_is_answered_with_its_first_offset(void **state) {
+    struct fixture *f = *state;
+    for (int i = 0; i < 8; i++)
+        assert_status(send(f, (struct sent){7, 0, i * 2, 2}), STATUS_OK);
+    for (int i = 0; i < 8; i++) {
+        bool kept = i >= 3;
+        assert_status(check(f, (struct sent){7, 0, i * 2, 2}),
+                      kept ? STATUS_DUPLICATE_SEQUENCE : STATUS_OUT_OF_ORDER_SEQUENCE);
+        if (!kept) continue;
+        assert_int_equal(base_offset, i * 2);
+        assert_int_equal(last_offset, i * 2 + 1);
+    }
+    /* The same first sequence with another count is not the same batch. */
+    assert_status(check(f, (struct sent){7, 0, 14, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+}
+
+static void sequences_wrap_after_two_to_the_31st(void **state) {
+    struct fixture *f = *state;
+    assert_status(send(f, (struct sent){7, 0, INT32_MAX - 1, 1}), STATUS_OK); /* unknown: begins anywhere */
+    assert_status(send(f, (struct sent){7, 0, INT32_MAX, 3}), STATUS_OK);     /* MAX, 0, 1 */
+    assert_status(check(f, (struct sent){7, 0, INT32_MAX, 3}), STATUS_DUPLICATE_SEQUENCE);
+    assert_int_equal(base_offset, 1);
+    assert_status(check(f, (struct sent){7, 0, 1, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+    assert_status(send(f, (struct sent){7, 0, 2, 1}), STATUS_OK);
+    assert_status(send(f, (struct sent){9, 0, INT32_MAX, 1}), STATUS_OK);
+    assert_status(send(f, (struct sent){9, 0, 0, 1}), STATUS_OK);
+}
+
+static void a_higher_epoch_begins_at_zero_and_fences_the_lower(void **state) {
+    struct fixture *f = *state;
+    assert_status(send(f, (struct sent){7, 0, 0, 5}), STATUS_OK);
+    assert_status(send(f, (struct sent){7, 2, 5, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+    assert_status(send(f, (struct sent){7, 2, 0, 1}), STATUS_OK);
+    assert_status(send(f, (struct sent){7, 1, 0, 1}), STATUS_INVALID_PRODUCER_EPOCH);
+    assert_status(check(f, (struct sent){7, 0, 0, 5}), STATUS_INVALID_PRODUCER_EPOCH);
+    assert_status(send(f, (struct sent){7, 2, 1, 1}), STATUS_OK);
+    assert_status(send(f, (struct sent){7, INT16_MAX, 0, 1}), STATUS_OK);
+}
+
+static void negative_numbers_are_refused(void **state) {
+    struct fixture *f = *state;
+    assert_status(send(f, (struct sent){7, -1, 0, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+    assert_status(send(f, (struct sent){7, 0, -1, 1}), STATUS_OUT_OF_ORDER_SEQUENCE);
+}
+
+static void save_and_load(struct fixture *f) {
+    struct producer_state *loaded = mem_alloc(sizeof *loaded);
+    producer_state_init(loaded, 99);
+    MAP_FOREACH(it, &f->producers->producers) {
+        const struct producer_entry *entry = MAP_ENTRY(it)->value;
+        struct writer out;
+        writer_init(&out);
+        producer_entry_encode(entry, &out);
+        assert_status(producer_state_load(loaded, entry->producer_id, writer_slice(&out)), STATUS_OK);
+        writer_release(&out);
+    }
+    producer_state_release(f->producers);
+    mem_free(f->producers);
+    f->producers = loaded;
+}
+
+/* A model that forgets nothing, against random sending, resending, new epochs and restarts. */
+static void the_same_answers_as_a_model_across_restarts(void **state) {
+    struct fixture *f = *state;
+    enum { IDS = 6, HISTORY = 4000 };
+    static struct {
+        struct sent sent;
+        int64_t offset;
+    } history[IDS][HISTORY];
+    int counts[IDS] = {0};
+    struct prng prng;
+    prng_init(&prng, 11);
+    for (int step = 0; step < 20000; step++) {
+        int64_t id = (int64_t)prng_below(&prng, IDS);
+        int count = counts[id];
+        if (count == HISTORY) continue;
+        const struct sent *last = count == 0 ? NULL : &history[id][count - 1].sent;
+        struct sent next = {id, last == NULL ? 0 : last->epoch, 0, (int32_t)prng_range(&prng, 1, 3)};
+        if (last != NULL)
+            next.sequence = (int32_t)(((uint32_t)last->sequence + (uint32_t)last->count) & INT32_MAX);
+        if (last == NULL && prng_chance(&prng, 1, 2)) next.sequence = INT32_MAX - 10;
+        uint64_t what = prng_below(&prng, 10);
+        if (what < 6) {
+            history[id][count].offset = f->next_offset;
+            history[id][count].sent = next;
+            counts[id]++;
+            assert_status(send(f, next), STATUS_OK);
+        } else if (what < 8 && count != 0) {
+            int back = (int)prng_range(&prng, 1, 9);
+            if (back > count) continue;
+            struct sent old = history[id][count - back].sent;
+            enum status expected = old.epoch != last->epoch   ? STATUS_INVALID_PRODUCER_EPOCH
+                                   : back <= PRODUCER_BATCHES ? STATUS_DUPLICATE_SEQUENCE
+                                                              : STATUS_OUT_OF_ORDER_SEQUENCE;
+            assert_status(check(f, old), expected);
+            if (expected == STATUS_DUPLICATE_SEQUENCE)
+                assert_int_equal(base_offset, history[id][count - back].offset);
+        } else if (what == 8 && last != NULL && prng_chance(&prng, 1, 10)) {
+            next.epoch++;
+            next.sequence = 0;
+            history[id][count].offset = f->next_offset;
+            history[id][count].sent = next;
+            counts[id]++;
+            assert_status(send(f, next), STATUS_OK);
+        } else if (what == 9 && prng_chance(&prng, 1, 10)) {
+            save_and_load(f);
+        }
+    }
+}
+
+static int forgotten;
+static void count_forgotten(void *ctx, int64_t producer_id) {
+    assert_int_equal(producer_id, *(int64_t *)ctx);
+    forgotten++;
+}
+
+static void idle_producers_are_forgotten_and_may_then_begin_anywhere(void **state) {
+    struct fixture *f = *state;
+    assert_status(send_at(f, (struct sent){7, 3, 0, 1}, 100), STATUS_OK);
+    assert_status(send_at(f, (struct sent){8, 0, 0, 1}, 200), STATUS_OK);
+    int64_t expected = 7;
+    forgotten = 0;
+    producer_state_expire(f->producers, 101, count_forgotten, &expected);
+    producer_state_expire(f->producers, 101, count_forgotten, &expected);
+    assert_int_equal(forgotten, 1);
+    assert_status(send_at(f, (struct sent){7, 0, 41, 1}, 300), STATUS_OK);
+    assert_status(send_at(f, (struct sent){8, 0, 5, 1}, 300), STATUS_OUT_OF_ORDER_SEQUENCE);
+}
+
+static void damaged_entries_are_refused(void **state) {
+    struct fixture *f = *state;
+    for (int i = 0; i < 7; i++)
+        assert_status(send(f, (struct sent){7, 0, i, 1}), STATUS_OK);
+    struct writer out;
+    writer_init(&out);
+    producer_entry_encode(MAP_ENTRY(f->producers->producers.order.next)->value, &out);
+    for (size_t size = 0; size < out.size; size++)
+        assert_status(producer_state_load(f->producers, 1, slice_make(out.data, size)), STATUS_MALFORMED);
+    writer_u8(&out, 0);
+    assert_status(producer_state_load(f->producers, 1, writer_slice(&out)), STATUS_MALFORMED);
+    out.size--;
+    assert_status(producer_state_load(f->producers, 7, writer_slice(&out)), STATUS_MALFORMED); /* twice */
+    for (unsigned count = 0; count < 256; count++) {
+        if (count == PRODUCER_BATCHES) continue;
+        out.data[11] = (uint8_t)count;
+        assert_status(producer_state_load(f->producers, 1, writer_slice(&out)), STATUS_MALFORMED);
+    }
+    writer_release(&out);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_next_batch_follows_without_a_gap, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_of_the_last_five_is_answered_with_its_first_offset, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(sequences_wrap_after_two_to_the_31st, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_higher_epoch_begins_at_zero_and_fences_the_lower, setup, teardown),
+        cmocka_unit_test_setup_teardown(negative_numbers_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_same_answers_as_a_model_across_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(idle_producers_are_forgotten_and_may_then_begin_anywhere, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(damaged_entries_are_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("producer_state", tests, NULL, NULL);
+}
