@@ -4,6 +4,7 @@
 #   make demo       install what is missing, build, start a broker, move real data through it
 #   make test       install what is missing, then everything CI runs
 #   make check      the quick part of it: format, layers, tidy, unit tests
+#   make compat     Kafka clients of npm against the built broker (skipped, with the reason, without npm)
 #   make bench      the broker measured from outside
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make asan       the tests under AddressSanitizer and UBSan
@@ -14,7 +15,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: all setup demo test check bench fuzz asan debug clang format install clean
+.PHONY: all setup demo test check compat bench fuzz asan debug clang format install clean
 
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
@@ -42,6 +43,9 @@ asan debug clang:
 	cmake --preset $@
 	cmake --build build/$@ -j $(JOBS)
 	cd build/$@ && $(CTEST) -L 'unit|conformance|fault|fuzz|sim'
+
+compat: all
+	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/test_node_clients.py
 
 bench: setup all
 	bench/broker.py

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kafka clients of npm against the built broker: kafkajs (old shapes only) and @platformatic/kafka (flexible only).
+
+`make compat` runs it. The clients are fetched into tests/compat/node_modules at the first run; without npm, or without
+its registry, the tests are skipped and say why.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "process"))
+
+from lib.broker import Broker
+
+
+def install():
+    """None, or why the clients cannot be had."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "node and npm are not installed"
+    if (HERE / "node_modules" / "kafkajs").is_dir() and (HERE / "node_modules" / "@platformatic").is_dir():
+        return None
+    try:
+        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=HERE,
+                              capture_output=True, timeout=180)
+    except subprocess.TimeoutExpired:
+        return "npm install did not finish within 180 s"
+    return None if done.returncode == 0 else f"npm install failed: {done.stderr.decode()[-300:]}"
+
+
+class NodeClients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        why = install()
+        if why is not None:
+            raise unittest.SkipTest(why)
+        cls.broker = Broker()
+        cls.broker.start()
+        cls.addClassCleanup(cls.broker.__exit__)
+
+    def run_script(self, name):
+        done = subprocess.run(["node", str(HERE / name)], capture_output=True, timeout=120,
+                              env={**os.environ, "SENTINEL_SERVER": self.broker.address})
+        self.assertEqual(done.returncode, 0, done.stderr.decode() + self.broker.log_text())
+        print(done.stdout.decode().strip())
+
+    def test_kafkajs(self):
+        self.run_script("kafkajs.js")
+        values = self.broker.run("consume", "kafkajs", "--from", "beginning", "--until-end").stdout
+        self.assertEqual(values, b"".join(b"value %d\n" % i for i in range(100)) * 7)  # the first hundred are deleted
+
+    def test_platformatic(self):
+        self.run_script("platformatic.mjs")
+
+
+if __name__ == "__main__":
+    unittest.main()
