@@ -103,6 +103,9 @@ class Kill9(unittest.TestCase):
                     broker.start()
                     acknowledged = dict(load.acknowledged)
                     self.compare(read_all(broker.address), acknowledged, seen)
+            except BaseException:
+                print(f"{backend}: broker's exit status {broker.process.poll()}, its log:\n{broker.log_text()[-4000:]}")
+                raise
             finally:
                 left = load.stop()
             self.assertEqual(left, 0, "records still in flight after a minute")
