@@ -4,7 +4,6 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "server/kafka_request.h"
-#include "server/metrics.h"
 
 static void *kafka_open(struct connection *connection) {
     struct kafka_connection *self = mem_calloc(1, sizeof *self);
@@ -100,7 +99,6 @@ static size_t kafka_receive(void *state, struct buffer *buffer, struct slice byt
         return 0;
     }
     struct slice frame = slice_make(bytes.data + KAFKA_FRAME_PREFIX, size);
-    server_metrics(self->server)->kafka_requests++;
     if (kafka_request_serve(self, buffer, frame, &reason) != STATUS_OK) return refuse(self, reason.text);
     wait_for_resume(self);
     update_pause(self);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "server/kafka_connection.h"
 #include "server/kafka_handlers.h"
+#include "server/metrics.h"
 
 #define ARENA_BLOCK_SIZE (4 * KIB)
 
@@ -100,6 +101,7 @@ enum status kafka_request_serve(struct kafka_connection *connection, struct buff
         return status;
     }
     request->response = kafka_request_array(request, request->api->response, 1);
+    server_metrics(request->server)->kafka_requests[kafka_api_index(request->api)]++;
     list_push_back(&connection->requests, &request->link);
     connection->request_count++;
     kafka_request_hold(request);

@@ -8,11 +8,13 @@
 #define SENTINEL_SERVER_METRICS_H
 
 #include "base/cursor.h"
+#include "wire/kafka_schema.h"
 
 struct metrics {
     uint64_t connections_accepted, connections_refused, protocol_errors;
     uint64_t received_bytes, sent_bytes;
-    uint64_t http_requests, kafka_requests;
+    uint64_t http_requests;
+    uint64_t kafka_requests[KAFKA_API_COUNT]; /* by kafka_api_index */
 };
 
 struct server;

@@ -58,6 +58,10 @@ const struct kafka_api *kafka_api_at(unsigned index) {
     return index < ARRAY_COUNT(APIS) ? &APIS[index] : NULL;
 }
 
+unsigned kafka_api_index(const struct kafka_api *api) {
+    return (unsigned)(api - APIS);
+}
+
 const struct kafka_api *kafka_api_find(int16_t key) {
     for (size_t i = 0; i < ARRAY_COUNT(APIS); i++)
         if (APIS[i].key == key) return &APIS[i];

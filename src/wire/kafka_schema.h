@@ -135,6 +135,13 @@ enum kafka_api_key {
 #undef KAFKA_API_ENUM_
 };
 
+enum {
+#define KAFKA_API_COUNT_(symbol, key, messages, first, last, flexible) KAFKA_INDEX_##symbol,
+    KAFKA_API_LIST(KAFKA_API_COUNT_)
+#undef KAFKA_API_COUNT_
+        KAFKA_API_COUNT
+};
+
 struct kafka_api {
     int16_t key;
     int16_t first, last, flexible;
@@ -145,5 +152,6 @@ struct kafka_api {
 const struct kafka_api *kafka_api_find(int16_t key);
 /* By index, in order of the keys; NULL behind the last. */
 const struct kafka_api *kafka_api_at(unsigned index);
+unsigned kafka_api_index(const struct kafka_api *api);
 
 #endif
