@@ -8,6 +8,42 @@
 #include "storage/compaction.h"
 #include "storage/store_internal.h"
 
+/* ---- the durable watermark
+ * ----------------------------------------------------------------------------------- */
+
+static bool watermark_due(const struct store *store) {
+    return store->status == STATUS_OK && !store->watermark.running &&
+           wal_durable_sequence(store->wal) > store->versions.durable_sequence;
+}
+
+static void watermark_prepare(struct manifest_commit *commit, struct writer *edit) {
+    struct store *store = CONTAINER_OF(commit, struct store, watermark.commit);
+    uint64_t durable = wal_durable_sequence(store->wal);
+    if (durable > store->versions.durable_sequence) edit_number(edit, EDIT_DURABLE, durable);
+}
+
+static void watermark_done(struct manifest_commit *commit, enum status status, struct slice edit) {
+    struct store *store = CONTAINER_OF(commit, struct store, watermark.commit);
+    store->watermark.running = false;
+    if (status == STATUS_OK && edit.size > 0) status = version_set_apply(&store->versions, edit, NULL);
+    if (status == STATUS_IO) store_fail(store, STATUS_IO);
+}
+
+static void watermark_start(struct store *store) {
+    store->watermark.running = true;
+    manifest_submit(store->manifest, &store->watermark.commit);
+}
+
+static void watermark_fire(struct io_timer *timer) {
+    struct store *store = CONTAINER_OF(timer, struct store, watermark.timer);
+    if (watermark_due(store)) watermark_start(store);
+}
+
+void store_watermark_later(struct store *store) {
+    if (store->shutting_down) return;
+    io_timer_set(store->io, &store->watermark.timer, io_now_ns(store->io) + STORE_WATERMARK_NS);
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------------
  */
 
@@ -99,6 +135,9 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     store->versions.ctx = store;
     store->active = memtable_new();
     store_flush_init(store);
+    store->watermark.commit = (struct manifest_commit){.prepare = watermark_prepare, .done = watermark_done};
+    list_init(&store->watermark.commit.link);
+    io_timer_init(&store->watermark.timer, watermark_fire);
     enum status status = options->read_only ? STATUS_OK : make_dir(store, diagnostic);
     if (status == STATUS_OK) status = take_lock(store, diagnostic);
     if (status == STATUS_OK) status = recovery_run(store, diagnostic);
@@ -115,6 +154,7 @@ enum status store_open(struct io *io, const struct store_options *options, struc
 }
 
 void store_close(struct store *store) {
+    io_timer_cancel(store->io, &store->watermark.timer);
     store_flush_release(store);
     compaction_free(store->compaction);
     if (store->wal != NULL) wal_free(store->wal);
@@ -158,10 +198,13 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx) 
     store->resume_ctx = ctx;
 }
 
+/* ---- rest ------------------------------------------------------------------------------------------------
+ */
+
 static bool at_rest(const struct store *store) {
     return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&
            compaction_idle(store->compaction) && version_set_idle(&store->versions) &&
-           block_cache_idle(store->cache) && !store->refusing;
+           !store->watermark.running && block_cache_idle(store->cache) && !store->refusing;
 }
 
 bool store_is_full(const struct store *store) {
@@ -177,6 +220,10 @@ void store_changed(void *ctx) {
         store->stalled = false;
         store->stats.stall_ns += io_now_ns(store->io) - store->stalled_since_ns;
         if (store->resume != NULL) store->resume(store->resume_ctx);
+    }
+    if (store->shutting_down && !store->watermark.last && wal_idle(store->wal)) {
+        store->watermark.last = true; /* tried once: without room the shutdown does not wait for it */
+        if (watermark_due(store)) watermark_start(store);
     }
     if (store->shutting_down && !store->shutdown_told && at_rest(store)) {
         store->shutdown_told = true;
@@ -200,6 +247,7 @@ void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx) {
         io_defer(store->io, &store->shutdown_op);
         return;
     }
+    io_timer_cancel(store->io, &store->watermark.timer);
     store_changed(store);
 }
 

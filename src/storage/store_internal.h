@@ -20,6 +20,9 @@
 #define STORE_IMMUTABLE_STALL 2u  /* writers are asked to hold back from here on */
 #define STORE_LEVEL0_STALL    12u /* tables */
 #define STORE_RETRY_NS        (NS_PER_S)
+/* When nothing was written for so long, the manifest notes how far the log is durable: from then on a damaged
+ * end of the log cannot be taken for an unfinished write. */
+#define STORE_WATERMARK_NS (2 * NS_PER_S)
 
 struct store_flush {
     struct io_job job;
@@ -65,6 +68,12 @@ struct store {
     uint64_t stalled_since_ns;
     void (*resume)(void *ctx);
     void *resume_ctx;
+    struct {
+        struct manifest_commit commit;
+        struct io_timer timer;
+        bool running;
+        bool last; /* the one of the shutdown was begun */
+    } watermark;
     bool shutting_down, shutdown_told;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;
@@ -80,7 +89,9 @@ enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUS
 void store_fail(struct store *store, enum status status);
 uint64_t store_next_file(void *ctx);
 bool store_is_full(const struct store *store); /* writers should hold back */
-void store_changed(void *ctx); /* something ended: shutdown, stall and waiters are looked at again */
+void store_changed(void *ctx);
+void store_watermark_later(
+    struct store *store); /* something ended: shutdown, stall and waiters are looked at again */
 
 /* store_flush.c */
 void store_flush_init(struct store *store);

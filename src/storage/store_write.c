@@ -168,5 +168,6 @@ void store_log_completed(void *ctx, enum status status, struct list *writes) {
         write->done(write);
     }
     if (store->status != STATUS_OK) return;
+    store_watermark_later(store);
     store_flush_start(store);
 }
