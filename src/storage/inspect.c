@@ -16,6 +16,7 @@
 struct segment_file {
     uint64_t number;
     bool valid;
+    enum status status; /* of reading its header */
     struct wal_segment_header header;
 };
 struct dir_view {
@@ -135,8 +136,10 @@ static void read_segment_headers(struct dir_view *view) {
         struct segment_file *segment = &view->segments[i];
         struct io_file *file;
         struct layout_path path = layout_path(view->dir, LAYOUT_LOG, segment->number);
-        if (io_file_open(view->io, path.text, IO_OPEN_READ, &file) != STATUS_OK) continue;
-        segment->valid = wal_reader_header(file, &segment->header) == STATUS_OK;
+        segment->status = io_file_open(view->io, path.text, IO_OPEN_READ, &file);
+        if (segment->status != STATUS_OK) continue;
+        segment->status = wal_reader_header(file, &segment->header);
+        segment->valid = segment->status == STATUS_OK;
         io_file_close(file);
     }
     if (view->segment_count > 1)
@@ -161,6 +164,35 @@ static void show_segments(struct dir_view *view) {
     inspect_out_end_list(out);
 }
 
+/* A file without a header is a spare, unless it holds the segment that is due. */
+static bool lost_header(const struct dir_view *view, const struct segment_file *segment) {
+    const struct segment_file *last = &view->segments[view->segment_count - 1];
+    uint64_t due = last->valid ? last->header.segment + 1 : 1;
+    struct io_file *file;
+    struct layout_path path = layout_path(view->dir, LAYOUT_LOG, segment->number);
+    if (io_file_open(view->io, path.text, IO_OPEN_READ, &file) != STATUS_OK) return false;
+    bool lost;
+    enum status status = wal_reader_headless(file, view->manifest.header.store_id, due, &lost);
+    io_file_close(file);
+    return status == STATUS_OK && lost;
+}
+
+static void show_segment_problems(struct dir_view *view) {
+    for (size_t i = 0; i < view->segment_count; i++) {
+        const struct segment_file *segment = &view->segments[i];
+        char name[32];
+        snprintf(name, sizeof name, "%012" PRIu64 ".wal", segment->number);
+        if (segment->valid && segment->header.store_id != view->manifest.header.store_id)
+            inspect_out_problem(view->out, name, 0, "belongs to another store");
+        if (segment->status == STATUS_MALFORMED && lost_header(view, segment))
+            inspect_out_problem(view->out, name, 0, "the header of the log segment that is due is damaged");
+        if (!segment->valid && segment->status != STATUS_MALFORMED)
+            inspect_out_problem(view->out, name, 0,
+                                segment->status == STATUS_VERSION ? "written by a newer Sentinel"
+                                                                  : status_text(segment->status));
+    }
+}
+
 /* The end of a segment, when its successor is there to tell. */
 static uint64_t end_of(const struct dir_view *view, size_t i) {
     const struct segment_file *segment = &view->segments[i];
@@ -174,9 +206,53 @@ static bool is_needed(const struct dir_view *view, size_t i) {
     return view->segments[i + 1].header.first_sequence > view->versions.flushed_sequence + 1;
 }
 
-static enum status verify_files(struct dir_view *view) {
+static void show_log(struct dir_view *view, size_t i, uint64_t *next_sequence) {
     struct inspect_out *out = view->out;
-    enum status status = STATUS_OK;
+    char name[32];
+    snprintf(name, sizeof name, "%012" PRIu64 ".wal", view->segments[i].number);
+    inspect_out_begin(out, out->options->json ? NULL : name);
+    if (out->options->json) inspect_out_text(out, "file", name);
+    struct layout_path path = layout_path(view->dir, LAYOUT_LOG, view->segments[i].number);
+    enum status status = inspect_log(view->io, path.text, name, end_of(view, i), out, next_sequence);
+    if (status != STATUS_OK) inspect_out_problem(out, name, 0, status_text(status));
+    inspect_out_end(out);
+}
+
+/* What no segment can know alone: that one is missing, or that the log once went further. */
+static void check_chain(struct dir_view *view, uint64_t next_sequence, const char *gap) {
+    struct inspect_out *out = view->out;
+    inspect_out_begin(out, out->options->json ? NULL : "log");
+    inspect_out_number(out, "next_sequence", next_sequence);
+    inspect_out_begin_list(out, "problems");
+    if (gap != NULL)
+        inspect_out_problem(out, gap, 0, "does not continue what is in tables or in the segment before");
+    if (next_sequence <= view->versions.durable_sequence)
+        inspect_out_problem(out, "MANIFEST", view->manifest.end,
+                            "the log had been durable further than it goes now");
+    inspect_out_end_list(out);
+    inspect_out_end(out);
+}
+
+static void verify_logs(struct dir_view *view) {
+    uint64_t next = view->versions.flushed_sequence + 1;
+    char gap[32] = "";
+    bool first = true;
+    for (size_t i = 0; i < view->segment_count; i++) {
+        const struct segment_file *segment = &view->segments[i];
+        if (!segment->valid || !is_needed(view, i)) continue; /* what an earlier life left is not checked */
+        bool continues = first ? segment->header.first_sequence <= next
+                               : segment->header.first_sequence == next;
+        if (!continues) snprintf(gap, sizeof gap, "%012" PRIu64 ".wal", segment->number);
+        uint64_t after;
+        show_log(view, i, &after);
+        next = first ? MAX(next, after) : after;
+        first = false;
+    }
+    check_chain(view, next, gap[0] == 0 ? NULL : gap);
+}
+
+static void verify_files(struct dir_view *view) {
+    struct inspect_out *out = view->out;
     inspect_out_begin_list(out, "files");
     MAP_FOREACH(it, &view->versions.tables) {
         const struct table *table = MAP_ENTRY(it)->value;
@@ -184,25 +260,13 @@ static enum status verify_files(struct dir_view *view) {
         snprintf(name, sizeof name, "%012" PRIu64 ".sst", table->source.number);
         inspect_out_begin(out, out->options->json ? NULL : name);
         if (out->options->json) inspect_out_text(out, "file", name);
-        status = inspect_table(view->io, layout_path(view->dir, LAYOUT_TABLE, table->source.number).text,
-                               name, out);
+        enum status status = inspect_table(
+            view->io, layout_path(view->dir, LAYOUT_TABLE, table->source.number).text, name, out);
         if (status != STATUS_OK) inspect_out_problem(out, name, 0, status_text(status));
         inspect_out_end(out);
     }
-    for (size_t i = 0; i < view->segment_count; i++) {
-        const struct segment_file *segment = &view->segments[i];
-        if (!segment->valid || !is_needed(view, i)) continue; /* what an earlier life left is not checked */
-        char name[32];
-        snprintf(name, sizeof name, "%012" PRIu64 ".wal", segment->number);
-        inspect_out_begin(out, out->options->json ? NULL : name);
-        if (out->options->json) inspect_out_text(out, "file", name);
-        status = inspect_log(view->io, layout_path(view->dir, LAYOUT_LOG, segment->number).text, name,
-                             end_of(view, i), out);
-        if (status != STATUS_OK) inspect_out_problem(out, name, 0, status_text(status));
-        inspect_out_end(out);
-    }
+    verify_logs(view);
     inspect_out_end_list(out);
-    return STATUS_OK;
 }
 
 static void show_missing(struct dir_view *view) {
@@ -244,8 +308,10 @@ static enum status show_dir(struct dir_view *view) {
         inspect_out_problem(out, "MANIFEST", view->manifest.end,
                             why.text[0] != 0 ? why.text : status_text(status));
     show_missing(view);
+    show_segment_problems(view);
     inspect_out_end_list(out);
-    return out->options->verify ? verify_files(view) : STATUS_OK;
+    if (out->options->verify) verify_files(view);
+    return STATUS_OK;
 }
 
 static enum status inspect_dir(struct io *io, const char *dir, struct inspect_out *out) {
@@ -306,7 +372,8 @@ static enum status inspect_file(struct io *io, const char *path, struct inspect_
         kind = LAYOUT_TABLE; /* a table is known by its end: let it say */
     }
     inspect_out_begin(out, NULL);
-    enum status status = kind == LAYOUT_LOG        ? inspect_log(io, path, name, 0, out)
+    uint64_t next_sequence;
+    enum status status = kind == LAYOUT_LOG        ? inspect_log(io, path, name, 0, out, &next_sequence)
                          : kind == LAYOUT_MANIFEST ? inspect_manifest(io, dir, out)
                                                    : inspect_table(io, path, name, out);
     inspect_out_end(out);

@@ -64,8 +64,9 @@ static void show_log_totals(struct log_view *view, const struct wal_reader_resul
 }
 
 enum status inspect_log(struct io *io, const char *path, const char *name, uint64_t end_known,
-                        struct inspect_out *out) {
+                        struct inspect_out *out, uint64_t *next_sequence) {
     struct io_file *file;
+    *next_sequence = 0;
     enum status status = io_file_open(io, path, IO_OPEN_READ, &file);
     if (status != STATUS_OK) return status;
     struct wal_segment_header header;
@@ -84,6 +85,7 @@ enum status inspect_log(struct io *io, const char *path, const char *name, uint6
         status = wal_reader_run(file, &header, end_known, show_record, &view, &result, &diagnostic);
         if (out->options->entries) inspect_out_end_list(out);
         show_log_totals(&view, &result);
+        *next_sequence = result.next_sequence;
     } else if (status == STATUS_MALFORMED) {
         inspect_out_text(out, "state", "no header: a spare, not yet used, or damaged in its first block");
         status = STATUS_OK;

@@ -7,9 +7,10 @@
 
 #include "storage/inspect_out.h"
 
-/* `name` is what problems call the file. end_known: where the next segment says that this one ends, or 0. */
+/* `name` is what problems call the file. end_known: where the next segment says that this one ends, or 0.
+ * *next_sequence: what would follow; 0 when nothing could be read. */
 enum status inspect_log(struct io *io, const char *path, const char *name, uint64_t end_known,
-                        struct inspect_out *out) MUST_USE;
+                        struct inspect_out *out, uint64_t *next_sequence) MUST_USE;
 enum status inspect_table(struct io *io, const char *path, const char *name,
                           struct inspect_out *out) MUST_USE;
 enum status inspect_manifest(struct io *io, const char *dir, struct inspect_out *out) MUST_USE;

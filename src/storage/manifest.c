@@ -33,14 +33,18 @@ struct manifest {
 /* ---- bytes -----------------------------------------------------------------------------------------------
  */
 
-/* magic u64, version u32, crc u32 (of what follows), store u64, generation u64, zero u64 */
+/* magic u64, version u32, crc u32 (of all before and behind it), store u64, generation u64, zero u64 */
+static uint32_t header_crc(const uint8_t *bytes) {
+    return crc32c(crc32c(0, bytes, 12), bytes + 16, 24);
+}
+
 static void header_encode(const struct manifest_header *header, uint8_t bytes[MANIFEST_HEADER_SIZE]) {
     memset(bytes, 0, MANIFEST_HEADER_SIZE);
     store_le64(bytes, MANIFEST_MAGIC);
     store_le32(bytes + 8, LAYOUT_VERSION);
     store_le64(bytes + 16, header->store_id);
     store_le64(bytes + 24, header->generation);
-    store_le32(bytes + 12, crc32c(0, bytes + 16, 24));
+    store_le32(bytes + 12, header_crc(bytes));
 }
 
 static uint32_t record_crc(const struct manifest_header *header, uint64_t offset, struct slice edit) {
@@ -72,7 +76,7 @@ static enum status header_decode(struct slice file, struct manifest_header *head
                                  struct diagnostic *diagnostic) {
     if (file.size < MANIFEST_HEADER_SIZE || load_le64(file.data) != MANIFEST_MAGIC)
         return diagnose(diagnostic, STATUS_CORRUPT, "MANIFEST, offset 0: not a Sentinel manifest");
-    if (load_le32(file.data + 12) != crc32c(0, file.data + 16, 24))
+    if (load_le32(file.data + 12) != header_crc(file.data))
         return diagnose(diagnostic, STATUS_CORRUPT, "MANIFEST, offset 0: the header fails its checksum");
     uint32_t version = load_le32(file.data + 8);
     if (version > LAYOUT_VERSION)

@@ -305,17 +305,8 @@ static enum status check_headless(struct recovery *r) {
                        ? r->logs[r->log_count - 1].header.segment + 1
                        : 1;
     for (size_t i = 0; i < r->log_count && !r->logs[i].valid; i++) {
-        uint8_t blocks[2 * WAL_BLOCK_SIZE];
-        size_t size;
-        enum status status = io_file_read_at(r->logs[i].file, blocks, sizeof blocks, 0, &size);
-        bool blank = true;
-        for (size_t k = 0; k < size; k++)
-            blank = blank && blocks[k] == 0;
-        if (status == STATUS_OK && blank) continue;
-        struct wal_address where = {r->store->store_id, due, 2 * WAL_BLOCK_SIZE};
-        bool found = false;
-        uint64_t at;
-        if (status == STATUS_OK) status = wal_reader_find_group(r->logs[i].file, where, &found, &at);
+        bool found;
+        enum status status = wal_reader_headless(r->logs[i].file, r->store->store_id, due, &found);
         if (status != STATUS_OK) return status;
         if (found) /* L2 */
             return diagnose(r->diagnostic, STATUS_CORRUPT,

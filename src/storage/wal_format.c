@@ -16,7 +16,12 @@ static uint32_t crc_with_address(const struct wal_address *where, const uint8_t 
     return crc32c(crc32c(0, address, sizeof address), bytes, size);
 }
 
-/* magic u64, version u32, crc u32 (of what follows), store, segment, size, first sequence, previous end */
+/* magic u64, version u32, crc u32 (of all before and behind it), store, segment, size, first sequence,
+ * previous end */
+static uint32_t segment_crc(const uint8_t *block) {
+    return crc32c(crc32c(0, block, 12), block + 16, 40);
+}
+
 void wal_segment_header_encode(const struct wal_segment_header *header, uint8_t block[WAL_BLOCK_SIZE]) {
     memset(block, 0, WAL_BLOCK_SIZE);
     store_le64(block, WAL_SEGMENT_MAGIC);
@@ -26,13 +31,13 @@ void wal_segment_header_encode(const struct wal_segment_header *header, uint8_t 
     store_le64(block + 32, header->size);
     store_le64(block + 40, header->first_sequence);
     store_le64(block + 48, header->previous_end);
-    store_le32(block + 12, crc32c(0, block + 16, 40));
+    store_le32(block + 12, segment_crc(block));
 }
 
 enum status wal_segment_header_decode(struct slice block, struct wal_segment_header *header) {
     *header = (struct wal_segment_header){0};
     if (block.size < 56 || load_le64(block.data) != WAL_SEGMENT_MAGIC) return STATUS_MALFORMED;
-    if (load_le32(block.data + 12) != crc32c(0, block.data + 16, 40)) return STATUS_MALFORMED;
+    if (load_le32(block.data + 12) != segment_crc(block.data)) return STATUS_MALFORMED;
     if (load_le32(block.data + 8) > LAYOUT_VERSION) return STATUS_VERSION;
     header->store_id = load_le64(block.data + 16);
     header->segment = load_le64(block.data + 24);

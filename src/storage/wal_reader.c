@@ -43,6 +43,21 @@ out:
     return status;
 }
 
+enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment, bool *lost) {
+    uint8_t blocks[2 * WAL_BLOCK_SIZE];
+    size_t size;
+    *lost = false;
+    enum status status = io_file_read_at(file, blocks, sizeof blocks, 0, &size);
+    if (status != STATUS_OK) return status;
+    bool blank = true;
+    for (size_t k = 0; k < size; k++)
+        blank = blank && blocks[k] == 0;
+    if (blank) return STATUS_OK; /* a spare that was never used: not worth reading all of it */
+    struct wal_address where = {store_id, segment, 2 * WAL_BLOCK_SIZE};
+    uint64_t at;
+    return wal_reader_find_group(file, where, lost, &at);
+}
+
 struct wal_change_walk wal_change_walk_make(const struct wal_record *record) {
     return (struct wal_change_walk){reader_make(record->changes), reader_make(record->values),
                                     record->values_offset, SLICE_EMPTY};

@@ -35,6 +35,10 @@ enum status wal_reader_header(struct io_file *file, struct wal_segment_header *h
 /* *found: a valid group of that segment starts at or after where.offset; *at says where. */
 enum status wal_reader_find_group(struct io_file *file, struct wal_address where, bool *found,
                                   uint64_t *at) MUST_USE;
+/* *lost: the file has no valid header, but holds groups of `segment` behind its first: that segment lost its
+ * header. A crash while a segment becomes current leaves one group at most. */
+enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment,
+                                bool *lost) MUST_USE;
 /* Hands out every record in order. end_known: where the next segment says that this one ends; 0: unknown.
  * A record callback that returns anything but OK stops the reading with that status. */
 enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
