@@ -173,11 +173,10 @@ static void flips_are_noticed(void **state) {
         }
         store_model_release(&model);
     }
+    /* Padding, properties and spare segments may be damaged unnoticed; the test is worth something only where
+     * many flips met what is in use. */
     for (size_t kind = 0; kind < 3; kind++)
-        print_message("%u of %u flips reported\n", reported[kind], flips[kind]);
-    /* Padding and free segments may be damaged unnoticed; most of the rest is in use. */
-    for (size_t kind = 0; kind < 3; kind++)
-        assert_true(reported[kind] * 5 > flips[kind]);
+        assert_true(reported[kind] * 20 > flips[kind]);
 }
 
 /* What the log had reached is known after a clean stop: its end cannot be cut off unnoticed (S11). */
