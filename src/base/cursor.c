@@ -124,7 +124,7 @@ void writer_clear(struct writer *w) {
 }
 
 uint8_t *writer_reserve(struct writer *w, size_t size) {
-    if (size > w->capacity - w->size) {
+    if (w->data == NULL || size > w->capacity - w->size) { /* never NULL: callers add to what they get */
         size_t need;
         ASSERT(!__builtin_add_overflow(w->size, size, &need));
         w->capacity = MAX(MAX(need, w->capacity * 2), (size_t)64);
