@@ -34,6 +34,15 @@ static void what_is_written_is_read_back(void **state) {
     writer_release(&w);
 }
 
+static void an_empty_writer_has_an_address(void **state) {
+    (void)state;
+    struct writer w;
+    writer_init(&w);
+    assert_non_null(writer_extend(&w, 0));
+    assert_int_equal(w.size, 0);
+    writer_release(&w);
+}
+
 static void an_error_is_sticky(void **state) {
     (void)state;
     struct reader r = reader_make(SLICE_LITERAL("abc"));
@@ -101,6 +110,7 @@ static void varints_that_do_not_fit_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(an_empty_writer_has_an_address),
         cmocka_unit_test(an_error_is_sticky),
         cmocka_unit_test(varints_of_every_length),
         cmocka_unit_test(varints_that_do_not_fit_are_refused),
