@@ -16,6 +16,7 @@
     X("produce", produce_main, "send records, one a line")                                                   \
     X("consume", consume_main, "print records")                                                              \
     X("cluster", cluster_main, "show the cluster")                                                           \
+    X("inspect", inspect_main, "show what a data directory or file holds, also a damaged one")               \
     X("sim", sim_main, "run the real broker in the simulator, with crashes")                                 \
     X("help", help_main, "explain a command")                                                                \
     X("version", version_main, "print the version")
