@@ -19,6 +19,15 @@ def connect(broker):
     return client
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
 def closed_without_answer(client):
     try:
         return client.recv(1) == b""
@@ -89,10 +98,12 @@ class Start(unittest.TestCase):
             broker.stop()
             path = os.path.join(broker.data_dir, "MANIFEST")
             with open(path, "r+b") as file:
-                file.seek(8)
-                version = file.read(4)
-                file.seek(8)
-                file.write(struct.pack("<I", struct.unpack("<I", version)[0] + 90))
+                header = bytearray(file.read(40))
+                struct.pack_into("<I", header, 8, struct.unpack_from("<I", header, 8)[0] + 90)
+                # docs/formats.md: the checksum covers everything but itself.
+                struct.pack_into("<I", header, 12, crc32c(header[:12] + header[16:]))
+                file.seek(0)
+                file.write(header)
             done = self.refused("--data-dir", broker.data_dir, expect="newer Sentinel")
             self.assertEqual(done.returncode, 1)
 
