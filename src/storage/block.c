@@ -3,8 +3,7 @@
 
 #include "base/assert.h"
 
-/* ---- building --------------------------------------------------------------------------------------------
- */
+/* ---- building ---------------------------------------------------------------------------------------- */
 
 void block_builder_init(struct block_builder *builder, uint32_t interval) {
     ASSERT(interval > 0);
@@ -70,8 +69,7 @@ struct slice block_builder_finish(struct block_builder *builder) {
     return writer_slice(&builder->bytes);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 enum status block_cursor_init(struct block_cursor *cursor, struct slice block) {
     cursor->entries = cursor->restarts = SLICE_EMPTY;

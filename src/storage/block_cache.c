@@ -42,8 +42,7 @@ struct block_cache {
     struct block_cache_counters counters;
 };
 
-/* ---- pieces ----------------------------------------------------------------------------------------------
- */
+/* ---- pieces ------------------------------------------------------------------------------------------ */
 
 void block_source_pin(struct block_source *source) {
     source->pins++;
@@ -86,8 +85,7 @@ enum status block_read(const struct block_request *request, uint8_t *memory, str
     return status == STATUS_OK ? block_request_check(request, slice_make(memory, size), contents) : status;
 }
 
-/* ---- the table and its order ------------------------------------------------------------------------------
- */
+/* ---- the table and its order ------------------------------------------------------------------------- */
 
 static size_t slot_of(const struct block_cache *cache, uint64_t number, uint64_t offset) {
     uint64_t hash = (number * 0x9e3779b97f4a7c15ull) ^ (offset * 0xc2b2ae3d27d4eb4full);
@@ -185,8 +183,7 @@ static void cache_insert(struct block_cache *cache, const struct block_request *
     cache->count++;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 void block_wait_init(struct block_wait *wait, void (*ready)(struct block_wait *wait)) {
     *wait = (struct block_wait){.ready = ready, .status = STATUS_OK};
@@ -307,8 +304,7 @@ void block_cache_forget(struct block_cache *cache, const struct block_source *so
     }
 }
 
-/* ---- fetching --------------------------------------------------------------------------------------------
- */
+/* ---- fetching ---------------------------------------------------------------------------------------- */
 
 static void fetched(struct block_wait *wait) {
     struct block_fetch *fetch = CONTAINER_OF(wait, struct block_fetch, wait);
@@ -349,8 +345,7 @@ enum status block_fetch_read(struct block_fetch *fetch, const struct block_reque
     return status;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *log, void (*idle)(void *ctx),
                                     void *ctx) {

@@ -23,8 +23,7 @@ struct compaction {
     struct io_timer retry;
 };
 
-/* ---- sweep -----------------------------------------------------------------------------------------------
- */
+/* ---- sweep ------------------------------------------------------------------------------------------- */
 
 static bool tombstone_overlaps(const struct tombstone *t, const struct run *run) {
     return slice_compare(run->meta.last, t->from) >= 0 && slice_compare(run->meta.first, t->to) < 0;
@@ -76,8 +75,7 @@ static void sweep_done(struct manifest_commit *commit, enum status status, struc
     store_changed(c->store);
 }
 
-/* ---- one compaction --------------------------------------------------------------------------------------
- */
+/* ---- one compaction ---------------------------------------------------------------------------------- */
 
 static void mark(struct compaction *c, bool compacting, bool damaged) {
     const struct run **groups[2] = {c->plan.upper, c->plan.lower};
@@ -257,8 +255,7 @@ static void retry(struct io_timer *timer) {
     compaction_consider(CONTAINER_OF(timer, struct compaction, retry));
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 struct compaction *compaction_new(struct store *store) {
     struct compaction *c = mem_calloc(1, sizeof *c);

@@ -31,8 +31,7 @@ struct dir_view {
     size_t table_count, table_capacity;
 };
 
-/* ---- a directory ------------------------------------------------------------------------------------------
- */
+/* ---- a directory ------------------------------------------------------------------------------------- */
 
 static void found_name(void *ctx, const char *name, bool is_dir) {
     struct dir_view *view = ctx;
@@ -327,8 +326,7 @@ static enum status inspect_dir(struct io *io, const char *dir, struct inspect_ou
     return status;
 }
 
-/* ---- a file
- * ------------------------------------------------------------------------------------------------ */
+/* ---- a file ------------------------------------------------------------------------------------------ */
 
 /* By its content first: a file may have been copied under another name. */
 static enum layout_kind recognise(struct io *io, const char *path, const char *name) {

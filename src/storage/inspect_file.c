@@ -7,8 +7,7 @@
 #include "storage/manifest.h"
 #include "storage/wal_reader.h"
 
-/* ---- log segments
- * ------------------------------------------------------------------------------------------ */
+/* ---- log segments ------------------------------------------------------------------------------------ */
 
 struct log_view {
     struct inspect_out *out;
@@ -99,8 +98,7 @@ enum status inspect_log(struct io *io, const char *path, const char *name, uint6
     return STATUS_OK;
 }
 
-/* ---- manifest
- * ---------------------------------------------------------------------------------------------- */
+/* ---- manifest ---------------------------------------------------------------------------------------- */
 
 static void show_item(struct inspect_out *out, const struct edit_item *item) {
     static const char *names[] = {NULL,      "table",   "run-add",  "run-drop", "tombstone", "tombstone-drop",

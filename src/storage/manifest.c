@@ -30,8 +30,7 @@ struct manifest {
     } roll;
 };
 
-/* ---- bytes -----------------------------------------------------------------------------------------------
- */
+/* ---- bytes ------------------------------------------------------------------------------------------- */
 
 /* magic u64, version u32, crc u32 (of all before and behind it), store u64, generation u64, zero u64 */
 static uint32_t header_crc(const uint8_t *bytes) {
@@ -89,8 +88,7 @@ static enum status header_decode(struct slice file, struct manifest_header *head
     return STATUS_OK;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 static enum status read_file(struct io *io, const char *dir, struct slice *bytes) {
     struct io_file *file;
@@ -152,8 +150,7 @@ enum status manifest_read(struct io *io, const char *dir,
     return status;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 enum status manifest_create(struct io *io, const char *dir, const struct manifest_header *header,
                             struct slice snapshot) {

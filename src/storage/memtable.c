@@ -27,7 +27,7 @@ struct memtable_path {
     uint32_t indexes[MEMTABLE_DEPTH_MAX];
 };
 
-/* ---- nodes -------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------------------- */
 
 static struct memtable_node *node_new(struct memtable *memtable, uint16_t level) {
     size_t size = sizeof(struct memtable_node) + (level > 0 ? MEMTABLE_FANOUT * sizeof(void *) : 0);
@@ -166,8 +166,7 @@ static uint32_t split_point(const struct memtable_node *node, uint32_t at) {
     return run ? at : node->count / 2u;
 }
 
-/* ---- descent and insertion ------------------------------------------------------------------------------
- */
+/* ---- descent and insertion --------------------------------------------------------------------------- */
 
 static const struct memtable_node *find_leaf(const struct memtable *memtable, struct slice key,
                                              uint64_t sequence) {
@@ -268,8 +267,7 @@ static struct memtable_entry *memtable_add(struct memtable *memtable, struct sli
     return entry;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 struct memtable *memtable_new(void) {
     struct memtable *memtable = mem_calloc(1, sizeof *memtable);
@@ -351,8 +349,7 @@ void memtable_rollback(struct memtable *memtable, uint64_t sequence) {
     if (memtable->first_sequence > sequence) memtable->first_sequence = memtable->last_sequence = 0;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 const struct memtable_entry *memtable_get(const struct memtable *memtable, struct slice key,
                                           uint64_t snapshot) {
@@ -400,8 +397,7 @@ void memtable_check(const struct memtable *memtable) {
     tombstone_set_check(&memtable->tombstones);
 }
 
-/* ---- cursors ---------------------------------------------------------------------------------------------
- */
+/* ---- cursors ----------------------------------------------------------------------------------------- */
 
 void memtable_cursor_init(struct memtable_cursor *cursor, const struct memtable *memtable,
                           uint64_t snapshot) {

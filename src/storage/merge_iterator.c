@@ -30,8 +30,7 @@ struct merge_source {
     struct table_cursor cursor;
 };
 
-/* ---- one source ------------------------------------------------------------------------------------------
- */
+/* ---- one source -------------------------------------------------------------------------------------- */
 
 static struct merge_source *add_source(struct merge_iterator *merge, bool is_memtable) {
     if (merge->count == merge->capacity) {
@@ -178,8 +177,7 @@ static enum status source_run_todo(struct merge_iterator *merge, struct merge_so
     return STATUS_OK;
 }
 
-/* ---- all of them -----------------------------------------------------------------------------------------
- */
+/* ---- all of them ------------------------------------------------------------------------------------- */
 
 static void choose(struct merge_iterator *merge) {
     struct merge_source *best = NULL;
@@ -315,8 +313,7 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
     return table_cursor_value(&source->cursor, value);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 void merge_iterator_init(struct merge_iterator *merge, const struct merge_options *options) {
     *merge = (struct merge_iterator){.options = *options};

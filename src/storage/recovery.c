@@ -6,7 +6,7 @@
  * | label | found | means | done |
  * | M1 | no manifest, no table, no log | first start, or it crashed | new manifest |
  * | M2 | no manifest, but tables or logs | somebody removed it | CORRUPT |
- * | M3 | manifest ends with an unfinished record | crash while committing: never took effect | rewritten |
+ * | M3 | manifest ends with an unfinished record | crash while committing: never took effect | cut off |
  * | M4 | bad record with a valid one behind it | damage | CORRUPT |
  * | M5 | MANIFEST.tmp | crash while replacing the manifest | removed |
  * | T1 | table that the manifest does not name | crash before its commit, or after its end | removed |
@@ -52,12 +52,13 @@ struct recovery {
     bool temporary;
     struct manifest_contents manifest;
     bool rewrite_manifest;
+    bool keep_in_memory; /* no room for tables: what is read back stays in the memtable */
+    bool flushed;
     uint64_t next_sequence;
     uint64_t replayed_bytes, told_bytes;
 };
 
-/* ---- what is there ---------------------------------------------------------------------------------------
- */
+/* ---- what is there ----------------------------------------------------------------------------------- */
 
 static void found_name(void *ctx, const char *name, bool is_dir) {
     struct recovery *r = ctx;
@@ -94,8 +95,7 @@ static int compare_logs(const void *a, const void *b) {
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* ---- manifest and tables
- * ------------------------------------------------------------------------------------ */
+/* ---- manifest and tables ----------------------------------------------------------------------------- */
 
 static enum status apply_edit(void *ctx, uint64_t offset, struct slice edit) {
     struct recovery *r = ctx;
@@ -129,7 +129,6 @@ static enum status load_manifest(struct recovery *r) {
     store->store_id = r->manifest.header.store_id;
     if (r->manifest.torn) { /* M3 */
         log_warn(store->log, "recovery case=M3 unfinished manifest record offset=%" PRIu64, r->manifest.end);
-        r->rewrite_manifest = true;
     }
     if (r->table_count > 1) qsort(r->tables, r->table_count, sizeof *r->tables, compare_numbers);
     MAP_FOREACH(it, &store->versions.tables) {
@@ -159,8 +158,7 @@ static enum status sweep(struct recovery *r) {
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-/* ---- the log ---------------------------------------------------------------------------------------------
- */
+/* ---- the log ----------------------------------------------------------------------------------------- */
 
 static enum status open_logs(struct recovery *r) {
     struct store *store = r->store;
@@ -228,9 +226,12 @@ static enum status flush_now(struct recovery *r) {
         flush_edit(&store->versions, store->active, &output, &reserved, &edit);
         status = version_set_apply(&store->versions, writer_slice(&edit), r->diagnostic);
         writer_release(&edit);
-        r->rewrite_manifest = true;
+        r->rewrite_manifest = r->flushed = true;
         memtable_unpin(store->active);
         store->active = memtable_new();
+    } else if (status == STATUS_NO_SPACE) {
+        r->keep_in_memory = true;
+        status = STATUS_OK;
     }
     table_output_release(&output);
     return status;
@@ -262,8 +263,8 @@ static enum status replay(void *ctx, const struct wal_record *record) {
         r->told_bytes = r->replayed_bytes;
         log_info(store->log, "recovery replays the log bytes=%" PRIu64, r->replayed_bytes);
     }
-    if (memtable_bytes(store->active) < store->options.memtable_bytes || store->options.read_only)
-        return STATUS_OK;
+    bool keep = store->options.read_only || r->keep_in_memory;
+    if (keep || memtable_bytes(store->active) < store->options.memtable_bytes) return STATUS_OK;
     return flush_now(r);
 }
 
@@ -353,8 +354,21 @@ static void start_log(struct recovery *r, size_t first) {
     mem_free(found);
 }
 
-/* ---- everything in order
- * ------------------------------------------------------------------------------------ */
+/* Takes the unfinished end off, which needs no room; the next edit stands in its place (M3). */
+static enum status cut_manifest(struct recovery *r) {
+    struct store *store = r->store;
+    struct io_file *file;
+    enum status status = io_file_open(store->io, layout_path(store->dir, LAYOUT_MANIFEST, 0).text,
+                                      IO_OPEN_WRITE, &file);
+    if (status != STATUS_OK) return status;
+    status = io_file_truncate(file, r->manifest.end);
+    if (status == STATUS_OK) status = io_file_sync(file);
+    io_file_close(file);
+    r->manifest.torn = false;
+    return status;
+}
+
+/* ---- everything in order ----------------------------------------------------------------------------- */
 
 static void snapshot(void *ctx, struct writer *edit) {
     struct store *store = ctx;
@@ -375,7 +389,8 @@ static enum status start_manifest(struct recovery *r) {
         writer_release(&edit);
         r->temporary = false;
     } else {
-        status = io_sync_dir(store->io, store->dir); /* a rename may not have been synced */
+        if (r->manifest.torn) status = cut_manifest(r);
+        if (status == STATUS_OK) status = io_sync_dir(store->io, store->dir); /* after a rename, perhaps */
     }
     struct manifest_options options = {.io = store->io,
                                        .dir = store->dir,
@@ -412,12 +427,33 @@ static enum status run_steps(struct recovery *r) {
     return STATUS_OK;
 }
 
+static void release(struct recovery *r) {
+    for (size_t i = 0; i < r->log_count; i++)
+        if (r->logs[i].file != NULL) io_file_close(r->logs[i].file);
+    mem_free(r->logs);
+    mem_free(r->tables);
+}
+
+/* Forgets what an attempt has read. */
+static void start_again(struct store *store) {
+    version_set_release(&store->versions);
+    store_versions_init(store);
+    memtable_unpin(store->active);
+    store->active = memtable_new();
+}
+
 enum status recovery_run(struct store *store, struct diagnostic *diagnostic) {
     struct recovery r = {.store = store, .diagnostic = diagnostic};
     enum status status = run_steps(&r);
-    for (size_t i = 0; i < r.log_count; i++)
-        if (r.logs[i].file != NULL) io_file_close(r.logs[i].file);
-    mem_free(r.logs);
-    mem_free(r.tables);
+    bool again = status == STATUS_NO_SPACE && r.flushed;
+    release(&r);
+    if (!again) return status;
+    /* The tables took the room that the manifest needs. A store on a full disk still opens: the log bounds
+     * how much stays in memory then. */
+    log_warn(store->log, "recovery finds no room for tables and keeps the log's contents in memory");
+    start_again(store);
+    r = (struct recovery){.store = store, .diagnostic = diagnostic, .keep_in_memory = true};
+    status = run_steps(&r);
+    release(&r);
     return status;
 }

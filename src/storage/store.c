@@ -8,8 +8,7 @@
 #include "storage/compaction.h"
 #include "storage/store_internal.h"
 
-/* ---- the durable watermark
- * ----------------------------------------------------------------------------------- */
+/* ---- the durable watermark --------------------------------------------------------------------------- */
 
 static bool watermark_due(const struct store *store) {
     return store->status == STATUS_OK && !store->watermark.running &&
@@ -44,8 +43,7 @@ void store_watermark_later(struct store *store) {
     io_timer_set(store->io, &store->watermark.timer, io_now_ns(store->io) + STORE_WATERMARK_NS);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------
- */
+/* ---- opening ----------------------------------------------------------------------------------------- */
 
 static void fill_options(struct store_options *options) {
     if (options->memtable_bytes == 0) options->memtable_bytes = STORE_MEMTABLE_BYTES;
@@ -93,6 +91,13 @@ uint64_t store_next_file(void *ctx) {
     return store->versions.next_file++;
 }
 
+void store_versions_init(struct store *store) {
+    version_set_init(&store->versions, store->io, store->dir, store->log);
+    store->versions.cache = store->cache;
+    store->versions.changed = store_changed;
+    store->versions.ctx = store;
+}
+
 /* Writes that were refused get their answer here, and flushes that had nothing to do. */
 static void refuse_done(struct io_op *op) {
     struct store *store = CONTAINER_OF(op, struct store, refuse);
@@ -128,11 +133,8 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     store->refuse.done = refuse_done;
     store->shutdown_op.done = shutdown_told;
     histogram_init(&store->write_ns);
-    version_set_init(&store->versions, io, store->dir, store->log);
     store->cache = block_cache_new(io, store->options.cache_bytes, store->log, store_changed, store);
-    store->versions.cache = store->cache;
-    store->versions.changed = store_changed;
-    store->versions.ctx = store;
+    store_versions_init(store);
     store->active = memtable_new();
     store_flush_init(store);
     store->watermark.commit = (struct manifest_commit){.prepare = watermark_prepare, .done = watermark_done};
@@ -173,8 +175,7 @@ void store_close(struct store *store) {
     mem_free(store);
 }
 
-/* ---- states ----------------------------------------------------------------------------------------------
- */
+/* ---- states ------------------------------------------------------------------------------------------ */
 
 void store_fail(struct store *store, enum status status) {
     if (store->status != STATUS_OK) return;
@@ -198,8 +199,7 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx) 
     store->resume_ctx = ctx;
 }
 
-/* ---- rest ------------------------------------------------------------------------------------------------
- */
+/* ---- rest -------------------------------------------------------------------------------------------- */
 
 static bool at_rest(const struct store *store) {
     return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&

@@ -53,7 +53,7 @@ void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx);
 /* Only after shutdown is done; or at any time in the simulator's crash, where nothing is flushed. */
 void store_close(struct store *store);
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 /* An atomic group of at least one change. Reusable after done (store_write_clear). */
 struct store_write {
@@ -84,7 +84,7 @@ void store_write_submit(struct store *store, struct store_write *write);
 bool store_stalled(const struct store *store);
 void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx);
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------- */
 
 /* An ordered view of [lower, upper) as it was when opened. Moves return OK (positioned), END (no entry),
  * CORRUPT or IO, or PENDING: a block must be read first; `ready` is called later on the loop, after which the
@@ -119,7 +119,7 @@ enum status store_get(struct store *store, struct slice key, struct store_get *g
 void store_get_cancel(struct store_get *get); /* when its owner dies while PENDING */
 enum status store_get_blocking(struct store *store, struct slice key, struct shared_slice *value) MUST_USE;
 
-/* ---- housekeeping ------------------------------------------------------------------------------------- */
+/* ---- housekeeping ------------------------------------------------------------------------------------ */
 
 /* Starts a flush of the active memtable (tests, tools, shutdown); done when its table is in the manifest. */
 void store_flush(struct store *store, void (*done)(void *ctx, enum status status), void *ctx);

@@ -86,6 +86,7 @@ struct store {
 enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUST_USE;
 
 /* store.c */
+void store_versions_init(struct store *store);
 void store_fail(struct store *store, enum status status);
 uint64_t store_next_file(void *ctx);
 bool store_is_full(const struct store *store); /* writers should hold back */

@@ -28,8 +28,7 @@ static void iterator_ready(void *ctx) {
     it->ready(it->ctx);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------
- */
+/* ---- opening ----------------------------------------------------------------------------------------- */
 
 static bool above_lower(const struct store_iterator *it, struct slice key) {
     return slice_compare(key, writer_slice(&it->lower)) >= 0;
@@ -123,8 +122,7 @@ void store_iterators_clip(struct store *store, uint64_t sequence) {
     }
 }
 
-/* ---- moving ----------------------------------------------------------------------------------------------
- */
+/* ---- moving ------------------------------------------------------------------------------------------ */
 
 /* The newest deletion at the snapshot that covers `key`, and its fragment. */
 static uint64_t find_cover(const struct store_iterator *it, struct slice key,

@@ -5,8 +5,7 @@
 #include "base/mem.h"
 #include "storage/store_internal.h"
 
-/* ---- filling a write
- * --------------------------------------------------------------------------------------- */
+/* ---- filling a write --------------------------------------------------------------------------------- */
 
 void store_write_init(struct store_write *write, void (*done)(struct store_write *write)) {
     *write = (struct store_write){.done = done};
@@ -80,8 +79,7 @@ void store_delete_range(struct store_write *write, struct slice from, struct sli
     write->bytes += to.size;
 }
 
-/* ---- submitting ------------------------------------------------------------------------------------------
- */
+/* ---- submitting -------------------------------------------------------------------------------------- */
 
 static void update_stall(struct store *store) {
     if (store->stalled || !store_is_full(store)) return;

@@ -5,8 +5,7 @@
 #include "base/mem.h"
 #include "storage/filter.h"
 
-/* ---- pieces ----------------------------------------------------------------------------------------------
- */
+/* ---- pieces ------------------------------------------------------------------------------------------ */
 
 static void drop(struct shared_slice *slice) {
     shared_slice_unref(*slice);
@@ -157,8 +156,7 @@ enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice 
     return STATUS_OK;
 }
 
-/* ---- moves -----------------------------------------------------------------------------------------------
- */
+/* ---- moves ------------------------------------------------------------------------------------------- */
 
 /* Finishes a step to another cluster: its block may have to be read first. */
 static enum status settle(struct table_cursor *cursor) {
@@ -229,8 +227,7 @@ enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key
     return status;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 void table_cursor_init(struct table_cursor *cursor, struct table *table, const struct table_run_meta *bounds,
                        const struct table_cursor_options *options) {
@@ -252,8 +249,7 @@ void table_cursor_release(struct table_cursor *cursor) {
     cursor->index_memory = cursor->window_memory = NULL;
 }
 
-/* ---- one key ---------------------------------------------------------------------------------------------
- */
+/* ---- one key ----------------------------------------------------------------------------------------- */
 
 void table_lookup_init(struct table_lookup *lookup, struct block_cache *cache, bool blocking,
                        void (*ready)(void *ctx), void *ctx) {

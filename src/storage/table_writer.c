@@ -59,8 +59,7 @@ static void writer_free(struct table_writer *writer) {
     mem_free(writer);
 }
 
-/* ---- bytes -----------------------------------------------------------------------------------------------
- */
+/* ---- bytes ------------------------------------------------------------------------------------------- */
 
 uint64_t table_writer_bytes(const struct table_writer *writer) {
     return writer->written + writer->out.size;
@@ -109,8 +108,7 @@ static void close_cluster(struct table_writer *writer) {
     writer->cluster_start = table_writer_bytes(writer);
 }
 
-/* ---- stretches and runs
- * ------------------------------------------------------------------------------------ */
+/* ---- stretches and runs ------------------------------------------------------------------------------ */
 
 static struct slice partition_of(const struct table_writer *writer, struct slice key) {
     return slice_make(key.data, MIN(key.size, writer->options.partition_prefix_size));
@@ -165,8 +163,7 @@ static void join_stretches(struct table_writer *writer, struct arena *arena, str
     meta->run_count = count;
 }
 
-/* ---- entries
- * ----------------------------------------------------------------------------------------------- */
+/* ---- entries ----------------------------------------------------------------------------------------- */
 
 static void count_entry(struct table_writer *writer, struct slice key, const struct block_entry *entry) {
     struct table_run_meta *stretch = &writer->stretches[writer->stretch_count - 1];
@@ -213,8 +210,7 @@ enum status table_writer_add(struct table_writer *writer, struct slice key, cons
     return writer->status;
 }
 
-/* ---- the end
- * ----------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------- */
 
 static struct table_handle put_filter(struct table_writer *writer) {
     struct writer filter;

@@ -6,8 +6,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-/* ---- tables
- * ------------------------------------------------------------------------------------------------ */
+/* ---- tables ------------------------------------------------------------------------------------------ */
 
 static struct slice table_key(uint64_t number, uint8_t key[8]) {
     store_be64(key, number);
@@ -90,8 +89,7 @@ static struct table *table_add(struct version_set *set, const struct table_meta 
     return table;
 }
 
-/* ---- runs and versions
- * --------------------------------------------------------------------------------------- */
+/* ---- runs and versions ------------------------------------------------------------------------------- */
 
 static struct run *run_new(struct table *table, const struct table_run_meta *meta) {
     struct run *run = mem_calloc(1, sizeof *run + meta->first.size + meta->last.size);
@@ -187,8 +185,7 @@ void version_check(const struct version *version) {
     tombstone_set_check(&version->tombstones->set);
 }
 
-/* ---- applying an edit
- * -------------------------------------------------------------------------------------- */
+/* ---- applying an edit -------------------------------------------------------------------------------- */
 
 /* The next version while it is made. Levels are copied from the base on first touch of the edit. */
 struct build {
@@ -412,8 +409,7 @@ void version_set_snapshot(const struct version_set *set, struct writer *edit) {
                        tombstones->fragments[i].sequences[0]);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 void version_set_init(struct version_set *set, struct io *io, const char *dir, struct log *log) {
     *set = (struct version_set){.io = io, .dir = dir, .log = log, .next_file = 1};

@@ -54,8 +54,7 @@ struct wal {
 
 static const uint8_t zeros[WAL_BLOCK_SIZE];
 
-/* ---- groups ----------------------------------------------------------------------------------------------
- */
+/* ---- groups ------------------------------------------------------------------------------------------ */
 
 static void group_push_slice(struct wal_group *group, struct slice bytes) {
     struct slice *last = &group->slices[group->slice_count - 1];
@@ -154,7 +153,7 @@ static struct wal_group *group_for(struct wal *wal, uint64_t record_size) {
     return group_open(wal, record_size);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 static void wal_start_group(struct wal *wal);
 
@@ -360,8 +359,7 @@ void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment) {
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 struct wal *wal_new(const struct wal_options *options, const struct wal_start *start) {
     ASSERT(options->segment_bytes >= WAL_SEGMENT_SIZE_MIN);

@@ -34,8 +34,7 @@ struct wal_segments {
     } removal;
 };
 
-/* ---- spares ----------------------------------------------------------------------------------------------
- */
+/* ---- spares ------------------------------------------------------------------------------------------ */
 
 static void prepare_run(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, prepare.job);
@@ -139,8 +138,7 @@ struct wal_segment *wal_segments_current(struct wal_segments *segments) {
     return segments->current;
 }
 
-/* ---- removal ---------------------------------------------------------------------------------------------
- */
+/* ---- removal ----------------------------------------------------------------------------------------- */
 
 static void removal_run(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, removal.job);
@@ -195,8 +193,7 @@ void wal_segments_release(struct wal_segments *segments, uint64_t sequence) {
     removal_start(segments);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------- */
 
 struct wal_segments *wal_segments_new(const struct wal_options *options, const struct wal_start *start,
                                       void (*ready)(void *ctx, enum status status), void *ctx) {

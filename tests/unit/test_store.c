@@ -73,7 +73,7 @@ static struct fixture *fixture_of(void **state) {
     return f;
 }
 
-/* ---- writes that wait ---- */
+/* ---- writes that wait -------------------------------------------------------------------------------- */
 
 struct waiting_write {
     struct store_write write;
@@ -128,7 +128,7 @@ static void flush(struct fixture *f) {
     run_until(f, &done);
 }
 
-/* ---- tests ---- */
+/* ---- tests ------------------------------------------------------------------------------------------- */
 
 static void what_was_put_is_there_after_reopening(void **state) {
     struct fixture *f = fixture_of(state);

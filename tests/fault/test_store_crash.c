@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A fixed piece of work is interrupted at every operation that changes the disk, in turn: before it and after
+ * it, by a killed process and by a power cut that keeps a random part of what was not synced. Each time the
+ * store must come back with everything acknowledged, a prefix of the rest, and no file too many. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "lib/store_model.h"
+#include "lib/test.h"
+#include "storage/layout.h"
+
+/* Writes, a flush, a compaction or two, range deletions, a clean restart in the middle. */
+static bool work(struct store_model *model) {
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 45; i++) {
+            store_model_write(model);
+            if (i % 3 == 0) store_model_run(model, 200 * NS_PER_US);
+            if (i % 20 == 19) store_model_flush(model);
+            if (store_model_crash_due(model)) return false;
+        }
+        store_model_settle(model);
+        store_model_run(model, 50 * NS_PER_MS);
+        if (store_model_crash_due(model)) return false;
+        store_model_shutdown(model);
+        if (store_model_crash_due(model)) return false;
+        if (!store_model_open(model)) return false;
+    }
+    return true;
+}
+
+struct count {
+    size_t tables, temporaries;
+};
+
+static void count_file(void *ctx, const char *name, bool is_dir) {
+    struct count *count = ctx;
+    uint64_t number;
+    enum layout_kind kind = is_dir ? LAYOUT_OTHER : layout_parse(name, &number);
+    count->tables += kind == LAYOUT_TABLE;
+    count->temporaries += kind == LAYOUT_TEMPORARY;
+}
+
+/* After a quiet moment nothing is on the disk that no level needs (S16). */
+static void check_files(struct store_model *model) {
+    store_model_settle(model);
+    store_model_run(model, NS_PER_S);
+    struct count count = {0};
+    assert_status(io_list_dir(model->io, model->options.dir, count_file, &count), STATUS_OK);
+    struct store_stats stats;
+    store_stats(model->store, &stats);
+    uint64_t runs = 0;
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
+        runs += stats.level_tables[l];
+    assert_in_range(count.tables, runs > 0, runs);
+    assert_int_equal(count.temporaries, 0);
+}
+
+static void make(struct store_model *model, uint64_t seed) {
+    store_model_init(model, seed);
+    model->value_size_max = 3000;
+    model->options.memtable_bytes = 24 * KIB;
+    model->options.wal_segment_bytes = 32 * KIB;
+    model->options.table_bytes = 32 * KIB;
+}
+
+static void crash_everywhere(enum io_sim_crash how, enum io_sim_stop stop, uint64_t seed) {
+    uint64_t points = 0;
+    for (uint64_t n = 1;; n++) {
+        struct store_model model;
+        make(&model, seed);
+        io_sim_node_io(model.sim, STORE_MODEL_NODE);
+        io_sim_crash_at_disk_op(model.sim, STORE_MODEL_NODE, n, stop);
+        bool through = store_model_open(&model) && work(&model);
+        if (through) {
+            points = n - 1;
+            store_model_release(&model);
+            break;
+        }
+        store_model_crash(&model, how);
+        assert_true(store_model_open(&model));
+        check_files(&model);
+        store_model_write(&model);
+        store_model_settle(&model);
+        store_model_check(&model);
+        /* Recovering again changes nothing (S10). */
+        store_model_crash(&model, IO_SIM_CRASH_PROCESS);
+        assert_true(store_model_open(&model));
+        store_model_check(&model);
+        store_model_release(&model);
+    }
+    assert_in_range(points, 100, 2000);
+}
+
+static void killed_before_each_operation(void **state) {
+    (void)state;
+    crash_everywhere(IO_SIM_CRASH_PROCESS, IO_SIM_STOP_BEFORE, 1);
+}
+static void power_cut_before_each_operation(void **state) {
+    (void)state;
+    crash_everywhere(IO_SIM_CRASH_POWER, IO_SIM_STOP_BEFORE, 2);
+}
+static void power_cut_after_each_operation(void **state) {
+    (void)state;
+    crash_everywhere(IO_SIM_CRASH_POWER, IO_SIM_STOP_AFTER, 3);
+}
+static void power_cut_that_keeps_nothing_unsynced(void **state) {
+    (void)state;
+    crash_everywhere(IO_SIM_CRASH_POWER_BARE, IO_SIM_STOP_AFTER, 4);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_before_each_operation),
+        cmocka_unit_test(power_cut_before_each_operation),
+        cmocka_unit_test(power_cut_after_each_operation),
+        cmocka_unit_test(power_cut_that_keeps_nothing_unsynced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The disk fails: errors on reading, writing and syncing, at every point in turn, and a full disk. */
+#include "base/mem.h"
+#include "lib/store_model.h"
+#include "lib/test.h"
+
+static void make(struct store_model *model, uint64_t seed) {
+    store_model_init(model, seed);
+    model->value_size_max = 3000;
+    model->options.memtable_bytes = 24 * KIB;
+    model->options.wal_segment_bytes = 32 * KIB;
+    model->options.table_bytes = 32 * KIB;
+    model->failures_allowed = true;
+    assert_true(store_model_open(model));
+}
+
+static struct io_sim_disk_faults *faults_of(struct store_model *model) {
+    return io_sim_disk_faults(model->sim, STORE_MODEL_NODE);
+}
+
+/* One write or sync fails, once. If that was the log's or the manifest's, nothing is acknowledged any more,
+ * although later syncs would succeed (S12); after a restart everything acknowledged is there. */
+static void fail_each(uint32_t *(*countdown)(struct io_sim_disk_faults *faults)) {
+    uint64_t fatal = 0, n = 1;
+    for (;; n++) {
+        struct store_model model;
+        make(&model, 11);
+        *countdown(faults_of(&model)) = (uint32_t)n;
+        uint64_t submitted_at_failure = 0;
+        bool failed = false;
+        for (int i = 0; i < 60; i++) {
+            store_model_write(&model);
+            store_model_run(&model, 300 * NS_PER_US);
+            if (i % 25 == 24) store_model_flush(&model);
+            if (!failed && store_health(model.store) != STATUS_OK) {
+                failed = true;
+                submitted_at_failure = model.submitted;
+            }
+        }
+        store_model_run(&model, NS_PER_S);
+        if (!failed) submitted_at_failure = model.submitted;
+        failed = store_health(model.store) != STATUS_OK;
+        bool reached = *countdown(faults_of(&model)) == 0;
+        *countdown(faults_of(&model)) = 0;
+        fatal += failed;
+        if (failed) {
+            assert_status(store_health(model.store), STATUS_IO);
+            assert_in_range(model.acknowledged, 0, submitted_at_failure);
+        } else {
+            assert_true(list_empty(&model.writes));
+        }
+        store_model_crash(&model, n % 2 == 0 ? IO_SIM_CRASH_POWER : IO_SIM_CRASH_PROCESS);
+        assert_true(store_model_open(&model));
+        store_model_check(&model);
+        store_model_release(&model);
+        if (!reached) break;
+    }
+    assert_in_range(n, 40, 1000);
+    assert_true(fatal > n / 3);
+}
+
+static uint32_t *sync_countdown(struct io_sim_disk_faults *faults) {
+    return &faults->sync_error_countdown;
+}
+static uint32_t *write_countdown(struct io_sim_disk_faults *faults) {
+    return &faults->write_error_countdown;
+}
+
+static void a_sync_that_fails_is_final(void **state) {
+    (void)state;
+    fail_each(sync_countdown);
+}
+
+static void a_write_that_fails_is_final(void **state) {
+    (void)state;
+    fail_each(write_countdown);
+}
+
+static void a_read_that_fails_is_told_and_not_remembered(void **state) {
+    (void)state;
+    struct store_model model;
+    make(&model, 5);
+    for (int i = 0; i < 80; i++)
+        store_model_write(&model);
+    store_model_flush(&model);
+    store_model_settle(&model);
+    store_model_run(&model, NS_PER_S);
+    uint32_t errors = 0;
+    for (uint32_t k = 0; k < STORE_MODEL_KEYS; k++) {
+        faults_of(&model)->read_error_countdown = 1;
+        struct shared_slice value;
+        enum status status = store_get_blocking(model.store, model.keys[k], &value);
+        if (status == STATUS_OK) shared_slice_unref(value);
+        if (status == STATUS_NOT_FOUND) assert_int_equal(model.state[k], 0);
+        if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+            assert_status(status, STATUS_IO);
+            errors++;
+        }
+        faults_of(&model)->read_error_countdown = 0;
+    }
+    assert_true(errors > 5);
+    assert_status(store_health(model.store), STATUS_OK);
+    store_model_check(&model);
+    store_model_release(&model);
+}
+
+/* Without room writes fail, reads go on; with room everything goes on by itself (S13). */
+static void a_full_disk_is_survived(void **state) {
+    (void)state;
+    uint64_t failures = 0;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct store_model model;
+        make(&model, seed);
+        faults_of(&model)->capacity_bytes = (200 + 60 * (seed % 5)) * KIB;
+        for (int i = 0; i < 250; i++) {
+            store_model_write(&model);
+            store_model_run(&model, 300 * NS_PER_US);
+            if (i % 40 == 0) store_model_get(&model);
+            if (i % 70 == 69 && seed % 2 == 0) { /* what failed must not come back */
+                store_model_settle(&model);
+                faults_of(&model)->capacity_bytes += 100 *
+                                                     KIB; /* recovery needs room to write its manifest */
+                store_model_crash(&model, IO_SIM_CRASH_POWER);
+                assert_true(store_model_open(&model));
+            }
+        }
+        store_model_settle(&model);
+        assert_status(store_health(model.store), STATUS_OK);
+        store_model_check(&model);
+        failures += model.failed;
+        faults_of(&model)->capacity_bytes = 0;
+        uint64_t failed = model.failed;
+        for (int i = 0; i < 60; i++) {
+            store_model_write(&model);
+            store_model_run(&model, NS_PER_MS);
+        }
+        store_model_settle(&model);
+        assert_int_equal(model.failed, failed);
+        store_model_check(&model);
+        store_model_shutdown(&model);
+        assert_true(store_model_open(&model));
+        store_model_release(&model);
+    }
+    assert_true(failures > 50);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sync_that_fails_is_final),
+        cmocka_unit_test(a_write_that_fails_is_final),
+        cmocka_unit_test(a_read_that_fails_is_told_and_not_remembered),
+        cmocka_unit_test(a_full_disk_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
