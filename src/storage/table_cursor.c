@@ -87,6 +87,7 @@ static enum status load_index(struct table_cursor *cursor) {
                                     .size = table->index.size,
                                     .kind = BLOCK_CHECKED};
     if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
+    drop(&cursor->index_bytes); /* of an attempt that found it damaged */
     enum status status;
     if (cursor->job) {
         if (cursor->index_memory == NULL) cursor->index_memory = mem_alloc(block_request_size(&request));
@@ -198,17 +199,22 @@ enum status table_cursor_prev(struct table_cursor *cursor) {
     return status == STATUS_END ? step_cluster(cursor, false) : status;
 }
 
+/* Loads the cluster that holds `key`, a key inside the run. */
+static enum status seek_cluster(struct table_cursor *cursor, struct slice key) {
+    enum status status = load_index(cursor);
+    if (status == STATUS_OK) status = block_cursor_seek(&cursor->index, key);
+    if (status == STATUS_END) return STATUS_CORRUPT; /* the manifest says that the run reaches further */
+    return status == STATUS_OK ? load_data(cursor) : status;
+}
+
 enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) {
     cursor->moving = TABLE_CURSOR_STILL;
     cursor->positioned = false;
     if (slice_compare(key, cursor->bounds->last) > 0) return STATUS_END;
     if (slice_compare(key, cursor->bounds->first) < 0) key = cursor->bounds->first;
-    enum status status = load_index(cursor);
-    if (status == STATUS_OK) status = block_cursor_seek(&cursor->index, key);
-    if (status == STATUS_OK) status = load_data(cursor);
+    enum status status = seek_cluster(cursor, key);
     if (status == STATUS_OK) status = block_cursor_seek(&cursor->data, key);
-    /* The index said that this cluster, and so this run, reaches the key. */
-    if (status == STATUS_END) return STATUS_CORRUPT;
+    if (status == STATUS_END) return STATUS_CORRUPT; /* the index said that this cluster reaches the key */
     cursor->positioned = status == STATUS_OK;
     return status;
 }
@@ -218,9 +224,7 @@ enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key
     cursor->positioned = false;
     if (slice_compare(key, cursor->bounds->first) < 0) return STATUS_END;
     if (slice_compare(key, cursor->bounds->last) > 0) key = cursor->bounds->last;
-    enum status status = load_index(cursor);
-    if (status == STATUS_OK) status = block_cursor_seek(&cursor->index, key);
-    if (status == STATUS_OK) status = load_data(cursor);
+    enum status status = seek_cluster(cursor, key);
     if (status == STATUS_OK) status = block_cursor_seek_prev(&cursor->data, key);
     if (status == STATUS_END) return step_cluster(cursor, false); /* all of this cluster is larger */
     cursor->positioned = status == STATUS_OK;

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Any bytes as a log segment: reading it never crashes, inspecting it never crashes, and what is handed out
+ * is sound. Odd first byte: checksums are put right first, so that what lies behind them is reached, too. */
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "io/io_sim.h"
+#include "storage/inspect.h"
+#include "storage/wal_reader.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* The checksum of each value, where the changes say that there is one. */
+static void repair_values(uint8_t *changes, size_t changes_size, const uint8_t *values, size_t values_size) {
+    struct reader r = reader_make(slice_make(changes, changes_size));
+    size_t at = 0;
+    struct wal_change change;
+    while (reader_remaining(&r) > 0) {
+        size_t start = reader_position(&r);
+        if (!wal_change_decode(&r, &change)) return;
+        if (change.kind != ENTRY_PUT) continue;
+        if (change.value_size > values_size - at) return;
+        store_le32(changes + start + 7, crc32c(0, values + at, change.value_size));
+        at += change.value_size;
+    }
+}
+
+static void repair_records(uint8_t *bytes, uint64_t size, struct wal_address where) {
+    while (size >= WAL_RECORD_HEADER_SIZE) {
+        struct wal_record_header header = {.changes_size = load_le32(bytes + 4),
+                                           .first_sequence = load_le64(bytes + 8),
+                                           .values_size = load_le64(bytes + 16),
+                                           .change_count = load_le32(bytes + 24)};
+        uint64_t left = size - WAL_RECORD_HEADER_SIZE;
+        if (header.changes_size > left || header.values_size > left - header.changes_size) return;
+        uint8_t *changes = bytes + WAL_RECORD_HEADER_SIZE;
+        repair_values(changes, header.changes_size, changes + header.changes_size, header.values_size);
+        wal_record_header_encode(&header, where, bytes);
+        uint64_t step = WAL_RECORD_HEADER_SIZE + header.changes_size + header.values_size;
+        bytes += step;
+        where.offset += step;
+        size -= step;
+    }
+}
+
+static void repair(uint8_t *bytes, size_t size) {
+    if (size < WAL_BLOCK_SIZE + WAL_GROUP_HEADER_SIZE) return;
+    struct wal_segment_header header = {.store_id = load_le64(bytes + 16),
+                                        .segment = load_le64(bytes + 24),
+                                        .size = load_le64(bytes + 32),
+                                        .first_sequence = load_le64(bytes + 40),
+                                        .previous_end = load_le64(bytes + 48)};
+    wal_segment_header_encode(&header, bytes);
+    for (uint64_t at = WAL_BLOCK_SIZE; at + WAL_GROUP_HEADER_SIZE <= size;) {
+        uint64_t left = size - at - WAL_GROUP_HEADER_SIZE;
+        struct wal_group_header group = {.segment = header.segment,
+                                         .offset = at,
+                                         .first_sequence = load_le64(bytes + at + 24),
+                                         .size = load_le64(bytes + at + 32),
+                                         .record_count = load_le32(bytes + at + 40)};
+        wal_group_header_encode(&group, header.store_id, bytes + at);
+        struct wal_address where = {header.store_id, header.segment, at + WAL_GROUP_HEADER_SIZE};
+        repair_records(bytes + at + WAL_GROUP_HEADER_SIZE, group.size < left ? group.size : left, where);
+        if (group.size > left) return;
+        at = wal_align(at + WAL_GROUP_HEADER_SIZE + group.size);
+    }
+}
+
+static enum status check_record(void *ctx, const struct wal_record *record) {
+    uint64_t *next = ctx;
+    ASSERT_EQ(record->header.first_sequence, *next);
+    struct wal_change_walk walk = wal_change_walk_make(record);
+    struct wal_change change;
+    uint32_t count = 0;
+    enum status status;
+    while ((status = wal_change_walk_next(&walk, &change)) == STATUS_OK)
+        count++;
+    ASSERT(status == STATUS_END);
+    ASSERT_EQ(count, record->header.change_count);
+    *next += count;
+    return STATUS_OK;
+}
+
+static void ignore_text(void *ctx, struct slice text) {
+    (void)ctx;
+    (void)text;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 1) return 0;
+    struct io_sim *sim = io_sim_new(1);
+    struct io *io = io_sim_node_io(sim, 0);
+    uint8_t *bytes = mem_alloc(size);
+    memcpy(bytes, data + 1, size - 1);
+    if (data[0] & 1) repair(bytes, size - 1);
+    struct io_file *file;
+    enum status status = io_file_open(io, "000000000001.wal", IO_OPEN_WRITE | IO_OPEN_CREATE, &file);
+    ASSERT(status == STATUS_OK);
+    if (size > 1) status = io_file_write_at(file, slice_make(bytes, size - 1), 0);
+    ASSERT(status == STATUS_OK);
+    struct wal_segment_header header;
+    if (wal_reader_header(file, &header) == STATUS_OK) {
+        struct wal_reader_result result;
+        uint64_t next = header.first_sequence;
+        status = wal_reader_run(file, &header, 0, check_record, &next, &result, NULL);
+        ASSERT(status == STATUS_OK || status == STATUS_CORRUPT);
+        ASSERT_EQ(result.next_sequence, next);
+        uint64_t end = result.end;
+        /* Told where it ends, the reader agrees, and reads exactly as much. */
+        next = header.first_sequence;
+        status = wal_reader_run(file, &header, end, check_record, &next, &result, NULL);
+        ASSERT(status == STATUS_OK && result.end == end);
+    }
+    io_file_close(file);
+    struct inspect_options options = {
+        .json = (data[0] & 2) != 0, .entries = true, .verify = true, .print = ignore_text};
+    struct diagnostic diagnostic;
+    status = inspect_path(io, "000000000001.wal", &options, &diagnostic);
+    ASSERT(status == STATUS_OK || status == STATUS_CORRUPT || status == STATUS_INVALID);
+    mem_free(bytes);
+    io_sim_free(sim);
+    return 0;
+}
