@@ -20,8 +20,11 @@ void append_abandon(struct append *append) {
 }
 
 static void finish(struct append *append) {
+    struct broker *broker = append->broker;
+    size_t bytes = append->batch.bytes.size;
     release(append);
     append->done(append);
+    broker_append_finished(broker, bytes);
 }
 
 static void finish_deferred(struct io_op *op) {
@@ -59,6 +62,51 @@ static enum status check_records_have_keys(const struct record_batch *batch, str
     return status == STATUS_END ? STATUS_OK : status;
 }
 
+/* The header's newest timestamp is what lookups by time go by. Some old clients leave it at -1: it is then
+ * taken from the records, as Kafka's brokers do with every batch, and the checksum made anew. */
+static enum status mend_max_timestamp(struct append *append, struct record_batch *batch) {
+    struct arena arena;
+    arena_init(&arena, 16 * KIB);
+    struct record_iterator it;
+    struct record record;
+    int64_t max = batch->base_timestamp;
+    enum status status = record_iterator_init(&it, batch, &arena, INFLATE_MAX);
+    while (status == STATUS_OK && (status = record_iterator_next(&it, &record)) == STATUS_OK)
+        max = MAX(max, record.timestamp);
+    arena_release(&arena);
+    if (status != STATUS_END) return diagnose(&append->diagnostic, status, "%s", status_text(status));
+    uint8_t *bytes = (uint8_t *)(uintptr_t)append->batch.bytes.data;
+    record_batch_set_max_timestamp(bytes, append->batch.bytes.size, max);
+    batch->max_timestamp = max;
+    return STATUS_OK;
+}
+
+static enum status check_timestamps(struct partition *p, struct append *append, struct record_batch *batch) {
+    const struct topic_config *config = &p->topic->public.config;
+    if (config->message_timestamp_type == 1) return STATUS_OK;
+    if (batch->attributes & BATCH_LOG_APPEND_TIME)
+        return diagnose(&append->diagnostic, STATUS_INVALID_TIMESTAMP,
+                        "the batch claims the broker's time, which is the broker's to give");
+    int64_t now_ms = io_wall_ms(p->broker->io);
+    if (batch->base_timestamp < -1 || batch->max_timestamp < -1)
+        return diagnose(&append->diagnostic, STATUS_INVALID_TIMESTAMP, "a timestamp before 1970");
+    if (batch->max_timestamp < batch->base_timestamp) {
+        enum status status = mend_max_timestamp(append, batch);
+        if (status != STATUS_OK) return status;
+    }
+    if (batch->max_timestamp - now_ms > config->timestamp_after_max_ms)
+        return diagnose(&append->diagnostic, STATUS_INVALID_TIMESTAMP,
+                        "timestamp %lld is more than message.timestamp.after.max.ms = %lld ahead of the "
+                        "broker's clock; timestamps are in milliseconds",
+                        (long long)batch->max_timestamp, (long long)config->timestamp_after_max_ms);
+    if (batch->base_timestamp >= 0 && now_ms - batch->base_timestamp > config->timestamp_before_max_ms)
+        return diagnose(&append->diagnostic, STATUS_INVALID_TIMESTAMP,
+                        "timestamp %lld is more than message.timestamp.before.max.ms = %lld behind the "
+                        "broker's clock",
+                        (long long)batch->base_timestamp, (long long)config->timestamp_before_max_ms);
+    return STATUS_OK;
+}
+
 static enum status check_batch(struct partition *p, struct append *append, struct record_batch *batch) {
     const struct topic_config *config = &p->topic->public.config;
     struct slice bytes = append->batch.bytes;
@@ -70,8 +118,10 @@ static enum status check_batch(struct partition *p, struct append *append, struc
     if (status != STATUS_OK) return diagnose(&append->diagnostic, status, "%s", status_text(status));
     if (batch->attributes & BATCH_TRANSACTIONAL)
         return diagnose(&append->diagnostic, STATUS_UNSUPPORTED, "transactions are not supported yet");
-    if ((config->cleanup_policy & 2) != 0) return check_records_have_keys(batch, append);
-    return STATUS_OK;
+    status = check_timestamps(p, append, batch);
+    if (status == STATUS_OK && (config->cleanup_policy & 2) != 0)
+        status = check_records_have_keys(batch, append);
+    return status;
 }
 
 /* OK: append it. END: it is there already and the answer is known or awaited. Else the refusal. */
@@ -123,20 +173,29 @@ static void commit(struct partition *p, struct append *append) {
     partition_check(p);
 }
 
-static void reload_when_drained(struct partition *p) {
+/* After a failed append nothing of it or behind it may ever be seen. When there was no room, the store has
+ * taken these writes back, and the partition is loaded anew from what is left. When the store is dead they
+ * still stand in its memory: the log then ends for good where it is durable. */
+static void settle_when_drained(struct partition *p) {
     if (!p->draining || !list_empty(&p->appends)) return;
     answer_duplicates(p, true);
     p->draining = false;
     p->phase = PARTITION_LOADING;
     p->broker->stats.partitions_loaded--;
-    partition_load_start(p);
+    if (broker_health(p->broker) == STATUS_OK) {
+        offset_search_restart(p);
+        partition_load_start(p);
+        return;
+    }
+    p->log_end = p->high_watermark;
+    p->stretch_first = MIN(p->stretch_first, p->log_end);
+    partition_loaded(p, STATUS_OK);
 }
 
 static void append_durable(struct store_write *write) {
     struct append *append = CONTAINER_OF(write, struct append, write);
     struct broker *broker = append->broker;
     struct partition *p = append->waiter.partition;
-    size_t bytes = append->batch.bytes.size;
     append->status = write->status;
     histogram_add(&broker->append_ns, io_clock_ns(broker->io) - append->arrived_ns);
     if (p == NULL) {
@@ -154,29 +213,11 @@ static void append_durable(struct store_write *write) {
         }
     }
     finish(append);
-    if (p != NULL) reload_when_drained(p);
-    broker_append_finished(broker, bytes);
+    if (p != NULL) settle_when_drained(p);
 }
 
 /* ---- numbering and submitting ---------------------------------------------------------------------------
  */
-
-static void put_time_entry(struct partition *p, struct store_write *write, int64_t last_offset,
-                           int64_t now_ms) {
-    struct time_entry entry = {.first_offset = p->stretch_first,
-                               .max_timestamp = p->stretch_max_timestamp,
-                               .cumulative_bytes = p->cumulative_bytes};
-    struct writer value;
-    writer_init(&value);
-    time_entry_encode(&entry, &value);
-    struct key key = key_time(p->group, p->max_timestamp, last_offset);
-    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
-    writer_release(&value);
-    p->stretch_first = last_offset + 1;
-    p->stretch_bytes = 0;
-    p->stretch_max_timestamp = -1;
-    p->stretch_started_ms = now_ms;
-}
 
 static void put_producer(struct partition *p, struct append *append, const struct record_batch *batch,
                          int64_t now_ms) {
@@ -215,24 +256,32 @@ static void submit(struct partition *p, struct append *append, const struct reco
     store_put(&append->write, key_slice(&key), append->batch);
     p->log_end = append->last_offset + 1;
     partition_grow(p, append->batch.bytes.size, max_timestamp);
-    if (p->stretch_bytes >= STRETCH_BYTES || now_ms - p->stretch_started_ms >= STRETCH_AGE_MS)
-        put_time_entry(p, &append->write, append->last_offset, now_ms);
+    if (p->stretch_bytes >= broker->options.stretch_bytes ||
+        now_ms - p->stretch_started_ms >= broker->options.stretch_age_ms)
+        partition_end_stretch(p, &append->write, now_ms);
     if (batch->producer_id >= 0) put_producer(p, append, batch, now_ms);
 
     append->waiter.partition = p;
     list_push_back(&p->appends, &append->link);
-    broker->appends_in_flight++;
-    broker->append_bytes_in_flight += append->batch.bytes.size;
     broker->stats.appends++;
     broker->stats.append_bytes += append->batch.bytes.size;
     broker->stats.append_records += (uint64_t)batch->record_count;
     store_write_submit(broker->store, &append->write);
 }
 
+static enum status check_health(const struct broker *broker, struct append *append) {
+    enum status health = broker_health(broker);
+    if (health == STATUS_OK) return STATUS_OK;
+    return diagnose(&append->diagnostic, health, "this node takes no writes: %s", status_text(health));
+}
+
 static void append_to(struct partition *p, struct append *append) {
     struct record_batch batch;
     enum status status = partition_use(p, &append->waiter);
     if (status == STATUS_PENDING) return;
+    if (status != STATUS_OK)
+        diagnose(&append->diagnostic, status, "the partition cannot be read: %s", status_text(status));
+    if (status == STATUS_OK) status = check_health(p->broker, append);
     if (status == STATUS_OK) status = check_batch(p, append, &batch);
     if (status == STATUS_OK) status = check_producer(p, append, &batch);
     append->log_start_offset = p->log_start;
@@ -245,10 +294,11 @@ static void append_to(struct partition *p, struct append *append) {
 
 static void append_resumed(struct partition_waiter *waiter) {
     struct append *append = CONTAINER_OF(waiter, struct append, waiter);
-    if (waiter->partition != NULL)
+    if (waiter->partition != NULL && !waiter->partition->topic->deleting)
         append_to(waiter->partition, append);
     else
-        refuse(append->broker, append, STATUS_UNKNOWN_TOPIC);
+        refuse(append->broker, append,
+               diagnose(&append->diagnostic, STATUS_UNKNOWN_TOPIC, "the topic was deleted meanwhile"));
 }
 
 void broker_append(struct broker *broker, struct append *append) {
@@ -265,14 +315,20 @@ void broker_append(struct broker *broker, struct append *append) {
     list_init(&append->link);
     store_write_init(&append->write, append_durable);
     append->op = (struct io_op){0};
-    enum status health = broker_health(broker);
+    enum status health = check_health(broker, append);
     struct partition *p = broker_partition(broker, append->topic, append->partition);
+    bool full = broker->append_bytes_in_flight > 2 * broker->options.append_bytes_in_flight_max;
+    broker->appends_in_flight++;
+    broker->append_bytes_in_flight += append->batch.bytes.size;
     if (broker->closing) {
         refuse(broker, append,
                diagnose(&append->diagnostic, STATUS_UNAVAILABLE, "the broker is shutting down"));
     } else if (health != STATUS_OK) {
+        refuse(broker, append, health);
+    } else if (full) {
         refuse(broker, append,
-               diagnose(&append->diagnostic, health, "this node takes no writes: %s", status_text(health)));
+               diagnose(&append->diagnostic, STATUS_BUSY, "%zu bytes of appends wait for the disk already",
+                        broker->append_bytes_in_flight));
     } else if (p == NULL) {
         refuse(broker, append,
                diagnose(&append->diagnostic, STATUS_UNKNOWN_TOPIC, "no partition %d of topic '%.*s'",

@@ -18,6 +18,8 @@ struct broker_options broker_options_default(void) {
         .partitions_total_max = 100000,
         .append_bytes_in_flight_max = 64 * MIB,
         .retention_check_ms = 60000,
+        .stretch_bytes = 256 * KIB,
+        .stretch_age_ms = 10 * 60 * MS_PER_S,
     };
 }
 

@@ -40,6 +40,10 @@ struct broker_options {
     size_t append_bytes_in_flight_max; /* unsynced appends; above it append answers BUSY later, callers hold
                                           back */
     uint64_t retention_check_ms;
+    /* A stretch of log gets an entry in the time index when it holds this much or is this old: the bound of
+     * what a lookup by time reads, and the grain in which retention deletes. */
+    uint64_t stretch_bytes;
+    int64_t stretch_age_ms;
     struct log *log;
 };
 struct broker_options broker_options_default(void);

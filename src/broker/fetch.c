@@ -24,7 +24,9 @@ struct fetch_state {
     uint64_t missing; /* bytes to be appended before a re-read can help */
     uint32_t current; /* partition being read */
     struct store_iterator *it;
+    struct key lower; /* where it begins */
     bool positioned, expired, scheduled;
+    bool full; /* a limit kept bytes back: waiting brings nothing */
     size_t bytes;
     struct fetch_wait waits[];
 };
@@ -154,9 +156,10 @@ static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
 
 static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
-    struct key lower = key_log(p->group, part->offset), upper = key_log(p->group, part->high_watermark);
-    fetch->state->it = store_iterator_open(fetch->broker->store, key_slice(&lower), key_slice(&upper), 0,
-                                           iterator_ready, fetch);
+    struct key upper = key_log(p->group, part->high_watermark);
+    fetch->state->lower = key_log(p->group, part->offset);
+    fetch->state->it = store_iterator_open(fetch->broker->store, key_slice(&fetch->state->lower),
+                                           key_slice(&upper), 0, iterator_ready, fetch);
     fetch->state->positioned = false;
 }
 
@@ -176,31 +179,31 @@ static bool has_room(const struct fetch *fetch, const struct fetch_partition *pa
            fetch->state->bytes + size <= (size_t)MAX(fetch->bytes_max, 0);
 }
 
+static enum status next_batch(struct fetch_state *state, const struct key *lower) {
+    enum status status = state->positioned ? store_iterator_next(state->it)
+                                           : store_iterator_seek(state->it, key_slice(lower));
+    if (status == STATUS_OK) state->positioned = true;
+    return status;
+}
+
 /* Reads the current partition; PENDING: iterator_ready comes. */
 static enum status read_partition(struct fetch *fetch, struct fetch_partition *part) {
     struct fetch_state *state = fetch->state;
     if (state->it == NULL) {
-        if (!look_at(fetch, part) || !has_room(fetch, part, 1)) return STATUS_OK;
+        if (!look_at(fetch, part)) return STATUS_OK;
+        if (!has_room(fetch, part, 1)) {
+            state->full = true;
+            return STATUS_OK;
+        }
         open_log(fetch, part);
     }
     enum status status;
-    for (;;) {
-        struct slice lower = SLICE_EMPTY;
-        struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
-        struct key key;
-        if (!state->positioned) {
-            if (p == NULL) {
-                status = STATUS_UNKNOWN_TOPIC;
-                break;
-            }
-            key = key_log(p->group, part->offset);
-            lower = key_slice(&key);
-        }
-        status = state->positioned ? store_iterator_next(state->it) : store_iterator_seek(state->it, lower);
-        if (status != STATUS_OK) break;
-        state->positioned = true;
+    while ((status = next_batch(state, &state->lower)) == STATUS_OK) {
         struct shared_slice batch = store_iterator_value(state->it);
-        if (!has_room(fetch, part, batch.bytes.size)) break;
+        if (!has_room(fetch, part, batch.bytes.size)) {
+            state->full = true;
+            break;
+        }
         add_batch(fetch, part, batch);
     }
     if (status == STATUS_PENDING) return status;
@@ -215,7 +218,7 @@ static enum status read_partition(struct fetch *fetch, struct fetch_partition *p
 
 static bool is_satisfied(const struct fetch *fetch) {
     const struct fetch_state *state = fetch->state;
-    if (state->expired || fetch->broker->closing) return true;
+    if (state->expired || state->full || fetch->broker->closing) return true;
     if (state->bytes >= (size_t)MAX(fetch->bytes_min, 0)) return true;
     for (uint32_t i = 0; i < fetch->partition_count; i++)
         if (fetch->partitions[i].status != STATUS_OK) return true;
@@ -229,13 +232,9 @@ static void wait_for_more(struct fetch *fetch) {
         struct fetch_partition *part = &fetch->partitions[i];
         drop_batches(part);
         struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
-        if (p == NULL) { /* deleted since it was read: the next look says so */
-            state->missing = 0;
-            continue;
-        }
-        wait_for(fetch, i, p);
-        /* What came between the look and now is not missing any more. */
-        if (p->high_watermark > part->high_watermark) state->missing = 0;
+        /* What came between the look and now is not missing any more; a topic deleted meanwhile is told. */
+        if (p == NULL || p->high_watermark > part->high_watermark) state->missing = 0;
+        if (p != NULL) wait_for(fetch, i, p);
     }
     state->bytes = 0;
     fetch->broker->stats.fetch_waits++;

@@ -89,6 +89,7 @@ void time_entry_encode(const struct time_entry *entry, struct writer *out) {
     writer_u8(out, VALUE_VERSION);
     writer_be64(out, (uint64_t)entry->first_offset);
     writer_be64(out, (uint64_t)entry->max_timestamp);
+    writer_be64(out, (uint64_t)entry->ended_ms);
     writer_be64(out, entry->cumulative_bytes);
 }
 
@@ -97,6 +98,7 @@ bool time_entry_decode(struct slice value, struct time_entry *entry) {
     uint8_t version = reader_u8(&in);
     entry->first_offset = (int64_t)reader_be64(&in);
     entry->max_timestamp = (int64_t)reader_be64(&in);
+    entry->ended_ms = (int64_t)reader_be64(&in);
     entry->cumulative_bytes = reader_be64(&in);
     return reader_ok(&in) && version == VALUE_VERSION && reader_remaining(&in) == 0 &&
            entry->first_offset >= 0;

@@ -47,6 +47,7 @@ struct slice key_state_rest(struct slice key);
 struct time_entry {
     int64_t first_offset;      /* where the stretch begins */
     int64_t max_timestamp;     /* of this stretch alone, where the key has it of all so far; -1: none */
+    int64_t ended_ms;          /* the broker's wall clock then */
     uint64_t cumulative_bytes; /* of the partition since its beginning, this stretch included */
 };
 void time_entry_encode(const struct time_entry *entry, struct writer *out);

@@ -56,7 +56,8 @@ void partition_free(struct partition *p) {
 
 void partition_check(const struct partition *p) {
     if (p->phase != PARTITION_READY) return;
-    ASSERT_LE(p->log_start, p->high_watermark);
+    ASSERT_LE(p->log_start, p->log_start_next);
+    ASSERT_LE(p->log_start_next, p->high_watermark);
     ASSERT_LE(p->high_watermark, p->log_end);
     ASSERT_LE(p->stretch_first, p->log_end);
     ASSERT_LE(p->deleted_bytes, p->cumulative_bytes);
@@ -64,6 +65,9 @@ void partition_check(const struct partition *p) {
 }
 
 enum status partition_use(struct partition *p, struct partition_waiter *waiter) {
+    /* A read error may pass, or the block be mended; asking again costs one read a second. */
+    if (p->phase == PARTITION_FAILED && io_now_ns(p->broker->io) - p->failed_ns >= PARTITION_RETRY_NS)
+        p->phase = PARTITION_UNLOADED;
     if (p->phase == PARTITION_UNLOADED) {
         p->phase = PARTITION_LOADING;
         partition_load_start(p); /* often done when it returns: everything was in memory */
@@ -85,10 +89,33 @@ void partition_loaded(struct partition *p, enum status status) {
     ASSERT(p->phase == PARTITION_LOADING);
     p->phase = status == STATUS_OK ? PARTITION_READY : PARTITION_FAILED;
     p->failure = status;
+    p->failed_ns = io_now_ns(p->broker->io);
     if (status == STATUS_OK) p->broker->stats.partitions_loaded++;
     partition_check(p);
     resume_waiters(p, false);
     fetch_wake(p, UINT64_MAX);
+}
+
+void partition_begin_stretch(struct partition *p, int64_t now_ms) {
+    p->stretch_first = p->log_end;
+    p->stretch_bytes = 0;
+    p->stretch_max_timestamp = -1;
+    p->stretch_started_ms = now_ms;
+}
+
+void partition_end_stretch(struct partition *p, struct store_write *write, int64_t now_ms) {
+    ASSERT_LT(p->stretch_first, p->log_end);
+    struct time_entry entry = {.first_offset = p->stretch_first,
+                               .max_timestamp = p->stretch_max_timestamp,
+                               .ended_ms = now_ms,
+                               .cumulative_bytes = p->cumulative_bytes};
+    struct writer value;
+    writer_init(&value);
+    time_entry_encode(&entry, &value);
+    struct key key = key_time(p->group, p->max_timestamp, p->log_end - 1);
+    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+    partition_begin_stretch(p, now_ms);
 }
 
 void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp) {

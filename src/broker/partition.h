@@ -14,8 +14,8 @@
  * Errors  a failed append fails all behind it (their offsets are gone with it); the partition is then loaded
  *         anew from what the store has.
  * Loop    shard thread only.
- * I1  log_start <= high_watermark <= log_end.   I2  appends are in offset order, each begins where the one
- * before ended.   I3  high_watermark only grows while loaded. */
+ * I1  log_start <= log_start_next <= high_watermark <= log_end.   I2  appends are in offset order, each
+ * begins where the one before ended.   I3  high_watermark only grows while loaded. */
 #ifndef SENTINEL_BROKER_PARTITION_H
 #define SENTINEL_BROKER_PARTITION_H
 
@@ -23,10 +23,7 @@
 #include "broker/keys.h"
 #include "machine/producer_state.h"
 
-/* A stretch of log gets a TIME key when it holds this much or is this old: the bound of what a lookup by time
- * scans, and the grain in which retention deletes. */
-#define STRETCH_BYTES  (256 * KIB)
-#define STRETCH_AGE_MS ((int64_t)10 * 60 * MS_PER_S)
+#define PARTITION_RETRY_NS (NS_PER_S)
 /* The one leader epoch of a log that never had another leader. */
 #define LEADER_EPOCH 0
 
@@ -39,8 +36,10 @@ struct partition {
     int32_t index;
     uint64_t group;
     enum partition_phase phase;
-    enum status failure; /* FAILED: why; it stays so until restart */
+    enum status failure; /* FAILED: why; tried again PARTITION_RETRY_NS later */
     int64_t log_start, high_watermark, log_end;
+    int64_t log_start_next;    /* >= log_start: on its way to the disk (partition_trim) */
+    uint64_t failed_ns;        /* FAILED: when */
     uint64_t cumulative_bytes; /* ever appended */
     uint64_t deleted_bytes;    /* of them, below log_start by whole stretches */
     int64_t max_timestamp;     /* so far; >= 0 */
@@ -75,6 +74,10 @@ void partition_loaded(struct partition *partition, enum status status);
 void partition_load_start(struct partition *partition);
 void partition_load_cancel(struct partition *partition);
 
+/* The open stretch ends here and gets its TIME key. */
+void partition_end_stretch(struct partition *partition, struct store_write *write, int64_t now_ms);
+/* The open stretch begins anew, empty, at the end of the log. */
+void partition_begin_stretch(struct partition *partition, int64_t now_ms);
 /* What a batch of `bytes` with this newest timestamp adds to the open stretch (append and load alike). */
 void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_timestamp);
 
@@ -84,22 +87,28 @@ void fetch_wake(struct partition *partition, uint64_t bytes);
 void fetch_end_waits(struct broker *broker);
 /* The broker is closed under them: they end without an answer. */
 void fetch_abandon_all(struct broker *broker);
-/* list_offset.c, retention.c: the partition goes away. */
+/* list_offset.c, partition_trim.c: the partition goes away. */
 void offset_search_detach(struct partition *partition);
+/* Failed writes were taken back, and with them index entries that searches may have relied on. */
+void offset_search_restart(struct partition *partition);
 void partition_trim_detach(struct partition *partition);
 
-/* retention.c: moves log_start and deletes what is below, and the TIME keys up to (time_max,
- * time_last_offset) when that is not -1; `done` once, on the loop. */
+/* partition_trim.c: deletes records below log_start, in two writes: the new log start first, which is
+ * published when it is durable; then the records and the TIME keys up to (time_max, time_last_offset), so
+ * that no crash can bring back a log start that a client has seen pass. `done` once, on the loop, after both.
+ */
 struct partition_trim {
     struct list link;
-    struct partition *partition;
+    struct partition *partition; /* NULL: gone with its topic */
     struct store_write write;
     int64_t log_start;
-    int64_t time_max; /* timestamp of the last TIME key to go, when there is one */
+    int64_t time_max, time_last_offset; /* last TIME key to go; -1: none */
+    uint64_t deleted_bytes;
     void (*done)(struct partition_trim *trim, enum status status);
     void *ctx;
 };
-void partition_trim_start(struct partition_trim *trim, struct partition *partition, int64_t log_start,
-                          int64_t time_last_offset, uint64_t deleted_bytes);
+void partition_trim_start(struct partition_trim *trim, struct partition *partition);
+/* A crash came between the two writes: the second one again. */
+void partition_trim_finish_old(struct partition *partition);
 
 #endif

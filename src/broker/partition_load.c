@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Loading a partition from the store, in steps that may each have to wait for a block:
  *
- *   META ─> last TIME entry ─> the log behind it (the open stretch) ─> producers
+ *   META ─> last TIME entry ─> the log behind it (the open stretch) ─> producers ─> remains of a trim
  *
  * The work is bounded by one stretch of log and the producers, whatever the partition holds. */
 #include "base/assert.h"
@@ -9,7 +9,7 @@
 #include "broker/partition.h"
 #include "wire/record_batch.h"
 
-enum load_step { LOAD_META, LOAD_TIME, LOAD_LOG, LOAD_PRODUCERS };
+enum load_step { LOAD_META, LOAD_TIME, LOAD_LOG, LOAD_PRODUCERS, LOAD_REMAINS };
 
 struct partition_load {
     struct partition *partition;
@@ -17,6 +17,7 @@ struct partition_load {
     struct store_get get;
     bool get_waits;
     struct store_iterator *it;
+    bool any_batch;
     bool positioned; /* `it` stands on an entry that is read; the next move is `next` */
 };
 
@@ -36,11 +37,10 @@ void partition_load_start(struct partition *p) {
     ASSERT(p->load == NULL);
     producer_state_release(&p->producers);
     producer_state_init(&p->producers, p->broker->hash_seed);
-    p->log_start = p->high_watermark = p->log_end = p->stretch_first = 0;
-    p->cumulative_bytes = p->deleted_bytes = p->stretch_bytes = 0;
+    p->log_start = p->log_start_next = p->high_watermark = p->log_end = 0;
+    p->cumulative_bytes = p->deleted_bytes = 0;
     p->max_timestamp = 0;
-    p->stretch_max_timestamp = -1;
-    p->stretch_started_ms = io_wall_ms(p->broker->io);
+    partition_begin_stretch(p, io_wall_ms(p->broker->io));
     p->load = mem_calloc(1, sizeof *p->load);
     p->load->partition = p;
     p->load->get.ready = get_ready;
@@ -67,7 +67,7 @@ static enum status load_meta(struct partition_load *load) {
     bool decoded = partition_meta_decode(value.bytes, &meta);
     shared_slice_unref(value);
     if (!decoded) return STATUS_CORRUPT;
-    p->log_start = meta.log_start_offset;
+    p->log_start = p->log_start_next = meta.log_start_offset;
     p->deleted_bytes = meta.deleted_bytes;
     p->cumulative_bytes = meta.deleted_bytes;
     return STATUS_OK;
@@ -93,12 +93,13 @@ static enum status load_time(struct partition_load *load) {
     if (status == STATUS_PENDING) return status;
     if (status == STATUS_OK) {
         int64_t last_offset;
-        struct time_entry entry;
+        struct time_entry entry = {0};
         if (!key_time_parse(store_iterator_key(load->it), &p->max_timestamp, &last_offset) ||
             !time_entry_decode(store_iterator_value(load->it).bytes, &entry))
             status = STATUS_CORRUPT;
         else
-            p->stretch_first = last_offset + 1, p->cumulative_bytes = entry.cumulative_bytes;
+            p->stretch_first = last_offset + 1;
+        p->cumulative_bytes = MAX(p->cumulative_bytes, entry.cumulative_bytes);
     }
     close_range(load);
     if (status != STATUS_OK && status != STATUS_END) return status;
@@ -128,10 +129,14 @@ static enum status load_log(struct partition_load *load) {
         if (record_batch_read_trusted(bytes, &batch) != STATUS_OK ||
             !key_log_parse(store_iterator_key(load->it), &last_offset) ||
             record_batch_last_offset(&batch) != last_offset ||
-            (batch.base_offset != p->log_end && p->log_end != p->stretch_first)) {
+            (load->any_batch ? batch.base_offset != p->log_end : batch.base_offset > p->log_end)) {
             status = STATUS_CORRUPT;
             break;
         }
+        /* The log start may be inside the first batch. Its stretch then begins before it, so that nobody
+         * takes the batch's newest timestamp for that of a record that is still there. */
+        if (!load->any_batch) p->stretch_first = batch.base_offset;
+        load->any_batch = true;
         partition_grow(p, bytes.size, batch.max_timestamp);
         p->log_end = last_offset + 1;
     }
@@ -160,9 +165,22 @@ static enum status load_producers(struct partition_load *load) {
     return status == STATUS_END ? STATUS_OK : status;
 }
 
+/* Records below the log start: a crash came between the two writes of a trim. */
+static enum status load_remains(struct partition_load *load) {
+    struct partition *p = load->partition;
+    if (p->log_start == 0) return STATUS_OK;
+    struct key lower = key_prefix(p->group, KEY_LOG), upper = key_log(p->group, p->log_start);
+    if (load->it == NULL) open_range(load, &lower, &upper);
+    enum status status = store_iterator_seek(load->it, key_slice(&lower));
+    if (status == STATUS_PENDING) return status;
+    close_range(load);
+    if (status == STATUS_OK) partition_trim_finish_old(p);
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
 static void advance(struct partition_load *load) {
     static enum status (*const steps[])(struct partition_load *) = {load_meta, load_time, load_log,
-                                                                    load_producers};
+                                                                    load_producers, load_remains};
     struct partition *p = load->partition;
     enum status status = STATUS_OK;
     while (load->step < ARRAY_COUNT(steps)) {

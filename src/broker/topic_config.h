@@ -19,6 +19,10 @@
       "largest record batch accepted, in bytes, as sent")                                                    \
     X(message_timestamp_type, "message.timestamp.type", TIME, 0, 0, 1,                                       \
       "CreateTime (the producer's clock) or LogAppendTime (the broker's)")                                   \
+    X(timestamp_before_max_ms, "message.timestamp.before.max.ms", LONG, INT64_MAX, 0, INT64_MAX,             \
+      "refuse records whose timestamp is further than this behind the broker's clock")                       \
+    X(timestamp_after_max_ms, "message.timestamp.after.max.ms", LONG, 3600000, 0, INT64_MAX,                 \
+      "refuse records whose timestamp is further than this ahead of the broker's clock")                     \
     X(cleanup_policy, "cleanup.policy", POLICY, 1, 1, 3,                                                     \
       "delete (by retention), compact (keep the last record of each key), or both")                          \
     X(min_insync_replicas, "min.insync.replicas", INT, 1, 1, INT32_MAX,                                      \

@@ -169,12 +169,17 @@ void record_batch_set_base(uint8_t *bytes, int64_t base_offset, int32_t leader_e
     store_be32(bytes + BATCH_AT_LEADER_EPOCH, (uint32_t)leader_epoch);
 }
 
+void record_batch_set_max_timestamp(uint8_t *bytes, size_t size, int64_t max_timestamp) {
+    ASSERT_LE((size_t)RECORD_BATCH_HEADER_SIZE, size);
+    store_be64(bytes + BATCH_AT_MAX_TIMESTAMP, (uint64_t)max_timestamp);
+    store_be32(bytes + BATCH_AT_CRC, batch_checksum(slice_make(bytes, size)));
+}
+
 void record_batch_set_append_time(uint8_t *bytes, size_t size, int64_t now_ms) {
     ASSERT_LE((size_t)RECORD_BATCH_HEADER_SIZE, size);
     uint16_t attributes = load_be16(bytes + BATCH_AT_ATTRIBUTES);
     store_be16(bytes + BATCH_AT_ATTRIBUTES, (uint16_t)(attributes | BATCH_LOG_APPEND_TIME));
-    store_be64(bytes + BATCH_AT_MAX_TIMESTAMP, (uint64_t)now_ms);
-    store_be32(bytes + BATCH_AT_CRC, batch_checksum(slice_make(bytes, size)));
+    record_batch_set_max_timestamp(bytes, size, now_ms);
 }
 
 enum status record_iterator_init(struct record_iterator *it, const struct record_batch *batch,

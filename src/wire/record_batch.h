@@ -62,6 +62,8 @@ enum status record_batch_validate(struct slice bytes, bool inflate, size_t infla
                                   struct record_batch *batch, int32_t *bad_record) MUST_USE;
 void record_batch_set_base(uint8_t *bytes, int64_t base_offset,
                            int32_t leader_epoch); /* outside the checksum */
+/* Sets the header's newest timestamp and recomputes the checksum. */
+void record_batch_set_max_timestamp(uint8_t *bytes, size_t size, int64_t max_timestamp);
 /* LogAppendTime: sets the attribute and max timestamp and recomputes the checksum. */
 void record_batch_set_append_time(uint8_t *bytes, size_t size, int64_t now_ms);
 

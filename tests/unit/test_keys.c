@@ -77,11 +77,16 @@ static void values_survive_and_their_damage_is_seen(void **state) {
     (void)state;
     struct writer out;
     writer_init(&out);
-    struct time_entry entry = {.first_offset = 12, .max_timestamp = -1, .cumulative_bytes = UINT64_MAX}, back;
+    struct time_entry entry = {.first_offset = 12,
+                               .max_timestamp = -1,
+                               .ended_ms = 77,
+                               .cumulative_bytes = UINT64_MAX},
+                      back;
     time_entry_encode(&entry, &out);
     assert_true(time_entry_decode(writer_slice(&out), &back));
     assert_int_equal(back.first_offset, 12);
     assert_int_equal(back.max_timestamp, -1);
+    assert_int_equal(back.ended_ms, 77);
     assert_true(back.cumulative_bytes == UINT64_MAX);
     for (size_t size = 0; size < out.size; size++)
         assert_false(time_entry_decode(slice_make(out.data, size), &back));
