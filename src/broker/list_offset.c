@@ -306,7 +306,8 @@ static bool try_again(struct offset_search *search) {
 static void run(struct offset_search *search) {
     enum status status;
     do {
-        status = search->step(search);
+        /* What is being deleted may be gone from the store already. */
+        status = search->partition->topic->deleting ? STATUS_UNKNOWN_TOPIC : search->step(search);
         if (status == STATUS_END && try_again(search)) status = STATUS_OK;
     } while (status == STATUS_OK && search->offset < 0);
     if (status == STATUS_PENDING) return;
@@ -362,7 +363,7 @@ void offset_search_restart(struct partition *p) {
 
 static void resumed(struct partition_waiter *waiter) {
     struct list_offset *request = CONTAINER_OF(waiter, struct list_offset, waiter);
-    if (waiter->partition != NULL)
+    if (waiter->partition != NULL && !waiter->partition->topic->deleting)
         look(request, waiter->partition);
     else
         answer(request, STATUS_UNKNOWN_TOPIC, -1, -1);

@@ -96,6 +96,16 @@ void partition_loaded(struct partition *p, enum status status) {
     fetch_wake(p, UINT64_MAX);
 }
 
+void partition_reload(struct partition *p) {
+    if (p->phase != PARTITION_LOADING && p->phase != PARTITION_READY) return;
+    if (!list_empty(&p->appends)) return; /* they failed with the deletion, and load it anew themselves */
+    if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
+    if (p->load != NULL) partition_load_cancel(p);
+    offset_search_restart(p);
+    p->phase = PARTITION_LOADING;
+    partition_load_start(p);
+}
+
 void partition_begin_stretch(struct partition *p, int64_t now_ms) {
     p->stretch_first = p->log_end;
     p->stretch_bytes = 0;

@@ -64,6 +64,9 @@ struct partition *partition_new(struct topic_state *topic, struct broker *broker
 void partition_free(struct partition *partition);
 void partition_check(const struct partition *partition);
 
+/* What it knows was read while a deletion that failed was under way: it is loaded anew. */
+void partition_reload(struct partition *partition);
+
 /* OK: ready. PENDING: being loaded; `waiter` (may be NULL) is resumed. Else why it can't be used. */
 enum status partition_use(struct partition *partition, struct partition_waiter *waiter) MUST_USE;
 void partition_waiter_cancel(struct partition_waiter *waiter);

@@ -241,6 +241,16 @@ static void install(struct change *change) {
     }
 }
 
+/* When the store is dead the topic's data is hidden in its memory: nobody is served from it before a restart
+ * has told whether the deletion happened. */
+static void take_back_deletion(const struct change *change) {
+    struct topic_state *state = map_get(&change->broker->topics, name_of(change));
+    if (state == NULL || change->broker->abandoning || broker_health(change->broker) != STATUS_OK) return;
+    state->deleting = false;
+    for (int32_t i = 0; i < state->public.partition_count; i++)
+        if (state->partitions[i] != NULL) partition_reload(state->partitions[i]);
+}
+
 static void change_finish(struct io_op *op) {
     struct topic_change *public = CONTAINER_OF(op, struct topic_change, op);
     public->done(public);
@@ -252,10 +262,7 @@ static void change_done(struct metadata_request *request, enum status status,
     struct topic_change *public = change->public;
     public->status = status;
     if (status == STATUS_OK && effects != NULL && !request->validate_only) install(change);
-    if (status != STATUS_OK && change->marked) {
-        struct topic_state *state = map_get(&change->broker->topics, name_of(change));
-        if (state != NULL) state->deleting = false;
-    }
+    if (status != STATUS_OK && change->marked) take_back_deletion(change);
     public->op.done = change_finish;
     io_defer(change->broker->io, &public->op);
     writer_release(&change->text);

@@ -349,6 +349,45 @@ static void a_deletion_that_finds_no_room_leaves_the_topic_as_it_was(void **stat
     assert_non_null(find(w, name));
 }
 
+/* A partition that is being loaded while its topic's deletion is in the store already, and then fails: it
+ * must not believe that it is empty. */
+static void a_deletion_that_fails_under_a_load_is_not_believed(void **state) {
+    struct broker_world *w = *state;
+    enum { COUNT = 60 };
+    struct world_append append;
+    static struct world_record records[10];
+    static struct world_fetch fetches[COUNT];
+    char name[16];
+    struct batch_spec spec = {.count = 3, .value_size = 2000};
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "x%d", i);
+        assert_status(broker_world_create(w, name, 1, NULL), STATUS_OK);
+        assert_status(broker_world_append(w, &append, name, 0, &spec), STATUS_OK);
+    }
+    assert_status(broker_world_create(w, "filler", 1, NULL), STATUS_OK);
+    for (int i = 0; i < 100; i++)
+        assert_status(broker_world_append(w, &append, "filler", 0, &spec), STATUS_OK);
+    broker_world_restart(w);
+    broker_world_run(w, 5000);
+    io_sim_disk_faults(w->sim, 0)->capacity_bytes = 1;
+    for (; spec.count > 0; spec.count -= 2, spec.value_size = 1)
+        while (broker_world_append(w, &append, "filler", 0, &spec) == STATUS_OK)
+            continue;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "x%d", i);
+        broker_world_fetch_start(w, &fetches[i], name, 0, 0, 1, 1000);
+        for (int step = 0; step < i; step++)
+            assert_true(io_sim_step(w->sim));
+        assert_status(broker_world_delete(w, name), STATUS_NO_SPACE);
+        broker_world_fetch_wait(w, &fetches[i]);
+        if (fetches[i].part.status != STATUS_OK) assert_status(fetches[i].part.status, STATUS_UNKNOWN_TOPIC);
+        fetch_release(&fetches[i].fetch);
+        assert_int_equal(broker_world_info(w, name, 0).high_watermark, 3);
+        assert_int_equal(broker_world_read(w, name, 0, 0, records, ARRAY_COUNT(records)), 3);
+    }
+    io_sim_disk_faults(w->sim, 0)->capacity_bytes = UINT64_MAX;
+}
+
 /* ---- many ---- */
 
 static void count_topic(void *ctx, const struct broker_topic *topic) {
@@ -409,6 +448,7 @@ int main(void) {
         TEST(a_topic_made_again_is_a_new_one),
         TEST(a_deletion_answers_what_is_under_way_and_leaves_no_key_behind),
         TEST(a_deletion_that_finds_no_room_leaves_the_topic_as_it_was),
+        TEST(a_deletion_that_fails_under_a_load_is_not_believed),
         TEST(ten_thousand_partitions_cost_nothing_until_they_are_used),
     };
     return cmocka_run_group_tests_name("broker_topics", tests, NULL, NULL);
