@@ -28,7 +28,7 @@
     X(connections_max, "connections.max", "max.connections", NUMBER, 10000, 1, 1000000,                      \
       "connections accepted at one time")                                                                    \
     X(handshake_ms, "connections.handshake-ms", "", NUMBER, 30000, 100, 3600000,                             \
-      "close a connection that has not said its protocol by then")                                           \
+      "close a connection silent this long before it said its protocol, or inside a large message")          \
     X(request_bytes, "request.bytes-max", "socket.request.max.bytes", SIZE, 104857599, 1024, 104857599,      \
       "largest request")                                                                                     \
     X(memory_in_flight, "memory.requests", "", SIZE, 134217728, 1048576, INT64_MAX / 2,                      \

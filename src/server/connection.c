@@ -44,7 +44,7 @@ static void free_when_quiet(struct connection *c) {
 static void destroy(struct connection *c) {
     if (c->destroyed) return;
     c->destroyed = true;
-    io_timer_cancel(c->server->io, &c->handshake);
+    io_timer_cancel(c->server->io, &c->timeout);
     io_socket_close(c->socket);
     if (c->protocol != NULL) c->protocol->close(c->state);
     c->state = NULL;
@@ -59,9 +59,16 @@ void connection_destroy(struct connection *c) {
     destroy(c);
 }
 
-static void handshake_expired(struct io_timer *timer) {
-    struct connection *c = CONTAINER_OF(timer, struct connection, handshake);
-    log_debug(c->server->log, "connection closed reason=\"said no protocol in time\" peer=%s", c->peer.text);
+static void arm_timeout(struct connection *c) {
+    io_timer_set(c->server->io, &c->timeout,
+                 io_now_ns(c->server->io) + c->server->options.handshake_timeout_ms * NS_PER_MS);
+}
+
+static void timed_out(struct io_timer *timer) {
+    struct connection *c = CONTAINER_OF(timer, struct connection, timeout);
+    log_debug(c->server->log, "connection closed reason=\"%s\" peer=%s",
+              c->protocol == NULL ? "said no protocol in time" : "stopped in the middle of a large message",
+              c->peer.text);
     destroy(c);
 }
 
@@ -162,7 +169,7 @@ static bool choose_protocol(struct connection *c) {
                  c->peer.text, bytes[0], bytes[1], bytes[2], bytes[3]);
         return false;
     }
-    io_timer_cancel(c->server->io, &c->handshake);
+    io_timer_cancel(c->server->io, &c->timeout);
     c->state = c->protocol->open(c);
     if (c->state == NULL) {
         c->protocol = NULL;
@@ -235,6 +242,7 @@ static void receive_done(struct io_op *op) {
         destroy(c);
         return;
     }
+    if (c->protocol != NULL) io_timer_cancel(c->server->io, &c->timeout);
     if (op->result == 0) {
         c->peer_finished = true;
         bool keep = c->protocol != NULL && c->protocol->finished != NULL && c->protocol->finished(c->state);
@@ -258,6 +266,9 @@ static void start_receive(struct connection *c) {
     c->receiving = true;
     c->receive.done = receive_done;
     io_recv(c->socket, &c->receive, c->in->data + c->in_end, c->in->size - c->in_end);
+    /* A large buffer is taken from memory that others wait for: whoever announces a large message has to go
+     * on sending it. */
+    if (c->protocol != NULL && c->in->size > CONNECTION_RECEIVE_SIZE) arm_timeout(c);
 }
 
 void connection_pause(struct connection *c, bool paused) {
@@ -293,9 +304,8 @@ void connection_new(struct server *server, struct io_socket *socket, const struc
     list_init(&c->memory_link);
     list_push_back(&server->connections, &c->link);
     server->connection_count++;
-    io_timer_init(&c->handshake, handshake_expired);
-    io_timer_set(server->io, &c->handshake,
-                 io_now_ns(server->io) + server->options.handshake_timeout_ms * NS_PER_MS);
+    io_timer_init(&c->timeout, timed_out);
+    arm_timeout(c);
     start_receive(c);
 }
 

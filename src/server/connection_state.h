@@ -16,8 +16,8 @@ struct connection {
     struct io_address peer;
     unsigned protocols; /* allowed on its listener */
     const struct protocol *protocol;
-    void *state; /* the protocol's */
-    struct io_timer handshake;
+    void *state;             /* the protocol's */
+    struct io_timer timeout; /* until the protocol is known, and while a large message is incomplete */
     /* receiving */
     struct io_op receive;
     struct buffer *in;
