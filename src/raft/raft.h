@@ -2,16 +2,16 @@
 /* raft.h: consensus on one log, as a pure function: an event goes in, effects come out.
  *
  *   event (now + one cause) ──> raft_step ──> effects: write this, then send these, apply up to here, call
- * again at the deadline
+ *                                             again at the deadline
  *
  * A group is a set of members that keep the same log. Nothing here reads a clock, a file or a socket: the
  * event carries the time, chance comes from a seeded generator inside, and everything to be done is data for
  * the host. The same events give the same effects, so a failure replays from its seed.
  *
  * Source  Ongaro, "Consensus: Bridging Theory and Practice" (2014), cited below as [section]; Ongaro and
- * Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014), cited as Figure n. The
- * step/effects shape: cowsql/raft; messages that wait for a write, and range conflict hints: etcd-io/raft.
- * Where we depart from the dissertation, D1..D9 below give the reason.
+ *         Ousterhout, "In Search of an Understandable Consensus Algorithm" (2014), cited as Figure n. The
+ *         step/effects shape: cowsql/raft; messages that wait for a write, and range conflict hints:
+ *         etcd-io/raft. Where we depart from the dissertation, D1..D9 below give the reason.
  *
  * POSITIONS. An entry is one record batch and covers a range of offsets [base, end). All positions are ends:
  * the log ends at log_end (Kafka's log end offset), everything below commit_end (the high watermark) is
@@ -33,56 +33,68 @@
  * CONTRACT. After each step the host carries out the effects in the order of struct raft_effects:
  *   1 write: truncation, entries, hard state, snapshot installation; one atomic write, never waited for here
  *   2 messages with after_write <= persisted leave now, the others when it is (any order; the network may
- * lose, repeat and reorder them) 3 committed entries are applied in order, once 4 reads, snapshot pieces and
- * answers are started or handed out 5 the timer is set to `deadline`; coming early is harmless, so a host may
- * keep an earlier timer What effects point to is borrowed until the next raft_step with the same effects or
- * on the same group; a host that keeps a message or an entry longer takes references. A write that fails is
- * final: the host stops the group. Applied state must not become durable before the entries it comes from
- * (one store with ordered writes does it).
+ *     lose, repeat and reorder them)
+ *   3 committed entries are applied in order, once
+ *   4 reads, snapshot pieces and answers are started or handed out
+ *   5 the timer is set to `deadline`; coming early is harmless, so a host may keep an earlier timer
+ * What effects point to is borrowed until the next raft_step with the same effects or on the same group; a
+ * host that keeps a message or an entry longer takes references. A write that fails is final: the host stops
+ * the group. Every read that is asked for is answered. Applied state must not become durable before the
+ * entries it comes from (one store with ordered writes does it). Whatever removes entries from inside of the
+ * log (compaction by key) must leave each remaining position its term, or stay below log_start.
  *
  * Owner   the host embeds struct raft; raft_release frees what it holds. Options outlive all groups that
- * share them. Units   positions as above; times in nanoseconds of one monotonic clock; sizes in bytes. Errors
- * raft_step answers requests (propose, read, transfer, change) with OK, NOT_LEADER, BUSY (a bound was
+ *         share them.
+ * Units   positions as above; times in nanoseconds of one monotonic clock; sizes in bytes.
+ * Errors  raft_step answers requests (propose, read, transfer, change) with OK, NOT_LEADER, BUSY (a bound was
  *         reached), UNAVAILABLE (being transferred; no leader known), INVALID or EXISTS. Other events give
- * OK. Messages are outside data: one that contradicts us is refused and counted in `refused`, never asserted.
+ *         OK. Messages are outside data: one that contradicts us is refused and counted in `refused`, never
+ *         asserted.
  * Loop    shard thread only.
- * Bounds  struct raft_options. An idle follower holds about half a KiB and the term history (16 bytes for
- * each leadership that wrote into the retained log); only a leader has per-peer state.
+ * Bounds  struct raft_options. An idle follower holds less than a KiB and the term history (16 bytes for each
+ *         leadership that wrote into the retained log); only a leader has per-peer state.
  *
- * Invariants (raft_check asserts them; the names R1..R26 of the simulator's checkers are about whole
- * clusters) I1  log_start <= applied_end <= commit_end <= log_end, and durable_end <= log_end I2  terms in
- * the log never decrease and never exceed the current term I3  the window is a contiguous suffix of the log,
- * or empty; it holds every entry that is not yet durable I4  commit_end <= verified_end on a follower: what
- * this leader has shown to be its own log I5  leader: progress has one record a member; match <= log_end;
- * match <= next; own match = durable_end I6  leader: its log is never truncated; everything above term_start
- * has the current term I7  a leader commits p only when p > term_start and a quorum (two in a joint
- * configuration) has p durable I8  the latest configuration in the log is in force; the one before it is
- * committed; no third is needed, because a leader appends a configuration only when the one before is
- * committed I9  a vote is cast at most once a term, and written before the answer leaves I10 messages in
- * flight, bytes in flight, uncommitted bytes, pending reads and the window have bounds I11 damage.from <=
- * damage.to <= log_end; a damaged member does not campaign, and durable_end <= damage.from
+ * Invariants (raft_check asserts them)
+ *   I1  log_start <= commit_end <= log_end, applied_end <= commit_end, and durable_end <= log_end
+ *   I2  terms in the log never decrease and never exceed the current term
+ *   I3  the window is a contiguous suffix of the log, or empty; it holds every entry that is not yet durable
+ *   I4  commit_end <= verified_end on a follower: what this leader has shown to be its own log
+ *   I5  leader: progress has one record a member; match <= next <= log_end; own match = durable_end
+ *   I6  leader: its log is never truncated; everything above term_start has the current term
+ *   I7  a leader commits p only when p > term_start and a quorum (two in a joint configuration) has p durable
+ *   I8  the latest configuration in the log is in force; the one before it is committed; no third is needed,
+ *       because a leader appends a configuration only when the one before is committed
+ *   I9  a vote is cast at most once a term, and written before the answer leaves
+ *   I10 messages in flight, bytes in flight, uncommitted bytes, pending reads and the window have bounds
+ *   I11 damage.from <= damage.to <= log_end; a damaged member does not campaign, and durable_end <=
+ *       damage.from as long as any of the damage is not known to be committed
  *
  * Departures from the dissertation
  *   D1  Indexes are positions between entries, entries are ranges: an offset is an index, without
- * translation. D2  A new leader appends a no-op only if its log may have an uncommitted suffix (commit_end <
- * log_end), or before its first configuration change. If commit_end = log_end, all that can be committed is,
- * by Leader Completeness: no no-op is needed to know the commit index [6.4], and offsets stay dense. D3  The
- * leader's own disk is one more follower: it counts itself only up to durable_end [10.2.1]. A candidate
- *       counts its own vote when it is durable.
+ *       translation.
+ *   D2  A new leader appends a no-op only if its log may have an uncommitted suffix (commit_end < log_end),
+ *       or before its first configuration change. If commit_end = log_end, all that can be committed is, by
+ *       Leader Completeness: no no-op is needed to know the commit index [6.4], and offsets stay dense.
+ *   D3  The leader's own disk is one more follower: it counts itself only up to durable_end [10.2.1]. A
+ *       candidate counts its own vote when it is durable.
  *   D4  Success is acknowledged when durable, cumulatively, by the state of the follower at that time:
- * min(durable_end, verified_end). One sync acknowledges many appends, and nothing is acknowledged in another
- * term's name. D5  Heartbeats are messages of their own without log positions, so that a host can pack
- * thousands into one packet; beats fall on multiples of the interval, so that all groups of a node beat
- * together. They and appends get the same acknowledgement, which also heals lost ones. D6  Pre-vote [9.6] and
- * check-quorum [6.2] are always on; together they also need a leader to step down for an answer with a higher
- * term, else a returning server at a higher term could never be reached again. D7  Membership changes always
- * go through a joint configuration [4.3] when they touch voters, and leave it by themselves; configurations
- * in the log are complete, not differences. The single-server change [4.1] saves little and had the bug. D8
- * An idle group sleeps: leader and followers agree that all is said, and stop their timers; the host's
- * node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP). D9  A follower that
- * finds damage in its log keeps the log's extent (so that its vote still protects what it acknowledged),
- * neither campaigns nor acknowledges above the damage, and fetches the damaged entries from any member,
- * identified by (end, term) (Alagappan et al., "Protocol-Aware Recovery", 2018). */
+ *       min(durable_end, verified_end). One sync acknowledges many appends, and nothing is acknowledged in
+ *       another term's name.
+ *   D5  Heartbeats are messages of their own without log positions, so that a host can pack thousands into
+ *       one packet; beats fall on multiples of the interval, so that all groups of a node beat together. They
+ *       and appends get the same acknowledgement, which also heals lost ones.
+ *   D6  Pre-vote [9.6] and check-quorum [6.2] are always on; together they also need a leader to step down
+ *       for an answer with a higher term, else a returning server at a higher term could never be reached.
+ *   D7  Membership changes always go through a joint configuration [4.3] when they touch voters, and leave it
+ *       by themselves; configurations in the log are complete, not differences. The single-server change
+ *       [4.1] saves little and had the bug.
+ *   D8  An idle group sleeps: leader and followers agree that all is said, and stop their timers; the host's
+ *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP).
+ *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
+ *       it acknowledged), does not campaign, and fetches the damaged entries from any member, identified by
+ *       (end, term) (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be
+ *       committed it acknowledges nothing; committed entries are safe with others, so that damage among them
+ *       does not stop it. What all others have compacted cannot be fetched: the host compacts too. */
 #ifndef SENTINEL_RAFT_RAFT_H
 #define SENTINEL_RAFT_RAFT_H
 
@@ -250,8 +262,9 @@ enum raft_event_kind {
                                 [6.4] */
     RAFT_EVENT_TRANSFER,     /* hand leadership to this member, RAFT_NO_ID: to the one best placed [3.10] */
     RAFT_EVENT_CHANGE_MEMBERS, /* make this the configuration (VOTER and LEARNER flags only) [4.3] */
-    RAFT_EVENT_COMPACTED, /* entries below are covered by a durable snapshot and about to be deleted [5.1] */
-    RAFT_EVENT_SNAPSHOT_READ,    /* answer to effects.snapshot_reads */
+    RAFT_EVENT_COMPACTED,      /* entries below, applied and durable, are in a durable snapshot too and may go
+                                  [5.1] */
+    RAFT_EVENT_SNAPSHOT_READ,  /* answer to effects.snapshot_reads */
     RAFT_EVENT_SNAPSHOT_WRITTEN, /* answer to effects.snapshot_write */
     RAFT_EVENT_DAMAGED,          /* entries in [from, to), whole ones, cannot be read (D9) */
     RAFT_EVENT_PEER_DOWN,        /* the host's failure detector suspects this node (D8) */
@@ -286,7 +299,7 @@ struct raft_event {
         struct {                              /* ENTRIES_READ */
             uint64_t peer, from;              /* as asked */
             enum status status;               /* OK; NOT_FOUND: compacted meanwhile; else: could not */
-            const struct raft_entry *entries; /* contiguous from `from`; borrowed */
+            const struct raft_entry *entries; /* contiguous; borrowed */
             uint32_t count;
             bool repair; /* as asked */
         } entries_read;
@@ -314,8 +327,8 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER }
 const char *raft_role_name(enum raft_role role); /* "follower" */
 
 struct raft_entry_read {
-    uint64_t peer, from;
-    size_t bytes_max; /* stop before the entry that would exceed it, but give at least one */
+    uint64_t peer, from; /* begin with the entry that covers the offset `from` */
+    size_t bytes_max;    /* stop before the entry that would exceed it, but give at least one */
     bool repair;
 };
 struct raft_snapshot_read {
@@ -539,7 +552,8 @@ const struct raft_config *raft_config(const struct raft *raft);
 /* The one in force at `position`, for a snapshot that ends there; NULL: a later one must be taken. */
 const struct raft_config *raft_config_at(const struct raft *raft, uint64_t position);
 struct raft_hard_state raft_hard_state(const struct raft *raft);
-/* All of our log below is durable and undamaged. */
+/* Of our log below, nothing but what is committed elsewhere can be lost by a crash or by damage known so far.
+ */
 uint64_t raft_durable_end(const struct raft *raft);
 /* term(position); false: not in the log. */
 bool raft_term_at(const struct raft *raft, uint64_t position, uint64_t *term);

@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "raft/raft.h"
+
+#include "raft/raft_internal.h"
+
+static const char *const message_names[RAFT_MESSAGE_KIND_END] = {
+    [RAFT_PREVOTE] = "PreVote",
+    [RAFT_PREVOTE_REPLY] = "PreVoteReply",
+    [RAFT_VOTE] = "Vote",
+    [RAFT_VOTE_REPLY] = "VoteReply",
+    [RAFT_APPEND] = "Append",
+    [RAFT_HEARTBEAT] = "Heartbeat",
+    [RAFT_ACK] = "Ack",
+    [RAFT_SNAPSHOT_PIECE] = "SnapshotPiece",
+    [RAFT_SNAPSHOT_ACK] = "SnapshotAck",
+    [RAFT_TIMEOUT_NOW] = "TimeoutNow",
+    [RAFT_READ_REQUEST] = "ReadRequest",
+    [RAFT_READ_REPLY] = "ReadReply",
+    [RAFT_REPAIR_REQUEST] = "RepairRequest",
+    [RAFT_REPAIR_REPLY] = "RepairReply",
+};
+
+const char *raft_message_kind_name(enum raft_message_kind kind) {
+    const char *name = (unsigned)kind < RAFT_MESSAGE_KIND_END ? message_names[kind] : NULL;
+    return name == NULL ? "Unknown" : name;
+}
+
+const char *raft_role_name(enum raft_role role) {
+    static const char *const names[] = {"follower", "pre-candidate", "candidate", "leader"};
+    ASSERT_LT((unsigned)role, ARRAY_COUNT(names));
+    return names[role];
+}
+
+struct raft_options raft_options_default(uint64_t id) {
+    return (struct raft_options){
+        .id = id,
+        .election_timeout_ns_min = 150 * NS_PER_MS,
+        .election_timeout_ns_max = 300 * NS_PER_MS,
+        .heartbeat_ns = 50 * NS_PER_MS,
+        .sleep_after_ns = 0,
+        .append_bytes_max = MIB,
+        .inflight_count_max = 64,
+        .inflight_bytes_max = 8 * MIB,
+        .uncommitted_bytes_max = 32 * MIB,
+        .window_bytes_max = 16 * MIB,
+        .reads_max = 1024,
+    };
+}
+
+/* ---- effects ------------------------------------------------------------------------------------------ */
+
+void raft_effects_init(struct raft_effects *effects) {
+    *effects = (struct raft_effects){.deadline = RAFT_NEVER};
+}
+
+void raft_effects_release(struct raft_effects *effects) {
+    mem_free(effects->messages);
+    mem_free(effects->entry_reads);
+    mem_free(effects->snapshot_reads);
+    mem_free(effects->reads);
+    raft_effects_init(effects);
+}
+
+static void effects_clear(struct raft_effects *e) {
+    struct raft_effects kept = *e;
+    *e = (struct raft_effects){
+        .messages = kept.messages,
+        .entry_reads = kept.entry_reads,
+        .snapshot_reads = kept.snapshot_reads,
+        .reads = kept.reads,
+        .message_capacity = kept.message_capacity,
+        .entry_read_capacity = kept.entry_read_capacity,
+        .snapshot_read_capacity = kept.snapshot_read_capacity,
+        .read_capacity = kept.read_capacity,
+        .append_from = RAFT_NEVER,
+    };
+}
+
+void *raft_grow(void *array, uint32_t count, uint32_t *capacity, size_t size) {
+    if (count < *capacity) return array;
+    *capacity = MAX(*capacity * 2, 4);
+    return mem_realloc(array, *capacity * size);
+}
+
+struct raft_message *raft_send(struct raft *r, enum raft_message_kind kind, uint64_t to) {
+    struct raft_effects *out = r->out;
+    ASSERT(to != r->options->id);
+    out->messages = raft_grow(out->messages, out->message_count, &out->message_capacity,
+                              sizeof *out->messages);
+    struct raft_message *m = &out->messages[out->message_count++];
+    *m = (struct raft_message){
+        .kind = kind,
+        .group = r->group,
+        .from = r->options->id,
+        .to = to,
+        .term = r->term,
+        .after_write = r->term_write > r->write_persisted ? r->term_write : 0,
+    };
+    return m;
+}
+
+uint64_t raft_write(struct raft *r) {
+    if (r->out->write == 0) r->out->write = ++r->write_issued;
+    return r->out->write;
+}
+
+void raft_refuse(struct raft *r) {
+    r->refused++;
+}
+
+int raft_self(const struct raft *r) {
+    return raft_config_find(r->latest.config, r->options->id);
+}
+
+/* ---- terms, roles, commit ----------------------------------------------------------------------------- */
+
+void raft_set_term(struct raft *r, uint64_t term, uint64_t vote) {
+    ASSERT_LE(r->term, term);
+    ASSERT_IMPLIES(term == r->term, r->vote == RAFT_NO_ID || r->vote == vote);
+    r->term = term;
+    r->vote = vote;
+    r->term_write = raft_write(r);
+    r->out->hard_state_changed = true;
+}
+
+void raft_become_follower(struct raft *r, uint64_t term, uint64_t leader) {
+    if (term == r->term && r->role == RAFT_FOLLOWER && leader == r->leader) return;
+    if (term > r->term) raft_set_term(r, term, RAFT_NO_ID);
+    r->role = RAFT_FOLLOWER;
+    r->leader = leader;
+    r->asleep = false;
+    /* What is committed is in the log of every later leader (Leader Completeness); of the rest we know
+     * nothing. */
+    r->verified_end = r->commit_end;
+    r->acked_end = 0;
+    r->leader_round = r->leader_sent_ns = 0;
+    raft_membership_untrack(r);
+    raft_election_reset_timer(r);
+}
+
+void raft_commit_to(struct raft *r, uint64_t position) {
+    ASSERT_LE(position, r->log.end);
+    ASSERT_LE(r->commit_end, position);
+    if (r->role == RAFT_LEADER) {
+        size_t bytes = raft_log_bytes(&r->log, r->commit_end, position);
+        ASSERT_LE(bytes, r->uncommitted_bytes);
+        r->uncommitted_bytes -= bytes;
+    } else {
+        ASSERT_LE(position, r->verified_end);
+    }
+    r->commit_end = position;
+}
+
+/* ---- start and end ------------------------------------------------------------------------------------ */
+
+void raft_init(struct raft *r, const struct raft_options *options, const struct raft_start *start,
+               uint64_t now_ns) {
+    ASSERT(options->id != RAFT_NO_ID);
+    ASSERT_LT(options->election_timeout_ns_min, options->election_timeout_ns_max);
+    ASSERT_LT(options->heartbeat_ns, options->election_timeout_ns_min);
+    ASSERT(options->heartbeat_ns > 0 && options->inflight_count_max > 0 && options->append_bytes_max > 0);
+    ASSERT_LE(start->priority, RAFT_PRIORITY_MAX);
+    *r = (struct raft){
+        .options = options,
+        .group = start->group,
+        .now_ns = now_ns,
+        .priority = start->priority,
+        .term = start->hard_state.term,
+        .vote = start->hard_state.vote,
+        .applied_end = start->applied_end,
+        .repair_deadline_ns = now_ns,
+        .incoming = {.id = start->incoming_id},
+        .incoming_offset = start->incoming_offset,
+    };
+    prng_init(&r->prng, start->seed ^ start->group * 0x9e3779b97f4a7c15U ^ options->id);
+    raft_log_init(&r->log, start);
+    ASSERT_LE(start->applied_end, start->log_end);
+    ASSERT_LE(raft_log_last_term(&r->log), r->term);
+    uint64_t known = MAX(start->hard_state.commit_end, MAX(start->applied_end, start->log_start));
+    r->commit_end = r->verified_end = MIN(known, start->log_end);
+    r->latest = (struct raft_config_record){start->config_position, raft_config_copy(start->config)};
+    r->before = (struct raft_config_record){start->config_before_position,
+                                            raft_config_copy(start->config_before)};
+    /* A promise not to vote, made to a leader before a crash, may still be relied upon by its lease. */
+    raft_election_stay_loyal(r);
+    raft_election_reset_timer(r);
+    /* Alone, there is nobody to wait for. */
+    const struct raft_config *config = r->latest.config;
+    if (config != NULL && config->member_count == 1 && r->election_deadline_ns != RAFT_NEVER)
+        r->election_deadline_ns = now_ns;
+    raft_check(r);
+}
+
+void raft_release(struct raft *r) {
+    raft_membership_untrack(r);
+    raft_snapshot_release(r);
+    mem_free(r->reads);
+    mem_free(r->latest.config);
+    mem_free(r->before.config);
+    raft_log_release(&r->log);
+    *r = (struct raft){0};
+}
+
+/* ---- the step ----------------------------------------------------------------------------------------- */
+
+/* The term rule: "If RPC request or response contains term T > currentTerm: set currentTerm = T, convert to
+ * follower" (Figure 2), with the two exceptions of pre-vote and of servers loyal to a leader. False: the
+ * message is spent. */
+static bool check_term(struct raft *r, const struct raft_message *m) {
+    bool from_leader = m->kind == RAFT_APPEND || m->kind == RAFT_HEARTBEAT || m->kind == RAFT_SNAPSHOT_PIECE;
+    if (m->term > r->term) {
+        if (m->kind == RAFT_PREVOTE) return true;
+        /* "if a server receives a RequestVote request within the minimum election timeout of hearing from a
+         * current leader, it does not update its term or grant its vote" [4.2.3], unless that leader asked
+         * for it [3.10]. */
+        if (m->kind == RAFT_VOTE && (m->flags & RAFT_FLAG_TRANSFER) == 0 && raft_election_loyal(r)) {
+            raft_heartbeat_wake(r);
+            return false;
+        }
+        raft_become_follower(r, m->term, from_leader ? m->from : RAFT_NO_ID);
+        return true;
+    }
+    if (m->term == r->term) return true;
+    if (from_leader) {
+        /* A leader that is behind must hear of our term, or it would never reach us (D6). */
+        raft_send(r, RAFT_ACK, m->from);
+        return false;
+    }
+    /* A pre-vote is answered without adopting our term, so by a lower one perhaps; repair knows no terms. */
+    return m->kind == RAFT_PREVOTE || m->kind == RAFT_PREVOTE_REPLY || m->kind == RAFT_VOTE ||
+           m->kind == RAFT_REPAIR_REQUEST || m->kind == RAFT_REPAIR_REPLY;
+}
+
+static void receive(struct raft *r, const struct raft_message *m) {
+    if (m->to != r->options->id || m->group != r->group || m->from == r->options->id ||
+        m->from == RAFT_NO_ID) {
+        raft_refuse(r);
+        return;
+    }
+    if (!check_term(r, m)) return;
+    switch (m->kind) {
+    case RAFT_PREVOTE:
+        raft_election_prevote(r, m);
+        break;
+    case RAFT_PREVOTE_REPLY:
+        raft_election_prevote_reply(r, m);
+        break;
+    case RAFT_VOTE:
+        raft_election_vote(r, m);
+        break;
+    case RAFT_VOTE_REPLY:
+        raft_election_vote_reply(r, m);
+        break;
+    case RAFT_APPEND:
+        raft_replication_on_append(r, m);
+        break;
+    case RAFT_HEARTBEAT:
+        raft_replication_on_heartbeat(r, m);
+        break;
+    case RAFT_ACK:
+        raft_replication_on_ack(r, m);
+        break;
+    case RAFT_SNAPSHOT_PIECE:
+        raft_snapshot_on_piece(r, m);
+        break;
+    case RAFT_SNAPSHOT_ACK:
+        raft_snapshot_on_ack(r, m);
+        break;
+    case RAFT_TIMEOUT_NOW:
+        raft_election_timeout_now(r, m);
+        break;
+    case RAFT_READ_REQUEST:
+        raft_read_on_request(r, m);
+        break;
+    case RAFT_READ_REPLY:
+        raft_read_on_reply(r, m);
+        break;
+    case RAFT_REPAIR_REQUEST:
+        raft_repair_on_request(r, m);
+        break;
+    case RAFT_REPAIR_REPLY:
+        raft_repair_on_reply(r, m);
+        break;
+    case RAFT_MESSAGE_KIND_END:
+        raft_refuse(r);
+        break;
+    }
+}
+
+static void timer(struct raft *r) {
+    if (r->role == RAFT_LEADER) {
+        raft_heartbeat_timer(r);
+    } else if (r->now_ns >= r->election_deadline_ns) {
+        raft_election_timer(r);
+    }
+    if (raft_log_damaged(&r->log) && r->now_ns >= r->repair_deadline_ns) raft_repair_timer(r);
+}
+
+static void persisted(struct raft *r, uint64_t write) {
+    ASSERT_LE(write, r->write_issued);
+    if (write <= r->write_persisted) return;
+    r->write_persisted = write;
+    raft_log_persisted(&r->log, write);
+    raft_repair_persisted(r);
+    raft_election_persisted(r);
+    if (r->role == RAFT_LEADER)
+        raft_replication_advance(r);
+    else
+        raft_replication_persisted(r);
+}
+
+static void compacted(struct raft *r, uint64_t to) {
+    ASSERT_LE(to, r->applied_end);
+    ASSERT_LE(to, r->log.flushed_end);
+    raft_log_compact(&r->log, to);
+}
+
+static enum status dispatch(struct raft *r, const struct raft_event *event) {
+    switch (event->kind) {
+    case RAFT_EVENT_TIMER:
+        timer(r);
+        break;
+    case RAFT_EVENT_RECEIVE:
+        receive(r, event->message);
+        break;
+    case RAFT_EVENT_PROPOSE:
+        return raft_replication_propose(r, event->propose.items, event->propose.count);
+    case RAFT_EVENT_PERSISTED:
+        persisted(r, event->write);
+        break;
+    case RAFT_EVENT_APPLIED:
+        ASSERT_LE(event->position, r->commit_end);
+        r->applied_end = MAX(r->applied_end, event->position);
+        break;
+    case RAFT_EVENT_ENTRIES_READ:
+        if (event->entries_read.repair)
+            raft_repair_entries_read(r, event);
+        else
+            raft_replication_entries_read(r, event);
+        break;
+    case RAFT_EVENT_READ_INDEX:
+        return raft_read_request(r, event->read_context, RAFT_NO_ID);
+    case RAFT_EVENT_TRANSFER:
+        return raft_election_transfer(r, event->member);
+    case RAFT_EVENT_CHANGE_MEMBERS:
+        return raft_membership_change(r, event->change.members, event->change.count);
+    case RAFT_EVENT_COMPACTED:
+        compacted(r, event->position);
+        break;
+    case RAFT_EVENT_SNAPSHOT_READ:
+        raft_snapshot_read(r, event);
+        break;
+    case RAFT_EVENT_SNAPSHOT_WRITTEN:
+        raft_snapshot_written(r, event->snapshot_written.id, event->snapshot_written.offset);
+        break;
+    case RAFT_EVENT_DAMAGED:
+        raft_repair_damaged(r, event->damaged.from, event->damaged.to);
+        break;
+    case RAFT_EVENT_PEER_DOWN:
+        raft_heartbeat_peer_down(r, event->node);
+        break;
+    case RAFT_EVENT_PEER_UP:
+        raft_heartbeat_peer_up(r, event->node);
+        break;
+    case RAFT_EVENT_SET_PRIORITY:
+        ASSERT_LE(event->priority, RAFT_PRIORITY_MAX);
+        r->priority = event->priority;
+        break;
+    }
+    return STATUS_OK;
+}
+
+/* Entries that are durable and told to all who are listening are only kept for those that may ask again. */
+static void trim(struct raft *r) {
+    if (r->log.window_count == 0) return;
+    uint64_t floor = MIN(r->log.flushed_end, r->applied_end);
+    uint64_t hard_floor = r->log.flushed_end;
+    if (r->role == RAFT_LEADER) {
+        hard_floor = MIN(hard_floor, r->commit_end);
+        for (uint32_t i = 0; i < r->latest.config->member_count; i++)
+            if (r->progress[i].state == RAFT_REPLICATE && !r->progress[i].down)
+                floor = MIN(floor, r->progress[i].match);
+    }
+    raft_log_trim(&r->log, floor, hard_floor, r->options->window_bytes_max);
+}
+
+/* The window may have moved while the step went on, so what points into it is set at the end. */
+static void finish(struct raft *r, uint64_t commit_from) {
+    struct raft_effects *out = r->out;
+    bool log_written = out->truncate || out->install != NULL || out->append_from != RAFT_NEVER;
+    if (log_written) raft_log_writing(&r->log, raft_write(r));
+    if (out->append_from != RAFT_NEVER) {
+        out->entries = raft_log_window(&r->log, out->append_from, &out->entry_count);
+        ASSERT(out->entries != NULL && out->entries->base == out->append_from);
+    }
+    for (uint32_t i = 0; i < out->message_count; i++) {
+        struct raft_message *m = &out->messages[i];
+        if (m->kind != RAFT_APPEND || m->entry_count == 0 || m->entries != NULL) continue;
+        uint32_t count;
+        m->entries = raft_log_window(&r->log, m->append.prev, &count);
+        ASSERT(m->entries != NULL && m->entries->base == m->append.prev);
+        ASSERT_LE(m->entry_count, count);
+    }
+    raft_election_update_timer(r);
+    out->hard_state = raft_hard_state(r);
+    out->commit_from = out->install != NULL ? MAX(commit_from, out->install->end) : commit_from;
+    out->commit_end = r->commit_end;
+    out->deadline = raft_deadline(r);
+}
+
+enum status raft_step(struct raft *r, const struct raft_event *event, struct raft_effects *effects) {
+    ASSERT(r->out == NULL);
+    effects_clear(effects);
+    r->out = effects;
+    r->now_ns = MAX(r->now_ns, event->now_ns);
+    uint64_t term = r->term, leader = r->leader, commit_end = r->commit_end;
+    enum raft_role role = r->role;
+    trim(r);
+    enum status status = dispatch(r, event);
+    effects->role_changed = term != r->term || leader != r->leader || role != r->role;
+    finish(r, commit_end);
+#ifdef SENTINEL_ASSERT_SLOW
+    raft_check(r);
+#endif
+    r->out = NULL;
+    return status;
+}
+
+uint64_t raft_deadline(const struct raft *r) {
+    uint64_t deadline = r->election_deadline_ns;
+    if (r->role == RAFT_LEADER) {
+        deadline = r->asleep ? RAFT_NEVER : r->heartbeat_deadline_ns;
+        if (r->transfer_to != RAFT_NO_ID) deadline = MIN(deadline, r->transfer_deadline_ns);
+    }
+    if (raft_log_damaged(&r->log)) deadline = MIN(deadline, r->repair_deadline_ns);
+    return deadline;
+}
+
+/* ---- invariants --------------------------------------------------------------------------------------- */
+
+static void check_log(const struct raft *r) {
+    const struct raft_log *log = &r->log;
+    uint64_t last = log->start, term = log->start_term;
+    for (uint32_t i = 0; i < log->term_count; i++) {
+        struct raft_term_start range = log->terms[log->term_head + i];
+        if (i == 0) ASSERT_EQ(range.start, log->start);
+        ASSERT_LE(last, range.start);
+        if (i > 0) ASSERT_LT(last, range.start);
+        if (i > 0) ASSERT_LT(term, range.term);
+        ASSERT_LE(term, range.term);
+        last = range.start;
+        term = range.term;
+    }
+    ASSERT_EQ(log->start<log->end, log->term_count> 0);
+    ASSERT_LE(term, r->term);
+    ASSERT_LE(last, log->end);
+    ASSERT_LE(log->flushed_end, log->end);
+    ASSERT_LE(log->damaged_from, log->damaged_to);
+    ASSERT_IMPLIES(raft_log_damaged(log), log->start <= log->damaged_from && log->damaged_to <= log->end);
+    uint64_t end = log->end;
+    size_t bytes = 0;
+    for (uint32_t i = log->window_count; i-- > 0;) {
+        const struct raft_entry *entry = &log->window[log->window_head + i];
+        ASSERT_EQ(entry->end, end);
+        ASSERT_LT(entry->base, entry->end);
+        bool found = raft_log_term(log, entry->end, &term);
+        ASSERT(found);
+        ASSERT_EQ(entry->term, term);
+        bytes += entry->payload.bytes.size;
+        end = entry->base;
+    }
+    ASSERT_EQ(bytes, log->window_bytes);
+    ASSERT_IMPLIES(MAX(log->flushed_end, log->start) < log->end, end <= MAX(log->flushed_end, log->start));
+}
+
+static void check_leader(const struct raft *r) {
+    const struct raft_config *config = r->latest.config;
+    ASSERT(config != NULL && r->progress != NULL);
+    ASSERT_EQ(r->leader, r->options->id);
+    for (uint32_t i = 0; i < config->member_count; i++) {
+        const struct raft_progress *p = &r->progress[i];
+        ASSERT_LE(p->match, r->log.end);
+        ASSERT_LE(p->match, p->next);
+        ASSERT_LE(p->next, r->log.end);
+        ASSERT_LE(p->inflight_count, r->options->inflight_count_max);
+        size_t bytes = 0;
+        uint64_t end = p->match;
+        for (uint32_t k = 0; k < p->inflight_count; k++) {
+            const struct raft_inflight *flight = &p->inflight[(p->inflight_head + k) % p->inflight_capacity];
+            ASSERT_LT(end, flight->end);
+            end = flight->end;
+            bytes += flight->bytes;
+        }
+        ASSERT_EQ(bytes, p->inflight_bytes);
+        ASSERT_LE(end, p->next);
+        if (config->members[i].id == r->options->id) ASSERT_EQ(p->match, raft_durable_end(r));
+    }
+    uint64_t term;
+    ASSERT_IMPLIES(r->log.end > r->term_start,
+                   raft_log_term(&r->log, MAX(r->term_start + 1, r->log.start), &term) && term == r->term);
+    ASSERT_LE(r->read_count, r->options->reads_max);
+    ASSERT_LE(r->round_confirmed, r->round);
+}
+
+void raft_check(const struct raft *r) {
+    ASSERT_LE(r->log.start, r->commit_end);
+    ASSERT_LE(r->applied_end, r->commit_end);
+    ASSERT_LE(r->commit_end, r->log.end);
+    ASSERT_LE(r->write_persisted, r->write_issued);
+    ASSERT_LE(r->term_write, r->write_issued);
+    check_log(r);
+    ASSERT_LE(r->before.position, r->latest.position);
+    ASSERT_LE(r->latest.position, r->log.end);
+    ASSERT_IMPLIES(r->before.config != NULL, r->latest.config != NULL);
+    ASSERT_EQ(r->role == RAFT_LEADER, r->progress != NULL);
+    if (r->role == RAFT_LEADER) {
+        check_leader(r);
+    } else {
+        ASSERT_LE(r->commit_end, r->verified_end);
+        ASSERT_LE(r->verified_end, r->log.end);
+        ASSERT(r->read_count == 0);
+        ASSERT(r->change == NULL);
+    }
+    bool campaigning = r->role == RAFT_CANDIDATE || r->role == RAFT_PRECANDIDATE;
+    ASSERT_IMPLIES(campaigning, r->latest.config != NULL && r->leader == RAFT_NO_ID);
+    ASSERT_IMPLIES(r->role == RAFT_CANDIDATE || r->role == RAFT_LEADER, r->vote == r->options->id);
+    ASSERT_IMPLIES(campaigning || r->role == RAFT_LEADER, !raft_log_damaged(&r->log));
+    ASSERT((r->votes_granted & r->votes_rejected) == 0);
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------ */
+
+const struct raft_config *raft_config(const struct raft *r) {
+    return r->latest.config;
+}
+
+const struct raft_config *raft_config_at(const struct raft *r, uint64_t position) {
+    if (r->latest.position <= position) return r->latest.config;
+    return r->before.position <= position ? r->before.config : NULL;
+}
+
+struct raft_hard_state raft_hard_state(const struct raft *r) {
+    return (struct raft_hard_state){r->term, r->vote, r->commit_end};
+}
+
+uint64_t raft_durable_end(const struct raft *r) {
+    return r->log.damaged_to <= r->commit_end ? r->log.flushed_end : raft_log_durable_end(&r->log);
+}
+
+bool raft_term_at(const struct raft *r, uint64_t position, uint64_t *term) {
+    return raft_log_term(&r->log, position, term);
+}
+
+const struct raft_entry *raft_entries(const struct raft *r, uint64_t position, uint32_t *count) {
+    return raft_log_window(&r->log, position, count);
+}
+
+const struct raft_progress *raft_progress(const struct raft *r, uint64_t id) {
+    int at = r->progress == NULL ? -1 : raft_config_find(r->latest.config, id);
+    return at < 0 ? NULL : &r->progress[at];
+}
+
+static size_t config_memory(const struct raft_config *config) {
+    return config == NULL ? 0 : raft_config_size(config->member_count);
+}
+
+size_t raft_memory(const struct raft *r) {
+    const struct raft_log *log = &r->log;
+    size_t bytes = sizeof *r + log->term_capacity * sizeof *log->terms +
+                   log->write_capacity * sizeof *log->writes + log->window_capacity * sizeof *log->window +
+                   log->window_bytes + r->read_capacity * sizeof *r->reads;
+    bytes += config_memory(r->latest.config) + config_memory(r->before.config) + config_memory(r->change) +
+             config_memory(r->incoming.config);
+    if (r->progress == NULL) return bytes;
+    for (uint32_t i = 0; i < r->latest.config->member_count; i++)
+        bytes += sizeof *r->progress + r->progress[i].inflight_capacity * sizeof *r->progress[i].inflight;
+    return bytes;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "raft/raft_internal.h"
+
+/* The commit end is known to be that of the group: all that earlier leaders can have committed is committed
+ * here too [6.4, step 1]; without a no-op when there was nothing open (D2). */
+static bool commit_is_current(const struct raft *r) {
+    return r->commit_end >= r->term_start;
+}
+
+static uint64_t quorum_of(const struct raft *r, uint64_t self_value,
+                          uint64_t (*value)(const struct raft_progress *p)) {
+    uint64_t values[RAFT_MEMBERS_MAX];
+    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
+        bool self = r->latest.config->members[i].id == r->options->id;
+        values[i] = self ? self_value : value(&r->progress[i]);
+    }
+    return raft_quorum_value(r->latest.config, values);
+}
+
+static uint64_t round_of(const struct raft_progress *p) {
+    return p->round;
+}
+static uint64_t lease_of(const struct raft_progress *p) {
+    return p->lease_ns;
+}
+
+/* A quorum answered what we sent at `since`, and promised no vote for the shortest election timeout from when
+ * it came [6.4.1]; their clocks may run faster than ours by the stated drift. */
+static bool lease_valid(const struct raft *r) {
+    if (!r->options->lease_reads || r->lease_given_up || r->asleep) return false;
+    uint64_t since = quorum_of(r, r->now_ns, lease_of);
+    uint64_t timeout = r->options->election_timeout_ns_min;
+    uint64_t drift = timeout / 1000000 * r->options->lease_drift_ppm;
+    return since > 0 && drift < timeout && r->now_ns < since + (timeout - drift);
+}
+
+static void answer(struct raft *r, uint64_t context, uint64_t from, uint64_t position) {
+    if (from != RAFT_NO_ID) {
+        struct raft_message *m = raft_send(r, RAFT_READ_REPLY, from);
+        m->read.context = context;
+        m->read.position = position;
+        return;
+    }
+    struct raft_effects *out = r->out;
+    out->reads = raft_grow(out->reads, out->read_count, &out->read_capacity, sizeof *out->reads);
+    out->reads[out->read_count++] = (struct raft_read_state){context, position};
+}
+
+enum status raft_read_request(struct raft *r, uint64_t context, uint64_t from) {
+    if (r->role != RAFT_LEADER) {
+        if (r->leader == RAFT_NO_ID || from != RAFT_NO_ID) return STATUS_UNAVAILABLE;
+        struct raft_message *m = raft_send(r, RAFT_READ_REQUEST, r->leader);
+        m->read.context = context;
+        return STATUS_OK;
+    }
+    if (commit_is_current(r) && lease_valid(r)) {
+        answer(r, context, from, r->commit_end);
+        return STATUS_OK;
+    }
+    if (r->read_count >= r->options->reads_max) return STATUS_BUSY;
+    raft_heartbeat_wake(r);
+    r->reads = raft_grow(r->reads, r->read_count, &r->read_capacity, sizeof *r->reads);
+    r->reads[r->read_count++] = (struct raft_read){.context = context, .from = from};
+    raft_read_advance(r);
+    return STATUS_OK;
+}
+
+/* All reads that wait begin the next round together: one round of heartbeats, sent after they came [6.4, step
+ * 3]. */
+static bool begin_round(struct raft *r) {
+    if (r->round_confirmed < r->round || !commit_is_current(r)) return false;
+    bool any = false;
+    for (uint32_t i = 0; i < r->read_count; i++) {
+        struct raft_read *read = &r->reads[i];
+        if (read->round != 0) continue;
+        read->round = r->round + 1;
+        read->position = r->commit_end;
+        any = true;
+    }
+    if (!any) return false;
+    r->round++;
+    raft_heartbeat_all(r, 0);
+    return true;
+}
+
+static void confirm_rounds(struct raft *r) {
+    if (r->round_confirmed == r->round) return;
+    r->round_confirmed = MAX(r->round_confirmed, quorum_of(r, r->round, round_of));
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < r->read_count; i++) {
+        struct raft_read read = r->reads[i];
+        if (read.round != 0 && read.round <= r->round_confirmed)
+            answer(r, read.context, read.from, read.position);
+        else
+            r->reads[kept++] = read;
+    }
+    r->read_count = kept;
+}
+
+void raft_read_advance(struct raft *r) {
+    do {
+        confirm_rounds(r);
+    } while (r->read_count > 0 && begin_round(r));
+}
+
+void raft_read_on_request(struct raft *r, const struct raft_message *m) {
+    if (r->role != RAFT_LEADER) return;
+    enum status status = raft_read_request(r, m->read.context, m->from);
+    MAYBE(status == STATUS_BUSY); /* the asker's own time limit ends its read */
+}
+
+void raft_read_on_reply(struct raft *r, const struct raft_message *m) {
+    if (r->leader == m->from) answer(r, m->read.context, RAFT_NO_ID, m->read.position);
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "raft/raft_internal.h"
+
+void raft_repair_damaged(struct raft *r, uint64_t from, uint64_t to) {
+    if (from >= to) return;
+    raft_log_damage(&r->log, from, to);
+    if (!raft_log_damaged(&r->log)) return;
+    /* A leader that cannot read its log cannot serve it. */
+    if (r->role == RAFT_LEADER)
+        raft_election_abdicate(r);
+    else
+        raft_become_follower(r, r->term, r->leader);
+    r->asleep = false;
+    r->repair_deadline_ns = r->now_ns;
+    raft_repair_timer(r);
+}
+
+/* The leader and the others in turn, also those of the configuration before: whoever has these entries will
+ * do. */
+static uint64_t next_source(struct raft *r) {
+    const struct raft_config *latest = r->latest.config, *before = r->before.config;
+    uint32_t latest_count = latest == NULL ? 0 : latest->member_count;
+    uint32_t count = latest_count + (before == NULL ? 0 : before->member_count);
+    uint32_t turn = r->repair_turn++;
+    if (r->leader != RAFT_NO_ID && turn % 2 == 0) return r->leader;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = (turn / 2 + i) % count;
+        uint64_t id = at < latest_count ? latest->members[at].id : before->members[at - latest_count].id;
+        if (id != r->options->id) return id;
+    }
+    return RAFT_NO_ID;
+}
+
+void raft_repair_timer(struct raft *r) {
+    r->repair_deadline_ns = r->now_ns + r->options->election_timeout_ns_min;
+    if (r->repair_write != 0) return;
+    uint64_t to = next_source(r);
+    if (to == RAFT_NO_ID) return;
+    struct raft_message *m = raft_send(r, RAFT_REPAIR_REQUEST, to);
+    m->repair.from = r->log.damaged_from;
+    m->repair.to = r->log.damaged_to;
+}
+
+/* Whether the entries are the right ones is for the asker to tell, by their terms. */
+void raft_repair_on_request(struct raft *r, const struct raft_message *m) {
+    uint64_t from = m->repair.from;
+    if (from < r->log.start || from >= r->log.end || m->repair.to <= from) return;
+    if (raft_log_damaged(&r->log) && from >= r->log.damaged_from && from < r->log.damaged_to) return;
+    struct raft_effects *out = r->out;
+    out->entry_reads = raft_grow(out->entry_reads, out->entry_read_count, &out->entry_read_capacity,
+                                 sizeof *out->entry_reads);
+    out->entry_reads[out->entry_read_count++] = (struct raft_entry_read){m->from, from,
+                                                                         r->options->append_bytes_max, true};
+}
+
+void raft_repair_entries_read(struct raft *r, const struct raft_event *event) {
+    if (event->entries_read.status != STATUS_OK || event->entries_read.count == 0) return;
+    struct raft_message *m = raft_send(r, RAFT_REPAIR_REPLY, event->entries_read.peer);
+    m->repair.from = event->entries_read.from;
+    m->repair.to = event->entries_read.entries[event->entries_read.count - 1].end;
+    m->entries = event->entries_read.entries;
+    m->entry_count = event->entries_read.count;
+}
+
+/* An entry with the end and the term that ours had is the entry that ours was (Log Matching). It is written
+ * over the damaged one; nothing is cut off, so what follows it keeps its promise. */
+void raft_repair_on_reply(struct raft *r, const struct raft_message *m) {
+    const struct raft_log *log = &r->log;
+    if (!raft_log_damaged(log) || r->repair_write != 0) return;
+    uint64_t end = log->damaged_from, term;
+    uint32_t count = 0;
+    while (count < m->entry_count && m->entries[count].base == end && m->entries[count].end > end &&
+           m->entries[count].end <= log->damaged_to && raft_log_term(log, m->entries[count].end, &term) &&
+           term == m->entries[count].term)
+        end = m->entries[count++].end;
+    if (count == 0) return;
+    r->out->entries = m->entries;
+    r->out->entry_count = count;
+    r->repair_write = raft_write(r);
+    r->repair_end = end;
+}
+
+void raft_repair_persisted(struct raft *r) {
+    if (r->repair_write == 0 || r->write_persisted < r->repair_write) return;
+    r->repair_write = 0;
+    if (!raft_log_damaged(&r->log)) return; /* cut off or compacted meanwhile */
+    raft_log_repaired(&r->log, r->repair_end);
+    if (!raft_log_damaged(&r->log)) return;
+    r->repair_turn--; /* whoever had these may have the next */
+    raft_repair_timer(r);
+}

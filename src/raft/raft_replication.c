@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "raft/raft_internal.h"
+
+/* ---- leader: its own log ------------------------------------------------------------------------------ */
+
+void raft_replication_append(struct raft *r, enum raft_entry_kind kind, uint32_t count,
+                             struct shared_slice payload) {
+    struct raft_entry entry = {r->log.end, r->log.end + count, r->term, kind, payload};
+    if (r->out->append_from == RAFT_NEVER) r->out->append_from = entry.base;
+    raft_write(r);
+    raft_log_append(&r->log, &entry);
+    r->uncommitted_bytes += payload.bytes.size;
+}
+
+/* Makes room for `bytes` more in the window by letting go of what is safe on disk (and, leading, committed).
+ * False: there is more waiting for a disk than is allowed. One batch is let in when nothing waits, whatever
+ * its size. */
+static bool make_room(struct raft *r, size_t bytes) {
+    size_t max = r->options->window_bytes_max;
+    uint64_t safe = r->role == RAFT_LEADER ? MIN(r->log.flushed_end, r->commit_end) : r->log.flushed_end;
+    raft_log_trim(&r->log, 0, safe, max > bytes ? max - bytes : 0);
+    return r->log.window_bytes == 0 || r->log.window_bytes + bytes <= max;
+}
+
+/* "If command received from client: append entry to local log" (Figure 2). The followers get it while our own
+ * disk writes it (D3). */
+enum status raft_replication_propose(struct raft *r, const struct raft_proposal *items, uint32_t count) {
+    if (r->role != RAFT_LEADER) return STATUS_NOT_LEADER;
+    if (r->transfer_to != RAFT_NO_ID) return STATUS_UNAVAILABLE;
+    if (count == 0) return STATUS_INVALID;
+    size_t bytes = 0;
+    uint64_t end = r->log.end;
+    for (uint32_t i = 0; i < count; i++) {
+        if (items[i].count == 0 || __builtin_add_overflow(end, items[i].count, &end)) return STATUS_INVALID;
+        bytes += items[i].payload.bytes.size;
+    }
+    if (r->uncommitted_bytes > 0 && r->uncommitted_bytes + bytes > r->options->uncommitted_bytes_max)
+        return STATUS_BUSY;
+    if (!make_room(r, bytes)) return STATUS_BUSY;
+    r->out->proposed_base = r->log.end;
+    raft_heartbeat_wake(r);
+    for (uint32_t i = 0; i < count; i++)
+        raft_replication_append(r, RAFT_ENTRY_DATA, items[i].count, shared_slice_ref(items[i].payload));
+    raft_replication_send_all(r);
+    return STATUS_OK;
+}
+
+/* ---- leader: sending ---------------------------------------------------------------------------------- */
+
+void raft_replication_inflight_clear(struct raft_progress *p) {
+    mem_free(p->inflight);
+    p->inflight = NULL;
+    p->inflight_head = p->inflight_count = p->inflight_capacity = 0;
+    p->inflight_bytes = 0;
+}
+
+static void inflight_push(struct raft_progress *p, uint64_t end, size_t bytes) {
+    if (p->inflight_count == p->inflight_capacity) {
+        uint32_t capacity = MAX(p->inflight_capacity * 2, 4);
+        struct raft_inflight *ring = mem_alloc(capacity * sizeof *ring);
+        for (uint32_t i = 0; i < p->inflight_count; i++)
+            ring[i] = p->inflight[(p->inflight_head + i) % p->inflight_capacity];
+        mem_free(p->inflight);
+        p->inflight = ring;
+        p->inflight_head = 0;
+        p->inflight_capacity = capacity;
+    }
+    p->inflight[(p->inflight_head + p->inflight_count++) % p->inflight_capacity] = (struct raft_inflight){
+        end, bytes};
+    p->inflight_bytes += bytes;
+}
+
+static void inflight_free(struct raft_progress *p, uint64_t match) {
+    while (p->inflight_count > 0 && p->inflight[p->inflight_head].end <= match) {
+        p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
+        p->inflight_head = (p->inflight_head + 1) % p->inflight_capacity;
+        p->inflight_count--;
+    }
+    if (p->inflight_count == 0) p->inflight_head = 0;
+}
+
+void raft_replication_probe(struct raft *r, struct raft_progress *p, uint64_t next) {
+    ASSERT_LE(p->match, next);
+    ASSERT_LE(next, r->log.end);
+    raft_replication_inflight_clear(p);
+    p->state = RAFT_PROBE;
+    p->paused = p->piece_sent = p->reading = false;
+    p->next = next;
+    p->advanced_ns = r->now_ns;
+}
+
+/* One append of entries [next, end); entries in the window are pointed to when the step ends. */
+static void send_append(struct raft *r, uint32_t index, const struct raft_entry *entries, uint32_t count,
+                        uint64_t end, size_t bytes) {
+    struct raft_progress *p = &r->progress[index];
+    struct raft_message *m = raft_send(r, RAFT_APPEND, r->latest.config->members[index].id);
+    bool found = raft_log_term(&r->log, p->next, &m->append.prev_term);
+    ASSERT(found);
+    m->append.prev = p->next;
+    m->append.commit_end = r->commit_end;
+    m->append.round = r->round;
+    m->append.sent_ns = r->now_ns;
+    m->entries = entries;
+    m->entry_count = count;
+    p->commit_sent = r->commit_end;
+    if (p->state == RAFT_PROBE) p->paused = true;
+    if (p->state == RAFT_PROBE || count == 0) return;
+    if (p->inflight_count == 0) p->advanced_ns = r->now_ns;
+    inflight_push(p, end, bytes);
+    p->next = end;
+}
+
+/* How many of `entries` one append may carry: at least one. */
+static uint32_t take(const struct raft *r, const struct raft_entry *entries, uint32_t count, size_t *bytes) {
+    uint32_t taken = 0;
+    *bytes = 0;
+    while (taken < count) {
+        size_t size = entries[taken].payload.bytes.size;
+        if (taken > 0 && *bytes + size > r->options->append_bytes_max) break;
+        *bytes += size;
+        taken++;
+    }
+    return taken;
+}
+
+static bool window_full(const struct raft *r, const struct raft_progress *p) {
+    return p->inflight_count >= r->options->inflight_count_max ||
+           p->inflight_bytes >= r->options->inflight_bytes_max;
+}
+
+/* Sends one message; false: nothing more can be sent now. */
+static bool send_next(struct raft *r, uint32_t index) {
+    struct raft_progress *p = &r->progress[index];
+    if (p->reading || (p->state == RAFT_PROBE && p->paused)) return false;
+    if (p->next < r->log.start) {
+        raft_snapshot_begin(r, index);
+        return false;
+    }
+    if (p->next == r->log.end) {
+        if (p->state == RAFT_PROBE) send_append(r, index, NULL, 0, p->next, 0);
+        return false;
+    }
+    if (p->state == RAFT_REPLICATE && window_full(r, p)) return false;
+    uint32_t count;
+    const struct raft_entry *entries = raft_log_window(&r->log, p->next, &count);
+    if (entries == NULL) {
+        struct raft_effects *out = r->out;
+        out->entry_reads = raft_grow(out->entry_reads, out->entry_read_count, &out->entry_read_capacity,
+                                     sizeof *out->entry_reads);
+        out->entry_reads[out->entry_read_count++] = (struct raft_entry_read){
+            r->latest.config->members[index].id, p->next, r->options->append_bytes_max, false};
+        p->reading = true;
+        return false;
+    }
+    ASSERT(p->state == RAFT_PROBE || entries->base == p->next);
+    p->next = entries->base;
+    size_t bytes;
+    count = take(r, entries, count, &bytes);
+    send_append(r, index, NULL, count, entries[count - 1].end, bytes);
+    return true;
+}
+
+void raft_replication_send(struct raft *r, uint32_t index) {
+    if (r->latest.config->members[index].id == r->options->id) return;
+    if (r->progress[index].state == RAFT_SNAPSHOT) {
+        raft_snapshot_ask(r, index);
+        return;
+    }
+    while (send_next(r, index))
+        continue;
+}
+
+void raft_replication_send_all(struct raft *r) {
+    for (uint32_t i = 0; i < r->latest.config->member_count; i++)
+        raft_replication_send(r, i);
+}
+
+/* Entries that the window no longer has. Another leadership may have asked: what counts is that these are our
+ * entries still, which their terms tell. */
+void raft_replication_entries_read(struct raft *r, const struct raft_event *event) {
+    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, event->entries_read.peer) : -1;
+    if (index < 0 || !r->progress[index].reading) return;
+    struct raft_progress *p = &r->progress[index];
+    if (p->state == RAFT_SNAPSHOT) return;
+    p->reading = false;
+    if (event->entries_read.status != STATUS_OK) return; /* asked for again at the next heartbeat */
+    if (event->entries_read.from != p->next || p->next < r->log.start) {
+        raft_replication_send(r, (uint32_t)index);
+        return;
+    }
+    const struct raft_entry *entries = event->entries_read.entries;
+    if (event->entries_read.count == 0 || entries->base > p->next ||
+        entries->base < MAX(p->match, r->log.start))
+        return;
+    uint32_t count = 0;
+    uint64_t end = entries->base, term;
+    while (count < event->entries_read.count && entries[count].base == end &&
+           raft_log_term(&r->log, entries[count].end, &term) && term == entries[count].term)
+        end = entries[count++].end;
+    if (count == 0) return;
+    ASSERT(p->state == RAFT_PROBE || entries->base == p->next);
+    p->next = entries->base;
+    size_t bytes;
+    count = take(r, entries, count, &bytes);
+    send_append(r, (uint32_t)index, entries, count, entries[count - 1].end, bytes);
+    raft_replication_send(r, (uint32_t)index);
+}
+
+/* ---- leader: acknowledgement and commit --------------------------------------------------------------- */
+
+/* A follower without anything on the way would learn of a commit at the next heartbeat only. */
+static void tell_commit(struct raft *r) {
+    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
+        struct raft_progress *p = &r->progress[i];
+        if (r->latest.config->members[i].id == r->options->id || p->commit_sent == r->commit_end) continue;
+        if (p->state != RAFT_REPLICATE || p->inflight_count > 0 || p->match < r->log.end || p->down) continue;
+        raft_heartbeat_send(r, i, RAFT_FLAG_SILENT);
+    }
+}
+
+/* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and log[N].term ==
+ * currentTerm: set commitIndex = N" (Figure 2). Every entry above term_start is ours. */
+static void advance_commit(struct raft *r) {
+    uint64_t matches[RAFT_MEMBERS_MAX];
+    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
+        struct raft_progress *p = &r->progress[i];
+        if (r->latest.config->members[i].id == r->options->id) {
+            p->match = raft_durable_end(r);
+            p->next = r->log.end;
+        }
+        matches[i] = p->match;
+    }
+    uint64_t position = raft_quorum_value(r->latest.config, matches);
+    if (position > r->commit_end && position > r->term_start) raft_commit_to(r, position);
+}
+
+void raft_replication_advance(struct raft *r) {
+    advance_commit(r);
+    raft_membership_advance(r);
+    raft_read_advance(r);
+    raft_replication_send_all(r);
+    tell_commit(r);
+    raft_election_transfer_try(r);
+    /* "A leader that is not part of C_new steps down once C_new is committed" [4.2.2]. */
+    const struct raft_config *config = r->latest.config;
+    int self = raft_self(r);
+    bool voter = self >= 0 && (config->members[self].flags & RAFT_VOTER) != 0;
+    if (r->latest.position <= r->commit_end && !raft_config_joint(config) && !voter) {
+        raft_heartbeat_all(r, RAFT_FLAG_SILENT);
+        raft_election_abdicate(r);
+    }
+}
+
+/* Where to try next after a refusal: the follower named the last position that may agree, by our prev_term;
+ * we look for the last in our log that may agree, by its hint_term: one round a diverging term at most [3.5,
+ * end]. The place may lie inside of one of our entries; what is sent begins where that entry does. */
+static void rejected(struct raft *r, uint32_t index, const struct raft_message *m) {
+    struct raft_progress *p = &r->progress[index];
+    if (p->state == RAFT_SNAPSHOT || m->ack.prev <= p->match) return;
+    if (p->state == RAFT_PROBE && m->ack.prev != p->next) return;
+    uint64_t agree = m->ack.hint, term = 0;
+    if (agree >= r->log.start) {
+        agree = raft_log_agree(&r->log, MIN(agree, m->ack.prev), m->ack.hint_term);
+        bool found = raft_log_term(&r->log, agree, &term);
+        ASSERT(found);
+        /* Nothing that we still have agrees: to try our log's start again would go on for ever. */
+        if (term > m->ack.hint_term) agree = p->match;
+    }
+    raft_replication_probe(r, p, MAX(agree, p->match));
+}
+
+static void acknowledged(struct raft *r, uint32_t index, const struct raft_message *m) {
+    struct raft_progress *p = &r->progress[index];
+    if (m->ack.match > p->match) {
+        p->match = m->ack.match;
+        p->next = MAX(p->next, p->match);
+        p->advanced_ns = r->now_ns;
+        inflight_free(p, p->match);
+    }
+    if (p->state == RAFT_SNAPSHOT && p->match >= r->log.start) raft_replication_probe(r, p, p->match);
+    if (p->state == RAFT_PROBE && m->ack.accepted >= p->next) {
+        p->state = RAFT_REPLICATE;
+        p->next = m->ack.accepted;
+        p->advanced_ns = r->now_ns;
+    }
+    /* It was restarted: what we know that it has, it does not know to be ours, or has lost before it was
+     * durable. An empty append will tell which. */
+    if (p->state == RAFT_REPLICATE && m->ack.accepted < p->next && p->inflight_count == 0 && !p->reading &&
+        p->next >= r->log.start)
+        send_append(r, index, NULL, 0, p->next, 0);
+}
+
+void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
+    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, m->from) : -1;
+    if (index < 0) return;
+    if (m->ack.accepted > r->log.end || m->ack.match > m->ack.accepted || m->ack.round > r->round) {
+        raft_refuse(r);
+        return;
+    }
+    struct raft_progress *p = &r->progress[index];
+    p->heard_ns = r->now_ns;
+    p->accepted = m->ack.accepted;
+    p->round = MAX(p->round, m->ack.round);
+    p->lease_ns = MAX(p->lease_ns, MIN(m->ack.sent_ns, r->now_ns));
+    if (r->asleep && m->ack.sent_ns >= r->asleep_since_ns && (m->flags & RAFT_FLAG_SLEEP) == 0)
+        raft_heartbeat_wake(r);
+    if ((m->flags & RAFT_FLAG_REJECTED) != 0)
+        rejected(r, (uint32_t)index, m);
+    else
+        acknowledged(r, (uint32_t)index, m);
+    raft_replication_advance(r);
+}
+
+/* ---- follower ----------------------------------------------------------------------------------------- */
+
+struct raft_message *raft_replication_ack(struct raft *r, uint64_t to) {
+    struct raft_message *m = raft_send(r, RAFT_ACK, to);
+    m->ack.match = MIN(raft_durable_end(r), r->verified_end);
+    m->ack.accepted = r->verified_end;
+    m->ack.round = r->leader_round;
+    m->ack.sent_ns = r->leader_sent_ns;
+    r->acked_end = m->ack.match;
+    return m;
+}
+
+void raft_replication_persisted(struct raft *r) {
+    if (r->leader == RAFT_NO_ID || MIN(raft_durable_end(r), r->verified_end) <= r->acked_end) return;
+    raft_replication_ack(r, r->leader);
+}
+
+/* The sender leads this term. False: it cannot, by all we know. */
+static bool follow(struct raft *r, const struct raft_message *m) {
+    if (r->role == RAFT_LEADER || (r->leader != RAFT_NO_ID && r->leader != m->from)) {
+        raft_refuse(r);
+        return false;
+    }
+    raft_become_follower(r, r->term, m->from);
+    r->asleep = false;
+    r->leader_round = MAX(r->leader_round, m->append.round);
+    r->leader_sent_ns = MAX(r->leader_sent_ns, m->append.sent_ns);
+    raft_election_stay_loyal(r);
+    raft_election_reset_timer(r);
+    return true;
+}
+
+static void commit_verified(struct raft *r, uint64_t leader_commit) {
+    uint64_t position = MIN(leader_commit, r->verified_end);
+    if (position > r->commit_end) raft_commit_to(r, position);
+}
+
+static void reject(struct raft *r, const struct raft_message *m) {
+    struct raft_message *ack = raft_replication_ack(r, m->from);
+    ack->flags = RAFT_FLAG_REJECTED;
+    ack->ack.prev = m->append.prev;
+    ack->ack.hint = MAX(raft_log_agree(&r->log, m->append.prev, m->append.prev_term), r->commit_end);
+    bool found = raft_log_term(&r->log, ack->ack.hint, &ack->ack.hint_term);
+    ASSERT(found);
+}
+
+/* Entries are contiguous from prev, their terms ascend and are none of the future. */
+static bool well_formed(const struct raft_message *m) {
+    uint64_t end = m->append.prev, term = m->append.prev_term;
+    for (uint32_t i = 0; i < m->entry_count; i++) {
+        const struct raft_entry *entry = &m->entries[i];
+        if (entry->base != end || entry->end <= entry->base || entry->term < term || entry->term > m->term)
+            return false;
+        end = entry->end;
+        term = entry->term;
+    }
+    return true;
+}
+
+/* Appends what follows the log's end; false when an entry makes no sense: what came before it stays. */
+static bool append_entries(struct raft *r, const struct raft_entry *entry, const struct raft_entry *end) {
+    for (; entry < end; entry++) {
+        struct raft_config *config = NULL;
+        if (entry->kind == RAFT_ENTRY_CONFIG &&
+            raft_config_decode(entry->payload.bytes, &config) != STATUS_OK)
+            return false;
+        if (r->out->append_from == RAFT_NEVER) r->out->append_from = entry->base;
+        struct raft_entry copy = *entry;
+        copy.payload = shared_slice_ref(entry->payload);
+        raft_log_append(&r->log, &copy);
+        if (config != NULL) raft_membership_adopt(r, entry->end, config);
+    }
+    return true;
+}
+
+static bool have(const struct raft *r, const struct raft_entry *entry) {
+    uint64_t term;
+    if (entry->end <= r->commit_end) return true;
+    return entry->end <= r->log.end && raft_log_term(&r->log, entry->end, &term) && term == entry->term;
+}
+
+/* "If an existing entry conflicts with a new one (same index but different terms), delete the existing entry
+ * and all that follow it. Append any new entries not already in the log" (Figure 2). Entries already there
+ * are left alone: a late duplicate must not cut off what came after it. False: refused. */
+static bool take_entries(struct raft *r, const struct raft_message *m) {
+    const struct raft_entry *entry = m->entries, *end = entry + m->entry_count;
+    while (entry < end && have(r, entry))
+        entry++;
+    if (entry == end) return true;
+    size_t bytes = 0;
+    for (const struct raft_entry *e = entry; e < end; e++)
+        bytes += e->payload.bytes.size;
+    if (!make_room(r, bytes)) return false;
+    if (entry->base < r->log.end) {
+        /* verified_end covers what is committed and what this very leader has shown to be in its log: neither
+         * can be in conflict with it; nor can a configuration whose successor is in the log (I8). */
+        if (entry->base < r->verified_end || entry->base < r->before.position) {
+            raft_refuse(r);
+            return false;
+        }
+        r->out->truncate = true;
+        r->out->truncate_from = entry->base;
+        raft_log_truncate(&r->log, entry->base);
+        raft_membership_truncated(r, entry->base);
+    }
+    if (append_entries(r, entry, end)) return true;
+    raft_refuse(r);
+    return false;
+}
+
+/* AppendEntries, receiver (Figure 2). Success is told when it is durable (D4). */
+void raft_replication_on_append(struct raft *r, const struct raft_message *m) {
+    if (!follow(r, m)) return;
+    uint64_t prev = m->append.prev, term = 0;
+    if (!well_formed(m)) {
+        raft_refuse(r);
+        return;
+    }
+    /* What is committed agrees, whatever became of the terms below our log's start. */
+    if (prev > r->commit_end && (!raft_log_term(&r->log, prev, &term) || term != m->append.prev_term)) {
+        reject(r, m);
+        return;
+    }
+    if (!take_entries(r, m)) return;
+    uint64_t end = m->entry_count == 0 ? prev : m->entries[m->entry_count - 1].end;
+    r->verified_end = MAX(r->verified_end, end);
+    commit_verified(r, m->append.commit_end);
+    if (r->out->append_from == RAFT_NEVER) raft_replication_ack(r, m->from);
+}
+
+void raft_replication_on_heartbeat(struct raft *r, const struct raft_message *m) {
+    if (!follow(r, m)) return;
+    commit_verified(r, m->append.commit_end);
+    uint64_t end = r->log.end;
+    if ((m->flags & RAFT_FLAG_SLEEP) != 0 && r->commit_end == end && m->append.commit_end == end &&
+        raft_durable_end(r) == end && !raft_log_damaged(&r->log)) {
+        r->asleep = true;
+        raft_election_reset_timer(r);
+    }
+    if ((m->flags & RAFT_FLAG_SILENT) != 0) return;
+    struct raft_message *ack = raft_replication_ack(r, m->from);
+    if (r->asleep) ack->flags = RAFT_FLAG_SLEEP;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "raft/raft_internal.h"
+
+/* ---- leader ------------------------------------------------------------------------------------------- */
+
+void raft_snapshot_begin(struct raft *r, uint32_t index) {
+    struct raft_progress *p = &r->progress[index];
+    raft_replication_inflight_clear(p);
+    p->state = RAFT_SNAPSHOT;
+    p->paused = p->reading = p->piece_sent = false;
+    p->snapshot_id = p->snapshot_offset = p->snapshot_end = 0;
+    raft_snapshot_ask(r, index);
+}
+
+/* One piece is on its way at a time: either the host reads it or the peer writes it. */
+void raft_snapshot_ask(struct raft *r, uint32_t index) {
+    struct raft_progress *p = &r->progress[index];
+    if (p->reading || p->piece_sent) return;
+    struct raft_effects *out = r->out;
+    out->snapshot_reads = raft_grow(out->snapshot_reads, out->snapshot_read_count,
+                                    &out->snapshot_read_capacity, sizeof *out->snapshot_reads);
+    out->snapshot_reads[out->snapshot_read_count++] = (struct raft_snapshot_read){
+        r->latest.config->members[index].id, p->snapshot_id, p->snapshot_offset};
+    p->reading = true;
+}
+
+void raft_snapshot_read(struct raft *r, const struct raft_event *event) {
+    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, event->snapshot_read.peer) : -1;
+    if (index < 0) return;
+    struct raft_progress *p = &r->progress[index];
+    if (p->state != RAFT_SNAPSHOT || !p->reading) return;
+    p->reading = false;
+    if (event->snapshot_read.status != STATUS_OK) return; /* asked for again at the next heartbeat */
+    struct raft_snapshot snapshot = event->snapshot_read.snapshot;
+    ASSERT(snapshot.id != 0 && snapshot.config != NULL);
+    ASSERT_LE(snapshot.end, r->commit_end);
+    p->snapshot_id = snapshot.id;
+    p->snapshot_offset = event->snapshot_read.offset;
+    p->snapshot_end = snapshot.end;
+    p->piece_sent = true;
+    p->advanced_ns = r->now_ns;
+    struct raft_message *m = raft_send(r, RAFT_SNAPSHOT_PIECE, r->latest.config->members[index].id);
+    m->flags = event->snapshot_read.last ? RAFT_FLAG_LAST : 0;
+    m->piece.snapshot = snapshot;
+    m->piece.offset = event->snapshot_read.offset;
+    m->data = event->snapshot_read.data;
+}
+
+void raft_snapshot_on_ack(struct raft *r, const struct raft_message *m) {
+    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, m->from) : -1;
+    if (index < 0) return;
+    struct raft_progress *p = &r->progress[index];
+    p->heard_ns = r->now_ns;
+    if (p->state != RAFT_SNAPSHOT || !p->piece_sent || p->snapshot_id != m->piece_ack.id) return;
+    p->piece_sent = false;
+    p->snapshot_offset = m->piece_ack.offset;
+    raft_snapshot_ask(r, (uint32_t)index);
+}
+
+/* ---- follower ----------------------------------------------------------------------------------------- */
+
+void raft_snapshot_release(struct raft *r) {
+    mem_free((void *)r->incoming.config);
+    r->incoming = (struct raft_snapshot){0};
+    r->incoming_offset = 0;
+    r->incoming_writing = r->incoming_last = false;
+}
+
+static void discard(struct raft *r) {
+    if (r->incoming.id != 0) r->out->snapshot_discard = r->incoming.id;
+    raft_snapshot_release(r);
+}
+
+static void ack_piece(struct raft *r, uint64_t to) {
+    struct raft_message *m = raft_send(r, RAFT_SNAPSHOT_ACK, to);
+    m->piece_ack.id = r->incoming.id;
+    m->piece_ack.offset = r->incoming_offset;
+}
+
+/* InstallSnapshot, receiver (Figure 13), in pieces that are asked for by their offset, so that a transfer
+ * goes on where it stopped, whoever leads, as long as the snapshot is the same. */
+void raft_snapshot_on_piece(struct raft *r, const struct raft_message *m) {
+    const struct raft_snapshot *snapshot = &m->piece.snapshot;
+    if (r->role == RAFT_LEADER || (r->leader != RAFT_NO_ID && r->leader != m->from) || snapshot->id == 0 ||
+        snapshot->config == NULL || snapshot->term > m->term) {
+        raft_refuse(r);
+        return;
+    }
+    raft_become_follower(r, r->term, m->from);
+    r->asleep = false;
+    raft_election_stay_loyal(r);
+    raft_election_reset_timer(r);
+    uint64_t term;
+    if (snapshot->end > r->commit_end && raft_log_term(&r->log, snapshot->end, &term) &&
+        term == snapshot->term) {
+        /* "If existing log entry has same index and term as snapshot's last included entry, retain log
+         * entries following it": then nothing is missing, and all up to there is committed. */
+        r->verified_end = MAX(r->verified_end, snapshot->end);
+        raft_commit_to(r, snapshot->end);
+    }
+    if (snapshot->end <= r->commit_end) {
+        raft_replication_ack(r, m->from);
+        return;
+    }
+    if (r->incoming.id != snapshot->id) discard(r);
+    if (r->incoming.config == NULL) {
+        r->incoming = *snapshot;
+        r->incoming.config = raft_config_copy(snapshot->config);
+    }
+    if (r->incoming_writing) return;
+    if (m->piece.offset != r->incoming_offset) {
+        ack_piece(r, m->from);
+        return;
+    }
+    r->incoming_writing = true;
+    r->incoming_last = (m->flags & RAFT_FLAG_LAST) != 0;
+    r->out->snapshot_write = m;
+}
+
+/* "discard the entire log; reset state machine using snapshot contents, and load snapshot's cluster
+ * configuration". It is one write like any other: acknowledged when it is durable. */
+static void install(struct raft *r) {
+    struct raft_snapshot *installed = &r->out->installed;
+    *installed = r->incoming;
+    raft_membership_reset(r, installed->end, (struct raft_config *)installed->config);
+    r->incoming.config = NULL; /* now the one in force */
+    raft_snapshot_release(r);
+    r->out->install = installed;
+    raft_write(r);
+    raft_log_reset(&r->log, r->commit_end, installed->end, installed->term);
+    r->commit_end = r->applied_end = r->verified_end = installed->end;
+}
+
+void raft_snapshot_written(struct raft *r, uint64_t id, uint64_t offset) {
+    if (r->incoming.id != id || !r->incoming_writing) return;
+    r->incoming_writing = false;
+    r->incoming_offset = offset;
+    if (r->incoming.end <= r->commit_end || r->role == RAFT_LEADER) {
+        discard(r);
+    } else if (r->incoming_last) {
+        install(r);
+    } else if (r->leader != RAFT_NO_ID) {
+        ack_piece(r, r->leader);
+    }
+}
