@@ -35,7 +35,7 @@ static void offsets_are_dense_and_the_high_watermark_follows(void **state) {
     int64_t expected = 0;
     for (int i = 1; i <= 60; i++) {
         struct world_append append;
-        char tag[8];
+        char tag[12];
         snprintf(tag, sizeof tag, "%d", i);
         struct batch_spec spec = {.count = i % 7 + 1,
                                   .timestamp = i,
@@ -56,7 +56,7 @@ static void offsets_are_dense_and_the_high_watermark_follows(void **state) {
     size_t at = 0;
     for (int i = 1; i <= 60; i++)
         for (int j = 0; j < i % 7 + 1; j++) {
-            char value[16];
+            char value[24];
             snprintf(value, sizeof value, "%d/%d", i, j);
             assert_string_equal(records[at++].value, value);
         }

@@ -397,7 +397,7 @@ static void count_topic(void *ctx, const struct broker_topic *topic) {
 
 static void ten_thousand_partitions_cost_nothing_until_they_are_used(void **state) {
     struct broker_world *w = *state;
-    char name[16];
+    char name[24];
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof name, "topic-%d", i);
         assert_status(broker_world_create(w, name, 100, NULL), STATUS_OK);
