@@ -17,6 +17,7 @@
     X("consume", consume_main, "print records")                                                              \
     X("cluster", cluster_main, "show the cluster")                                                           \
     X("inspect", inspect_main, "show what a data directory or file holds, also a damaged one")               \
+    X("bench", bench_main, "measure it, beside the peers that are installed")                                \
     X("sim", sim_main, "run the real broker in the simulator, with crashes")                                 \
     X("help", help_main, "explain a command")                                                                \
     X("version", version_main, "print the version")
