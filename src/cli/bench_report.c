@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "cli/bench.h"
@@ -96,10 +96,8 @@ static void run_peer(struct bench_report *report, const char *path, const char *
 }
 
 void bench_report_peers(struct bench_report *report, int argc, char **argv) {
-    char program[4096], pattern[5000];
-    ssize_t size = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (size <= 0) return;
-    program[size] = '\0';
+    char program[PATH_MAX], pattern[PATH_MAX + 2 * BENCH_NAME_SIZE];
+    if (realpath("/proc/self/exe", program) == NULL) return;
     *strrchr(program, '/') = '\0';
     snprintf(pattern, sizeof pattern, "%s/peers/*_%s", program, report->benchmark);
     glob_t found;
