@@ -7,6 +7,7 @@
 #   make compat     Kafka clients of npm against the built broker (skipped, with the reason, without npm)
 #   make bench      the broker measured from outside
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
+#   make mutants    every planted bug of tests/mutants in turn: do the tests notice?
 #   make asan       the tests under AddressSanitizer and UBSan
 #   make install    into PREFIX (/usr/local)
 
@@ -15,7 +16,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: all setup demo test check compat bench fuzz asan debug clang format install clean
+.PHONY: all setup demo test check compat bench fuzz mutants asan debug clang format install clean
 
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
@@ -54,6 +55,9 @@ fuzz: setup
 	cmake --preset fuzz
 	cmake --build build/fuzz -j $(JOBS)
 	tools/fuzz build/fuzz $(FUZZ_SECONDS)
+
+mutants: setup
+	tools/mutants
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/mutants: every planted bug still fits the tree, and the runner reads headers and outputs as it says."""
+import importlib.machinery
+import importlib.util
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+loader = importlib.machinery.SourceFileLoader("mutants", str(ROOT / "tools/mutants"))
+mutants = importlib.util.module_from_spec(importlib.util.spec_from_loader("mutants", loader))
+loader.exec_module(mutants)
+
+SWEEP = "./test_x --seeds 101..200"
+DIFF = "diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-good\n+bad\n"
+
+
+class Mutants(unittest.TestCase):
+    def read(self, text):
+        with tempfile.TemporaryDirectory() as top:
+            path = pathlib.Path(top) / "x-m01.patch"
+            path.write_text(text)
+            mutant = mutants.Mutant(path)
+            return mutant, mutant.files()
+
+    def test_every_patch_applies(self):
+        with tempfile.TemporaryDirectory() as build:
+            done = subprocess.run([ROOT / "tools/mutants", "--apply-only", "--build", build], capture_output=True,
+                                  text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_header(self):
+        mutant, files = self.read(f"what: a: b\nexpect: R1 R2\ncheck: {SWEEP}\ncheck: ctest -R y\n\n{DIFF}")
+        self.assertEqual(mutant.name, "x-m01")
+        self.assertEqual(mutant.header["what"], "a: b")
+        self.assertEqual(mutant.checks, [SWEEP, "ctest -R y"])
+        self.assertEqual(files, ["f"])
+
+    def test_header_that_lacks_something(self):
+        for text in ("what: a\ncheck: b\n", "what: a\nexpect: R1\n", "what: a\nexpect: R1\ncheck: b\nwhy: c\n"):
+            with self.assertRaises(ValueError):
+                self.read(text + DIFF)
+
+    def test_what_an_output_says(self):
+        self.assertEqual(mutants.noticed(SWEEP, 1, "seed 107: R8 state machine safety: 100000001 commits\n"), ("R8", 7))
+        self.assertEqual(mutants.noticed(SWEEP, -6, "assertion failed: a < b (src/raft/raft.c:9)\nseed 101: x\n"),
+                         ("assertion in raft.c", 1))
+        self.assertEqual(mutants.noticed("./test_x", -11, ""), ("SIGSEGV", None))
+        self.assertEqual(mutants.noticed("./test_x", None, ""), ("time limit", None))
+        self.assertEqual(mutants.noticed("./test_x", 1, "[  FAILED  ] a_test\n"), ("a_test", None))
+
+
+if __name__ == "__main__":
+    unittest.main()
