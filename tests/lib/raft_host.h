@@ -13,8 +13,8 @@
 
 #include "base/arena.h"
 #include "base/cursor.h"
-#include "lib/raft_ghost.h"
 #include "raft/raft.h"
+#include "sim/raft_ghost.h"
 
 #define RAFT_HOSTS_MAX          12
 #define RAFT_SNAPSHOT_BYTES     24 /* of a snapshot's data, in pieces of RAFT_SNAPSHOT_PIECE_MAX */

@@ -5,8 +5,8 @@
  * The names R1.. are those of the invariants that the violations print; the first violation is kept. An
  * entry's identity is a chain value over itself and all before it, so that equal values mean equal logs (Log
  * Matching in O(1)). */
-#ifndef SENTINEL_TESTS_RAFT_GHOST_H
-#define SENTINEL_TESTS_RAFT_GHOST_H
+#ifndef SENTINEL_SIM_RAFT_GHOST_H
+#define SENTINEL_SIM_RAFT_GHOST_H
 
 #include "raft/raft.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/raft_ghost.h"
+#include "sim/raft_ghost.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
