@@ -58,6 +58,13 @@ struct key key_state(uint64_t group, struct slice rest) {
     return key;
 }
 
+struct key key_raft(uint64_t group, uint8_t what, uint64_t number) {
+    struct key key = begin(group, KEY_RAFT);
+    key.bytes[key.size++] = what;
+    add_u64(&key, number);
+    return key;
+}
+
 static bool parse(struct slice key, enum key_kind kind, unsigned count, int64_t **numbers) {
     if (key.size != KEY_PREFIX_SIZE + 8 * count || key.data[KEY_GROUP_SIZE] != kind) return false;
     for (unsigned i = 0; i < count; i++) {
@@ -78,6 +85,13 @@ bool key_time_parse(struct slice key, int64_t *max_timestamp, int64_t *last_offs
 
 bool key_producer_parse(struct slice key, int64_t *producer_id) {
     return parse(key, KEY_PRODUCER, 1, (int64_t *[]){producer_id});
+}
+
+bool key_raft_parse(struct slice key, uint8_t *what, uint64_t *number) {
+    if (key.size != KEY_PREFIX_SIZE + 9 || key.data[KEY_GROUP_SIZE] != KEY_RAFT) return false;
+    *what = key.data[KEY_PREFIX_SIZE];
+    *number = load_be64(key.data + KEY_PREFIX_SIZE + 1);
+    return true;
 }
 
 struct slice key_state_rest(struct slice key) {

@@ -9,6 +9,7 @@
  *   TIME      max timestamp so far u64, last offset u64   one per stretch of log (struct time_entry)
  *   PRODUCER  producer id u64                         producer_state's entry
  *   STATE     the machine's own key                   the machine's own value
+ *   RAFT      what u8, number u64                     what consensus keeps beside the log (raft_store.h)
  *
  * Loop    pure functions. Errors: a key or value that does not parse gives false: the store's data is
  * corrupt. */
@@ -17,7 +18,7 @@
 
 #include "base/cursor.h"
 
-enum key_kind { KEY_META = 1, KEY_LOG, KEY_TIME, KEY_PRODUCER, KEY_STATE, KEY_KIND_END };
+enum key_kind { KEY_META = 1, KEY_LOG, KEY_TIME, KEY_PRODUCER, KEY_STATE, KEY_RAFT, KEY_KIND_END };
 
 #define KEY_GROUP_SIZE  8
 #define KEY_PREFIX_SIZE 9
@@ -37,10 +38,12 @@ struct key key_log(uint64_t group, int64_t last_offset);
 struct key key_time(uint64_t group, int64_t max_timestamp, int64_t last_offset);
 struct key key_producer(uint64_t group, int64_t producer_id);
 struct key key_state(uint64_t group, struct slice rest);
+struct key key_raft(uint64_t group, uint8_t what, uint64_t number);
 
 bool key_log_parse(struct slice key, int64_t *last_offset);
 bool key_time_parse(struct slice key, int64_t *max_timestamp, int64_t *last_offset);
 bool key_producer_parse(struct slice key, int64_t *producer_id);
+bool key_raft_parse(struct slice key, uint8_t *what, uint64_t *number);
 struct slice key_state_rest(struct slice key);
 
 /* TIME value: the stretch of log that ends with the key's last offset. */

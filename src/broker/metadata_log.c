@@ -36,7 +36,7 @@ static void schedule(struct metadata_log *log) {
 /* ---- loading ------------------------------------------------------------------------------------------ */
 
 static enum status load_state(struct broker *broker, struct diagnostic *diagnostic) {
-    struct key lower = key_prefix(0, KEY_STATE), upper = key_prefix(0, KEY_KIND_END);
+    struct key lower = key_prefix(0, KEY_STATE), upper = key_prefix(0, KEY_RAFT);
     struct store_iterator *it = store_iterator_open(broker->store, key_slice(&lower), key_slice(&upper),
                                                     STORE_ITERATOR_BLOCKING, NULL, NULL);
     enum status status = store_iterator_seek(it, key_slice(&lower));

@@ -299,3 +299,32 @@ void record_batch_builder_release(struct record_batch_builder *builder) {
     writer_release(&builder->out);
     builder->count = 0;
 }
+
+/* ---- control batches ---------------------------------------------------------------------------------- */
+
+struct buffer *record_batch_control(int16_t type, struct slice value) {
+    struct record_batch_builder builder;
+    record_batch_begin(&builder);
+    uint8_t key[4];
+    store_be16(key, 0);
+    store_be16(key + 2, (uint16_t)type);
+    record_batch_add(&builder, -1, slice_make(key, sizeof key), value, NULL, 0);
+    struct buffer *buffer = record_batch_finish(&builder, CODEC_NONE, NULL);
+    record_batch_builder_release(&builder);
+    store_be16(buffer->data + BATCH_AT_ATTRIBUTES, BATCH_CONTROL);
+    store_be32(buffer->data + BATCH_AT_CRC, batch_checksum(slice_make(buffer->data, buffer->size)));
+    return buffer;
+}
+
+enum status record_batch_control_read(const struct record_batch *batch, int16_t *type, struct slice *value) {
+    struct reader reader = reader_make(batch->records);
+    struct record record;
+    int32_t offset_delta;
+    if ((batch->attributes & (BATCH_CONTROL | BATCH_CODEC_MASK)) != BATCH_CONTROL ||
+        batch->record_count != 1 || !record_read(&reader, batch, &record, &offset_delta) ||
+        record.key.size != 4 || load_be16(record.key.data) != 0)
+        return STATUS_MALFORMED;
+    *type = (int16_t)load_be16(record.key.data + 2);
+    *value = record.value;
+    return STATUS_OK;
+}

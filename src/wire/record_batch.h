@@ -111,4 +111,11 @@ struct buffer *record_batch_finish(struct record_batch_builder *builder, enum re
                                    const struct record_batch_producer *producer);
 void record_batch_builder_release(struct record_batch_builder *builder);
 
+/* A control batch: one record that tells the log something and that clients skip (KIP-98). Key: version i16 =
+ * 0, type i16. No timestamp: a lookup by time never finds it. */
+struct buffer *record_batch_control(int16_t type, struct slice value);
+/* MALFORMED: no control batch of one record with such a key. */
+enum status record_batch_control_read(const struct record_batch *batch, int16_t *type,
+                                      struct slice *value) MUST_USE;
+
 #endif

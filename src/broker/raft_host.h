@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+/* raft_host.h: carries out what the members of consensus groups on this node want done (raft.h, CONTRACT).
+ *
+ *   message, proposal, timer, durable write ──> raft_step ──> one store_write ──> messages that waited for it
+ *                                                   │──> messages that need not wait ──> send
+ *                                                   └──> committed entries ──> machine->apply ──> APPLIED
+ *
+ * A replica is this node's member of one group. What one turn of the loop brings to a group (proposals,
+ * durable writes, committed entries) is gathered and worked off at the end of the turn: one step, one write,
+ * one message a peer, however many clients there were. A write is submitted and never waited for; the
+ * leader's own disk is just another follower.
+ *
+ * MACHINE. What the log means is told by a table of functions. `apply` gets committed entries in order, and
+ * may put keys into a write: these and the applied position then become durable together, behind the entries
+ * they come from (the store keeps order). A machine that puts nothing gets its entries again after a restart.
+ * Its keys are the kinds named in snapshot_kinds under the group's prefix; a snapshot is a scan of these
+ * (settled decision 8), sent in pieces and installed in one write with the log's replacement.
+ * No function of a machine may call back into its replica but to look; use io_defer for that.
+ *
+ * Messages go out through host.send as encoded chains, and come in through raft_host_deliver: the host knows
+ * no sockets. Payloads are shared with the receive buffer they came in. All beats of a node fall on the same
+ * instants (raft.h, D5), so peer_link packs them into one frame. Each replica has one timer in io's heap,
+ * moved only when its deadline comes earlier, or fires.
+ *
+ * Source  raft.h; group commit and host shape: etcd-io/raft's async storage writes.
+ * Owner   the host owns replicas (raft_replica_close frees); a machine is borrowed until then.
+ * Errors  a write that fails ends the replica (machine->failed): IO and CORRUPT for good; after NO_SPACE it
+ * is loaded anew from what the store has, as after a crash, and asked again every RAFT_REOPEN_NS. A message
+ * that does not decode, or is for no group here, is dropped and counted. Loop    shard thread only. Bounds
+ * struct raft_options; a snapshot being received: snapshot_bytes_max, in memory. I1  a message leaves only
+ * when its write is durable (asserted in the one place where messages leave). I2  entries are applied in
+ * order, each position once between two loads.   I3  writes of a group are durable in their order. */
+#ifndef SENTINEL_BROKER_RAFT_HOST_H
+#define SENTINEL_BROKER_RAFT_HOST_H
+
+#include "base/chain.h"
+#include "base/list.h"
+#include "broker/raft_store.h"
+#include "io/io.h"
+#include "raft/raft.h"
+
+#define RAFT_REOPEN_NS (NS_PER_S)
+
+struct raft_host;
+struct raft_replica;
+
+struct raft_host_options {
+    struct io *io;
+    struct store *store;
+    struct log *log;
+    struct raft_options raft; /* the id among them is this node's and its disk's */
+    uint64_t seed;
+    size_t snapshot_bytes_max;   /* of one being received; 0: default */
+    size_t snapshot_piece_bytes; /* 0: default */
+    /* Takes all of `message`; may drop it. Never calls back. */
+    void (*send)(void *ctx, uint32_t node, struct chain *message);
+    void *ctx;
+};
+struct raft_host *raft_host_new(const struct raft_host_options *options);
+/* Every replica must be closed. */
+void raft_host_free(struct raft_host *host);
+/* One encoded message from another node; what is kept of it is referenced. */
+void raft_host_deliver(struct raft_host *host, struct shared_slice message);
+/* What the failure detector says: wakes sleeping groups, and lets elections begin early. */
+void raft_host_node_down(struct raft_host *host, uint32_t node);
+void raft_host_node_up(struct raft_host *host, uint32_t node);
+/* NULL: no such group here. */
+struct raft_replica *raft_host_find(struct raft_host *host, uint64_t group);
+/* In the order they were opened; `visit` must not open or close any. */
+void raft_host_visit(struct raft_host *host, void (*visit)(void *ctx, struct raft_replica *replica),
+                     void *ctx);
+
+struct raft_host_stats {
+    uint64_t replicas, leaders, steps, writes, messages_sent, messages_received, messages_dropped;
+};
+void raft_host_stats(const struct raft_host *host, struct raft_host_stats *stats);
+
+/* ---- machines ----------------------------------------------------------------------------------------- */
+
+struct raft_machine {
+    /* Committed entries of all kinds, in order. `write` is empty; what is put there is durable together with
+     * the applied position. */
+    void (*apply)(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write);
+    /* The following may be NULL. Entries are in the log now, not yet committed: also those of other leaders.
+     */
+    void (*appended)(void *ctx, const struct raft_entry *entries, uint32_t count);
+    /* Entries at and above `from` are out of the log again; none of them was applied. */
+    void (*truncated)(void *ctx, uint64_t from);
+    /* A snapshot that ends at `end` replaced the machine's keys and the log: load the state anew. It may
+     * block: keys written a moment ago are in memory. */
+    void (*installed)(void *ctx, uint64_t end);
+    /* Role, term, leader or configuration differ. */
+    void (*changed)(void *ctx);
+    /* No more from this replica: a write failed, or the stored log is damaged. NO_SPACE: until `reopened`. */
+    void (*failed)(void *ctx, enum status status);
+    void (*reopened)(void *ctx); /* loaded anew: forget what was in memory, load the state */
+    unsigned snapshot_kinds;     /* bits 1 << enum key_kind: the machine's keys */
+    /* The log itself is the data (partitions): a snapshot ends where the log begins, and is sent only to
+     * members that lack what is gone. Else it ends at the applied position. */
+    bool snapshot_at_start;
+};
+
+/* ---- a replica ---------------------------------------------------------------------------------------- */
+
+struct raft_replica_options {
+    uint64_t group;
+    enum raft_format format;
+    const struct raft_machine *machine;
+    void *ctx;
+    /* For a group that is new: its first members, the same on all; NULL on a node that joins later. Not
+     * looked at when the store has the group. */
+    const struct raft_config *founding;
+    uint8_t priority; /* raft_start.priority */
+};
+/* Loads the group, blocking; the first committed entries are applied later, from the loop. CORRUPT with the
+ * diagnostic, or IO. */
+enum status raft_replica_open(struct raft_host *host, const struct raft_replica_options *options,
+                              struct raft_replica **replica, struct diagnostic *diagnostic) MUST_USE;
+/* At once; nothing of it is called any more. What was submitted still gets durable. `drop` deletes all that
+ * the store has under the group. */
+void raft_replica_close(struct raft_replica *replica, bool drop);
+
+/* One proposal, embedded in its owner. */
+struct raft_propose {
+    struct shared_slice payload; /* referenced from the call on; in a group of batches its header is completed
+                                    in place, so it must not be shared yet */
+    uint32_t count;              /* offsets covered */
+    /* At the end of the turn. OK: it is in the log at [base, base + count) of `term`, and applied when it is
+     * committed; it may be truncated. Else it was refused: NOT_LEADER, BUSY, UNAVAILABLE, or why the replica
+     * failed. */
+    void (*done)(struct raft_propose *propose);
+    enum status status;
+    uint64_t base, term;
+    /* the replica's own */
+    struct list link;
+};
+void raft_replica_propose(struct raft_replica *replica, struct raft_propose *propose);
+/* Not called after this. */
+void raft_propose_cancel(struct raft_propose *propose);
+
+/* A read that must see everything acknowledged before it was asked: `done` comes with OK when it is applied
+ * here, NOT_LEADER or UNAVAILABLE when this cannot be told now. */
+struct raft_read_index {
+    void (*done)(struct raft_read_index *read);
+    enum status status;
+    /* the replica's own */
+    struct list link;
+    uint64_t context, position;
+    bool answered;
+};
+void raft_replica_read_index(struct raft_replica *replica, struct raft_read_index *read);
+void raft_read_index_cancel(struct raft_read_index *read);
+
+/* RAFT_NO_ID: to the one best placed. */
+enum status raft_replica_transfer(struct raft_replica *replica, uint64_t to) MUST_USE;
+enum status raft_replica_change(struct raft_replica *replica, const struct raft_member *members,
+                                uint32_t count) MUST_USE;
+void raft_replica_set_priority(struct raft_replica *replica, uint8_t priority);
+/* Entries below `position`, applied, are not needed any more (their effect is in the machine's keys, or
+ * retention took them). Positions inside of an entry are taken for its beginning. */
+void raft_replica_compact(struct raft_replica *replica, uint64_t position);
+/* Writes how far is committed, so that a restart knows (D2); for a clean shutdown. */
+void raft_replica_save(struct raft_replica *replica);
+
+/* ---- looking at it ------------------------------------------------------------------------------------- */
+
+const struct raft *raft_replica_raft(const struct raft_replica *replica);
+uint64_t raft_replica_group(const struct raft_replica *replica);
+uint64_t raft_replica_applied(const struct raft_replica *replica);
+/* The number of the last write that is durable, as the core counts them. */
+uint64_t raft_replica_persisted(const struct raft_replica *replica);
+/* Writes submitted and not yet durable. */
+uint32_t raft_replica_writes_in_flight(const struct raft_replica *replica);
+bool raft_replica_is_leader(const struct raft_replica *replica);
+/* The leader has everything that any leader before it may have acknowledged: it may tell the high watermark.
+ */
+bool raft_replica_is_settled(const struct raft_replica *replica);
+uint32_t raft_replica_leader(const struct raft_replica *replica); /* node; 0: unknown */
+/* OK, or why it takes part no more. */
+enum status raft_replica_health(const struct raft_replica *replica);
+void *raft_replica_ctx(const struct raft_replica *replica);
+
+#endif

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/* raft_store.h: what consensus keeps of one group, in the store that the node shares among all of them.
+ *
+ *   [group u64] LOG  last offset            an entry (below)
+ *   [group u64] RAFT 'h', 0                 hard state: version u8, term, vote, commit end (a hint)
+ *   [group u64] RAFT 's', 0                 where the log begins: version u8, position, term there
+ *   [group u64] RAFT 't', position          term u64 of the entries above, up to the next such key
+ *   [group u64] RAFT 'c', position          the configuration in force from there (raft_config_encode)
+ *   [group u64] RAFT 'a', 0                 everything below is in the state machine's keys
+ *
+ * All of one Raft write goes into one store_write, so it is atomic, and the store's order of writes is the
+ * order of Raft's. Group commit comes by itself: one log of the store carries all groups. A group is loaded
+ * by a handful of seeks, whatever it holds: no entry but the last one is read.
+ *
+ * ENTRIES. In a group of batches (RAFT_FORMAT_BATCHES: partitions) the value is the record batch as it was
+ * sent, with base offset and term (Kafka's leader epoch) in its header; no-ops and configurations are control
+ * batches, which clients skip. Other groups (RAFT_FORMAT_PLAIN) have [version u8][kind u8][offsets be32][term
+ * be64][payload].
+ *
+ * Owner   raft_loaded owns what the start points to, until raft_loaded_release. A raft_reader holds
+ * references of what it gives until raft_reader_release. Errors  CORRUPT: what is stored contradicts itself
+ * (never asserted: it comes from a disk); the diagnostic says what. IO, as the store. Units: positions and
+ * terms as in raft.h. Loop    shard thread only; raft_store_load blocks, for start-up and for groups that are
+ * made. */
+#ifndef SENTINEL_BROKER_RAFT_STORE_H
+#define SENTINEL_BROKER_RAFT_STORE_H
+
+#include "raft/raft.h"
+#include "storage/store.h"
+
+enum raft_format { RAFT_FORMAT_BATCHES, RAFT_FORMAT_PLAIN };
+
+/* ---- loading ------------------------------------------------------------------------------------------ */
+
+struct raft_loaded {
+    struct raft_start start; /* all but seed and priority */
+    bool found;              /* false: nothing of this group is stored */
+    struct raft_term_start *terms;
+    struct raft_config *config, *config_before;
+};
+enum status raft_store_load(struct store *store, uint64_t group, enum raft_format format,
+                            struct raft_loaded *loaded, struct diagnostic *diagnostic) MUST_USE;
+void raft_loaded_release(struct raft_loaded *loaded);
+
+/* ---- writing ------------------------------------------------------------------------------------------ */
+
+/* A new group: its first configuration at position 0, the same on all its members. */
+void raft_store_create(struct store_write *write, uint64_t group, const struct raft_config *config);
+/* Part 1 of the effects. `raft` is the member they come from, after the step. An installation deletes the
+ * log here, but not the state machine's keys. */
+void raft_store_put(struct store_write *write, const struct raft *raft, enum raft_format format,
+                    const struct raft_effects *effects);
+void raft_store_put_hard_state(struct store_write *write, uint64_t group,
+                               const struct raft_hard_state *state);
+void raft_store_put_applied(struct store_write *write, uint64_t group, uint64_t applied_end);
+/* Deletes entries below `position`, which is between two of them, and what is only there for them. */
+void raft_store_compact(struct store_write *write, const struct raft *raft, uint64_t position);
+/* The configuration in force at `position`, also one that the core has forgotten; mem_free frees it.
+ * NOT_FOUND: none is known. */
+enum status raft_store_config_at(struct store *store, uint64_t group, uint64_t position,
+                                 struct raft_config **config) MUST_USE;
+
+/* ---- reading entries back ----------------------------------------------------------------------------- */
+
+/* Entries from the one that covers `from` on, up to `end` (a position) or bytes_max, at least one. */
+struct raft_reader {
+    uint64_t from, end;
+    size_t bytes_max;
+    void (*ready)(struct raft_reader *read); /* after PENDING: call raft_store_read again */
+    struct raft_entry *entries;              /* contiguous, references held */
+    uint32_t count;
+    /* its own from here on */
+    struct store *store;
+    uint64_t group;
+    enum raft_format format;
+    struct store_iterator *it;
+    uint32_t capacity;
+    size_t bytes;
+    bool positioned;
+};
+void raft_reader_init(struct raft_reader *read, struct store *store, uint64_t group, enum raft_format format,
+                      void (*ready)(struct raft_reader *read));
+/* OK: entries are there. PENDING: `ready` comes. NOT_FOUND: the entry is not in the store (compacted).
+ * CORRUPT, IO: it cannot be read; the entries before it are there all the same. */
+enum status raft_store_read(struct raft_reader *read) MUST_USE;
+/* Drops the entries and what is under way; the read may be used again with other bounds. */
+void raft_reader_release(struct raft_reader *read);
+
+/* An entry as it stands in the store; false: it is damaged. The payload is a part of `value`, no reference.
+ */
+bool raft_entry_parse(struct slice key, struct shared_slice value, enum raft_format format,
+                      struct raft_entry *entry);
+
+#endif
