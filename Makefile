@@ -8,10 +8,13 @@
 #   make bench      the broker measured from outside
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make mutants    every planted bug of tests/mutants in turn: do the tests notice?
+#   make soak       the random tests for as long as SOAK_SEEDS takes (20000)
 #   make asan       the tests under AddressSanitizer and UBSan
 #   make install    into PREFIX (/usr/local)
 
 FUZZ_SECONDS ?= 60
+SOAK_SEEDS ?= 20000
+SOAK_SEED ?= 1000
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
@@ -58,6 +61,10 @@ fuzz: setup
 
 mutants: setup
 	tools/mutants
+
+# SOAK_SEED says where to begin: another number every night looks at other seeds.
+soak: all
+	cd build && SENTINEL_SEED=$(SOAK_SEED) SENTINEL_SEEDS=$(SOAK_SEEDS) ctest -C soak --output-on-failure --no-tests=error -L soak
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

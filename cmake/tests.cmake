@@ -24,6 +24,12 @@ foreach(kind unit conformance fault)
   endforeach()
 endforeach()
 
+# Longer runs of the same programs, for `make soak` (ctest -C soak -L soak): more seeds than a build has time for.
+foreach(name test_store_model)
+  add_test(NAME soak/${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} CONFIGURATIONS soak)
+  set_tests_properties(soak/${name} PROPERTIES TIMEOUT 36000 LABELS soak)
+endforeach()
+
 file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
 foreach(source ${fuzzers})
   get_filename_component(name ${source} NAME_WE)

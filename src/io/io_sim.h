@@ -101,8 +101,9 @@ bool io_sim_crash_due(const struct io_sim *sim, uint32_t node);
 struct io_sim_disk_faults {
     uint32_t read_error_ppm, write_error_ppm, sync_error_ppm;
     uint32_t read_error_countdown, write_error_countdown, sync_error_countdown;
-    uint64_t capacity_bytes; /* NO_SPACE beyond it */
-    uint32_t slow_factor;    /* times as slow as usual; 1: usual */
+    uint32_t no_space_countdown; /* of writes and creations: half is written, and then there is no room */
+    uint64_t capacity_bytes;     /* NO_SPACE beyond it */
+    uint32_t slow_factor;        /* times as slow as usual; 1: usual */
 };
 struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t node);
 /* Damage at rest: a bit of a file is read wrong, a sector of 512 bytes cannot be read, until written again.

@@ -85,11 +85,15 @@ static enum status blocking_result(int error) {
 static int write_bytes(struct io_sim_io *io, struct io_sim_inode *inode, const uint8_t *data, size_t size,
                        uint64_t offset) {
     bool last;
+    struct io_sim_disk *disk = &io->node->disk;
     int error = begin(io, ACTION_WRITE, &last);
+    bool full = error == 0 && fails(disk, 0, &disk->faults.no_space_countdown);
+    if (full) size /= 2; /* a write that runs out of room has written a part */
     io_sim_trace(io->sim, io->node->number, error == 0 ? "write" : "write fails", inode->number, offset,
                  (uint64_t)(data == NULL ? 0 : crc32c(0, data, size)) << 32 | (size & UINT32_MAX), NULL);
     if (error != 0) return error;
-    error = io_sim_inode_write(&io->node->disk, inode, data, size, offset);
+    error = io_sim_inode_write(disk, inode, data, size, offset);
+    if (full) error = ENOSPC;
     return last ? EIO : error;
 }
 
@@ -213,6 +217,7 @@ static int create_inode(struct io_sim_io *io, const struct io_sim_place *place, 
     bool last;
     int error = begin(io, ACTION_NAME, &last);
     spend(io, ACTION_NAME);
+    if (error == 0 && fails(&io->node->disk, 0, &io->node->disk.faults.no_space_countdown)) error = ENOSPC;
     if (error != 0) return error;
     *inode = io_sim_disk_create(&io->node->disk, place, is_dir);
     io_sim_trace(io->sim, io->node->number, is_dir ? "mkdir" : "create", (*inode)->number, 0, 0, path);

@@ -52,7 +52,8 @@ static bool overlaps(const struct run *run, struct slice first, struct slice las
     return slice_compare(run->meta.first, last) <= 0 && slice_compare(run->meta.last, first) >= 0;
 }
 
-/* Targets from below; the base level is the highest one that gets any. */
+/* Targets from below; the base level is the highest one that gets any, or that still holds something from
+ * when there was more: level 0 must not go past older entries of its keys. */
 static uint32_t level_targets(const struct version *version, const struct compaction_limits *limits,
                               uint64_t targets[STORE_LEVEL_COUNT]) {
     uint64_t size = MAX(version->levels[LAST_LEVEL].bytes, limits->base_bytes);
@@ -65,6 +66,8 @@ static uint32_t level_targets(const struct version *version, const struct compac
         base--;
         targets[base] = MAX(size, limits->base_bytes);
     }
+    for (uint32_t l = base; l > 1; l--)
+        if (version->levels[l - 1].count > 0) base = l - 1;
     return base;
 }
 

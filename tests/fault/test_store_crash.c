@@ -7,7 +7,6 @@
 #include "base/mem.h"
 #include "lib/store_model.h"
 #include "lib/test.h"
-#include "storage/layout.h"
 
 /* Writes, a flush, a compaction or two, range deletions, a clean restart in the middle. */
 static bool work(struct store_model *model) {
@@ -26,33 +25,6 @@ static bool work(struct store_model *model) {
         if (!store_model_open(model)) return false;
     }
     return true;
-}
-
-struct count {
-    size_t tables, temporaries;
-};
-
-static void count_file(void *ctx, const char *name, bool is_dir) {
-    struct count *count = ctx;
-    uint64_t number;
-    enum layout_kind kind = is_dir ? LAYOUT_OTHER : layout_parse(name, &number);
-    count->tables += kind == LAYOUT_TABLE;
-    count->temporaries += kind == LAYOUT_TEMPORARY;
-}
-
-/* After a quiet moment nothing is on the disk that no level needs (S16). */
-static void check_files(struct store_model *model) {
-    store_model_settle(model);
-    store_model_run(model, NS_PER_S);
-    struct count count = {0};
-    assert_status(io_list_dir(model->io, model->options.dir, count_file, &count), STATUS_OK);
-    struct store_stats stats;
-    store_stats(model->store, &stats);
-    uint64_t runs = 0;
-    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
-        runs += stats.level_tables[l];
-    assert_in_range(count.tables, runs > 0, runs);
-    assert_int_equal(count.temporaries, 0);
 }
 
 static void make(struct store_model *model, uint64_t seed) {
@@ -78,7 +50,7 @@ static void crash_everywhere(enum io_sim_crash how, enum io_sim_stop stop, uint6
         }
         store_model_crash(&model, how);
         assert_true(store_model_open(&model));
-        check_files(&model);
+        store_model_check_files(&model);
         store_model_write(&model);
         store_model_settle(&model);
         store_model_check(&model);

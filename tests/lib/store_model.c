@@ -7,19 +7,28 @@
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "lib/test.h"
+#include "storage/layout.h"
 
 #define ABSENT 0u
 
-struct model_change {
-    uint32_t first, last; /* key indexes; a range delete has first <= last */
-    uint32_t value;       /* id, or ABSENT */
-};
 struct store_model_write {
     struct store_write write;
     struct list link;
     struct store_model *model;
-    struct model_change changes[8];
+    uint64_t number; /* counts the writes */
+    bool refused;    /* the store took no more writes: its log may be sound */
+    struct store_model_change changes[STORE_MODEL_CHANGES_MAX];
     uint32_t change_count;
+};
+struct store_model_walk {
+    struct list link;
+    struct store_model *model;
+    struct store_iterator *it;
+    uint64_t opened_after;            /* writes */
+    uint32_t state[STORE_MODEL_KEYS]; /* as it was at opening */
+    uint32_t lower, upper;            /* key indexes; upper == STORE_MODEL_KEYS: none */
+    int at;                           /* key index, -1: not on an entry */
+    bool ready;
 };
 
 /* ---- keys and values --------------------------------------------------------------------------------- */
@@ -78,27 +87,40 @@ static bool value_is(const struct store_model *model, uint32_t id, struct slice 
     return equal;
 }
 
-static void fail_with_seed(const struct store_model *model, const char *what, uint32_t key, uint32_t value) {
+static void fail_with_seed(struct store_model *model, const char *what, uint32_t key, uint32_t value) {
     print_error("seed %llu: %s (key %u, value %u, %llu writes, %llu acknowledged)\n",
                 (unsigned long long)model->seed, what, key, value, (unsigned long long)model->submitted,
                 (unsigned long long)model->acknowledged);
+    if (model->on_failure != NULL) model->on_failure(model, what);
     fail();
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
-static void apply(uint32_t *state, const struct store_model_write *write) {
+static void apply(const struct store_model *model, uint32_t *state, const struct store_model_write *write) {
     for (uint32_t i = 0; i < write->change_count; i++) {
-        const struct model_change *change = &write->changes[i];
+        const struct store_model_change *change = &write->changes[i];
         for (uint32_t k = change->first; k <= change->last; k++)
-            state[k] = change->value;
+            if (!model->forgetful || k % 8 != 5 || change->value != ABSENT) state[k] = change->value;
     }
 }
 
 static void recompute_state(struct store_model *model) {
     memcpy(model->state, model->acked, sizeof model->state);
     LIST_FOREACH(it, &model->writes)
-        apply(model->state, CONTAINER_OF(it, struct store_model_write, link));
+        apply(model, model->state, CONTAINER_OF(it, struct store_model_write, link));
+}
+
+/* A write that failed for want of room is as if it had never been, also for views opened after it. */
+static void take_back(struct store_model *model, struct store_model_write *write) {
+    list_remove(&write->link);
+    recompute_state(model);
+    LIST_FOREACH(it, &model->walks) {
+        struct store_model_walk *walk = CONTAINER_OF(it, struct store_model_walk, link);
+        if (walk->opened_after < write->number) continue;
+        memcpy(walk->state, model->acked, sizeof walk->state);
+        walk->opened_after = model->acknowledged;
+    }
 }
 
 static void write_done(struct store_write *done) {
@@ -106,56 +128,78 @@ static void write_done(struct store_write *done) {
     struct store_model *model = write->model;
     if (done->status == STATUS_OK) {
         if (list_first(&model->writes) != &write->link)
-            fail_with_seed(model, "writes complete out of order", 0, 0);
-        apply(model->acked, write);
+            fail_with_seed(model, "S2 writes complete out of order", 0, 0);
+        if (model->log_failed) fail_with_seed(model, "S12 a write is acknowledged after a failed one", 0, 0);
+        apply(model, model->acked, write);
         model->acknowledged++;
         list_remove(&write->link);
     } else {
         if (!model->failures_allowed && !store_model_crash_due(model))
             fail_with_seed(model, status_name(done->status), 0, 0);
         model->failed++;
-        if (done->status == STATUS_NO_SPACE) {
-            list_remove(&write->link); /* as if it had never been */
-            recompute_state(model);
-        } else {
+        if (done->status != STATUS_NO_SPACE) {
+            model->log_failed = model->log_failed || !write->refused;
             return; /* its fate is known after the restart */
         }
+        take_back(model, write);
     }
     store_write_release(done);
     mem_free(write);
 }
 
-void store_model_write(struct store_model *model) {
+void store_model_submit(struct store_model *model, const struct store_model_change *changes, uint32_t count) {
     struct store_model_write *write = mem_calloc(1, sizeof *write);
     write->model = model;
     list_init(&write->link);
     store_write_init(&write->write, write_done);
-    write->change_count = (uint32_t)prng_range(&model->prng, 1, prng_chance(&model->prng, 1, 4) ? 8 : 2);
-    for (uint32_t i = 0; i < write->change_count; i++) {
-        struct model_change *change = &write->changes[i];
-        uint32_t key = (uint32_t)prng_below(&model->prng, STORE_MODEL_KEYS);
-        uint64_t kind = prng_below(&model->prng, 100);
-        *change = (struct model_change){.first = key, .last = key};
-        if (kind < 72) {
-            change->value = model->next_value++;
+    write->change_count = count;
+    memcpy(write->changes, changes, count * sizeof *changes);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct store_model_change *change = &changes[i];
+        if (change->kind == STORE_MODEL_PUT) {
             struct buffer *value = make_value(model, change->value);
-            bool owned = prng_chance(&model->prng, 1, 2);
-            store_put(&write->write, model->keys[key],
-                      (struct shared_slice){slice_make(value->data, value->size), owned ? value : NULL});
+            struct shared_slice shared = {slice_make(value->data, value->size), change->owned ? value : NULL};
+            store_put(&write->write, model->keys[change->first], shared);
             buffer_unref(value);
-        } else if (kind < 92) {
-            store_delete(&write->write, model->keys[key]);
+        } else if (change->kind == STORE_MODEL_DELETE) {
+            store_delete(&write->write, model->keys[change->first]);
         } else {
-            uint32_t span = (uint32_t)prng_below(&model->prng, prng_chance(&model->prng, 1, 8) ? 60 : 8);
-            change->last = MIN(key + span, STORE_MODEL_KEYS - 2u);
-            change->first = MIN(key, change->last);
             store_delete_range(&write->write, model->keys[change->first], model->keys[change->last + 1]);
         }
     }
     list_push_back(&model->writes, &write->link);
-    apply(model->state, write);
-    model->submitted++;
+    apply(model, model->state, write);
+    write->number = ++model->submitted;
+    write->refused = store_health(model->store) != STATUS_OK;
     store_write_submit(model->store, &write->write);
+}
+
+uint32_t store_model_draw(struct prng *prng, uint32_t *next_value,
+                          struct store_model_change changes[STORE_MODEL_CHANGES_MAX]) {
+    uint32_t count = (uint32_t)prng_range(prng, 1, prng_chance(prng, 1, 4) ? STORE_MODEL_CHANGES_MAX : 2);
+    for (uint32_t i = 0; i < count; i++) {
+        struct store_model_change *change = &changes[i];
+        uint32_t key = (uint32_t)prng_below(prng, STORE_MODEL_KEYS);
+        uint64_t kind = prng_below(prng, 100);
+        *change = (struct store_model_change){.kind = STORE_MODEL_DELETE, .first = key, .last = key};
+        if (kind < 72) {
+            change->kind = STORE_MODEL_PUT;
+            change->value = (*next_value)++;
+            change->owned = prng_chance(prng, 1, 2);
+        } else if (kind >= 92) {
+            uint32_t span = (uint32_t)prng_below(prng, prng_chance(prng, 1, 8) ? 60 : 8);
+            change->kind = STORE_MODEL_DELETE_RANGE;
+            change->last = MIN(key + span, STORE_MODEL_KEYS - 2u);
+            change->first = MIN(key, change->last);
+        }
+    }
+    return count;
+}
+
+void store_model_write(struct store_model *model) {
+    struct store_model_change changes[STORE_MODEL_CHANGES_MAX];
+    uint32_t count = store_model_draw(&model->prng, &model->next_value, changes);
+    store_model_submit(model, changes, count);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------- */
@@ -174,7 +218,7 @@ static bool wait_for(struct store_model *model, const bool *done) {
     while (!*done) {
         if (store_model_crash_due(model)) return false;
         if (!io_sim_step(model->sim) || io_sim_now(model->sim) > deadline)
-            fail_with_seed(model, "nothing happens any more", 0, 0);
+            fail_with_seed(model, "L8 nothing happens any more", 0, 0);
     }
     return true;
 }
@@ -184,7 +228,7 @@ void store_model_settle(struct store_model *model) {
     while (!list_empty(&model->writes) && store_health(model->store) == STATUS_OK &&
            !store_model_crash_due(model))
         if (!io_sim_step(model->sim) || io_sim_now(model->sim) > deadline)
-            fail_with_seed(model, "a write is never answered", 0, 0);
+            fail_with_seed(model, "L8 a write is never answered", 0, 0);
 }
 
 static void set_flag(void *ctx) {
@@ -202,159 +246,188 @@ static void get_ready(struct store_get *get) {
     CONTAINER_OF(get, struct model_get, get)->ready = true;
 }
 
-void store_model_get(struct store_model *model) {
-    uint32_t key = (uint32_t)prng_below(&model->prng, STORE_MODEL_KEYS);
+void store_model_get_key(struct store_model *model, uint32_t key, bool cancel) {
     struct model_get get = {.get = {.ready = get_ready}};
     struct shared_slice value;
     enum status status;
     const uint32_t before = model->state[key];
     while ((status = store_get(model->store, model->keys[key], &get.get, &value)) == STATUS_PENDING) {
-        if (prng_chance(&model->prng, 1, 16) || !wait_for(model, &get.ready)) {
+        if (cancel || !wait_for(model, &get.ready)) {
             store_get_cancel(&get.get);
             return;
         }
         get.ready = false;
     }
-    if (store_model_crash_due(model)) {
-        if (status == STATUS_OK) shared_slice_unref(value);
-        return;
-    }
+    bool found = status == STATUS_OK;
     /* A write that failed while the get waited may still have been seen by it. */
     uint32_t expected = model->state[key];
-    bool absent_before = status == STATUS_NOT_FOUND && before == ABSENT;
-    if (model->failures_allowed && before != expected && (absent_before || status == STATUS_OK)) {
-        if (status == STATUS_OK) shared_slice_unref(value);
-        return;
+    bool excused = model->failures_allowed && (status == STATUS_IO || before != expected);
+    if (excused && status != STATUS_IO)
+        excused = found ? before != ABSENT : status == STATUS_NOT_FOUND && before == ABSENT;
+    if (!excused && !store_model_crash_due(model)) {
+        if (status != (expected == ABSENT ? STATUS_NOT_FOUND : STATUS_OK))
+            fail_with_seed(model, found ? "S3 a deleted key is found" : "S6 a key is not found", key,
+                           expected);
+        if (found && !value_is(model, expected, value.bytes))
+            fail_with_seed(model, "S5 get gives a wrong value", key, expected);
     }
-    if (status != (expected == ABSENT ? STATUS_NOT_FOUND : STATUS_OK))
-        fail_with_seed(model, status_name(status), key, expected);
-    if (expected == ABSENT) return;
-    if (!value_is(model, expected, value.bytes)) fail_with_seed(model, "get: wrong value", key, expected);
-    shared_slice_unref(value);
+    if (found) shared_slice_unref(value);
 }
 
-struct walk {
-    struct store_model *model;
-    struct store_iterator *it;
-    uint32_t state[STORE_MODEL_KEYS]; /* as it was at opening */
-    uint32_t lower, upper;            /* key indexes; upper == STORE_MODEL_KEYS: none */
-    int at;                           /* key index, -1: not on an entry */
-    bool ready;
-};
+void store_model_get(struct store_model *model) {
+    uint32_t key = (uint32_t)prng_below(&model->prng, STORE_MODEL_KEYS);
+    store_model_get_key(model, key, prng_chance(&model->prng, 1, 16));
+}
 
-static int find_forward(const struct walk *walk, int from) {
+static int find_forward(const struct store_model_walk *walk, int from) {
     for (int k = MAX(from, (int)walk->lower); k < (int)walk->upper; k++)
         if (walk->state[k] != ABSENT) return k;
     return -1;
 }
-static int find_back(const struct walk *walk, int from) {
+static int find_back(const struct store_model_walk *walk, int from) {
     for (int k = MIN(from, (int)walk->upper - 1); k >= (int)walk->lower; k--)
         if (walk->state[k] != ABSENT) return k;
     return -1;
 }
 
-enum walk_move { WALK_SEEK, WALK_SEEK_PREV, WALK_NEXT, WALK_PREV };
-
-static enum status walk_call(struct walk *walk, enum walk_move move, uint32_t key) {
+static enum status walk_call(struct store_model_walk *walk, enum store_model_move move, uint32_t key) {
     switch (move) {
-    case WALK_SEEK:
+    case STORE_MODEL_SEEK:
         return store_iterator_seek(walk->it, walk->model->keys[key]);
-    case WALK_SEEK_PREV:
+    case STORE_MODEL_SEEK_PREV:
         return store_iterator_seek_prev(walk->it, walk->model->keys[key]);
-    case WALK_NEXT:
+    case STORE_MODEL_NEXT:
         return store_iterator_next(walk->it);
     default:
         return store_iterator_prev(walk->it);
     }
 }
 
-/* One move, compared; false when the disk stopped. */
-static bool walk_step(struct walk *walk, enum walk_move move, uint32_t key) {
+static int walk_expected(const struct store_model_walk *walk, enum store_model_move move, uint32_t key,
+                         int from) {
+    switch (move) {
+    case STORE_MODEL_SEEK:
+        return find_forward(walk, (int)key);
+    case STORE_MODEL_SEEK_PREV:
+        return find_back(walk, (int)key);
+    case STORE_MODEL_NEXT:
+        return find_forward(walk, from + 1);
+    default:
+        return find_back(walk, from - 1);
+    }
+}
+
+bool store_model_walk_move(struct store_model_walk *walk, enum store_model_move move, uint32_t key,
+                           bool leave) {
     struct store_model *model = walk->model;
-    int expected = move == WALK_SEEK        ? find_forward(walk, (int)key)
-                   : move == WALK_SEEK_PREV ? find_back(walk, (int)key)
-                   : move == WALK_NEXT      ? find_forward(walk, walk->at + 1)
-                                            : find_back(walk, walk->at - 1);
+    int from = walk->at;
+    uint64_t opened_after = walk->opened_after;
     enum status status;
     walk->ready = false;
+    walk->at = -1;
     while ((status = walk_call(walk, move, key)) == STATUS_PENDING) {
-        if (!wait_for(model, &walk->ready)) return false;
+        if (leave || !wait_for(model, &walk->ready)) return false;
         walk->ready = false;
     }
     if (store_model_crash_due(model)) return false;
-    walk->at = expected;
+    if (model->failures_allowed && (status == STATUS_IO || walk->opened_after != opened_after)) return false;
+    int expected = walk_expected(walk, move, key, from);
+    if (status != STATUS_OK && status != STATUS_END)
+        fail_with_seed(model, "S6 an iterator fails", (uint32_t)expected, key);
     if (status != (expected < 0 ? STATUS_END : STATUS_OK))
-        fail_with_seed(model, status_name(status), (uint32_t)expected, key);
+        fail_with_seed(model, expected < 0 ? "S3 an iterator finds too much" : "S5 an iterator ends early",
+                       (uint32_t)expected, key);
+    walk->at = expected;
     if (expected < 0) return true;
     if (!slice_equal(store_iterator_key(walk->it), model->keys[expected]))
-        fail_with_seed(model, "iterator: wrong key", (uint32_t)expected, key);
+        fail_with_seed(model, "S5 an iterator is at a wrong key", (uint32_t)expected, key);
     if (!value_is(model, walk->state[expected], store_iterator_value(walk->it).bytes))
-        fail_with_seed(model, "iterator: wrong value", (uint32_t)expected, walk->state[expected]);
+        fail_with_seed(model, "S5 an iterator has a wrong value", (uint32_t)expected, walk->state[expected]);
     return true;
 }
 
-static void walk_open(struct walk *walk, struct store_model *model, uint32_t lower, uint32_t upper,
-                      unsigned flags) {
-    *walk = (struct walk){.model = model, .lower = lower, .upper = upper, .at = -1};
+struct store_model_walk *store_model_walk_open(struct store_model *model, uint32_t lower, uint32_t upper,
+                                               unsigned flags) {
+    struct store_model_walk *walk = mem_calloc(1, sizeof *walk);
+    *walk = (struct store_model_walk){
+        .model = model, .opened_after = model->submitted, .lower = lower, .upper = upper, .at = -1};
+    list_init(&walk->link);
+    list_push_back(&model->walks, &walk->link);
     memcpy(walk->state, model->state, sizeof walk->state);
     walk->it = store_iterator_open(model->store, lower == 0 ? SLICE_EMPTY : model->keys[lower],
                                    upper == STORE_MODEL_KEYS ? SLICE_EMPTY : model->keys[upper], flags,
                                    set_flag, &walk->ready);
+    return walk;
 }
 
-void store_model_iterate(struct store_model *model) {
-    uint32_t lower = 0, upper = STORE_MODEL_KEYS;
-    if (prng_chance(&model->prng, 1, 2)) {
-        lower = (uint32_t)prng_below(&model->prng, STORE_MODEL_KEYS);
-        upper = (uint32_t)prng_range(&model->prng, lower, STORE_MODEL_KEYS);
-        if (upper == 0) upper = 1;
-    }
-    struct walk walk;
-    walk_open(&walk, model, lower, upper, prng_chance(&model->prng, 1, 3) ? STORE_ITERATOR_SEQUENTIAL : 0);
-    uint64_t steps = prng_range(&model->prng, 1, 40);
-    bool forward = true;
-    for (uint64_t i = 0; i < steps; i++) {
-        enum walk_move move = forward ? WALK_NEXT : WALK_PREV;
-        if (walk.at < 0 || prng_chance(&model->prng, 1, 6))
-            move = prng_chance(&model->prng, 1, 2) ? WALK_SEEK : WALK_SEEK_PREV;
-        else if (prng_chance(&model->prng, 1, 8))
-            forward = !forward;
-        if (!walk_step(&walk, move, (uint32_t)prng_below(&model->prng, STORE_MODEL_KEYS))) break;
-        /* What happens meanwhile must not be seen. */
-        if (prng_chance(&model->prng, 1, 4)) store_model_write(model);
-        if (prng_chance(&model->prng, 1, 10)) store_model_run(model, NS_PER_MS);
-        if (store_model_crash_due(model)) break;
-        if (model->failures_allowed) break; /* a failed write may be taken back under the snapshot */
-    }
-    store_iterator_close(walk.it);
+bool store_model_walk_on_key(const struct store_model_walk *walk) {
+    return walk->at >= 0;
+}
+
+void store_model_walk_close(struct store_model_walk *walk) {
+    list_remove(&walk->link);
+    store_iterator_close(walk->it);
+    mem_free(walk);
+}
+
+static void close_walks(struct store_model *model) {
+    LIST_FOREACH(it, &model->walks)
+        store_model_walk_close(CONTAINER_OF(it, struct store_model_walk, link));
 }
 
 void store_model_check(struct store_model *model) {
-    struct walk walk;
-    walk_open(&walk, model, 0, STORE_MODEL_KEYS, STORE_ITERATOR_BLOCKING);
-    bool ok = walk_step(&walk, WALK_SEEK, 0);
-    while (ok && walk.at >= 0)
-        ok = walk_step(&walk, WALK_NEXT, 0);
-    ok = ok && walk_step(&walk, WALK_SEEK_PREV, STORE_MODEL_KEYS - 1);
-    while (ok && walk.at >= 0)
-        ok = walk_step(&walk, WALK_PREV, 0);
-    store_iterator_close(walk.it);
+    struct store_model_walk *walk = store_model_walk_open(model, 0, STORE_MODEL_KEYS,
+                                                          STORE_ITERATOR_BLOCKING);
+    bool ok = store_model_walk_move(walk, STORE_MODEL_SEEK, 0, false);
+    while (ok && walk->at >= 0)
+        ok = store_model_walk_move(walk, STORE_MODEL_NEXT, 0, false);
+    ok = ok && store_model_walk_move(walk, STORE_MODEL_SEEK_PREV, STORE_MODEL_KEYS - 1, false);
+    while (ok && walk->at >= 0)
+        ok = store_model_walk_move(walk, STORE_MODEL_PREV, 0, false);
+    store_model_walk_close(walk);
     for (uint32_t k = 0; ok && k < STORE_MODEL_KEYS; k++) {
         struct shared_slice value;
         enum status status = store_get_blocking(model->store, model->keys[k], &value);
         uint32_t expected = model->state[k];
         if (status != (expected == ABSENT ? STATUS_NOT_FOUND : STATUS_OK))
-            fail_with_seed(model, status_name(status), k, expected);
+            fail_with_seed(model, status == STATUS_OK ? "S3 a deleted key is found" : "S6 a key is not found",
+                           k, expected);
         if (expected == ABSENT) continue;
-        if (!value_is(model, expected, value.bytes)) fail_with_seed(model, "wrong value", k, expected);
+        if (!value_is(model, expected, value.bytes))
+            fail_with_seed(model, "S5 get gives a wrong value", k, expected);
         shared_slice_unref(value);
     }
 }
 
-/* ---- opening, closing, crashing ---------------------------------------------------------------------- */
+struct file_count {
+    size_t tables, temporaries;
+};
+
+static void count_file(void *ctx, const char *name, bool is_dir) {
+    struct file_count *count = ctx;
+    uint64_t number;
+    enum layout_kind kind = is_dir ? LAYOUT_OTHER : layout_parse(name, &number);
+    count->tables += kind == LAYOUT_TABLE;
+    count->temporaries += kind == LAYOUT_TEMPORARY;
+}
+
+void store_model_check_files(struct store_model *model) {
+    store_model_settle(model);
+    store_model_run(model, NS_PER_S);
+    struct file_count count = {0};
+    assert_status(io_list_dir(model->io, model->options.dir, count_file, &count), STATUS_OK);
+    struct store_stats stats;
+    store_stats(model->store, &stats);
+    uint64_t runs = 0;
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
+        runs += stats.level_tables[l];
+    if (count.tables > runs || (runs > 0 && count.tables == 0) || count.temporaries > 0)
+        fail_with_seed(model, "S16 a file is left that nothing needs", (uint32_t)count.tables,
+                       (uint32_t)runs);
+}
 
 /* What the store holds, as value ids; a value that is none of the model's is UINT32_MAX. */
-static void read_back(struct store_model *model, uint32_t *found) {
+static bool read_back(struct store_model *model, uint32_t *found) {
     memset(found, 0, STORE_MODEL_KEYS * sizeof *found);
     struct store_iterator *it = store_iterator_open(model->store, SLICE_EMPTY, SLICE_EMPTY,
                                                     STORE_ITERATOR_BLOCKING, NULL, NULL);
@@ -363,7 +436,7 @@ static void read_back(struct store_model *model, uint32_t *found) {
         while (k < STORE_MODEL_KEYS && slice_compare(model->keys[k], store_iterator_key(it)) < 0)
             k++;
         if (k == STORE_MODEL_KEYS || !slice_equal(model->keys[k], store_iterator_key(it)))
-            fail_with_seed(model, "a key that was never written", k, 0);
+            fail_with_seed(model, "S4 a key that was never written", k, 0);
         found[k] = UINT32_MAX;
         struct slice value = store_iterator_value(it).bytes;
         /* Small values do not hold their id: try what it may be. */
@@ -376,8 +449,11 @@ static void read_back(struct store_model *model, uint32_t *found) {
             }
         }
     }
-    if (status != STATUS_END) fail_with_seed(model, status_name(status), 0, 0);
     store_iterator_close(it);
+    if (status == STATUS_END) return true;
+    if (model->failures_allowed && status == STATUS_IO) return false;
+    fail_with_seed(model, "S6 a recovered store cannot be read", 0, 0);
+    return false;
 }
 
 /* Two ids may have the same bytes (small values), so states are compared by bytes where ids differ. */
@@ -401,24 +477,25 @@ static void free_write(struct store_model_write *write) {
 }
 
 /* After a restart: finds how many of the writes without an answer survived. */
-static void find_prefix(struct store_model *model) {
+static bool find_prefix(struct store_model *model) {
     uint32_t found[STORE_MODEL_KEYS];
-    read_back(model, found);
+    if (!read_back(model, found)) return false;
     while (!same_state(model, model->acked, found)) {
         struct list *node = list_first(&model->writes);
         if (node == NULL) {
             for (uint32_t k = 0; k < STORE_MODEL_KEYS; k++)
                 if (model->acked[k] != found[k])
                     print_error("key %u: expected %u, found %u\n", k, model->acked[k], found[k]);
-            fail_with_seed(model, "recovered state is no prefix of the writes", 0, 0);
+            fail_with_seed(model, "S1 recovered state is no prefix of the writes", 0, 0);
         }
         struct store_model_write *write = CONTAINER_OF(node, struct store_model_write, link);
-        apply(model->acked, write);
+        apply(model, model->acked, write);
         free_write(write);
     }
     while (!list_empty(&model->writes))
         free_write(CONTAINER_OF(list_first(&model->writes), struct store_model_write, link));
     memcpy(model->state, model->acked, sizeof model->state);
+    return true;
 }
 
 bool store_model_open(struct store_model *model) {
@@ -427,9 +504,14 @@ bool store_model_open(struct store_model *model) {
     model->store = NULL;
     enum status status = store_open(model->io, &model->options, &model->store, &diagnostic);
     if (store_model_crash_due(model)) return false;
-    if (status != STATUS_OK) fail_with_seed(model, diagnostic.text, 0, status);
-    find_prefix(model);
-    return true;
+    model->log_failed = false;
+    if (status == STATUS_OK) return find_prefix(model);
+    bool excused = model->failures_allowed && (status == STATUS_IO || status == STATUS_NO_SPACE);
+    if (!excused) {
+        print_error("%s\n", diagnostic.text);
+        fail_with_seed(model, "S1 a store does not open again", 0, status);
+    }
+    return false;
 }
 
 void store_model_shutdown(struct store_model *model) {
@@ -441,6 +523,7 @@ void store_model_shutdown(struct store_model *model) {
 }
 
 void store_model_crash(struct store_model *model, enum io_sim_crash how) {
+    close_walks(model);
     io_sim_crash_node(model->sim, STORE_MODEL_NODE, how);
     if (model->store != NULL) store_close(model->store);
     model->store = NULL;
@@ -457,24 +540,6 @@ void store_model_flush(struct store_model *model) {
     store_flush(model->store, flushed, NULL);
 }
 
-void store_model_step(struct store_model *model) {
-    uint64_t what = prng_below(&model->prng, 100);
-    if (what < 50)
-        store_model_write(model);
-    else if (what < 65)
-        store_model_get(model);
-    else if (what < 75)
-        store_model_iterate(model);
-    else if (what < 77)
-        store_model_flush(model);
-    else if (what < 90)
-        store_model_run(model, prng_below(&model->prng, NS_PER_MS));
-    else if (what < 92)
-        store_model_run(model, 100 * NS_PER_MS);
-    else if (what < 94)
-        store_model_settle(model);
-}
-
 static void log_line_to_stderr(void *ctx, enum log_level level, struct slice line) {
     (void)ctx;
     fprintf(stderr, "%s %.*s\n", log_level_name(level), (int)line.size, (const char *)line.data);
@@ -484,6 +549,7 @@ void store_model_init(struct store_model *model, uint64_t seed) {
     *model = (struct store_model){.seed = seed, .next_value = 1, .value_size_max = 20000};
     prng_init(&model->prng, seed);
     list_init(&model->writes);
+    list_init(&model->walks);
     make_keys(model);
     model->sim = io_sim_new(seed);
     model->log = (struct log){.level = LOG_DEBUG, .sink = log_line_to_stderr};
