@@ -34,7 +34,8 @@ struct bench_report {
 };
 
 /* One row each: the name after `sentinel bench`, its main (argv from that name on), a summary. */
-#define BENCH_LIST(X)
+#define BENCH_LIST(X)                                                                                        \
+    X("storage", bench_storage_main, "the storage engine: appends, scans, reads, general keys, reopening")
 
 #define BENCH_DECLARE_(name, function, summary) int function(int argc, char **argv);
 BENCH_LIST(BENCH_DECLARE_)

@@ -389,6 +389,9 @@ enum status io_file_truncate(struct io_file *file, uint64_t size) {
 }
 
 enum status io_file_preallocate(struct io_file *file, uint64_t size) {
+    uint64_t before;
+    if (io_file_size(file, &before) == STATUS_OK && before < size)
+        count(&file->io->blocking.write_bytes, size - before);
     return file->io->backend->files->preallocate(file, size);
 }
 

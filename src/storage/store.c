@@ -266,6 +266,8 @@ void store_stats(const struct store *store, struct store_stats *stats) {
     stats->cache_misses = cache.misses;
     stats->cache_bytes = cache.bytes;
     stats->table_bytes = store->versions.table_bytes;
+    stats->jobs_running = store->flush.running +
+                          (store->compaction != NULL && !compaction_idle(store->compaction));
     stats->memtable_bytes = memtable_bytes(store->active);
     for (uint32_t i = 0; i < store->immutable_count; i++)
         stats->memtable_bytes += memtable_bytes(store->immutables[i]);

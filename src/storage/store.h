@@ -130,6 +130,7 @@ struct store_stats {
     uint64_t compactions, compaction_read_bytes, compaction_write_bytes;
     uint64_t cache_hits, cache_misses, stalls, stall_ns;
     uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
+    uint32_t jobs_running; /* flush, compaction, and the edits that end them */
     uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
     const struct histogram *wal_sync_ns, *write_ns;
 };
