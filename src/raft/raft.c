@@ -149,6 +149,7 @@ void raft_commit_to(struct raft *r, uint64_t position) {
         ASSERT_LE(position, r->verified_end);
     }
     r->commit_end = position;
+    raft_snapshot_overtaken(r);
 }
 
 /* ---- start and end ------------------------------------------------------------------------------------ */
@@ -173,6 +174,7 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
         .incoming_offset = start->incoming_offset,
     };
     prng_init(&r->prng, start->seed ^ start->group * 0x9e3779b97f4a7c15U ^ options->id);
+    r->life = prng_next(&r->prng);
     raft_log_init(&r->log, start);
     ASSERT_LE(start->applied_end, start->log_end);
     ASSERT_LE(raft_log_last_term(&r->log), r->term);
@@ -339,7 +341,7 @@ static enum status dispatch(struct raft *r, const struct raft_event *event) {
             raft_replication_entries_read(r, event);
         break;
     case RAFT_EVENT_READ_INDEX:
-        return raft_read_request(r, event->read_context, RAFT_NO_ID);
+        return raft_read_request(r, event->read_context);
     case RAFT_EVENT_TRANSFER:
         return raft_election_transfer(r, event->member);
     case RAFT_EVENT_CHANGE_MEMBERS:

@@ -89,7 +89,8 @@
  *       by themselves; configurations in the log are complete, not differences. The single-server change
  *       [4.1] saves little and had the bug.
  *   D8  An idle group sleeps: leader and followers agree that all is said, and stop their timers; the host's
- *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP).
+ *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP). It must tell of a
+ *       peer that was restarted too, even if it never noticed that it was gone: it may have been the leader.
  *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
  *       it acknowledged), does not campaign, and fetches the damaged entries from any member, identified by
  *       (end, term) (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be
@@ -234,8 +235,8 @@ struct raft_message {
         struct { /* SNAPSHOT_ACK: `offset`: bytes held so far, send from there */
             uint64_t id, offset;
         } piece_ack;
-        struct { /* READ_REQUEST, READ_REPLY */
-            uint64_t context, position;
+        struct { /* READ_REQUEST, READ_REPLY; life: the asker's since it was started */
+            uint64_t context, life, position;
         } read;
         struct { /* REPAIR_REQUEST, REPAIR_REPLY */
             uint64_t from, to;
@@ -268,7 +269,7 @@ enum raft_event_kind {
     RAFT_EVENT_SNAPSHOT_WRITTEN, /* answer to effects.snapshot_write */
     RAFT_EVENT_DAMAGED,          /* entries in [from, to), whole ones, cannot be read (D9) */
     RAFT_EVENT_PEER_DOWN,        /* the host's failure detector suspects this node (D8) */
-    RAFT_EVENT_PEER_UP,          /* ... or hears it again */
+    RAFT_EVENT_PEER_UP,          /* ... or hears it again, or it has been started anew, however quickly */
     RAFT_EVENT_SET_PRIORITY      /* see raft_start.priority */
 };
 
@@ -406,7 +407,7 @@ struct raft_options raft_options_default(uint64_t id);
  * all; a node that is to be added later starts with none and learns it from the leader. */
 struct raft_start {
     uint64_t group;
-    uint64_t seed;
+    uint64_t seed; /* another one at each start */
     /* Each step below RAFT_PRIORITY_MAX lets this member wait one more (max - min) before it campaigns; 0: it
      * does not campaign by itself, only when leadership is handed to it. */
     uint8_t priority;
@@ -478,6 +479,7 @@ struct raft {
     const struct raft_options *options;
     uint64_t group;
     struct prng prng;
+    uint64_t life; /* drawn at each start: tells answers to us from those to our predecessor */
     uint64_t now_ns;
     enum raft_role role;
     uint8_t priority;
@@ -511,7 +513,7 @@ struct raft {
     bool transfer_sent, lease_given_up;
     uint64_t round, round_confirmed; /* read rounds begun and confirmed by a quorum */
     struct raft_read {
-        uint64_t context, from, position, round; /* round 0: not begun yet */
+        uint64_t context, from, life, position, round; /* round 0: not begun yet */
     } * reads;
     uint32_t read_count, read_capacity;
 

@@ -152,13 +152,11 @@ void raft_election_prevote_reply(struct raft *r, const struct raft_message *m) {
 /* "If votedFor is null or candidateId, and candidate's log is at least as up-to-date as receiver's log, grant
  * vote" (Figure 2). The answer waits for the write of the vote: raft_send sees to it. */
 void raft_election_vote(struct raft *r, const struct raft_message *m) {
-    bool grant = false;
-    if (m->term == r->term && r->role == RAFT_FOLLOWER) {
-        bool free = r->vote == RAFT_NO_ID || r->vote == m->from;
-        grant = free && r->leader == RAFT_NO_ID && up_to_date(r, m);
-    }
+    bool free = r->vote == RAFT_NO_ID || r->vote == m->from; /* candidates and leaders voted for themselves */
+    bool grant = m->term == r->term && free && r->leader == RAFT_NO_ID && up_to_date(r, m);
     if (grant) {
         if (r->vote == RAFT_NO_ID) raft_set_term(r, r->term, m->from);
+        raft_become_follower(r, r->term, RAFT_NO_ID);
         raft_election_reset_timer(r);
     }
     struct raft_message *reply = raft_send(r, RAFT_VOTE_REPLY, m->from);

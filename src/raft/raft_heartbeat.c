@@ -128,6 +128,8 @@ void raft_heartbeat_peer_down(struct raft *r, uint32_t node) {
 }
 
 void raft_heartbeat_peer_up(struct raft *r, uint32_t node) {
+    /* It may have been restarted, and lead no longer; or the disk is another. */
+    if (r->leader != RAFT_NO_ID && raft_id_node(r->leader) == node) raft_heartbeat_wake(r);
     if (r->role != RAFT_LEADER) return;
     for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
         if (raft_id_node(r->latest.config->members[i].id) != node) continue;

@@ -170,7 +170,7 @@ void raft_membership_untrack(struct raft *r);
 
 /* ---- raft_read.c -------------------------------------------------------------------------------------- */
 
-enum status raft_read_request(struct raft *r, uint64_t context, uint64_t from) MUST_USE;
+enum status raft_read_request(struct raft *r, uint64_t context) MUST_USE;
 void raft_read_on_request(struct raft *r, const struct raft_message *m);
 void raft_read_on_reply(struct raft *r, const struct raft_message *m);
 /* Leader: confirms rounds, begins the next, answers what is confirmed. */
@@ -184,6 +184,8 @@ void raft_snapshot_read(struct raft *r, const struct raft_event *event);
 void raft_snapshot_on_ack(struct raft *r, const struct raft_message *m);
 void raft_snapshot_on_piece(struct raft *r, const struct raft_message *m);
 void raft_snapshot_written(struct raft *r, uint64_t id, uint64_t offset);
+/* Commits may have made a snapshot needless that is received in part. */
+void raft_snapshot_overtaken(struct raft *r);
 void raft_snapshot_release(struct raft *r);
 
 /* ---- raft_repair.c ------------------------------------------------------------------------------------ */

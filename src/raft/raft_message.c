@@ -53,6 +53,7 @@ static uint32_t list_fields(struct raft_message *m, uint64_t *fields[FIELDS_MAX]
     case RAFT_READ_REQUEST:
     case RAFT_READ_REPLY:
         fields[n++] = &m->read.context;
+        fields[n++] = &m->read.life;
         fields[n++] = &m->read.position;
         break;
     case RAFT_REPAIR_REQUEST:

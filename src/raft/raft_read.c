@@ -34,34 +34,42 @@ static bool lease_valid(const struct raft *r) {
     return since > 0 && drift < timeout && r->now_ns < since + (timeout - drift);
 }
 
-static void answer(struct raft *r, uint64_t context, uint64_t from, uint64_t position) {
-    if (from != RAFT_NO_ID) {
-        struct raft_message *m = raft_send(r, RAFT_READ_REPLY, from);
-        m->read.context = context;
-        m->read.position = position;
+static void answer(struct raft *r, const struct raft_read *read) {
+    if (read->from != r->options->id) {
+        struct raft_message *m = raft_send(r, RAFT_READ_REPLY, read->from);
+        m->read.context = read->context;
+        m->read.life = read->life;
+        m->read.position = read->position;
         return;
     }
     struct raft_effects *out = r->out;
     out->reads = raft_grow(out->reads, out->read_count, &out->read_capacity, sizeof *out->reads);
-    out->reads[out->read_count++] = (struct raft_read_state){context, position};
+    out->reads[out->read_count++] = (struct raft_read_state){read->context, read->position};
 }
 
-enum status raft_read_request(struct raft *r, uint64_t context, uint64_t from) {
-    if (r->role != RAFT_LEADER) {
-        if (r->leader == RAFT_NO_ID || from != RAFT_NO_ID) return STATUS_UNAVAILABLE;
-        struct raft_message *m = raft_send(r, RAFT_READ_REQUEST, r->leader);
-        m->read.context = context;
-        return STATUS_OK;
-    }
+/* Leader: answers now by lease, or after a round. */
+static enum status serve(struct raft *r, struct raft_read read) {
     if (commit_is_current(r) && lease_valid(r)) {
-        answer(r, context, from, r->commit_end);
+        read.position = r->commit_end;
+        answer(r, &read);
         return STATUS_OK;
     }
     if (r->read_count >= r->options->reads_max) return STATUS_BUSY;
     raft_heartbeat_wake(r);
     r->reads = raft_grow(r->reads, r->read_count, &r->read_capacity, sizeof *r->reads);
-    r->reads[r->read_count++] = (struct raft_read){.context = context, .from = from};
+    r->reads[r->read_count++] = read;
     raft_read_advance(r);
+    return STATUS_OK;
+}
+
+enum status raft_read_request(struct raft *r, uint64_t context) {
+    if (r->role == RAFT_LEADER)
+        return serve(r, (struct raft_read){.context = context, .from = r->options->id});
+    if (r->leader == RAFT_NO_ID) return STATUS_UNAVAILABLE;
+    raft_heartbeat_wake(r); /* if the leader is not there any more, somebody must find out */
+    struct raft_message *m = raft_send(r, RAFT_READ_REQUEST, r->leader);
+    m->read.context = context;
+    m->read.life = r->life;
     return STATUS_OK;
 }
 
@@ -90,7 +98,7 @@ static void confirm_rounds(struct raft *r) {
     for (uint32_t i = 0; i < r->read_count; i++) {
         struct raft_read read = r->reads[i];
         if (read.round != 0 && read.round <= r->round_confirmed)
-            answer(r, read.context, read.from, read.position);
+            answer(r, &read);
         else
             r->reads[kept++] = read;
     }
@@ -105,10 +113,14 @@ void raft_read_advance(struct raft *r) {
 
 void raft_read_on_request(struct raft *r, const struct raft_message *m) {
     if (r->role != RAFT_LEADER) return;
-    enum status status = raft_read_request(r, m->read.context, m->from);
+    enum status status = serve(
+        r, (struct raft_read){.context = m->read.context, .from = m->from, .life = m->read.life});
     MAYBE(status == STATUS_BUSY); /* the asker's own time limit ends its read */
 }
 
+/* An answer to what was asked before a restart is too old for a question that has the same number now. */
 void raft_read_on_reply(struct raft *r, const struct raft_message *m) {
-    if (r->leader == m->from) answer(r, m->read.context, RAFT_NO_ID, m->read.position);
+    if (r->leader != m->from || m->read.life != r->life) return;
+    answer(r, &(struct raft_read){
+                  .context = m->read.context, .from = r->options->id, .position = m->read.position});
 }

@@ -4,6 +4,9 @@
 void raft_repair_damaged(struct raft *r, uint64_t from, uint64_t to) {
     if (from >= to) return;
     raft_log_damage(&r->log, from, to);
+    /* Of a repair that is being written, what lies above counts for nothing: it is damaged anew, or above a
+     * gap. */
+    r->repair_end = MIN(r->repair_end, from);
     if (!raft_log_damaged(&r->log)) return;
     /* A leader that cannot read its log cannot serve it. */
     if (r->role == RAFT_LEADER)

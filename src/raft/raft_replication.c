@@ -271,15 +271,9 @@ static void rejected(struct raft *r, uint32_t index, const struct raft_message *
 
 static void acknowledged(struct raft *r, uint32_t index, const struct raft_message *m) {
     struct raft_progress *p = &r->progress[index];
-    if (m->ack.match > p->match) {
-        p->match = m->ack.match;
-        p->next = MAX(p->next, p->match);
-        p->advanced_ns = r->now_ns;
-        inflight_free(p, p->match);
-    }
-    if (p->state == RAFT_SNAPSHOT && p->match >= r->log.start) raft_replication_probe(r, p, p->match);
     if (p->state == RAFT_PROBE && m->ack.accepted >= p->next) {
         p->state = RAFT_REPLICATE;
+        p->paused = false;
         p->next = m->ack.accepted;
         p->advanced_ns = r->now_ns;
     }
@@ -288,6 +282,16 @@ static void acknowledged(struct raft *r, uint32_t index, const struct raft_messa
     if (p->state == RAFT_REPLICATE && m->ack.accepted < p->next && p->inflight_count == 0 && !p->reading &&
         p->next >= r->log.start)
         send_append(r, index, NULL, 0, p->next, 0);
+}
+
+static void advance_match(struct raft *r, struct raft_progress *p, uint64_t match) {
+    if (match > p->match) {
+        p->match = match;
+        p->next = MAX(p->next, p->match);
+        p->advanced_ns = r->now_ns;
+        inflight_free(p, p->match);
+    }
+    if (p->state == RAFT_SNAPSHOT && p->match >= r->log.start) raft_replication_probe(r, p, p->match);
 }
 
 void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
@@ -304,6 +308,7 @@ void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
     p->lease_ns = MAX(p->lease_ns, MIN(m->ack.sent_ns, r->now_ns));
     if (r->asleep && m->ack.sent_ns >= r->asleep_since_ns && (m->flags & RAFT_FLAG_SLEEP) == 0)
         raft_heartbeat_wake(r);
+    advance_match(r, p, m->ack.match); /* also told by a refusal */
     if ((m->flags & RAFT_FLAG_REJECTED) != 0)
         rejected(r, (uint32_t)index, m);
     else
@@ -414,6 +419,7 @@ static bool take_entries(struct raft *r, const struct raft_message *m) {
         r->out->truncate = true;
         r->out->truncate_from = entry->base;
         raft_log_truncate(&r->log, entry->base);
+        r->repair_end = MIN(r->repair_end, entry->base);
         raft_membership_truncated(r, entry->base);
     }
     if (append_entries(r, entry, end)) return true;

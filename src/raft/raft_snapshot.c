@@ -118,8 +118,10 @@ void raft_snapshot_on_piece(struct raft *r, const struct raft_message *m) {
 }
 
 /* "discard the entire log; reset state machine using snapshot contents, and load snapshot's cluster
- * configuration". It is one write like any other: acknowledged when it is durable. */
+ * configuration". It is one write like any other: acknowledged when it is durable. A campaign that began
+ * meanwhile ends: votes are counted by the configuration that is replaced. */
 static void install(struct raft *r) {
+    raft_become_follower(r, r->term, r->leader);
     struct raft_snapshot *installed = &r->out->installed;
     *installed = r->incoming;
     raft_membership_reset(r, installed->end, (struct raft_config *)installed->config);
@@ -129,6 +131,10 @@ static void install(struct raft *r) {
     raft_write(r);
     raft_log_reset(&r->log, r->commit_end, installed->end, installed->term);
     r->commit_end = r->applied_end = r->verified_end = installed->end;
+}
+
+void raft_snapshot_overtaken(struct raft *r) {
+    if (r->incoming.config != NULL && r->incoming.end <= r->commit_end && !r->incoming_writing) discard(r);
 }
 
 void raft_snapshot_written(struct raft *r, uint64_t id, uint64_t offset) {

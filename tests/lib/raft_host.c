@@ -602,7 +602,6 @@ bool raft_host_compact(struct raft_host *host, uint64_t now_ns) {
 }
 
 bool raft_host_damage(struct raft_host *host, uint32_t index, uint32_t count, uint64_t now_ns) {
-    if (host->raft.repair_write != 0) return false;
     uint32_t safe = 0; /* entries that no write under way will put anew */
     while (safe < host->durable.count && safe < host->view.count &&
            host->durable.log[safe].chain == host->view.log[safe].chain &&

@@ -59,6 +59,7 @@ struct world {
     bool healing;
     bool cut[NODES_MAX + 1][NODES_MAX + 1]; /* from, to */
     bool known_up[NODES_MAX + 1][NODES_MAX + 1];
+    uint64_t known_start[NODES_MAX + 1][NODES_MAX + 1]; /* a connection ends with the process */
     int64_t drift_ppm[NODES_MAX + 1];
     uint64_t offset_ns[NODES_MAX + 1];
     uint32_t incarnation[NODES_MAX + 1];
@@ -477,9 +478,12 @@ static void detect(struct world *w) {
             if (a == b) continue;
             const struct raft_host *other = raft_group_find(&w->group, raft_id(b, w->incarnation[b]));
             bool up = other != NULL && other->up && (w->healing || (!w->cut[a][b] && !w->cut[b][a]));
-            bool tell = up != w->known_up[a][b] || (!up && raft_is_leader(&host->raft));
+            uint64_t started = other == NULL ? 0 : (uint64_t)w->incarnation[b] << 32 | other->starts;
+            bool restarted = up && started != w->known_start[a][b];
+            bool tell = restarted || up != w->known_up[a][b] || (!up && raft_is_leader(&host->raft));
             if (!tell || chance(w, 300)) continue;
             w->known_up[a][b] = up;
+            if (up) w->known_start[a][b] = started;
             bool asleep = host->raft.asleep;
             request(w, host,
                     (struct raft_event){.kind = up ? RAFT_EVENT_PEER_UP : RAFT_EVENT_PEER_DOWN, .node = b});
