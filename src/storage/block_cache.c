@@ -325,22 +325,23 @@ void block_fetch_release(struct block_fetch *fetch) {
 enum status block_fetch_read(struct block_fetch *fetch, const struct block_request *request,
                              struct shared_slice *bytes) {
     if (fetch->blocking) return block_cache_read(fetch->cache, request, NULL, bytes);
-    bool same = fetch->number == request->source->number && fetch->offset == request->offset;
+    /* A stretch read ahead may have been longer or shorter the last time. */
+    bool same = fetch->number == request->source->number && fetch->offset == request->offset &&
+                fetch->size == request->size;
     if (fetch->number != 0 && same) {
         if (fetch->wait.status == STATUS_PENDING) return STATUS_PENDING;
-        enum status status = fetch->wait.status;
         *bytes = fetch->wait.bytes;
         fetch->wait.bytes = (struct shared_slice){0};
         fetch->number = 0;
-        if (status != STATUS_OK || bytes->bytes.size == request->size) return status;
-        shared_slice_unref(*bytes);
-        return STATUS_CORRUPT;
+        ASSERT_IMPLIES(fetch->wait.status == STATUS_OK, bytes->bytes.size == request->size);
+        return fetch->wait.status;
     }
     block_fetch_release(fetch);
     enum status status = block_cache_read(fetch->cache, request, &fetch->wait, bytes);
     if (status == STATUS_PENDING) {
         fetch->number = request->source->number;
         fetch->offset = request->offset;
+        fetch->size = request->size;
     }
     return status;
 }

@@ -89,6 +89,7 @@ struct block_fetch {
     void *ctx;
     struct block_wait wait;
     uint64_t number, offset; /* what the wait is for; number 0: nothing */
+    uint32_t size;
 };
 void block_fetch_init(struct block_fetch *fetch, struct block_cache *cache, bool blocking,
                       void (*ready)(void *ctx), void *ctx);

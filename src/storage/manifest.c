@@ -131,6 +131,7 @@ enum status manifest_read(struct io *io, const char *dir,
         struct slice edit = record_decode(&contents->header, file, contents->end);
         if (edit.size == 0) break;
         if (record != NULL) status = record(ctx, contents->end, edit);
+        contents->last = contents->end;
         contents->end += MANIFEST_RECORD_HEADER + edit.size;
         contents->records++;
     }

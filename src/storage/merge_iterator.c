@@ -287,8 +287,20 @@ enum status merge_iterator_skip(struct merge_iterator *merge, const struct tombs
 }
 
 void merge_iterator_clip(struct merge_iterator *merge, uint64_t snapshot) {
-    for (uint32_t i = 0; i < merge->count; i++)
-        if (merge->sources[i]->is_memtable) merge->sources[i]->memtable.snapshot = snapshot;
+    for (uint32_t i = 0; i < merge->count; i++) {
+        struct merge_source *source = merge->sources[i];
+        if (!source->is_memtable) continue;
+        source->memtable.snapshot = snapshot;
+        /* The current entry was handed out. Others may wait on one that is gone: an older version of its key
+         * comes to light, or the key after it. */
+        if (!source->at || source == merge->current) continue;
+        if (merge->forward)
+            memtable_cursor_seek(&source->memtable, source->key);
+        else
+            memtable_cursor_seek_prev(&source->memtable, source->key);
+        source->at = source->memtable.entry != NULL;
+        if (source->at) source->key = memtable_entry_key(source->memtable.entry);
+    }
 }
 
 struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {

@@ -55,7 +55,8 @@ enum status merge_iterator_prev(struct merge_iterator *merge) MUST_USE;
  * deleted: sources that hold nothing newer jump to its end. */
 enum status merge_iterator_skip(struct merge_iterator *merge, const struct tombstone *range,
                                 uint64_t sequence) MUST_USE;
-/* Memtable sources see nothing newer from now on. */
+/* Entries of the memtables newer than `snapshot` have been taken back: what waits on one goes on from there.
+ */
 void merge_iterator_clip(struct merge_iterator *merge, uint64_t snapshot);
 struct merge_entry merge_iterator_entry(const struct merge_iterator *merge);
 /* The value of the current PUT; borrowed. OK, PENDING, CORRUPT, IO. */

@@ -21,9 +21,9 @@
  * | L8 | log file of another store | files mixed up | CORRUPT |
  *
  * After L5 nothing is appended to that segment again: the next one records where this one ended. What was
- * read back may so far only have been in the page cache of a machine that did not crash: it is synced before
- * anybody hears of it. Recovery changes nothing before it has understood everything, and running it again
- * after a crash in its middle comes to the same end. */
+ * read back may so far only have been in the page cache of a machine that did not crash: it is written again
+ * and synced before anybody hears of it (write_again). Recovery changes nothing before it has understood
+ * everything, and running it again after a crash in its middle comes to the same end. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -33,6 +33,7 @@
 #include "storage/wal_reader.h"
 
 #define PROGRESS_BYTES (256 * MIB)
+#define COPY_BYTES     (256 * KIB)
 
 struct log_file {
     uint64_t number, size;
@@ -93,6 +94,26 @@ static int compare_logs(const void *a, const void *b) {
     if (x->valid && x->header.segment != y->header.segment)
         return x->header.segment > y->header.segment ? 1 : -1;
     return (x->number > y->number) - (x->number < y->number);
+}
+
+/* ---- what only the page cache may hold -------------------------------------------------------------- */
+
+/* Writes [from, to) of a file once more as it is, and syncs. A sync that failed before the program was
+ * restarted may have left pages that are clean and yet not on the disk: another sync alone would say OK and
+ * do nothing (Rebello et al., ATC 2020). Only the last thing written to a file can be in that state: after a
+ * failed sync nothing is written behind it. */
+static enum status write_again(struct io_file *file, uint64_t from, uint64_t to) {
+    uint8_t *bytes = mem_alloc(COPY_BYTES);
+    enum status status = STATUS_OK;
+    while (from < to && status == STATUS_OK) {
+        size_t size = (size_t)MIN(to - from, (uint64_t)COPY_BYTES), read = 0;
+        status = io_file_read_at(file, bytes, size, from, &read);
+        if (status == STATUS_OK && read < size) status = STATUS_IO;
+        if (status == STATUS_OK) status = io_file_write_at(file, slice_make(bytes, size), from);
+        from += size;
+    }
+    mem_free(bytes);
+    return status == STATUS_OK ? io_file_sync(file) : status;
 }
 
 /* ---- manifest and tables ----------------------------------------------------------------------------- */
@@ -288,7 +309,8 @@ static enum status replay_logs(struct recovery *r, size_t first) {
             log_warn(store->log, "recovery case=L5 unfinished group cut segment=%" PRIu64 " offset=%" PRIu64,
                      log->header.segment, log->result.end);
         if (!last || store->options.read_only) continue;
-        status = io_file_sync(log->file);
+        bool first_group = log->result.last_group <= WAL_BLOCK_SIZE; /* it came with the header */
+        status = write_again(log->file, first_group ? 0 : log->result.last_group, log->result.end);
         if (status != STATUS_OK)
             return diagnose(r->diagnostic, status, "the log cannot be synced: %s", status_text(status));
     }
@@ -355,14 +377,14 @@ static void start_log(struct recovery *r, size_t first) {
 }
 
 /* Takes the unfinished end off, which needs no room; the next edit stands in its place (M3). */
-static enum status cut_manifest(struct recovery *r) {
+static enum status renew_manifest(struct recovery *r) {
     struct store *store = r->store;
     struct io_file *file;
     enum status status = io_file_open(store->io, layout_path(store->dir, LAYOUT_MANIFEST, 0).text,
                                       IO_OPEN_WRITE, &file);
     if (status != STATUS_OK) return status;
-    status = io_file_truncate(file, r->manifest.end);
-    if (status == STATUS_OK) status = io_file_sync(file);
+    if (r->manifest.torn) status = io_file_truncate(file, r->manifest.end);
+    if (status == STATUS_OK) status = write_again(file, r->manifest.last, r->manifest.end);
     io_file_close(file);
     r->manifest.torn = false;
     return status;
@@ -389,7 +411,7 @@ static enum status start_manifest(struct recovery *r) {
         writer_release(&edit);
         r->temporary = false;
     } else {
-        if (r->manifest.torn) status = cut_manifest(r);
+        status = renew_manifest(r);
         if (status == STATUS_OK) status = io_sync_dir(store->io, store->dir); /* after a rename, perhaps */
     }
     struct manifest_options options = {.io = store->io,

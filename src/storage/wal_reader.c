@@ -131,6 +131,7 @@ static enum status run_records(struct run *run, const struct wal_group_header *g
         if (status != STATUS_OK) return status;
         at += WAL_RECORD_HEADER_SIZE + record.header.changes_size + record.header.values_size;
         run->result->end = start + at;
+        run->result->last_group = group->offset;
         run->result->next_sequence += record.header.change_count;
         run->result->records++;
     }

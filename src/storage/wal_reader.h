@@ -26,6 +26,7 @@ struct wal_record {
 struct wal_reader_result {
     uint64_t end;           /* behind the last valid record, or WAL_BLOCK_SIZE when there is none */
     uint64_t next_sequence; /* the sequence that would follow */
+    uint64_t last_group;    /* where the group with the last valid record starts; 0: there is none */
     uint64_t groups, records;
     bool torn; /* something was written behind the end, and nothing vouches for it */
 };

@@ -35,7 +35,7 @@ static void print_script(const struct store_script *script) {
 
 static void agrees_with_the_model(void **state) {
     (void)state;
-    uint64_t seed = number_from("SENTINEL_SEED", 1), end = seed + number_from("SENTINEL_SEEDS", 300);
+    uint64_t seed = number_from("SENTINEL_SEED", 1), end = seed + number_from("SENTINEL_SEEDS", 500);
     for (; seed < end; seed += SEEDS_A_CHILD) {
         struct store_script_result result = store_script_try_seeds(seed, MIN(end - seed, SEEDS_A_CHILD),
                                                                    false, false);
