@@ -19,6 +19,9 @@
 #define TOPIC                 "simulated"
 #define CHURN_TOPIC           "churned"
 #define FETCH_PARTITION_BYTES (64 * KIB)
+#define LONG_POLL_MS          500
+/* What an answer may take beyond the wait it was allowed: a slow disk, and a partition loaded anew. */
+#define ANSWER_NS_MAX (10 * NS_PER_S)
 
 struct world;
 
@@ -52,6 +55,17 @@ struct reader_client {
     size_t seen_capacity;
 };
 
+/* Follows all partitions with one fetch at a time, as Kafka's clients do: some are at their end, some are not
+ * loaded yet, and each answer has to come in its time. */
+struct follower {
+    struct world *world;
+    bool busy;
+    uint64_t asked_ns;
+    int64_t offsets[PARTITIONS];
+    struct fetch fetch;
+    struct fetch_partition parts[PARTITIONS];
+};
+
 struct world {
     const struct single_node_options *options;
     struct io_sim *sim;
@@ -61,6 +75,7 @@ struct world {
     struct history history;
     struct producer producers[PRODUCERS];
     struct reader_client readers[PARTITIONS];
+    struct follower follower;
     struct topic_change change, churn;
     bool change_busy, churn_busy, churn_exists, churn_unknown, topic_made;
     struct delete_records deletion;
@@ -226,6 +241,52 @@ static void fetch_next(struct reader_client *r) {
     broker_fetch(w->broker, &r->fetch);
 }
 
+/* ---- following all partitions ------------------------------------------------------------------------- */
+
+static void follow(struct follower *f);
+
+static void followed(struct fetch *fetch) {
+    struct follower *f = CONTAINER_OF(fetch, struct follower, fetch);
+    f->busy = false;
+    for (uint32_t i = 0; i < PARTITIONS; i++) {
+        const struct fetch_partition *part = &f->parts[i];
+        struct record_batch batch;
+        for (uint32_t b = 0; b < part->batch_count; b++)
+            if (record_batch_read(part->batches[b].bytes, &batch) == STATUS_OK)
+                f->offsets[i] = record_batch_last_offset(&batch) + 1;
+        if (part->status == STATUS_OFFSET_OUT_OF_RANGE) f->offsets[i] = MAX(part->log_start_offset, 0);
+    }
+    fetch_release(fetch);
+    if (!io_sim_crash_due(f->world->sim, 0) && broker_health(f->world->broker) == STATUS_OK) follow(f);
+}
+
+static void follow(struct follower *f) {
+    struct world *w = f->world;
+    if (f->busy || w->history.violation[0] != '\0') return;
+    f->busy = true;
+    f->asked_ns = io_now_ns(w->io);
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        f->parts[i] = (struct fetch_partition){.topic = SLICE_LITERAL(TOPIC),
+                                               .partition = (int32_t)i,
+                                               .offset = f->offsets[i],
+                                               .bytes_max = FETCH_PARTITION_BYTES,
+                                               .leader_epoch = -1};
+    f->fetch = (struct fetch){.partitions = f->parts,
+                              .partition_count = PARTITIONS,
+                              .wait_max_ms = LONG_POLL_MS,
+                              .bytes_min = prng_chance(&w->prng, 1, 2) ? 1 : FETCH_PARTITION_BYTES,
+                              .bytes_max = FETCH_PARTITION_BYTES,
+                              .done = followed};
+    broker_fetch(w->broker, &f->fetch);
+}
+
+static void check_follower(struct world *w) {
+    const struct follower *f = &w->follower;
+    if (!f->busy || io_now_ns(w->io) - f->asked_ns <= LONG_POLL_MS * NS_PER_MS + ANSWER_NS_MAX) return;
+    history_violate(&w->history, "L4: a fetch that may wait %d ms has no answer after %llu ms", LONG_POLL_MS,
+                    (unsigned long long)((io_now_ns(w->io) - f->asked_ns) / NS_PER_MS));
+}
+
 /* ---- topics made and deleted, records deleted
  * --------------------------------------------------------------- */
 
@@ -327,6 +388,7 @@ static void stop_broker(struct world *w) {
     w->broker = NULL;
     for (uint32_t i = 0; i < PARTITIONS; i++)
         w->readers[i].busy = false;
+    w->follower = (struct follower){.world = w};
     w->churn_unknown = w->churn_unknown || w->churn_busy;
     w->change_busy = w->churn_busy = w->deletion_busy = false;
     io_free(w->io);
@@ -380,7 +442,11 @@ static void begin_clients(struct world *w) {
     w->topic_made = false;
     make_topic(w);
     if (!run_until(w, has_topic, "making the topic")) return;
+    /* Before or after everything was loaded by others. */
+    bool early = prng_chance(&w->prng, 1, 2);
+    if (early) follow(&w->follower);
     verify(w);
+    if (!early && w->history.violation[0] == '\0' && !io_sim_crash_due(w->sim, 0)) follow(&w->follower);
     for (uint32_t i = 0; i < PRODUCERS; i++)
         produce_next(&w->producers[i]);
     for (uint32_t i = 0; i < PARTITIONS; i++)
@@ -412,6 +478,7 @@ static void run_clients(struct world *w) {
         }
         if (prng_chance(&w->prng, 1, 300)) churn(w);
         if (prng_chance(&w->prng, 1, 900)) delete_some(w);
+        check_follower(w);
         if (!io_sim_step(w->sim)) history_violate(&w->history, "L3: nothing happens any more");
     }
     if (!is_over(w)) history_violate(&w->history, "L3: the clients do not finish");
@@ -439,6 +506,7 @@ static void world_init(struct world *w, const struct single_node_options *option
         w->readers[i].world = w;
         w->readers[i].partition = i;
     }
+    w->follower.world = w;
 }
 
 static void world_release(struct world *w) {

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 SENTINEL = os.environ.get("SENTINEL", "build/sentinel")
 START_SECONDS = 30
@@ -82,6 +83,14 @@ class Broker:
         if check and done.returncode != 0:
             raise AssertionError(f"sentinel {' '.join(arguments)}: exit {done.returncode}: {done.stderr.decode()}")
         return done
+
+    def ask(self, path):
+        """What the HTTP side says, or why it says nothing: for the report of a test that failed."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError as error:
+            return f"{path}: {error}"
 
     def resident_kib(self):
         with open(f"/proc/{self.process.pid}/status") as file:
