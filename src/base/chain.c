@@ -7,6 +7,11 @@
 
 #define TAIL_SIZE_MIN ((size_t)512)
 #define TAIL_SIZE_MAX (16 * KIB)
+/* Moving a piece up to this size copies it. */
+#define MOVE_COPY_MAX ((size_t)512)
+/* What an empty chain keeps. */
+#define EMPTY_PIECES_MAX ((size_t)64)
+#define EMPTY_TAIL_MAX   (4 * KIB)
 
 void chain_init(struct chain *chain) {
     *chain = (struct chain){0};
@@ -70,7 +75,16 @@ void chain_append_shared(struct chain *chain, struct shared_slice bytes) {
 }
 
 void chain_append_chain(struct chain *to, struct chain *from) {
-    chain_move(to, from, from->size);
+    for (size_t i = 0; i < from->count; i++) {
+        struct shared_slice *piece = &from->pieces[from->head + i];
+        if (piece->bytes.size > MOVE_COPY_MAX) {
+            push(to, *piece);
+        } else {
+            chain_append_copy(to, piece->bytes);
+            shared_slice_unref(*piece);
+        }
+    }
+    from->count = 0;
     /* What is left of the tail has no piece in it: the next copy into `from` starts a buffer of its own. */
     chain_release(from);
 }
@@ -99,6 +113,22 @@ void chain_move(struct chain *to, struct chain *from, size_t size) {
     }
 }
 
+static void become_empty(struct chain *chain) {
+    chain->head = 0;
+    if (chain->capacity > EMPTY_PIECES_MAX) {
+        mem_free(chain->pieces);
+        chain->pieces = NULL;
+        chain->capacity = 0;
+    }
+    if (chain->tail == NULL) return;
+    if (chain->tail->size <= EMPTY_TAIL_MAX && chain->tail->references == 1) {
+        chain->tail_used = 0;
+    } else {
+        buffer_unref(chain->tail);
+        chain->tail = NULL;
+    }
+}
+
 void chain_consume(struct chain *chain, size_t size) {
     ASSERT_LE(size, chain->size);
     chain->size -= size;
@@ -113,7 +143,7 @@ void chain_consume(struct chain *chain, size_t size) {
         chain->head++;
         chain->count--;
     }
-    if (chain->count == 0) chain->head = 0;
+    if (chain->count == 0) become_empty(chain);
 }
 
 struct buffer *chain_flatten(const struct chain *chain) {

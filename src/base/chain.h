@@ -24,12 +24,14 @@ void chain_release(struct chain *chain);
 void chain_append_copy(struct chain *chain, struct slice bytes);
 /* Takes its own reference; the caller keeps its own. An empty slice adds nothing. */
 void chain_append_shared(struct chain *chain, struct shared_slice bytes);
-/* Moves all of `from` to the end of `to`; `from` is left empty. */
+/* Moves all of `from` to the end of `to`; `from` is left empty. Small pieces are copied: each by itself would
+ * keep a buffer of its own, and a slot in every vector it is sent in. */
 void chain_append_chain(struct chain *to, struct chain *from);
 /* Up to `max` slices from the front, borrowed until they are consumed; returns how many. */
 size_t chain_peek(const struct chain *chain, struct slice *slices, size_t max);
 /* Moves up to `size` bytes from the front of `from` to the end of `to`, sharing, never copying. */
 void chain_move(struct chain *to, struct chain *from, size_t size);
+/* A chain that becomes empty gives back what it grew to. */
 void chain_consume(struct chain *chain, size_t size);
 /* All bytes in one new buffer (tests, and decoders that need one piece); the chain is unchanged. */
 struct buffer *chain_flatten(const struct chain *chain);

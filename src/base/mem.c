@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,4 +54,8 @@ char *mem_strdup(const char *text) {
 
 void mem_free(void *ptr) {
     free(ptr);
+}
+
+void mem_trim(void) {
+    (void)malloc_trim(0);
 }

@@ -21,5 +21,7 @@ void *mem_realloc(void *ptr, size_t size);          /* ptr may be NULL */
 void *mem_alloc_aligned(size_t align, size_t size); /* align: power of two; released with mem_free */
 char *mem_strdup(const char *text);
 void mem_free(void *ptr);
+/* Gives memory that nobody uses back to the system, after a burst; takes up to some milliseconds. */
+void mem_trim(void);
 
 #endif

@@ -91,6 +91,9 @@ struct topic_change {
     int32_t partition_count;    /* create: -1 default; add: the new total */
     int16_t replication;        /* create: -1 default */
     struct topic_config config; /* create, alter: the whole new configuration */
+    /* alter: makes `config` from what the topic has when the turn of this change comes, so that of two
+     * changes under way neither is lost; NULL: `config` is meant as it is. A refusal goes to `diagnostic`. */
+    enum status (*edit)(struct topic_change *change);
     bool validate_only;
     void (*done)(struct topic_change *change);
     enum status status;

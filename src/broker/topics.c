@@ -191,6 +191,19 @@ static enum status prepare_create(struct change *change, struct metadata_command
     return check_limits(change, command->count, 0);
 }
 
+static enum status prepare_alter(struct change *change, const struct topic_state *topic,
+                                 struct metadata_command *command) {
+    struct topic_change *public = change->public;
+    if (public->edit != NULL) {
+        public->config = topic->public.config;
+        enum status status = public->edit(public);
+        if (status != STATUS_OK) return status;
+    }
+    command->kind = METADATA_SET_CONFIGS;
+    add_configs(change, command);
+    return STATUS_OK;
+}
+
 static enum status prepare(struct metadata_request *request, struct metadata_command *command) {
     struct change *change = CONTAINER_OF(request, struct change, request);
     command->name = name_of(change);
@@ -205,9 +218,7 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
         if (!request->validate_only) topic->deleting = change->marked = true;
         return STATUS_OK;
     case TOPIC_ALTER_CONFIG:
-        command->kind = METADATA_SET_CONFIGS;
-        add_configs(change, command);
-        return STATUS_OK;
+        return prepare_alter(change, topic, command);
     case TOPIC_ADD_PARTITIONS:
         command->kind = METADATA_ADD_PARTITIONS;
         command->count = change->public->partition_count;

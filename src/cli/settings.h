@@ -28,11 +28,12 @@
     X(connections_max, "connections.max", "max.connections", NUMBER, 10000, 1, 1000000,                      \
       "connections accepted at one time")                                                                    \
     X(handshake_ms, "connections.handshake-ms", "", NUMBER, 30000, 100, 3600000,                             \
-      "close a connection silent this long before it said its protocol, or inside a large message")          \
+      "close a connection silent this long before it said its protocol, or inside a large message, which "   \
+      "has to come at 1 MiB a second otherwise")                                                             \
     X(request_bytes, "request.bytes-max", "socket.request.max.bytes", SIZE, 104857599, 1024, 104857599,      \
       "largest request")                                                                                     \
     X(memory_in_flight, "memory.requests", "", SIZE, 134217728, 1048576, INT64_MAX / 2,                      \
-      "memory for large requests being received; above it connections wait")                                 \
+      "memory for large requests being received, and for answers being sent; above it connections wait")     \
     X(append_in_flight, "memory.appends", "", SIZE, 67108864, 65536, INT64_MAX / 2,                          \
       "bytes on the way to the disk; above it producers wait")                                               \
     X(memtable_bytes, "memory.memtable", "", SIZE, 0, 0, INT64_MAX / 2,                                      \

@@ -486,6 +486,15 @@ void io_recv(struct io_socket *socket, struct io_op *op, void *data, size_t size
     io_op_start(socket->io, op, IO_OP_RECV, socket);
 }
 
+bool io_recv_move(struct io_socket *socket, void *data, size_t size) {
+    ASSERT_LT((size_t)0, size);
+    struct io_op *op = socket->recv_op; /* every backend tries it from this thread, when bytes are there */
+    if (op == NULL) return false;
+    op->request.data = data;
+    op->request.size = size;
+    return true;
+}
+
 void io_send(struct io_socket *socket, struct io_op *op, const struct slice *slices, uint32_t slice_count) {
     ASSERT(socket->send_op == NULL);
     io_op_set_slices(op, slices, slice_count);

@@ -194,6 +194,9 @@ void io_connect(struct io *io, struct io_op *op, const char *address, struct io_
 /* One recv and one send may be under way per socket. recv completes with 1..size bytes; result 0 with OK
  * means that the peer finished sending. */
 void io_recv(struct io_socket *socket, struct io_op *op, void *data, size_t size);
+/* Exchanges the memory of the receive under way, so that its owner can have it back while nothing comes.
+ * false: there is none, or it has ended and its done is due. */
+bool io_recv_move(struct io_socket *socket, void *data, size_t size);
 /* Completes when every byte was taken by the network stack, or failed. */
 void io_send(struct io_socket *socket, struct io_op *op, const struct slice *slices, uint32_t count);
 void io_socket_shutdown(struct io_socket *socket); /* no more sending: the peer sees the end */

@@ -32,6 +32,7 @@ static void free_when_quiet(struct connection *c) {
     struct buffer *in = c->in;
     account(c, NULL);
     buffer_unref(in);
+    c->server->send_queued_bytes -= c->out.size;
     chain_release(&c->out);
     struct server *server = c->server;
     list_remove(&c->link);
@@ -60,14 +61,19 @@ void connection_destroy(struct connection *c) {
 }
 
 static void arm_timeout(struct connection *c) {
-    io_timer_set(c->server->io, &c->timeout,
-                 io_now_ns(c->server->io) + c->server->options.handshake_timeout_ms * NS_PER_MS);
+    uint64_t now_ns = io_now_ns(c->server->io);
+    uint64_t patience_ns = c->server->options.handshake_timeout_ms * NS_PER_MS,
+             deadline_ns = now_ns + patience_ns;
+    if (c->large_since_ns != 0) /* a byte now and then is not enough either */
+        deadline_ns = MIN(deadline_ns,
+                          c->large_since_ns + patience_ns + c->in->size * NS_PER_S / CONNECTION_RATE_MIN);
+    io_timer_set(c->server->io, &c->timeout, deadline_ns);
 }
 
 static void timed_out(struct io_timer *timer) {
     struct connection *c = CONTAINER_OF(timer, struct connection, timeout);
     log_debug(c->server->log, "connection closed reason=\"%s\" peer=%s",
-              c->protocol == NULL ? "said no protocol in time" : "stopped in the middle of a large message",
+              c->protocol == NULL ? "said no protocol in time" : "too slow in the middle of a large message",
               c->peer.text);
     destroy(c);
 }
@@ -75,6 +81,18 @@ static void timed_out(struct io_timer *timer) {
 /* ---- sending ------------------------------------------------------------------------------------------ */
 
 static void send_done(struct io_op *op);
+
+static bool sends_crowded(const struct connection *c) {
+    return c->server->send_queued_bytes > c->server->options.memory_in_flight_max;
+}
+
+static bool send_above(const struct connection *c) {
+    return c->out.size > (sends_crowded(c) ? CONNECTION_SEND_SHARE : CONNECTION_SEND_HIGH);
+}
+
+static bool send_below(const struct connection *c) {
+    return c->out.size < (sends_crowded(c) ? CONNECTION_SEND_SHARE / 2 : CONNECTION_SEND_LOW);
+}
 
 static void flush(struct connection *c) {
     if (c->sending || c->destroyed) return;
@@ -126,7 +144,8 @@ static void send_done(struct io_op *op) {
     }
     c->server->metrics.sent_bytes += c->slice_bytes;
     chain_consume(&c->out, c->slice_bytes);
-    if (c->send_full && c->out.size < CONNECTION_SEND_LOW) {
+    c->server->send_queued_bytes -= c->slice_bytes;
+    if (c->send_full && send_below(c)) {
         c->send_full = false;
         if (c->protocol->writable != NULL) c->protocol->writable(c->state);
         c->process_wanted = true;
@@ -140,8 +159,9 @@ void connection_send(struct connection *c, struct chain *bytes) {
         chain_release(bytes);
         return;
     }
+    c->server->send_queued_bytes += bytes->size;
     chain_append_chain(&c->out, bytes);
-    if (c->out.size > CONNECTION_SEND_HIGH) c->send_full = true;
+    if (send_above(c)) c->send_full = true;
     schedule(c);
 }
 
@@ -200,6 +220,7 @@ static void process(struct connection *c) {
         ASSERT_LE(used, c->in_end - c->in_start);
         c->in_start += used;
         if (used == 0) break;
+        c->large_since_ns = 0;
     }
 }
 
@@ -249,6 +270,7 @@ static void receive_done(struct io_op *op) {
         if (!keep) connection_close(c);
         return;
     }
+    c->received = true;
     size_t room = c->in->size - c->in_end;
     c->in_end += op->result;
     c->server->metrics.received_bytes += op->result;
@@ -268,7 +290,32 @@ static void start_receive(struct connection *c) {
     io_recv(c->socket, &c->receive, c->in->data + c->in_end, c->in->size - c->in_end);
     /* A large buffer is taken from memory that others wait for: whoever announces a large message has to go
      * on sending it. */
-    if (c->protocol != NULL && c->in->size > CONNECTION_RECEIVE_SIZE) arm_timeout(c);
+    if (c->in->size > RECEIVE_SIZE_MIN) server_sweep_later(c->server);
+    if (c->protocol == NULL || c->in->size <= CONNECTION_RECEIVE_SIZE) return;
+    if (c->large_since_ns == 0) c->large_since_ns = io_now_ns(c->server->io);
+    arm_timeout(c);
+}
+
+bool connection_shrink(struct connection *c, size_t *freed) {
+    bool idle = !c->received;
+    c->received = false;
+    if (c->destroyed || c->in == NULL || c->in->size <= RECEIVE_SIZE_MIN) return true;
+    if (!idle || c->in_end != c->in_start) return false;
+    struct buffer *small = NULL;
+    if (c->receiving) {
+        small = buffer_new(RECEIVE_SIZE_MIN);
+        if (!io_recv_move(c->socket, small->data, small->size)) {
+            buffer_unref(small);
+            return false;
+        }
+    }
+    struct buffer *old = c->in;
+    *freed += old->size;
+    c->in_start = c->in_end = 0;
+    c->hint = RECEIVE_SIZE_MIN;
+    account(c, small);
+    buffer_unref(old);
+    return true;
 }
 
 void connection_pause(struct connection *c, bool paused) {

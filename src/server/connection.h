@@ -11,8 +11,10 @@
  * Owner   the server owns connections; a protocol's state is made by `open` and freed by `close`. Received
  *         bytes are lent for the call, but the buffer may be referenced to keep a part (record batches).
  * Bounds  send queue: above CONNECTION_SEND_HIGH receiving pauses until it is below CONNECTION_SEND_LOW, so a
- * peer that does not read cannot make us hold more; connections: server options. Loop    shard thread only.
- */
+ *         peer that does not read cannot make us hold more; while all queues together exceed
+ *         memory_in_flight_max, each has CONNECTION_SEND_SHARE. A message above CONNECTION_RECEIVE_SIZE has
+ * to come at CONNECTION_RATE_MIN. An idle connection holds 4 KiB, also after a burst. Loop    shard thread
+ * only. */
 #ifndef SENTINEL_SERVER_CONNECTION_H
 #define SENTINEL_SERVER_CONNECTION_H
 
@@ -25,6 +27,8 @@
 #define CONNECTION_RECEIVE_SIZE (256 * KIB)
 #define CONNECTION_SEND_HIGH    (4 * MIB)
 #define CONNECTION_SEND_LOW     (1 * MIB)
+#define CONNECTION_SEND_SHARE   (64 * KIB)
+#define CONNECTION_RATE_MIN     (1 * MIB) /* bytes a second, beyond the handshake timeout */
 
 struct connection;
 struct server;

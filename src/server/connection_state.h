@@ -24,6 +24,7 @@ struct connection {
     size_t in_start, in_end; /* received and not taken yet */
     size_t wanted;           /* bytes that would complete the message at in_start; 0: unknown */
     size_t hint;             /* size of the next buffer */
+    uint64_t large_since_ns; /* when the large message at in_start began; 0: none */
     struct list memory_link; /* in server.memory_waiters */
     /* sending */
     struct io_op send, flush;
@@ -31,6 +32,7 @@ struct connection {
     struct slice slices[64];
     size_t slice_bytes; /* in the send under way */
     bool receiving, sending, flush_scheduled, process_wanted;
+    bool received;  /* since the last sweep */
     bool paused;    /* by the protocol */
     bool send_full; /* the send queue was above CONNECTION_SEND_HIGH and not yet below LOW */
     bool peer_finished, closing, destroyed;
@@ -40,6 +42,8 @@ void connection_new(struct server *server, struct io_socket *socket, const struc
                     unsigned protocols);
 void connection_drain(struct connection *connection);
 void connection_destroy(struct connection *connection);
+/* Gives back what a burst left behind, once it is idle; false: it holds more than that, later perhaps. */
+bool connection_shrink(struct connection *connection, size_t *freed);
 /* It waited for memory and some was freed. */
 void connection_memory_available(struct connection *connection);
 

@@ -78,7 +78,8 @@ static Sentinel__V1__Topic *topic_message(struct grpc_call *call, struct slice n
 struct change {
     struct topic_change change;
     struct grpc_call *call;
-    char *name; /* in the call's arena */
+    char *name; /* in the call's arena, as is: */
+    const Sentinel__V1__UpdateTopicRequest *update;
     void (*answer)(struct change *change);
 };
 
@@ -184,6 +185,25 @@ static void update_answer(struct change *change) {
     grpc_call_reply_packed(call, &response.base);
 }
 
+static enum status edit_config(struct broker *broker, const Sentinel__V1__UpdateTopicRequest *request,
+                               struct topic_config *config, struct diagnostic *why) {
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < request->n_set && status == STATUS_OK; i++)
+        status = topic_config_set(config, slice_from_text(request->set[i]->name),
+                                  slice_from_text(request->set[i]->value), why);
+    for (size_t i = 0; i < request->n_unset && status == STATUS_OK; i++)
+        status = topic_config_unset(config, slice_from_text(request->unset[i]),
+                                    &broker_get_options(broker)->topic_defaults, why);
+    return status;
+}
+
+/* Checked when it was asked for; carried out on what the topic has now. */
+static enum status update_edit(struct topic_change *topic_change) {
+    const struct change *change = CONTAINER_OF(topic_change, struct change, change);
+    return edit_config(grpc_call_broker(change->call), change->update, &topic_change->config,
+                       &topic_change->diagnostic);
+}
+
 static void update_topic(struct grpc_call *call, struct grpc_message *message) {
     Sentinel__V1__UpdateTopicRequest *request = grpc_call_unpack(
         call, &sentinel__v1__update_topic_request__descriptor, message->bytes);
@@ -195,18 +215,17 @@ static void update_topic(struct grpc_call *call, struct grpc_message *message) {
         return;
     }
     struct change *change = change_new(call, TOPIC_ALTER_CONFIG, request->name);
-    change->change.config = topic->config;
+    change->update = request;
+    change->change.edit = update_edit;
     change->change.validate_only = request->validate_only;
-    if (!set_configs(call, &change->change.config, "set", request->n_set, request->set)) return;
-    for (size_t i = 0; i < request->n_unset; i++) {
-        struct diagnostic diagnostic = {.text = ""};
-        enum status status = topic_config_unset(&change->change.config, slice_from_text(request->unset[i]),
-                                                &broker_get_options(broker)->topic_defaults, &diagnostic);
-        if (status == STATUS_OK) continue;
-        grpc_call_fail_status(call, status, diagnostic.text);
-        return;
-    }
-    change_start(change, update_answer);
+    struct topic_config config = topic->config;
+    struct diagnostic why = {.text = ""};
+    if (!set_configs(call, &config, "set", request->n_set, request->set)) return;
+    enum status status = edit_config(broker, request, &config, &why);
+    if (status == STATUS_OK)
+        change_start(change, update_answer);
+    else
+        grpc_call_fail_status(call, status, why.text);
 }
 
 static void delete_answer(struct change *change) {

@@ -182,6 +182,7 @@ void kafka_configs_describe(struct kafka_request *request) {
 struct alter_part {
     struct topic_change change;
     struct kafka_request *request;
+    const struct kafka_incremental_alter_configs_request_resource *edits; /* not for the whole-sale call */
     int16_t *error_code;
     struct slice *error_message;
 };
@@ -327,20 +328,19 @@ static enum status apply_change(struct kafka_request *request,
     }
 }
 
-static void alter_incrementally(struct alter_part *part,
-                                const struct kafka_incremental_alter_configs_request_resource *in) {
-    const struct broker_topic *topic = alter_topic(part, in->resource_type, in->resource_name);
-    if (topic == NULL) return;
+static enum status edit(struct topic_change *change) {
+    struct alter_part *part = CONTAINER_OF(change, struct alter_part, change);
+    enum status status = STATUS_OK;
+    for (int32_t i = 0; i < part->edits->configs_count && status == STATUS_OK; i++)
+        status = apply_change(part->request, &part->edits->configs[i], &change->config, &change->diagnostic);
+    return status;
+}
+
+static void alter_incrementally(struct alter_part *part) {
     const struct kafka_incremental_alter_configs_request *message = part->request->message;
-    part->change.config = topic->config;
-    for (int32_t i = 0; i < in->configs_count; i++) {
-        struct diagnostic why;
-        enum status status = apply_change(part->request, &in->configs[i], &part->change.config, &why);
-        if (status == STATUS_OK) continue;
-        alter_refuse(part, status, &why);
-        return;
-    }
-    alter_start(part, in->resource_name, message->validate_only);
+    if (alter_topic(part, part->edits->resource_type, part->edits->resource_name) == NULL) return;
+    part->change.edit = edit;
+    alter_start(part, part->edits->resource_name, message->validate_only);
 }
 
 void kafka_configs_alter_incrementally(struct kafka_request *request) {
@@ -353,10 +353,12 @@ void kafka_configs_alter_incrementally(struct kafka_request *request) {
     for (int32_t i = 0; i < response->responses_count; i++) {
         struct kafka_incremental_alter_configs_response_resource *out = &response->responses[i];
         struct alter_part *part = kafka_request_calloc(request, 1, sizeof *part);
-        *part = (struct alter_part){
-            .request = request, .error_code = &out->error_code, .error_message = &out->error_message};
+        *part = (struct alter_part){.request = request,
+                                    .edits = &message->resources[i],
+                                    .error_code = &out->error_code,
+                                    .error_message = &out->error_message};
         out->resource_type = message->resources[i].resource_type;
         out->resource_name = message->resources[i].resource_name;
-        alter_incrementally(part, &message->resources[i]);
+        alter_incrementally(part);
     }
 }

@@ -34,6 +34,7 @@ static void latency(struct writer *out, const char *name, const char *help, cons
 static void print_server(const struct server *server, struct writer *out) {
     const struct metrics *m = &server->metrics;
     gauge(out, "connections", "Connections open now.", server->connection_count);
+    gauge(out, "send_queue_bytes", "Answers that clients have not taken yet.", server->send_queued_bytes);
     counter(out, "connections_accepted_total", "Connections accepted.", m->connections_accepted);
     counter(out, "connections_refused_total", "Connections refused at the limit.", m->connections_refused);
     counter(out, "protocol_errors_total", "Connections closed for malformed input.", m->protocol_errors);

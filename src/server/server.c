@@ -25,6 +25,30 @@ struct server_options server_options_default(void) {
     };
 }
 
+/* ---- what bursts leave behind ---------------------------------------------------------------------------
+ */
+
+#define SWEEP_NS       (5 * NS_PER_S)
+#define TRIM_BYTES_MIN (4 * MIB)
+
+static void sweep(struct io_timer *timer) {
+    struct server *server = CONTAINER_OF(timer, struct server, sweep);
+    size_t freed = 0;
+    bool again = false;
+    server->sweeping = false;
+    LIST_FOREACH(it, &server->connections) {
+        if (!connection_shrink(CONTAINER_OF(it, struct connection, link), &freed)) again = true;
+    }
+    if (freed >= TRIM_BYTES_MIN) mem_trim();
+    if (again) server_sweep_later(server);
+}
+
+void server_sweep_later(struct server *server) {
+    if (server->sweeping) return;
+    server->sweeping = true;
+    io_timer_set(server->io, &server->sweep, io_now_ns(server->io) + SWEEP_NS);
+}
+
 struct server *server_new(struct io *io, struct broker *broker, const struct server_options *options) {
     struct server *server = mem_calloc(1, sizeof *server);
     server->io = io;
@@ -34,6 +58,7 @@ struct server *server_new(struct io *io, struct broker *broker, const struct ser
     list_init(&server->listeners);
     list_init(&server->connections);
     list_init(&server->memory_waiters);
+    io_timer_init(&server->sweep, sweep);
     return server;
 }
 
@@ -126,7 +151,8 @@ void server_drain(struct server *server, uint64_t grace_ms, void (*done)(void *c
 
 void server_free(struct server *server) {
     close_listeners(server);
-    ASSERT(list_empty(&server->connections));
+    ASSERT(list_empty(&server->connections) && server->send_queued_bytes == 0);
+    io_timer_cancel(server->io, &server->sweep);
     mem_free(server);
 }
 

@@ -13,7 +13,7 @@ enum server_protocols { SERVER_KAFKA = 1, SERVER_GRPC = 2, SERVER_HTTP = 4, SERV
 struct server_options {
     uint32_t connections_max;
     size_t request_bytes_max;      /* one Kafka request or gRPC message */
-    size_t memory_in_flight_max;   /* all requests being served; above it receiving pauses */
+    size_t memory_in_flight_max;   /* large requests being received, and again answers being sent */
     uint64_t handshake_timeout_ms; /* silence before the protocol or in a large message that closes */
     const char *advertised_host;   /* NULL: the address the client reached us at */
     int32_t advertised_port;       /* 0: the port the client reached us at */

@@ -21,6 +21,9 @@ struct server {
     uint32_t connection_count;
     size_t large_buffer_bytes; /* receive buffers above CONNECTION_RECEIVE_SIZE */
     struct list memory_waiters;
+    size_t send_queued_bytes; /* of all connections */
+    struct io_timer sweep;    /* set while a connection may hold more than an idle one needs */
+    bool sweeping;
     struct metrics metrics;
     bool draining;
     void (*drained)(void *ctx);
@@ -32,6 +35,8 @@ struct server {
 /* NULL when `which` is not among `allowed`. */
 const struct protocol *server_protocol(enum server_protocols which, unsigned allowed);
 void server_memory_freed(struct server *server);
+/* A connection holds a grown buffer: it is to be looked at again in a while. */
+void server_sweep_later(struct server *server);
 void server_connection_gone(struct server *server);
 
 #endif

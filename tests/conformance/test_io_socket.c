@@ -311,6 +311,26 @@ static void a_receive_that_waits_gets_what_comes(void **state) {
     pair_close(&pair);
 }
 
+static void a_waiting_receive_takes_other_memory(void **state) {
+    struct io_world *world = world_of(state);
+    struct pair pair;
+    char first[32] = "untouched", second[4] = "";
+    struct test_op op;
+    pair_open(world, &pair);
+    assert_false(io_recv_move(pair.peer, second, sizeof second));
+    test_op_init(&op);
+    io_recv(pair.peer, &op.op, first, sizeof first);
+    world_settle(world);
+    assert_true(io_recv_move(pair.peer, second, 2));
+    send_text(world, pair.client, "abc");
+    assert_status(test_op_wait(world, &op), STATUS_OK);
+    assert_in_range(op.op.result, 1, 2);
+    assert_memory_equal(second, "ab", op.op.result);
+    assert_string_equal(first, "untouched");
+    assert_false(io_recv_move(pair.peer, first, sizeof first));
+    pair_close(&pair);
+}
+
 static void a_send_of_nothing_is_done(void **state) {
     struct io_world *world = world_of(state);
     struct pair pair;
@@ -639,6 +659,7 @@ int main(void) {
         cmocka_unit_test(many_connections_are_accepted),
         cmocka_unit_test(bytes_go_both_ways),
         cmocka_unit_test(a_receive_that_waits_gets_what_comes),
+        cmocka_unit_test(a_waiting_receive_takes_other_memory),
         cmocka_unit_test(a_send_of_nothing_is_done),
         cmocka_unit_test(big_transfers_both_ways_arrive_whole),
         cmocka_unit_test(a_send_waits_for_a_slow_receiver),

@@ -67,13 +67,61 @@ static void a_large_message_may_take_long_while_it_moves(void **state) {
     struct kafka_world_client slow;
     kafka_world_connect(&small, &slow);
     send_frame(&slow, LARGE, 5000);
-    for (int i = 0; i < 10; i++) {
-        kafka_world_run(&small, TIMEOUT_MS / 2);
+    static const uint8_t more[200 * KIB];
+    for (int i = 0; i < 4; i++) {
+        kafka_world_run(&small, TIMEOUT_MS / 3);
         assert_false(slow.closed);
-        kafka_world_send_bytes(&slow, SLICE_LITERAL("more"));
+        kafka_world_send_bytes(&slow, slice_make(more, sizeof more));
     }
     kafka_world_disconnect(&small, &slow);
     small_close(&world, &small);
+}
+
+static void a_byte_now_and_then_does_not_keep_a_large_buffer(void **state) {
+    (void)state;
+    struct kafka_world world, small;
+    small_open(&world, &small);
+    struct kafka_world_client dripping, waiting;
+    kafka_world_connect(&small, &dripping);
+    kafka_world_connect(&small, &waiting);
+    send_frame(&dripping, LARGE, 5000);
+    kafka_world_run(&small, 100);
+    send_frame(&waiting, LARGE, 4 + LARGE);
+    for (int i = 0; i < 6; i++) {
+        kafka_world_run(&small, TIMEOUT_MS / 2);
+        if (!dripping.closed) kafka_world_send_bytes(&dripping, SLICE_LITERAL("x"));
+    }
+    assert_true(dripping.closed);
+    kafka_world_expect_closed(&small, &waiting);
+    kafka_world_disconnect(&small, &dripping);
+    kafka_world_disconnect(&small, &waiting);
+    small_close(&world, &small);
+}
+
+static void a_burst_leaves_nothing_behind(void **state) {
+    (void)state;
+    struct kafka_world world;
+    kafka_world_open(&world, 8, true);
+    struct kafka_world_client clients[8];
+    size_t before = buffer_bytes_live();
+    struct kafka_api_versions_request request = {0};
+    for (size_t i = 0; i < ARRAY_COUNT(clients); i++) {
+        kafka_world_connect(&world, &clients[i]);
+        for (int32_t id = 0; id < 2000; id++)
+            kafka_world_send(&clients[i], KAFKA_API_VERSIONS, 0, id, &request);
+    }
+    kafka_world_run(&world, 1000);
+    for (size_t i = 0; i < ARRAY_COUNT(clients); i++)
+        for (int32_t id = 0; id < 2000; id++)
+            (void)kafka_world_receive(&world, &clients[i], KAFKA_API_VERSIONS, 0, id);
+    kafka_world_run(&world, 30000);
+    assert_true(buffer_bytes_live() < before + ARRAY_COUNT(clients) * 10 * KIB);
+    /* and they serve on */
+    kafka_world_send(&clients[0], KAFKA_API_VERSIONS, 0, 5, &request);
+    (void)kafka_world_receive(&world, &clients[0], KAFKA_API_VERSIONS, 0, 5);
+    for (size_t i = 0; i < ARRAY_COUNT(clients); i++)
+        kafka_world_disconnect(&world, &clients[i]);
+    kafka_world_close(&world);
 }
 
 static void an_idle_client_with_a_protocol_stays(void **state) {
@@ -96,7 +144,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_large_message_that_stops_does_not_keep_others_waiting),
         cmocka_unit_test(a_large_message_may_take_long_while_it_moves),
+        cmocka_unit_test(a_byte_now_and_then_does_not_keep_a_large_buffer),
         cmocka_unit_test(an_idle_client_with_a_protocol_stays),
+        cmocka_unit_test(a_burst_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -517,6 +517,15 @@ static int16_t alter(const char *name, const char *value, int8_t operation) {
     return response->responses[0].error_code;
 }
 
+static void send_alter(const char *name, const char *value, int32_t correlation_id) {
+    struct kafka_incremental_alter_configs_request_config config = {.name = slice_from_text(name),
+                                                                    .value = slice_from_text(value)};
+    struct kafka_incremental_alter_configs_request_resource resource = {
+        .resource_type = 2, .resource_name = SLICE_LITERAL("t"), .configs = &config, .configs_count = 1};
+    struct kafka_incremental_alter_configs_request request = {.resources = &resource, .resources_count = 1};
+    kafka_world_send(&world.client, KAFKA_INCREMENTAL_ALTER_CONFIGS, 1, correlation_id, &request);
+}
+
 static const struct kafka_describe_configs_response_config *describe(const char *name) {
     struct slice keys[1] = {slice_from_text(name)};
     struct kafka_describe_configs_request_resource resource = {.resource_type = 2,
@@ -555,6 +564,20 @@ static void configs_are_described_and_altered(void **state) {
     assert_int_equal(alter("no.such.config", "1", 0), 40);
     assert_int_equal(alter("retention.ms", NULL, 0), 40);
     assert_int_equal(alter("retention.ms", "1", 9), 42);
+}
+
+static void of_two_config_changes_under_way_none_is_lost(void **state) {
+    (void)state;
+    kafka_world_topic(&world, "t", 1);
+    send_alter("retention.ms", "1234", 71);
+    send_alter("max.message.bytes", "5678", 72);
+    for (int32_t id = 71; id <= 72; id++) {
+        struct kafka_incremental_alter_configs_response *response = kafka_world_receive(
+            &world, &world.client, KAFKA_INCREMENTAL_ALTER_CONFIGS, 1, id);
+        assert_int_equal(response->responses[0].error_code, 0);
+    }
+    assert_slice_equal(describe("retention.ms")->value, SLICE_LITERAL("1234"));
+    assert_slice_equal(describe("max.message.bytes")->value, SLICE_LITERAL("5678"));
 }
 
 static const struct kafka_list_offsets_response_partition *list_offset(int64_t timestamp) {
@@ -685,6 +708,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(metadata_tells_and_makes_topics, open_world_auto, close_world),
         IN_WORLD(topics_are_made_and_deleted),
         IN_WORLD(configs_are_described_and_altered),
+        IN_WORLD(of_two_config_changes_under_way_none_is_lost),
         IN_WORLD(offsets_by_place_and_time),
         IN_WORLD(producer_ids),
         IN_WORLD(the_cluster_describes_itself),
