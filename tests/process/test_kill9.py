@@ -110,7 +110,7 @@ class Kill9(unittest.TestCase):
                     acknowledged = dict(load.acknowledged)
                     self.compare(read_all(broker.address), acknowledged, seen)
             except BaseException:
-                print(f"{backend}: broker's exit status {broker.process.poll()}, its log:\n{broker.log_text()[-4000:]}")
+                print(f"{backend}: broker's exit status {broker.process and broker.process.poll()}, its log:\n{broker.log_text()[-4000:]}")
                 print(broker.ask("/metrics")[:4000], broker.run("topic", "describe", "killed", check=False), sep="\n")
                 raise
             finally:
