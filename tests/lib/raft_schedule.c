@@ -424,10 +424,10 @@ static void start(struct world *w, struct raft_host *host) {
     follow_up(w, host);
 }
 
-/* The node comes back with an empty disk, hence as somebody else. Once a run: more may lose what was
- * committed. */
+/* The node comes back with an empty disk, hence as somebody else. Once a run, and not while another has
+ * damage that this one may be needed to repair: more may lose what was committed. */
 static void lose_disk(struct world *w, struct raft_host *host) {
-    if (w->disk_lost || !may_lose(w, host->id)) return;
+    if (w->disk_lost || !all_whole(w) || !may_lose(w, host->id)) return;
     uint32_t node = raft_id_node(host->id);
     trace(w, "DISK LOST", host->id, NULL);
     w->seen->disks_lost++;
