@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/* peers_state.h: what peers.c, peer_inbound.c and peer_listener.c share. Not for others.
+ *
+ * Owner   struct peers owns nodes, links and its own listener with its connections.
+ * Loop    shard thread only. */
+#ifndef SENTINEL_BROKER_PEERS_STATE_H
+#define SENTINEL_BROKER_PEERS_STATE_H
+
+#include "base/list.h"
+#include "broker/peer_link.h"
+#include "broker/peers.h"
+
+struct peer {
+    uint32_t node, incarnation;
+    struct peer_link *link;
+    bool in_cluster, up;
+    uint64_t heard_ns;                 /* 0: never */
+    uint32_t inbounds;                 /* greeted connections from it */
+    enum peer_refusal refusal, logged; /* the last; what was logged of it */
+    uint64_t received_bytes;
+};
+
+struct peers {
+    struct peers_options options;
+    char cluster_id[PEER_CLUSTER_ID_SIZE + 1];
+    struct writer founding;
+    struct peer nodes[PEERS_MAX]; /* ascending numbers */
+    uint32_t count;
+    struct list inbounds; /* struct peer_inbound.link */
+    struct io_timer timer;
+    struct io_listener *listener;
+    struct list accepted; /* struct peer_connection of the own listener */
+    uint32_t links_closing;
+    bool closing;
+    void (*done)(void *ctx);
+    void *done_ctx;
+    struct io_op done_op;
+};
+
+struct peer_inbound {
+    struct list link;
+    struct peers *peers;
+    void (*send)(void *ctx, struct chain *bytes);
+    void (*close)(void *ctx);
+    void *ctx;
+    bool magic_seen, greeted, closing;
+    uint32_t node, incarnation;
+};
+
+struct peer *peers_node(struct peers *peers, uint32_t node);
+void peers_fill_hello(const struct peers *peers, struct peer_hello *hello);
+/* Whether to talk to who says this. */
+enum peer_refusal peers_judge(struct peers *peers, const struct peer_hello *hello);
+/* It was greeted: remember its incarnation. */
+void peers_know(struct peers *peers, const struct peer_hello *hello);
+void peers_heard(struct peers *peers, struct peer *peer);
+void peers_lost(struct peers *peers, struct peer *peer);
+void peers_check_done(struct peers *peers);
+/* peer_listener.c */
+void peers_stop_listening(struct peers *peers, bool crashed);
+
+#endif

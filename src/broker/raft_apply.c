@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Committed entries go to the machine, from the core's window or back from the store; and entries that the
+ * core wants to send again are read for it. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/raft_replica.h"
+
+#define APPLY_BYTES_MAX MIB
+
+/* ---- applying ----------------------------------------------------------------------------------------- */
+
+static void apply_ready(struct raft_reader *reader) {
+    struct raft_replica *r = CONTAINER_OF(reader, struct raft_replica, applying);
+    r->applying_waits = false;
+    raft_host_wake(r);
+}
+
+/* PENDING: they are being read. */
+static enum status next_entries(struct raft_replica *r, const struct raft_entry **entries, uint32_t *count) {
+    *entries = raft_entries(&r->raft, r->applied, count);
+    if (*entries != NULL) return STATUS_OK;
+    struct raft_reader *reader = &r->applying;
+    if (reader->it == NULL) {
+        reader->from = r->applied;
+        reader->end = r->raft.commit_end;
+        reader->bytes_max = APPLY_BYTES_MAX;
+        reader->ready = apply_ready;
+    }
+    enum status status = raft_store_read(reader);
+    r->applying_waits = status == STATUS_PENDING;
+    *entries = reader->entries;
+    *count = reader->count;
+    if (status == STATUS_NOT_FOUND || (status == STATUS_OK && reader->entries[0].base != r->applied))
+        status = STATUS_CORRUPT; /* committed, not compacted, and not there */
+    return status;
+}
+
+static void apply_some(struct raft_replica *r, const struct raft_entry *entries, uint32_t count) {
+    struct replica_write *write = replica_write_new(r);
+    r->applied = entries[count - 1].end;
+    r->options.machine->apply(r->options.ctx, entries, count, &write->write);
+    if (write->write.change_count > 0) {
+        raft_store_put_applied(&write->write, r->options.group, r->applied);
+        replica_write_submit(write);
+    } else {
+        store_write_release(&write->write);
+        mem_free(write);
+    }
+}
+
+void replica_apply(struct raft_replica *r) {
+    while (r->failure == STATUS_OK && r->applied < r->raft.commit_end && !r->applying_waits) {
+        const struct raft_entry *entries;
+        uint32_t count;
+        enum status status = next_entries(r, &entries, &count);
+        if (status == STATUS_PENDING) return;
+        if (status != STATUS_OK) {
+            raft_reader_release(&r->applying);
+            replica_fail(r, status);
+            return;
+        }
+        ASSERT_EQ(entries[0].base, r->applied); /* I2 */
+        uint32_t committed = 0;
+        while (committed < count && entries[committed].end <= r->raft.commit_end)
+            committed++;
+        ASSERT(committed > 0);
+        apply_some(r, entries, committed);
+        raft_reader_release(&r->applying);
+        struct raft_event event = {.kind = RAFT_EVENT_APPLIED, .position = r->applied};
+        MAYBE(replica_step(r, &event) == STATUS_OK);
+    }
+}
+
+void replica_apply_reset(struct raft_replica *r, uint64_t applied) {
+    raft_reader_release(&r->applying);
+    r->applying_waits = false;
+    r->applied = applied;
+}
+
+/* ---- reading for the core ------------------------------------------------------------------------------ */
+
+static void read_on(struct entry_read *read) {
+    read->status = raft_store_read(&read->reader);
+    if (read->status == STATUS_PENDING) return;
+    /* What was read before the damage is good, and more than nothing. */
+    if (read->status == STATUS_CORRUPT && read->reader.count > 0) read->status = STATUS_OK;
+    read->finished = true;
+    raft_host_wake(read->replica);
+}
+
+static void read_ready(struct raft_reader *reader) {
+    read_on(CONTAINER_OF(reader, struct entry_read, reader));
+}
+
+void replica_entry_read_start(struct raft_replica *r, const struct raft_entry_read *asked) {
+    struct entry_read *read = mem_calloc(1, sizeof *read);
+    read->replica = r;
+    read->peer = asked->peer;
+    read->repair = asked->repair;
+    raft_reader_init(&read->reader, r->host->options.store, r->options.group, r->options.format, read_ready);
+    read->reader.from = asked->from;
+    read->reader.end = r->raft.log.end;
+    read->reader.bytes_max = asked->bytes_max;
+    list_push_back(&r->entry_reads, &read->link);
+    read_on(read);
+}
+
+static void free_read(struct entry_read *read) {
+    list_remove(&read->link);
+    raft_reader_release(&read->reader);
+    mem_free(read);
+}
+
+void replica_entry_reads_finish(struct raft_replica *r) {
+    LIST_FOREACH(it, &r->entry_reads) {
+        struct entry_read *read = CONTAINER_OF(it, struct entry_read, link);
+        if (!read->finished) continue;
+        struct raft_event event = {.kind = RAFT_EVENT_ENTRIES_READ,
+                                   .entries_read = {.peer = read->peer,
+                                                    .from = read->reader.from,
+                                                    .status = read->status,
+                                                    .entries = read->reader.entries,
+                                                    .count = read->reader.count,
+                                                    .repair = read->repair}};
+        MAYBE(replica_step(r, &event) == STATUS_OK);
+        free_read(read);
+    }
+}
+
+void replica_entry_reads_drop(struct raft_replica *r) {
+    LIST_FOREACH(it, &r->entry_reads) {
+        free_read(CONTAINER_OF(it, struct entry_read, link));
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/raft_host.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/raft_replica.h"
+#include "wire/record_batch.h"
+
+#define SNAPSHOT_BYTES_MAX   (256 * MIB)
+#define SNAPSHOT_PIECE_BYTES (256 * KIB)
+
+struct raft_host *raft_host_new(const struct raft_host_options *options) {
+    struct raft_host *host = mem_calloc(1, sizeof *host);
+    host->options = *options;
+    if (host->options.snapshot_bytes_max == 0) host->options.snapshot_bytes_max = SNAPSHOT_BYTES_MAX;
+    if (host->options.snapshot_piece_bytes == 0) host->options.snapshot_piece_bytes = SNAPSHOT_PIECE_BYTES;
+    map_init(&host->replicas, options->seed);
+    list_init(&host->dirty);
+    list_init(&host->writes);
+    raft_effects_init(&host->effects);
+    raft_message_decoder_init(&host->decoder);
+    writer_init(&host->scratch);
+    prng_init(&host->prng, options->seed ^ options->raft.id);
+    return host;
+}
+
+void raft_host_free(struct raft_host *host) {
+    ASSERT(host->replicas.count == 0);
+    if (host->run_scheduled) io_defer_cancel(&host->run);
+    LIST_FOREACH(it, &host->writes) {
+        struct replica_write *write = CONTAINER_OF(it, struct replica_write, link);
+        list_remove(it);
+        store_write_abandon(&write->write);
+        mem_free(write);
+    }
+    map_release(&host->replicas);
+    raft_effects_release(&host->effects);
+    raft_message_decoder_release(&host->decoder);
+    writer_release(&host->scratch);
+    mem_free(host->proposals);
+    mem_free(host);
+}
+
+/* ---- the end of the turn ------------------------------------------------------------------------------ */
+
+static void run(struct io_op *op) {
+    struct raft_host *host = CONTAINER_OF(op, struct raft_host, run);
+    host->run_scheduled = false;
+    struct list *node;
+    while ((node = list_pop_front(&host->dirty)) != NULL)
+        replica_work(CONTAINER_OF(node, struct raft_replica, dirty));
+}
+
+void raft_host_wake(struct raft_replica *r) {
+    struct raft_host *host = r->host;
+    if (list_empty(&r->dirty)) list_push_back(&host->dirty, &r->dirty);
+    if (host->run_scheduled) return;
+    host->run_scheduled = true;
+    host->run.done = run;
+    io_defer(host->options.io, &host->run);
+}
+
+/* ---- messages ----------------------------------------------------------------------------------------- */
+
+struct raft_replica *raft_host_find(struct raft_host *host, uint64_t group) {
+    uint8_t key[8];
+    store_be64(key, group);
+    return map_get(&host->replicas, slice_make(key, sizeof key));
+}
+
+/* What an entry says about itself must be what the message says: both end up on our disk. */
+static bool batch_agrees(const struct raft_entry *entry) {
+    struct record_batch batch;
+    if (entry->kind != RAFT_ENTRY_DATA) return true;
+    return record_batch_read_trusted(entry->payload.bytes, &batch) == STATUS_OK &&
+           (batch.attributes & BATCH_CONTROL) == 0 && batch.bytes.size == entry->payload.bytes.size &&
+           (uint64_t)batch.base_offset == entry->base &&
+           (uint64_t)record_batch_last_offset(&batch) + 1 == entry->end && batch.leader_epoch >= 0 &&
+           (uint64_t)batch.leader_epoch == entry->term;
+}
+
+static bool message_fits(const struct raft_replica *r, const struct raft_message *m) {
+    if (r->options.format != RAFT_FORMAT_BATCHES) return true;
+    /* Terms are Kafka's leader epochs there. */
+    if (m->term > INT32_MAX) return false;
+    for (uint32_t i = 0; i < m->entry_count; i++)
+        if (!batch_agrees(&m->entries[i])) return false;
+    return true;
+}
+
+void raft_host_deliver(struct raft_host *host, struct shared_slice message) {
+    host->stats.messages_received++;
+    struct raft_replica *r = NULL;
+    if (raft_message_decode(&host->decoder, message) == STATUS_OK)
+        r = raft_host_find(host, host->decoder.message.group);
+    if (r == NULL || r->failure != STATUS_OK || !message_fits(r, &host->decoder.message)) {
+        host->stats.messages_dropped++;
+        return;
+    }
+    struct raft_event event = {.kind = RAFT_EVENT_RECEIVE, .message = &host->decoder.message};
+    MAYBE(replica_step(r, &event) == STATUS_OK);
+}
+
+/* ---- the failure detector's word ---------------------------------------------------------------------- */
+
+static bool concerns(const struct raft_replica *r, uint32_t node) {
+    const struct raft_config *config = raft_config(&r->raft);
+    for (uint32_t i = 0; config != NULL && i < config->member_count; i++)
+        if (raft_id_node(config->members[i].id) == node) return true;
+    return false;
+}
+
+static void tell_all(struct raft_host *host, enum raft_event_kind kind, uint32_t node) {
+    MAP_FOREACH(it, &host->replicas) {
+        struct raft_replica *r = MAP_ENTRY(it)->value;
+        if (r->failure != STATUS_OK || !concerns(r, node)) continue;
+        struct raft_event event = {.kind = kind, .node = node};
+        MAYBE(replica_step(r, &event) == STATUS_OK);
+    }
+}
+
+void raft_host_node_down(struct raft_host *host, uint32_t node) {
+    tell_all(host, RAFT_EVENT_PEER_DOWN, node);
+}
+
+void raft_host_node_up(struct raft_host *host, uint32_t node) {
+    tell_all(host, RAFT_EVENT_PEER_UP, node);
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------ */
+
+void raft_host_visit(struct raft_host *host, void (*visit)(void *ctx, struct raft_replica *replica),
+                     void *ctx) {
+    MAP_FOREACH(it, &host->replicas) {
+        visit(ctx, MAP_ENTRY(it)->value);
+    }
+}
+
+void raft_host_stats(const struct raft_host *host, struct raft_host_stats *stats) {
+    *stats = host->stats;
+    stats->replicas = host->replicas.count;
+    stats->leaders = 0;
+    MAP_FOREACH(it, &host->replicas) {
+        const struct raft_replica *r = MAP_ENTRY(it)->value;
+        if (raft_replica_is_leader(r)) stats->leaders++;
+    }
+}

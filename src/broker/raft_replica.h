@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/* raft_replica.h: what the files behind raft_host.h share. Not for others.
+ *
+ *   raft_host.c      all groups of the node: routing, the end of the turn, the failure detector's word
+ *   raft_replica.c   one group: steps, effects, writes, failure
+ *   raft_apply.c     committed entries and reads back from the store
+ *   raft_transfer.c  snapshots, both ends
+ *
+ * Owner   the host owns replicas and every write under way; a write outlives its replica.
+ * Loop    shard thread only. No step begins while another is carried out (`stepping`). */
+#ifndef SENTINEL_BROKER_RAFT_REPLICA_H
+#define SENTINEL_BROKER_RAFT_REPLICA_H
+
+#include "base/map.h"
+#include "broker/keys.h"
+#include "broker/raft_host.h"
+#include "raft/raft_message.h"
+
+struct raft_host {
+    struct raft_host_options options;
+    struct map replicas; /* group, 8 bytes big-endian -> struct raft_replica */
+    struct list dirty;   /* struct raft_replica.dirty: has work for the end of the turn */
+    struct list writes;  /* struct replica_write.link: all under way */
+    struct io_op run;
+    bool run_scheduled, stepping;
+    struct raft_effects effects;
+    struct raft_message_decoder decoder;
+    struct writer scratch;
+    struct raft_proposal *proposals; /* scratch */
+    uint32_t proposal_capacity;
+    struct prng prng; /* ids of snapshots */
+    struct raft_host_stats stats;
+};
+
+/* One store_write of one replica. */
+struct replica_write {
+    struct store_write write;
+    struct list link;
+    struct raft_host *host;
+    struct raft_replica *replica; /* NULL: closed */
+    uint64_t number;              /* of the core's writes; 0: none of them */
+    uint64_t compacted;           /* tell the core when durable; 0: nothing to tell */
+};
+
+/* A message that waits for a write. */
+struct held_message {
+    struct list link;
+    uint64_t after_write;
+    uint32_t node;
+    struct chain bytes;
+};
+
+struct entry_read {
+    struct list link;
+    struct raft_replica *replica;
+    struct raft_reader reader;
+    uint64_t peer;
+    bool repair, finished;
+    enum status status;
+};
+
+/* A snapshot on its way to one peer. */
+struct snapshot_send {
+    struct list link;
+    struct raft_replica *replica;
+    uint64_t peer;
+    struct raft_snapshot snapshot;
+    struct raft_config *config;
+    struct store_iterator *it;
+    struct key target;
+    bool seeking, finished, ended;
+    enum status status;
+    uint64_t piece_offset;
+    struct writer piece; /* the bytes at piece_offset */
+};
+
+struct incoming_piece {
+    struct list link;
+    struct shared_slice bytes;
+};
+
+struct raft_replica {
+    struct raft_host *host;
+    struct raft_replica_options options;
+    struct list dirty;
+    struct raft raft;
+    struct io_timer timer; /* the core's deadline, or RAFT_REOPEN_NS */
+    enum status failure;   /* OK: alive */
+    uint64_t persisted;    /* of the core's writes */
+    uint32_t writes_in_flight;
+    uint64_t compacted;    /* to be told */
+    struct list proposals; /* struct raft_propose.link */
+    struct list held;      /* struct held_message, by after_write */
+    struct list asked;     /* struct raft_read_index: not answered yet */
+    struct list awaited;   /* struct raft_read_index: to be applied first */
+    struct list unasked;   /* struct raft_read_index: for the end of the turn */
+    uint64_t read_context;
+    uint64_t applied;
+    struct raft_reader applying;
+    bool applying_waits;
+    struct list entry_reads; /* struct entry_read */
+    struct list sends;       /* struct snapshot_send */
+    uint64_t incoming_id, incoming_bytes;
+    bool incoming_written;
+    struct list incoming; /* struct incoming_piece */
+};
+
+/* raft_host.c */
+void raft_host_wake(struct raft_replica *replica);
+
+/* raft_replica.c */
+enum status replica_step(struct raft_replica *replica, struct raft_event *event);
+void replica_work(struct raft_replica *replica);
+void replica_fail(struct raft_replica *replica, enum status status);
+struct replica_write *replica_write_new(struct raft_replica *replica);
+void replica_write_submit(struct replica_write *write);
+
+/* raft_apply.c */
+void replica_apply(struct raft_replica *replica);
+void replica_apply_reset(struct raft_replica *replica, uint64_t applied);
+void replica_entry_read_start(struct raft_replica *replica, const struct raft_entry_read *asked);
+void replica_entry_reads_finish(struct raft_replica *replica);
+void replica_entry_reads_drop(struct raft_replica *replica);
+
+/* raft_transfer.c */
+void replica_snapshot_read(struct raft_replica *replica, const struct raft_snapshot_read *asked);
+void replica_snapshot_reads_finish(struct raft_replica *replica);
+void replica_snapshot_sends_drop(struct raft_replica *replica);
+void replica_snapshot_take(struct raft_replica *replica, const struct raft_message *piece);
+void replica_snapshot_told(struct raft_replica *replica);
+void replica_snapshot_forget(struct raft_replica *replica);
+/* Replaces the machine's keys by what was received. */
+void replica_snapshot_install(struct raft_replica *replica, struct store_write *write);
+
+#endif

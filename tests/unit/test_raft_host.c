@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/test.h"
+
+#include "base/mem.h"
+#include "base/prng.h"
+#include "lib/replica_world.h"
+
+static struct replica_world world;
+
+static void start_all(uint64_t seed, uint32_t nodes, enum raft_format format) {
+    replica_world_open(&world, seed, nodes);
+    world.format = format;
+    for (uint32_t i = 1; i <= nodes; i++)
+        replica_world_start(&world, i);
+}
+
+static void propose_many(uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t leader = replica_world_leader(&world, 5000);
+        assert_int_not_equal(leader, 0);
+        replica_world_propose(&world, leader, 8 + i % 200);
+        if (i % 8 == 0) replica_world_run(&world, 5);
+    }
+}
+
+static void three_nodes_elect_and_replicate(void **state) {
+    (void)state;
+    for (int format = RAFT_FORMAT_BATCHES; format <= RAFT_FORMAT_PLAIN; format++) {
+        start_all(1, 3, (enum raft_format)format);
+        propose_many(300);
+        assert_true(replica_world_settle(&world, 5000));
+        assert_int_equal(world.accepted, 300);
+        assert_true(world.committed_end >= 300);
+        replica_world_close(&world);
+    }
+}
+
+static void a_single_node_needs_nobody(void **state) {
+    (void)state;
+    start_all(2, 1, RAFT_FORMAT_PLAIN);
+    propose_many(50);
+    assert_true(replica_world_settle(&world, 1000));
+    assert_int_equal(world.committed_end, 50);
+    replica_world_crash(&world, 1, IO_SIM_CRASH_POWER_BARE);
+    replica_world_start(&world, 1);
+    assert_true(replica_world_settle(&world, 1000));
+    assert_int_equal(world.nodes[0].log.entries, 50);
+    replica_world_close(&world);
+}
+
+static void a_restarted_leader_rejoins(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        start_all(seed, 3, RAFT_FORMAT_BATCHES);
+        propose_many(40);
+        uint32_t leader = replica_world_leader(&world, 5000);
+        replica_world_crash(&world, leader, seed % 2 == 0 ? IO_SIM_CRASH_POWER : IO_SIM_CRASH_POWER_BARE);
+        uint64_t before = io_sim_now(world.sim);
+        uint32_t next = replica_world_leader(&world, 5000);
+        assert_int_not_equal(next, 0);
+        assert_true(io_sim_now(world.sim) - before < 2 * NS_PER_S);
+        propose_many(40);
+        replica_world_start(&world, leader);
+        assert_true(replica_world_settle(&world, 5000));
+        replica_world_close(&world);
+    }
+}
+
+static void all_lose_power_and_nothing_is_lost(void **state) {
+    (void)state;
+    start_all(5, 3, RAFT_FORMAT_BATCHES);
+    for (int round = 0; round < 5; round++) {
+        propose_many(50);
+        for (uint32_t i = 1; i <= 3; i++)
+            replica_world_crash(&world, i, IO_SIM_CRASH_POWER);
+        for (uint32_t i = 1; i <= 3; i++)
+            replica_world_start(&world, i);
+        assert_true(replica_world_settle(&world, 5000));
+    }
+    replica_world_close(&world);
+}
+
+/* A crash at every disk operation of one node in turn, while the three replicate. */
+static void crash_at_every_disk_operation(void **state) {
+    (void)state;
+    bool more = true;
+    for (uint64_t n = 1; more && n < 400; n += n < 60 ? 1 : 7) {
+        for (int stop = IO_SIM_STOP_BEFORE; stop <= IO_SIM_STOP_AFTER; stop++) {
+            start_all(9, 3, RAFT_FORMAT_BATCHES);
+            uint32_t victim = (uint32_t)(n % 3) + 1;
+            io_sim_crash_at_disk_op(world.sim, victim - 1, n, (enum io_sim_stop)stop);
+            bool crashed = false;
+            for (int i = 0; i < 60; i++) {
+                replica_world_run(&world, 10);
+                if (io_sim_crash_due(world.sim, victim - 1)) {
+                    replica_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+                    replica_world_start(&world, victim);
+                    crashed = true;
+                }
+                uint32_t leader = replica_world_leader(&world, 0);
+                if (leader != 0) replica_world_propose(&world, leader, 100);
+            }
+            io_sim_crash_at_disk_op(world.sim, victim - 1, 0, IO_SIM_STOP_BEFORE);
+            more = crashed;
+            assert_true(replica_world_settle(&world, 5000));
+            replica_world_close(&world);
+        }
+    }
+}
+
+/* Random crashes, restarts and cuts; then all is mended, and all must agree. */
+static void chaos(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 25; seed++) {
+        start_all(seed, 3, seed % 2 == 0 ? RAFT_FORMAT_BATCHES : RAFT_FORMAT_PLAIN);
+        struct prng prng;
+        prng_init(&prng, seed);
+        for (int step = 0; step < 120; step++) {
+            uint32_t node = (uint32_t)prng_range(&prng, 1, 3), other = (uint32_t)prng_range(&prng, 1, 3);
+            switch (prng_below(&prng, 12)) {
+            case 0:
+                if (world.nodes[node - 1].up) replica_world_crash(&world, node, IO_SIM_CRASH_POWER);
+                break;
+            case 1:
+            case 2:
+                if (!world.nodes[node - 1].up) replica_world_start(&world, node);
+                break;
+            case 3:
+                if (node != other) io_sim_cut(world.sim, node - 1, other - 1, prng_chance(&prng, 1, 2));
+                break;
+            case 4:
+                if (node != other) io_sim_reset_connections(world.sim, node - 1, other - 1);
+                break;
+            default:
+                replica_world_propose(&world, node, 8 + prng_below(&prng, 1000));
+            }
+            replica_world_run(&world, prng_below(&prng, 60));
+        }
+        for (uint32_t a = 0; a < 3; a++) {
+            for (uint32_t b = 0; b < 3; b++)
+                if (a != b) io_sim_cut(world.sim, a, b, false);
+            if (!world.nodes[a].up) replica_world_start(&world, a + 1);
+        }
+        assert_true(replica_world_settle(&world, 20000));
+        replica_world_close(&world);
+    }
+}
+
+/* A disk is lost: the node comes back as another member, a learner first, and is made whole. */
+static void a_wiped_node_is_admitted_again(void **state) {
+    (void)state;
+    for (int compacted = 0; compacted < 2; compacted++) {
+        start_all(3, 3, RAFT_FORMAT_PLAIN);
+        propose_many(60);
+        assert_true(replica_world_settle(&world, 5000));
+        if (compacted) {
+            for (uint32_t i = 0; i < 3; i++)
+                raft_replica_compact(world.nodes[i].replica, 50);
+            replica_world_run(&world, 200);
+            assert_int_equal(raft_replica_raft(world.nodes[0].replica)->log.start, 50);
+        }
+        uint32_t victim = replica_world_leader(&world, 1000);
+        replica_world_crash(&world, victim, IO_SIM_CRASH_POWER_BARE);
+        io_sim_wipe_disk(world.sim, victim - 1);
+        world.nodes[victim - 1].incarnation = 2;
+        replica_world_start(&world, victim);
+        uint32_t leader = replica_world_leader(&world, 5000);
+        assert_int_not_equal(leader, 0);
+        assert_int_not_equal(leader, victim);
+        struct raft_member members[3];
+        for (uint32_t role = RAFT_LEARNER; role >= RAFT_VOTER; role -= RAFT_LEARNER - RAFT_VOTER) {
+            for (uint32_t i = 0; i < 3; i++)
+                members[i] = (struct raft_member){raft_id(i + 1, world.nodes[i].incarnation),
+                                                  (uint8_t)(i + 1 == victim ? role : RAFT_VOTER)};
+            leader = replica_world_leader(&world, 5000);
+            assert_status(raft_replica_change(world.nodes[leader - 1].replica, members, 3), STATUS_OK);
+            replica_world_run(&world, 2000);
+            assert_true(replica_world_settle(&world, 5000));
+            if (role == RAFT_VOTER) break;
+        }
+        const struct raft_config *config = raft_config(raft_replica_raft(world.nodes[victim - 1].replica));
+        assert_int_equal(config->member_count, 3);
+        assert_int_equal(config->members[victim - 1].flags, RAFT_VOTER);
+        propose_many(20);
+        assert_true(replica_world_settle(&world, 5000));
+        replica_world_close(&world);
+    }
+}
+
+/* No room on one disk: the member goes out and comes back by itself, and the others go on. */
+static void a_full_disk_is_survived(void **state) {
+    (void)state;
+    start_all(4, 3, RAFT_FORMAT_PLAIN);
+    propose_many(20);
+    assert_true(replica_world_settle(&world, 5000));
+    uint32_t victim = replica_world_leader(&world, 1000);
+    io_sim_disk_faults(world.sim, victim - 1)->capacity_bytes = 1;
+    for (int i = 0; i < 400; i++) {
+        uint32_t leader = replica_world_leader(&world, 5000);
+        assert_int_not_equal(leader, 0);
+        replica_world_propose(&world, leader, 2000);
+        replica_world_run(&world, 5);
+    }
+    io_sim_disk_faults(world.sim, victim - 1)->capacity_bytes = 0;
+    assert_true(replica_world_settle(&world, 10000));
+    replica_world_close(&world);
+}
+
+struct asked {
+    struct raft_read_index read;
+    bool done;
+};
+
+static void read_done(struct raft_read_index *read) {
+    CONTAINER_OF(read, struct asked, read)->done = true;
+}
+
+static void reads_are_answered_where_they_are_asked(void **state) {
+    (void)state;
+    start_all(6, 3, RAFT_FORMAT_PLAIN);
+    propose_many(10);
+    assert_true(replica_world_settle(&world, 5000));
+    for (uint32_t i = 0; i < 3; i++) {
+        struct asked asked = {.read = {.done = read_done}};
+        raft_replica_read_index(world.nodes[i].replica, &asked.read);
+        replica_world_run(&world, 500);
+        assert_true(asked.done);
+        assert_status(asked.read.status, STATUS_OK);
+    }
+    replica_world_close(&world);
+}
+
+static void a_follower_refuses_proposals(void **state) {
+    (void)state;
+    start_all(7, 3, RAFT_FORMAT_PLAIN);
+    uint32_t leader = replica_world_leader(&world, 5000);
+    replica_world_propose(&world, leader % 3 + 1, 100);
+    replica_world_run(&world, 100);
+    assert_int_equal(world.proposals, 1);
+    assert_int_equal(world.accepted, 0);
+    replica_world_close(&world);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(three_nodes_elect_and_replicate),
+        cmocka_unit_test(a_single_node_needs_nobody),
+        cmocka_unit_test(a_restarted_leader_rejoins),
+        cmocka_unit_test(all_lose_power_and_nothing_is_lost),
+        cmocka_unit_test(crash_at_every_disk_operation),
+        cmocka_unit_test(chaos),
+        cmocka_unit_test(a_wiped_node_is_admitted_again),
+        cmocka_unit_test(a_full_disk_is_survived),
+        cmocka_unit_test(reads_are_answered_where_they_are_asked),
+        cmocka_unit_test(a_follower_refuses_proposals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
