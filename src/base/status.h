@@ -53,7 +53,34 @@
     X(LOCKED, -1, 9, "locked by another process")                                                            \
     X(VERSION, -1, 9, "written by an incompatible version")                                                  \
     X(CLOSED, 13, 14, "closed")                                                                              \
-    X(INTERNAL, -1, 13, "internal error")
+    X(INTERNAL, -1, 13, "internal error")                                                                    \
+    X(COORDINATOR_LOADING, 14, 14, "the coordinator is loading its groups")                                  \
+    X(COORDINATOR_UNAVAILABLE, 15, 14, "the coordinator is not available")                                   \
+    X(NOT_COORDINATOR, 16, 14, "another node coordinates this group")                                        \
+    X(INVALID_GROUP_ID, 24, 3, "invalid group name")                                                         \
+    X(GROUP_NOT_FOUND, 69, 5, "no such group")                                                               \
+    X(GROUP_NOT_EMPTY, 68, 9, "the group has members")                                                       \
+    X(GROUP_SUBSCRIBED, 86, 9, "the group is subscribed to the topic")                                       \
+    X(GROUP_FULL, 81, 8, "the group has as many members as it may")                                          \
+    X(UNKNOWN_MEMBER, 25, 5, "not a member of the group")                                                    \
+    X(MEMBER_ID_REQUIRED, 79, 9, "join again with the member id of this answer")                             \
+    X(FENCED_INSTANCE, 82, 10, "another member took over this instance id")                                  \
+    X(UNRELEASED_INSTANCE, 111, 9, "a live member has this instance id")                                     \
+    X(ILLEGAL_GENERATION, 22, 10, "not the group's generation")                                              \
+    X(REBALANCE_IN_PROGRESS, 27, 9, "the group is rebalancing, join again")                                  \
+    X(INCONSISTENT_PROTOCOL, 23, 9, "no assignment protocol that every member of the group speaks")          \
+    X(INVALID_SESSION_TIMEOUT, 26, 3, "session timeout outside the allowed range")                           \
+    X(OFFSET_METADATA_TOO_LARGE, 12, 3, "the text committed with the offset is too long")                    \
+    X(UNSTABLE_OFFSETS, 88, 14, "a transaction is about to commit offsets, retry")                           \
+    X(FENCED_MEMBER_EPOCH, 110, 10, "not the member's epoch, join again")                                    \
+    X(STALE_MEMBER_EPOCH, 113, 10, "an old member epoch")                                                    \
+    X(UNSUPPORTED_ASSIGNOR, 112, 3, "no such assignor")                                                      \
+    X(INVALID_TXN_STATE, 48, 9, "the transaction is not in a state that allows this")                        \
+    X(INVALID_PRODUCER_ID_MAPPING, 49, 9, "the producer id is not the transactional id's")                   \
+    X(INVALID_TXN_TIMEOUT, 50, 3, "transaction timeout above the allowed maximum")                           \
+    X(CONCURRENT_TRANSACTIONS, 51, 14, "the transaction before is still being completed, retry")             \
+    X(TXN_NOT_FOUND, 105, 5, "no such transactional id")                                                     \
+    X(TXN_ABORTABLE, 120, 10, "the transaction must be aborted")
 
 enum status {
 #define STATUS_ENUM_(name, kafka, grpc, text) STATUS_##name,

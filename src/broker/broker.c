@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/coordinator.h"
 #include "broker/metadata_log.h"
 #include "broker/partition.h"
 #include "broker/retention.h"
@@ -20,11 +21,13 @@ struct broker_options broker_options_default(void) {
         .retention_check_ms = 60000,
         .stretch_bytes = 256 * KIB,
         .stretch_age_ms = 10 * 60 * MS_PER_S,
+        .groups = group_limits_default(),
     };
 }
 
 static void free_all(struct broker *broker) {
     fetch_abandon_all(broker);
+    coordinators_close(broker);
     if (broker->retention != NULL) retention_free(broker->retention);
     topics_free(broker);
     metadata_log_close(broker);
@@ -60,6 +63,11 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
         return status;
     }
     topics_load(broker);
+    status = coordinators_open(broker, diagnostic);
+    if (status != STATUS_OK) {
+        free_all(broker);
+        return status;
+    }
     broker->producer_ids = producer_ids_new(broker);
     broker->retention = retention_new(broker);
     *result = broker;
@@ -80,7 +88,7 @@ static void begin_store_shutdown(struct io_op *op) {
 
 void broker_check_shutdown(struct broker *broker) {
     if (broker->shutdown_done == NULL || broker->appends_in_flight != 0 || broker->store_stopping ||
-        !metadata_log_idle(broker))
+        !metadata_log_idle(broker) || !coordinators_idle(broker))
         return;
     broker->store_stopping = true;
     broker->shutdown_op.done = begin_store_shutdown;
@@ -93,6 +101,7 @@ void broker_shutdown(struct broker *broker, void (*done)(void *ctx), void *ctx) 
     broker->shutdown_done = done;
     broker->shutdown_ctx = ctx;
     fetch_end_waits(broker);
+    coordinators_stop(broker);
     broker_check_shutdown(broker);
 }
 

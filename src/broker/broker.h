@@ -23,6 +23,7 @@
 #include "base/uuid.h"
 #include "broker/topic_config.h"
 #include "io/io.h"
+#include "machine/group.h"
 #include "storage/store.h"
 
 struct broker;
@@ -44,6 +45,7 @@ struct broker_options {
      * what a lookup by time reads, and the grain in which retention deletes. */
     uint64_t stretch_bytes;
     int64_t stretch_age_ms;
+    struct group_limits groups;
     struct log *log;
 };
 struct broker_options broker_options_default(void);

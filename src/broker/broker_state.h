@@ -21,6 +21,7 @@ struct topic_state {
 struct metadata_log;
 struct producer_ids;
 struct retention;
+struct coordinators;
 
 struct broker {
     struct io *io;
@@ -30,9 +31,11 @@ struct broker {
     char *data_dir;
     uint64_t hash_seed;
     struct map topics, topics_by_id; /* -> struct topic_state, in order of creation */
+    uint64_t topics_version;         /* counts changes of topics */
     struct metadata metadata;
     struct metadata_log *metadata_log;
     struct producer_ids *producer_ids;
+    struct coordinators *coordinators;
     struct retention *retention;
     size_t append_bytes_in_flight;
     uint64_t appends_in_flight;

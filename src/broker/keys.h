@@ -22,7 +22,7 @@ enum key_kind { KEY_META = 1, KEY_LOG, KEY_TIME, KEY_PRODUCER, KEY_STATE, KEY_RA
 
 #define KEY_GROUP_SIZE  8
 #define KEY_PREFIX_SIZE 9
-#define KEY_SIZE_MAX    300
+#define KEY_SIZE_MAX    850
 
 struct key {
     uint8_t bytes[KEY_SIZE_MAX];

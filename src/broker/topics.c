@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/coordinator.h"
 #include "broker/metadata_log.h"
 #include "broker/partition.h"
 
@@ -36,6 +37,7 @@ static void take_partitions(struct topic_state *state, const struct metadata_top
 }
 
 static void topic_add(struct broker *broker, const struct metadata_topic *topic) {
+    broker->topics_version++;
     struct topic_state *state = mem_calloc(1, sizeof *state);
     state->public.name = mem_strdup(topic->name);
     state->public.id = topic->id;
@@ -234,6 +236,7 @@ static void install(struct change *change) {
     struct slice name = name_of(change);
     const struct metadata_topic *topic = metadata_find(&broker->metadata, name);
     struct topic_state *state = map_get(&broker->topics, name);
+    broker->topics_version++;
     switch (change->public->kind) {
     case TOPIC_CREATE:
         topic_add(broker, topic);
@@ -242,6 +245,7 @@ static void install(struct change *change) {
         map_remove(&broker->topics, name);
         map_remove(&broker->topics_by_id, slice_make(state->public.id.bytes, sizeof state->public.id.bytes));
         topic_free(state);
+        coordinators_topic_deleted(broker, name);
         break;
     case TOPIC_ALTER_CONFIG:
         state->public.config = config_of(broker, topic);

@@ -251,6 +251,13 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.partitions_total_max = (int32_t)s->settings.partitions_total;
     broker.append_bytes_in_flight_max = (size_t)s->settings.append_in_flight;
     broker.retention_check_ms = (uint64_t)s->settings.retention_check_ms;
+    broker.groups.initial_delay_ms = (int32_t)s->settings.group_delay_ms;
+    broker.groups.session_min_ms = (int32_t)s->settings.group_session_min_ms;
+    broker.groups.session_max_ms = (int32_t)s->settings.group_session_max_ms;
+    broker.groups.offset_retention_ms = s->settings.group_retention_ms;
+    broker.groups.member_max = (int32_t)s->settings.group_members_max;
+    broker.groups.consumer_heartbeat_ms = (int32_t)s->settings.group_heartbeat_ms;
+    broker.groups.consumer_session_ms = (int32_t)(9 * s->settings.group_heartbeat_ms);
     broker.store.memtable_bytes = (size_t)s->settings.memtable_bytes;
     broker.store.cache_bytes = (size_t)s->settings.cache_bytes;
     broker.log = &s->log;

@@ -41,6 +41,18 @@
     X(cache_bytes, "memory.cache", "", SIZE, 0, 0, INT64_MAX / 2, "block cache; 0: the engine's default")    \
     X(spin_us, "io.spin-us", "", NUMBER, 0, 0, 1000,                                                         \
       "microseconds of busy waiting before sleeping: lower latency for a busier CPU")                        \
+    X(group_delay_ms, "group.initial-delay-ms", "group.initial.rebalance.delay.ms", NUMBER, 500, 0, 60000,   \
+      "an empty group waits so long for more members before partitions are shared out")                      \
+    X(group_session_min_ms, "group.session-min-ms", "group.min.session.timeout.ms", NUMBER, 1000, 10,        \
+      3600000, "shortest session timeout a member of a group may ask for")                                   \
+    X(group_session_max_ms, "group.session-max-ms", "group.max.session.timeout.ms", NUMBER, 1800000, 10,     \
+      86400000, "longest session timeout a member of a group may ask for")                                   \
+    X(group_retention_ms, "group.offset-retention-ms", "", NUMBER, 604800000, 1, INT64_MAX / 2,              \
+      "how long a group without members keeps its committed offsets")                                        \
+    X(group_members_max, "group.members-max", "group.max.size", NUMBER, 10000, 1, 1000000,                   \
+      "members a group may have")                                                                            \
+    X(group_heartbeat_ms, "group.heartbeat-ms", "group.consumer.heartbeat.interval.ms", NUMBER, 5000, 10,    \
+      3600000, "how often members of the new group protocol say that they live")                             \
     X(drain_ms, "shutdown.grace-ms", "", NUMBER, 5000, 0, 8000,                                              \
       "how long requests under way may take after SIGTERM")
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ApiVersions, FindCoordinator, DescribeLogDirs and ListPartitionReassignments. */
+/* ApiVersions, DescribeLogDirs and ListPartitionReassignments. */
 #include <ctype.h>
 
 #include "server/kafka_handlers.h"
@@ -44,16 +44,6 @@ void kafka_admin_api_versions(struct kafka_request *request) {
     response->api_keys_count = (int32_t)count;
     for (unsigned i = 0; i < count; i++)
         fill_api(kafka_api_at(i), &response->api_keys[i]);
-}
-
-/* ---- FindCoordinator ----------------------------------------------------------------------------------- */
-
-/* Listed because librdkafka compresses with lz4 only where it is; consumer groups themselves are refused. */
-void kafka_admin_find_coordinator(struct kafka_request *request) {
-    struct kafka_find_coordinator_response *response = request->response;
-    response->error_code = KAFKA_UNSUPPORTED_VERSION;
-    response->error_message = kafka_text(request, "consumer groups and transactions are not supported yet");
-    response->node_id = response->port = -1;
 }
 
 /* ---- DescribeLogDirs (KIP-113, KIP-827) ---------------------------------------------------------------- */

@@ -30,9 +30,25 @@ void kafka_configs_alter(struct kafka_request *request);
 void kafka_configs_alter_incrementally(struct kafka_request *request);
 /* kafka_admin.c */
 void kafka_admin_api_versions(struct kafka_request *request);
-void kafka_admin_find_coordinator(struct kafka_request *request);
 void kafka_admin_describe_log_dirs(struct kafka_request *request);
 void kafka_admin_list_reassignments(struct kafka_request *request);
+/* kafka_group.c */
+void kafka_group_join(struct kafka_request *request);
+void kafka_group_sync(struct kafka_request *request);
+void kafka_group_heartbeat(struct kafka_request *request);
+void kafka_group_leave(struct kafka_request *request);
+/* kafka_group_offsets.c */
+void kafka_group_offset_commit(struct kafka_request *request);
+void kafka_group_offset_fetch(struct kafka_request *request);
+void kafka_group_offset_delete(struct kafka_request *request);
+/* kafka_group_admin.c */
+void kafka_group_find_coordinator(struct kafka_request *request);
+void kafka_group_list(struct kafka_request *request);
+void kafka_group_describe(struct kafka_request *request);
+void kafka_group_delete(struct kafka_request *request);
+/* kafka_group_consumer.c */
+void kafka_group_consumer_heartbeat(struct kafka_request *request);
+void kafka_group_consumer_describe(struct kafka_request *request);
 
 /* A client of a version we do not know still learns which we do (KIP-511). */
 void kafka_admin_api_versions_unsupported(struct kafka_request *request);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* kafka_schema.h: every Kafka message we speak, as tables: one line a field.
  *
- * A row in kafka_schema_data.h or kafka_schema_admin.h gives both the member of the C struct (here) and the
+ * A row in kafka_schema_data.h, _admin.h or _group.h gives both the member of the C struct (here) and the
  * entry the codec interprets (kafka_schema.c), so the two cannot disagree. Rows stand in wire order:
  *
  *   FIELD(T, type, name, since, until, ...)   one value
@@ -23,8 +23,9 @@
 #include "base/uuid.h"
 #include "wire/kafka_schema_admin.h"
 #include "wire/kafka_schema_data.h"
+#include "wire/kafka_schema_group.h"
 
-#define KAFKA_STRUCTS(S) KAFKA_STRUCTS_DATA(S) KAFKA_STRUCTS_ADMIN(S)
+#define KAFKA_STRUCTS(S) KAFKA_STRUCTS_DATA(S) KAFKA_STRUCTS_ADMIN(S) KAFKA_STRUCTS_GROUP(S)
 
 /* Record batches. Decoded: `bytes` points into the message. Encoded: `pieces` are appended by reference when
  * there are any, else `bytes` are copied; bytes.data NULL and no pieces: null. */
@@ -113,7 +114,15 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(FETCH, 1, fetch, 4, 17, 12)                                                                            \
     X(LIST_OFFSETS, 2, list_offsets, 1, 10, 6)                                                               \
     X(METADATA, 3, metadata, 0, 12, 9)                                                                       \
-    X(FIND_COORDINATOR, 10, find_coordinator, 0, 2, 3)                                                       \
+    X(OFFSET_COMMIT, 8, offset_commit, 2, 9, 8)                                                              \
+    X(OFFSET_FETCH, 9, offset_fetch, 1, 9, 6)                                                                \
+    X(FIND_COORDINATOR, 10, find_coordinator, 0, 6, 3)                                                       \
+    X(JOIN_GROUP, 11, join_group, 0, 9, 6)                                                                   \
+    X(HEARTBEAT, 12, heartbeat, 0, 4, 4)                                                                     \
+    X(LEAVE_GROUP, 13, leave_group, 0, 5, 4)                                                                 \
+    X(SYNC_GROUP, 14, sync_group, 0, 5, 4)                                                                   \
+    X(DESCRIBE_GROUPS, 15, describe_groups, 0, 6, 5)                                                         \
+    X(LIST_GROUPS, 16, list_groups, 0, 5, 3)                                                                 \
     X(API_VERSIONS, 18, api_versions, 0, 4, 3)                                                               \
     X(CREATE_TOPICS, 19, create_topics, 2, 7, 5)                                                             \
     X(DELETE_TOPICS, 20, delete_topics, 1, 6, 4)                                                             \
@@ -124,9 +133,13 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(ALTER_CONFIGS, 33, alter_configs, 0, 2, 2)                                                             \
     X(DESCRIBE_LOG_DIRS, 35, describe_log_dirs, 1, 4, 2)                                                     \
     X(CREATE_PARTITIONS, 37, create_partitions, 0, 3, 2)                                                     \
+    X(DELETE_GROUPS, 42, delete_groups, 0, 2, 2)                                                             \
     X(INCREMENTAL_ALTER_CONFIGS, 44, incremental_alter_configs, 0, 1, 1)                                     \
     X(LIST_PARTITION_REASSIGNMENTS, 46, list_partition_reassignments, 0, 0, 0)                               \
+    X(OFFSET_DELETE, 47, offset_delete, 0, 0, 99)                                                            \
     X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 1, 0)                                                       \
+    X(CONSUMER_GROUP_HEARTBEAT, 68, consumer_group_heartbeat, 0, 1, 0)                                       \
+    X(CONSUMER_GROUP_DESCRIBE, 69, consumer_group_describe, 0, 1, 0)                                         \
     X(DESCRIBE_TOPIC_PARTITIONS, 75, describe_topic_partitions, 0, 0, 0)
 
 enum kafka_api_key {

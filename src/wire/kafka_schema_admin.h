@@ -346,21 +346,7 @@
     FIELD(T, STRING, error_message, 0, LAST, NULLABLE(0))                                                    \
     ARRAY(T, list_partition_reassignments_response_topic, topics, 0, LAST)
 
-#define KAFKA_ROWS_find_coordinator_request(T)                                                               \
-    FIELD(T, STRING, key, 0, LAST)                                                                           \
-    FIELD(T, I8, key_type, 1, LAST)
-
-#define KAFKA_ROWS_find_coordinator_response(T)                                                              \
-    FIELD(T, I32, throttle_time_ms, 1, LAST)                                                                 \
-    FIELD(T, I16, error_code, 0, LAST)                                                                       \
-    FIELD(T, STRING, error_message, 1, LAST, NULLABLE(1))                                                    \
-    FIELD(T, I32, node_id, 0, LAST)                                                                          \
-    FIELD(T, STRING, host, 0, LAST)                                                                          \
-    FIELD(T, I32, port, 0, LAST)
-
 #define KAFKA_STRUCTS_ADMIN(S)                                                                               \
-    S(find_coordinator_request)                                                                              \
-    S(find_coordinator_response)                                                                             \
     S(api_versions_request)                                                                                  \
     S(api_versions_response_api)                                                                             \
     S(api_versions_response_supported_feature)                                                               \

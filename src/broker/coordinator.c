@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/coordinator.h"
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "broker/broker_state.h"
+#include "broker/state_log.h"
+
+struct coordinator {
+    struct broker *broker;
+    struct state_log *log;
+    struct group_machine groups;
+    struct group_step step;
+    struct list parked;   /* struct group_call: the machine will reply */
+    struct list answered; /* struct group_call, by `after`: until it is committed */
+    struct io_timer timer;
+    struct io_op flush;
+    bool flush_scheduled;
+};
+struct coordinators {
+    struct coordinator list[COORDINATOR_COUNT];
+};
+
+uint32_t coordinator_index(struct slice name) {
+    return crc32c(0, name.data, name.size) % COORDINATOR_COUNT;
+}
+
+/* ---- answering ----------------------------------------------------------------------------------------- */
+
+static void finish(struct group_call *call) {
+    list_remove(&call->link);
+    call->coordinator = NULL;
+    mem_free((void *)(uintptr_t)call->group.data);
+    call->group = SLICE_EMPTY;
+    call->done(call);
+}
+
+static void flush(struct io_op *op) {
+    struct coordinator *c = CONTAINER_OF(op, struct coordinator, flush);
+    c->flush_scheduled = false;
+    struct list *first;
+    while ((first = list_first(&c->answered)) != NULL) {
+        struct group_call *call = CONTAINER_OF(first, struct group_call, link);
+        if (call->after > state_log_committed(c->log)) break;
+        finish(call);
+    }
+}
+
+static void schedule_flush(struct coordinator *c) {
+    if (c->flush_scheduled || list_empty(&c->answered)) return;
+    c->flush_scheduled = true;
+    c->flush = (struct io_op){.done = flush};
+    io_defer(c->broker->io, &c->flush);
+}
+
+static void begin(struct coordinator *c, struct group_call *call, struct slice group) {
+    call->coordinator = c;
+    call->status = STATUS_OK;
+    call->answered = false;
+    call->after = 0;
+    call->group = SLICE_EMPTY;
+    if (group.size != 0) {
+        uint8_t *copy = mem_alloc(group.size);
+        memcpy(copy, group.data, group.size);
+        call->group = slice_make(copy, group.size);
+    }
+    list_push_back(&c->parked, &call->link);
+}
+
+static void answer(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
+    ASSERT(!call->answered);
+    call->answered = true;
+    call->after = state_log_proposed(c->log);
+    if (call->answer != NULL) call->answer(call, reply);
+    list_remove(&call->link);
+    list_push_back(&c->answered, &call->link);
+}
+
+static void set_timer(struct coordinator *c) {
+    int64_t deadline_ms = group_deadline(&c->groups);
+    if (deadline_ms == GROUP_NEVER)
+        io_timer_cancel(c->broker->io, &c->timer);
+    else
+        io_timer_set(c->broker->io, &c->timer, (uint64_t)MAX(deadline_ms, (int64_t)0) * NS_PER_MS);
+}
+
+/* Logs what the step changed, then answers: no answer overtakes what it rests on. */
+static void end_step(struct coordinator *c) {
+    ASSERT_SLOW((group_machine_check(&c->groups), true));
+    if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
+    for (uint32_t i = 0; i < c->step.reply_count; i++)
+        answer(c, c->step.replies[i].call, &c->step.replies[i]);
+    set_timer(c);
+    schedule_flush(c);
+}
+
+static struct group_step *begin_step(struct coordinator *c) {
+    group_step_clear(&c->step);
+    c->step.now_ms = (int64_t)(io_now_ns(c->broker->io) / NS_PER_MS);
+    c->step.wall_ms = io_wall_ms(c->broker->io);
+    c->step.topics.version = c->broker->topics_version;
+    return &c->step;
+}
+
+static void timer_fired(struct io_timer *timer) {
+    struct coordinator *c = CONTAINER_OF(timer, struct coordinator, timer);
+    if (!state_log_is_ready(c->log) || c->broker->closing) return;
+    group_expire(&c->groups, begin_step(c));
+    end_step(c);
+}
+
+/* Ends calls without an answer of the machine. */
+static void refuse_all(struct coordinator *c, enum status status) {
+    LIST_FOREACH(it, &c->answered) {
+        CONTAINER_OF(it, struct group_call, link)->status = status;
+        CONTAINER_OF(it, struct group_call, link)->after = 0;
+    }
+    LIST_FOREACH(it, &c->parked) {
+        struct group_call *call = CONTAINER_OF(it, struct group_call, link);
+        call->status = status;
+        list_remove(&call->link);
+        list_push_back(&c->answered, &call->link);
+    }
+    schedule_flush(c);
+}
+
+/* ---- the log's hooks ----------------------------------------------------------------------------------- */
+
+static enum status load(void *ctx, struct slice key, struct slice value) {
+    struct coordinator *c = ctx;
+    return group_load(&c->groups, key, value);
+}
+
+static enum status ready(void *ctx) {
+    struct coordinator *c = ctx;
+    const struct group_step *step = begin_step(c);
+    enum status status = group_loaded(&c->groups, step->now_ms, step->wall_ms);
+    if (status == STATUS_OK) set_timer(c);
+    return status;
+}
+
+static void committed(void *ctx) {
+    schedule_flush(ctx);
+}
+
+static void make_machine(struct coordinator *c) {
+    uint64_t seed;
+    io_random(c->broker->io, &seed, sizeof seed);
+    group_machine_init(&c->groups, &c->broker->options.groups, seed);
+}
+
+static void lost(void *ctx, enum status why) {
+    struct coordinator *c = ctx;
+    MAYBE(why);
+    group_machine_release(&c->groups);
+    make_machine(c);
+    set_timer(c);
+    refuse_all(c, STATUS_NOT_COORDINATOR);
+}
+
+static const struct state_log_hooks hooks = {
+    .load = load, .ready = ready, .committed = committed, .lost = lost};
+
+/* ---- life ---------------------------------------------------------------------------------------------- */
+
+static bool find_topic(void *ctx, struct slice name, struct group_topic *topic) {
+    const struct broker_topic *found = broker_topic_find(ctx, name);
+    if (found == NULL) return false;
+    *topic = (struct group_topic){found->id, found->partition_count, name};
+    return true;
+}
+
+static enum status open_one(struct broker *broker, struct coordinator *c, uint32_t index) {
+    c->broker = broker;
+    list_init(&c->parked);
+    list_init(&c->answered);
+    io_timer_init(&c->timer, timer_fired);
+    group_step_init(&c->step);
+    c->step.topics.ctx = broker;
+    c->step.topics.find = find_topic;
+    make_machine(c);
+    return state_log_open(broker, COORDINATOR_GROUP_FIRST + index, &hooks, c, &c->log);
+}
+
+enum status coordinators_open(struct broker *broker, struct diagnostic *diagnostic) {
+    struct coordinators *all = broker->coordinators = mem_calloc(1, sizeof *all);
+    enum status result = STATUS_OK;
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
+        enum status status = open_one(broker, &all->list[i], i);
+        if (result == STATUS_OK) result = status;
+    }
+    if (result == STATUS_OK) return result;
+    return diagnose(diagnostic, result,
+                    "the consumer groups in '%s' cannot be read: %s; look with 'sentinel inspect %s'",
+                    broker->data_dir, status_text(result), broker->data_dir);
+}
+
+void coordinators_stop(struct broker *broker) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        refuse_all(&broker->coordinators->list[i], STATUS_NOT_COORDINATOR);
+}
+
+static void close_one(struct coordinator *c) {
+    if (c->flush_scheduled) io_defer_cancel(&c->flush);
+    io_timer_cancel(c->broker->io, &c->timer);
+    refuse_all(c, STATUS_CLOSED);
+    if (c->flush_scheduled) io_defer_cancel(&c->flush);
+    struct list *first;
+    while ((first = list_first(&c->answered)) != NULL)
+        finish(CONTAINER_OF(first, struct group_call, link));
+    state_log_close(c->log);
+    group_step_release(&c->step);
+    group_machine_release(&c->groups);
+}
+
+void coordinators_close(struct broker *broker) {
+    if (broker->coordinators == NULL) return;
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        close_one(&broker->coordinators->list[i]);
+    mem_free(broker->coordinators);
+    broker->coordinators = NULL;
+}
+
+bool coordinators_idle(const struct broker *broker) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        if (!state_log_idle(broker->coordinators->list[i].log)) return false;
+    return true;
+}
+
+/* ---- calls --------------------------------------------------------------------------------------------- */
+
+/* The coordinator of `group`, with the call in its hands; NULL: the call is refused. */
+static struct coordinator *open_call(struct broker *broker, struct group_call *call, struct slice group) {
+    struct coordinator *c = &broker->coordinators->list[coordinator_index(group)];
+    begin(c, call, group);
+    if (!broker->closing && state_log_is_ready(c->log)) return c;
+    call->status = broker->closing ? STATUS_COORDINATOR_UNAVAILABLE : STATUS_COORDINATOR_LOADING;
+    list_remove(&call->link);
+    list_push_front(&c->answered, &call->link);
+    schedule_flush(c);
+    return NULL;
+}
+
+/* A call that is answered within its step. */
+static void end_call(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
+    if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
+    state_change_clear(&c->step.change);
+    answer(c, call, reply);
+    end_step(c);
+}
+
+static void end_with_status(struct coordinator *c, struct group_call *call, enum status status) {
+    end_call(c, call, &(struct group_reply){.call = call, .status = status});
+}
+
+void coordinator_join(struct broker *broker, struct group_call *call, struct group_join *join) {
+    struct coordinator *c = open_call(broker, call, join->group);
+    if (c == NULL) return;
+    join->call = call;
+    group_join(&c->groups, begin_step(c), join);
+    end_step(c);
+}
+
+void coordinator_sync(struct broker *broker, struct group_call *call, struct group_sync *sync) {
+    struct coordinator *c = open_call(broker, call, sync->group);
+    if (c == NULL) return;
+    sync->call = call;
+    group_sync(&c->groups, begin_step(c), sync);
+    end_step(c);
+}
+
+void coordinator_heartbeat(struct broker *broker, struct group_call *call, const struct group_identity *who) {
+    struct coordinator *c = open_call(broker, call, who->group);
+    if (c != NULL) end_with_status(c, call, group_heartbeat(&c->groups, begin_step(c), who));
+}
+
+void coordinator_leave(struct broker *broker, struct group_call *call, const struct group_identity *who) {
+    struct coordinator *c = open_call(broker, call, who->group);
+    if (c != NULL) end_with_status(c, call, group_leave(&c->groups, begin_step(c), who));
+}
+
+void coordinator_beat(struct broker *broker, struct group_call *call, const struct group_consumer_beat *beat,
+                      bool *assignment_changed) {
+    struct coordinator *c = open_call(broker, call, beat->group);
+    if (c == NULL) return;
+    struct group_reply reply = {.call = call};
+    reply.status = group_consumer_beat(&c->groups, begin_step(c), beat, &reply.member, assignment_changed);
+    reply.group = group_find(&c->groups, beat->group);
+    end_call(c, call, &reply);
+}
+
+void coordinator_commit(struct broker *broker, struct group_call *call, const struct group_commit *commit) {
+    struct coordinator *c = open_call(broker, call, commit->who.group);
+    if (c != NULL) end_with_status(c, call, group_commit(&c->groups, begin_step(c), commit));
+}
+
+void coordinator_read(struct broker *broker, struct group_call *call, const struct group_identity *who) {
+    struct coordinator *c = open_call(broker, call, who->group);
+    if (c == NULL) return;
+    MAYBE(begin_step(c));
+    struct group_reply reply = {.call = call, .status = group_check_reader(&c->groups, who)};
+    reply.group = group_find(&c->groups, who->group);
+    end_call(c, call, &reply);
+}
+
+void coordinator_delete_offset(struct broker *broker, struct group_call *call, struct slice group,
+                               struct slice topic, int32_t partition) {
+    struct coordinator *c = open_call(broker, call, group);
+    if (c != NULL)
+        end_with_status(c, call, group_delete_offset(&c->groups, begin_step(c), group, topic, partition));
+}
+
+void coordinator_delete_group(struct broker *broker, struct group_call *call, struct slice group) {
+    struct coordinator *c = open_call(broker, call, group);
+    if (c != NULL) end_with_status(c, call, group_delete(&c->groups, begin_step(c), group));
+}
+
+void coordinator_cancel(struct group_call *call) {
+    struct coordinator *c = call->coordinator;
+    if (c == NULL) return;
+    if (!call->answered) group_forget_call(&c->groups, call->group, call);
+    list_remove(&call->link);
+    call->coordinator = NULL;
+    mem_free((void *)(uintptr_t)call->group.data);
+    call->group = SLICE_EMPTY;
+    set_timer(c);
+}
+
+void coordinators_topic_deleted(struct broker *broker, struct slice topic) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
+        struct coordinator *c = &broker->coordinators->list[i];
+        if (!state_log_is_ready(c->log)) continue;
+        group_topic_deleted(&c->groups, begin_step(c), topic);
+        end_step(c);
+    }
+}
+
+enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, const struct group *group),
+                               void *ctx) {
+    enum status status = STATUS_OK;
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
+        const struct coordinator *c = &broker->coordinators->list[i];
+        if (!state_log_is_ready(c->log)) status = STATUS_COORDINATOR_LOADING;
+        MAP_FOREACH(it, &c->groups.groups) {
+            visit(ctx, MAP_ENTRY(it)->value);
+        }
+    }
+    return status;
+}

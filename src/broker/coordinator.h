@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/* coordinator.h: hosts the machines of consumer groups (machine/group.h) over the log and the loop.
+ *
+ *   server ─ call ─> machine step ─> change to the log ─> answer(call, reply): copy what is wanted
+ *                                                  └─ committed ─> done(call): send it
+ *
+ * There are COORDINATOR_COUNT of them; a group's name says which. Each is an internal group of its own, so
+ * that a cluster can spread them over its nodes. An answer is filled in at once and sent when everything that
+ * was logged before it is committed: nobody hears of a state that a crash could take back, readers included.
+ *
+ * Owner   calls belong to the caller until done, or coordinator_cancel. Slices are borrowed for the call.
+ * Errors  call->status: OK, or why the answer is void (NOT_COORDINATOR, COORDINATOR_LOADING, ...): then
+ * `answer` may have run or not. What the machine itself refuses stands in the reply. Loop    shard thread
+ * only. Bounds: group_limits in broker_options. */
+#ifndef SENTINEL_BROKER_COORDINATOR_H
+#define SENTINEL_BROKER_COORDINATOR_H
+
+#include "broker/broker.h"
+#include "machine/group.h"
+
+#define COORDINATOR_COUNT 16
+/* Their groups in the store: far above those of partitions, which count from 1. */
+#define COORDINATOR_GROUP_FIRST (UINT64_C(1) << 56)
+
+struct coordinators;
+struct coordinator;
+
+struct group_call {
+    /* The reply's slices and pointers live until it returns. Called at most once; may be NULL. */
+    void (*answer)(struct group_call *call, const struct group_reply *reply);
+    void (*done)(struct group_call *call); /* later than the call, once */
+    enum status status;
+    /* the coordinator's own */
+    struct list link;
+    struct coordinator *coordinator; /* NULL: not under way */
+    uint64_t after;
+    struct slice group; /* of a parked call; on the heap */
+    bool answered;
+};
+
+enum status coordinators_open(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
+/* The broker stops: parked calls end with NOT_COORDINATOR. */
+void coordinators_stop(struct broker *broker);
+void coordinators_close(struct broker *broker);
+bool coordinators_idle(const struct broker *broker);
+/* The topic is gone, with its offsets. */
+void coordinators_topic_deleted(struct broker *broker, struct slice topic);
+
+/* Which coordinator serves a group or a transactional id. */
+uint32_t coordinator_index(struct slice name);
+
+void coordinator_join(struct broker *broker, struct group_call *call, struct group_join *join);
+void coordinator_sync(struct broker *broker, struct group_call *call, struct group_sync *sync);
+void coordinator_heartbeat(struct broker *broker, struct group_call *call, const struct group_identity *who);
+void coordinator_leave(struct broker *broker, struct group_call *call, const struct group_identity *who);
+void coordinator_beat(struct broker *broker, struct group_call *call, const struct group_consumer_beat *beat,
+                      bool *assignment_changed);
+/* Statuses of the offsets are set when it returns. */
+void coordinator_commit(struct broker *broker, struct group_call *call, const struct group_commit *commit);
+/* reply->group is NULL when there is none; a reader that claims to be a member is checked. */
+void coordinator_read(struct broker *broker, struct group_call *call, const struct group_identity *who);
+void coordinator_delete_offset(struct broker *broker, struct group_call *call, struct slice group,
+                               struct slice topic, int32_t partition);
+void coordinator_delete_group(struct broker *broker, struct group_call *call, struct slice group);
+/* Neither answer nor done will be called any more; a member stays one. Also when it is not under way. */
+void coordinator_cancel(struct group_call *call);
+
+/* Every group this node coordinates; LOADING: some are not known yet. */
+enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, const struct group *group),
+                               void *ctx) MUST_USE;
+
+#endif

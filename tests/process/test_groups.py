@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Consumer groups with clients nobody here wrote: who reads what, where a killed one is resumed, what survives kill -9."""
+import subprocess
+import time
+import unittest
+
+import confluent_kafka as kafka
+
+from lib.broker import Broker
+
+
+class Groups(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = Broker("--set", "group.initial-delay-ms=100")
+        cls.broker.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.broker.__exit__()
+
+    def consumer(self, group, **more):
+        settings = {"bootstrap.servers": self.broker.address, "group.id": group, "auto.offset.reset": "earliest",
+                    "session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "enable.auto.commit": False}
+        settings.update({key.replace("_", "."): value for key, value in more.items()})
+        return kafka.Consumer(settings)
+
+    def fill(self, topic, partitions, count):
+        self.broker.run("topic", "create", topic, "--partitions", str(partitions))
+        producer = kafka.Producer({"bootstrap.servers": self.broker.address})
+        for i in range(count):
+            producer.produce(topic, value=b"%d" % i, partition=i % partitions)
+        self.assertEqual(producer.flush(30), 0)
+
+    def poll(self, consumers, until, seconds=30):
+        """Polls them all in turn; `until(messages)` ends it."""
+        messages, end = [], time.monotonic() + seconds
+        while not until(messages):
+            self.assertLess(time.monotonic(), end, f"{len(messages)} messages; {self.broker.log_text()[-2000:]}")
+            for consumer in consumers:
+                message = consumer.poll(0.02)
+                if message is None:
+                    continue
+                self.assertIsNone(message.error())
+                messages.append((message.topic(), message.partition(), message.offset(), message.value()))
+        return messages
+
+    def assigned(self, consumers, count):
+        """Polls until everyone has something and all of it together is `count` partitions, each once."""
+        def complete(_):
+            sets = [{(p.topic, p.partition) for p in c.assignment()} for c in consumers]
+            return all(sets) and sum(map(len, sets)) == count == len(set().union(*sets))
+        return self.poll(consumers, complete)
+
+    def test_one_reads_all_and_resumes(self):
+        self.fill("resume", 3, 300)
+        first = self.consumer("g-resume")
+        first.subscribe(["resume"])
+        got = self.poll([first], lambda m: len(m) >= 120)
+        first.commit(asynchronous=False)
+        first.close()
+        second = self.consumer("g-resume")
+        second.subscribe(["resume"])
+        rest = self.poll([second], lambda m: len(m) + len(got) >= 300)
+        self.assertEqual(len({m[1:3] for m in got + rest}), 300)
+        self.assertEqual(len(got + rest), 300)
+        second.close()
+
+    def test_members_share_and_leave(self):
+        self.fill("share", 6, 60)
+        for strategy in ("range", "roundrobin", "cooperative-sticky"):
+            group = f"g-{strategy}"
+            consumers = [self.consumer(group, partition_assignment_strategy=strategy) for _ in range(3)]
+            for consumer in consumers:
+                consumer.subscribe(["share"])
+            self.assigned(consumers, 6)
+            consumers.pop().close()
+            self.assigned(consumers, 6)
+            for consumer in consumers:
+                consumer.close()
+
+    def test_committed_offsets_survive_kill_9(self):
+        self.fill("durable", 2, 100)
+        consumer = self.consumer("g-durable")
+        consumer.subscribe(["durable"])
+        got = self.poll([consumer], lambda m: len(m) >= 50)
+        consumer.commit(offsets=[kafka.TopicPartition("durable", 0, 17), kafka.TopicPartition("durable", 1, 23)],
+                        asynchronous=False)
+        self.assertEqual(len(got) >= 50, True)
+        self.broker.kill()
+        self.broker.start()
+        # The member goes on in the same generation: the group itself came back, too.
+        self.poll([consumer], lambda m: len(m) >= 50)
+        consumer.commit(offsets=[kafka.TopicPartition("durable", 0, 18)], asynchronous=False)
+        consumer.close()
+        offsets = self.consumer("g-durable").committed(
+            [kafka.TopicPartition("durable", 0), kafka.TopicPartition("durable", 1)], timeout=10)
+        self.assertEqual([p.offset for p in offsets], [18, 23])
+
+    def test_a_dead_member_is_replaced(self):
+        self.fill("dead", 4, 400)
+        living = self.consumer("g-dead")
+        living.subscribe(["dead"])
+        command = ["kcat", "-b", self.broker.address, "-q", "-X", "session.timeout.ms=6000", "-X",
+                   "heartbeat.interval.ms=300", "-G", "g-dead", "dead"]
+        dying = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            self.poll([living], lambda _: len(living.assignment()) == 2)
+        finally:
+            dying.kill()
+            dying.wait()
+        self.poll([living], lambda _: len(living.assignment()) == 4)
+        living.close()
+
+    def test_static_member_comes_back_without_a_rebalance(self):
+        self.fill("static", 2, 20)
+        one = self.consumer("g-static", group_instance_id="one")
+        two = self.consumer("g-static", group_instance_id="two")
+        for consumer in (one, two):
+            consumer.subscribe(["static"])
+        self.assigned([one, two], 2)
+        before = sorted((p.topic, p.partition) for p in two.assignment())
+        del two  # a static member does not leave
+        rebalances = []
+        one.subscribe(["static"], on_revoke=lambda c, p: rebalances.append(p))
+        self.poll([one], lambda _: len(one.assignment()) == 1)
+        rebalances.clear()
+        again = self.consumer("g-static", group_instance_id="two")
+        again.subscribe(["static"])
+        self.assigned([one, again], 2)
+        self.assertEqual(sorted((p.topic, p.partition) for p in again.assignment()), before)
+        one.close()
+        again.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
