@@ -5,7 +5,7 @@
 #   make test       install what is missing, then everything CI runs
 #   make check      the quick part of it: format, layers, tidy, unit tests
 #   make compat     Kafka clients of npm against the built broker (skipped, with the reason, without npm)
-#   make bench      the broker measured from outside
+#   make bench      every benchmark, beside the peers that are installed
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make mutants    every planted bug of tests/mutants in turn: do the tests notice?
 #   make soak       the random tests for as long as SOAK_SEEDS takes (20000)
@@ -52,7 +52,7 @@ compat: all
 	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/test_node_clients.py
 
 bench: setup all
-	bench/broker.py
+	build/sentinel bench all
 
 fuzz: setup
 	cmake --preset fuzz

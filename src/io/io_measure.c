@@ -110,6 +110,23 @@ void io_measure_drop_page_cache(const char *dir) {
     each_file(dir, drop_one, NULL);
 }
 
+static void read_one(const char *path, uint64_t *sum) {
+    static char bytes[1 << 20];
+    int descriptor = open(path, O_RDONLY);
+    if (descriptor < 0) return;
+    ssize_t n;
+    while ((n = read(descriptor, bytes, sizeof bytes)) > 0)
+        *sum += (uint64_t)n;
+    close(descriptor);
+}
+
+double io_measure_read_files(const char *dir) {
+    uint64_t bytes = 0;
+    double began = io_measure_seconds();
+    each_file(dir, read_one, &bytes);
+    return (double)bytes / (io_measure_seconds() - began);
+}
+
 /* ---- processes --------------------------------------------------------------------------------------- */
 
 bool io_measure_in_child(void (*run)(void *ctx), void *ctx) {
