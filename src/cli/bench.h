@@ -36,6 +36,7 @@ struct bench_report {
 /* One row each: the name after `sentinel bench`, its main (argv from that name on), a summary. */
 #define BENCH_LIST(X)                                                                                        \
     X("broker", bench_broker_main, "one broker: starting, publishing, consuming, over Kafka and gRPC")       \
+    X("memtable", bench_memtable_main, "reads and inserts of the memtable, no log, one thread")              \
     X("storage", bench_storage_main, "the storage engine: appends, scans, reads, general keys, reopening")
 
 #define BENCH_DECLARE_(name, function, summary) int function(int argc, char **argv);

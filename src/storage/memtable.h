@@ -1,31 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 /* memtable.h: the newest entries of the store, sorted, in memory.
  *
- *      inner     [ a      g      p ]
- *                 |      |      |
- *      leaves    [abcde][ghijk][pqrst]  <- linked both ways
- *                 |
- *      entries   {sequence, kind, key, where the value lies}  in an arena, never moved
+ *      inner     [  g    p   ]           separators
+ *                /    |    \
+ *      leaves  [abc][ghijk][pqrst]       linked both ways; one slot a key
+ *                      |
+ *      entries  newest version -> older -> older    {sequence, kind, key, value}, never moved
  *
- * A skip list whose nodes hold up to MEMTABLE_FANOUT keys each, with its upper lanes as arrays: a
- * deterministic skip list of that kind is the same thing as a B+ tree, and a lookup misses two or three cache
- * lines instead of twenty. Each node strips the prefix its keys share and keeps the next eight bytes of every
- * key as one big-endian integer, so that for keys [group][kind][offset] a comparison is an integer
- * comparison; only ties look at the key itself. Leaves that are appended to split at the point of insertion
- * and stay full.
+ * A skip list whose lanes are arrays: a deterministic skip list of that kind is the same thing as a B+ tree
+ * (memtable_node.h has the nodes). A plain skip list of a million entries follows twenty pointers a lookup,
+ * each a cache miss; here the inner levels stay in the second-level cache, so that a lookup misses twice: in
+ * the leaf and in the entry. A slot holds the newest version of its key and older ones hang behind it, so an
+ * overwrite changes one pointer.
  *
- * Entries are ordered by key, then by falling sequence. Values are never copied here: an entry points into
- * the buffer that holds the value (the log's chunk, or the receive buffer of a large value), and the memtable
- * keeps one reference to each such buffer.
+ * Small values are copied in beside their key: no third miss, and a lasting small value does not keep a large
+ * receive buffer or a chunk of the log alive. Larger ones are referred to where they lie (the log's chunk, or
+ * the receive buffer), and the memtable holds, and is charged for, the whole of each such buffer.
+ *
+ * An insertion behind everything that its partition has goes to the leaf of the partition's last insertion
+ * without a search (the fingers), and splits no full leaf: leaves of append-only partitions stay full.
  *
  * Source  Pugh 1990 (skip lists); Munro, Papadakis, Sedgewick 1992 (deterministic skip lists and B trees);
- *         Bayer and Unterauer 1977 (prefix B-trees); Graefe 2001 (poor man's normalized keys).
+ *         Lameter 2005 and Leis et al. 2016 (readers that validate a version instead of taking a lock).
  * Owner   memtable_new/unpin: whoever pins it (the store, iterators, a flush) unpins once; the last frees.
- * Loop    one writer; when it stops writing (immutable), any thread may read. Cursors survive insertions.
- * Bounds  STORE_KEY_SIZE_MAX for keys. bytes() counts the whole of every buffer referred to.
- * I1  leaves in list order hold all entries in order.  I2  a node's heads are the eight bytes after its
- *     prefix.  I3  inner entry i is the smallest entry its child had when it was made; 0 stands for minus
- *     infinity. */
+ *         Pins and references are counted on the shard thread only.
+ * Loop    one writer. memtable_get and cursors may run on other threads beside it: they take no lock and
+ * write nothing shared; one that meets a node in the middle of a change reads it again. The range deletions
+ *         (tombstones), memtable_value and memtable_bytes are the writer's thread's alone until the memtable
+ *         stops changing. Cursors survive insertions.
+ * Bounds  STORE_KEY_SIZE_MAX for keys. memtable_bytes counts all that is allocated, and the whole of every
+ *         buffer referred to.
+ * I1  leaves in list order hold all keys in order, each once.  I2  sequences fall along `older`.  I3  every
+ * key of a leaf is >= its `low` and < the `low` of the next. */
 #ifndef SENTINEL_STORAGE_MEMTABLE_H
 #define SENTINEL_STORAGE_MEMTABLE_H
 
@@ -33,10 +39,16 @@
 #include "storage/layout.h"
 #include "storage/tombstone.h"
 
-#define MEMTABLE_FANOUT 64u
+/* Values up to this size are copied beside their key. */
+#define MEMTABLE_COPY_MAX 512u
+/* Partitions whose last leaf is remembered. */
+#define MEMTABLE_FINGERS 64u
+/* Buffers whose number is remembered, so that one that comes again is not held and charged twice. */
+#define MEMTABLE_OWNERS_RECENT 64u
 
 struct memtable_entry {
     uint64_t sequence;
+    const struct memtable_entry *older; /* the version before this one */
     const uint8_t *value;
     uint64_t log_offset; /* of the value in its segment */
     uint32_t log_segment;
@@ -50,16 +62,22 @@ struct memtable_entry {
 
 struct memtable_node;
 struct memtable {
+    struct memtable_node *root, *first_leaf;
+    uint32_t structure; /* odd while nodes are split: readers begin again when it changed */
     uint32_t pins;
-    uint32_t owner_count, owner_capacity;
-    struct buffer **owners;
-    size_t owner_bytes;
-    struct memtable_node *root, *first_leaf, *last_leaf;
-    struct memtable_node *finger; /* the leaf of the last insertion */
     uint64_t entry_count;
     uint64_t first_sequence, last_sequence; /* 0 when empty */
+    /* entries lie in buffers like values do, so that a value copied in can be referred to */
+    uint8_t *page_pos, *page_end;
+    uint32_t page; /* index of its buffer */
+    uint32_t owner_count, owner_capacity;
+    struct buffer **owners;
+    size_t owner_bytes, page_size;
+    struct memtable_node *last_leaf;
     struct tombstone_set tombstones;
-    struct arena arena;
+    struct arena nodes;
+    struct memtable_node *fingers[MEMTABLE_FINGERS]; /* by partition: the leaf of the last insertion */
+    uint32_t owners_recent[MEMTABLE_OWNERS_RECENT];
 };
 
 static inline struct slice memtable_entry_key(const struct memtable_entry *entry) {
@@ -71,7 +89,9 @@ struct memtable *memtable_pin(struct memtable *memtable);
 void memtable_unpin(struct memtable *memtable); /* NULL is allowed */
 
 struct memtable_value {
-    struct shared_slice bytes; /* the memtable takes a reference of its own */
+    /* Copied when it is small; else the memtable takes a reference of its own, and the bytes need an owner
+     * unless they are static. */
+    struct shared_slice bytes;
     uint32_t crc;
     uint32_t log_segment;
     uint64_t log_offset;
@@ -88,16 +108,24 @@ void memtable_rollback(struct memtable *memtable, uint64_t sequence);
 const struct memtable_entry *memtable_get(const struct memtable *memtable, struct slice key,
                                           uint64_t snapshot);
 /* Borrowed: valid while the memtable lives; take a reference to keep it longer. */
-struct shared_slice memtable_value(const struct memtable *memtable, const struct memtable_entry *entry);
+static inline struct shared_slice memtable_value(const struct memtable *memtable,
+                                                 const struct memtable_entry *entry) {
+    struct buffer *owner = entry->owner == UINT32_MAX ? NULL : memtable->owners[entry->owner];
+    return (struct shared_slice){slice_make(entry->value, entry->value_size), owner};
+}
+/* Everything up to this sequence is seen by readers; any thread. */
+static inline uint64_t memtable_last_sequence(const struct memtable *memtable) {
+    return __atomic_load_n(&memtable->last_sequence, __ATOMIC_ACQUIRE);
+}
 size_t memtable_bytes(const struct memtable *memtable);
 void memtable_check(const struct memtable *memtable); /* O(entries) */
 
-/* A position among the entries visible at a snapshot: of each key the newest entry <= snapshot. */
+/* A position among the keys that have an entry at a snapshot: of each the newest entry <= snapshot. */
 struct memtable_cursor {
     const struct memtable *memtable;
     uint64_t snapshot;
     const struct memtable_node *leaf;
-    uint32_t index, changes;            /* position, valid while the leaf has not changed */
+    uint32_t index, version;            /* position, valid while the leaf keeps its version */
     const struct memtable_entry *entry; /* NULL: off either end */
 };
 void memtable_cursor_init(struct memtable_cursor *cursor, const struct memtable *memtable, uint64_t snapshot);

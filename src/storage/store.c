@@ -11,7 +11,7 @@
 /* ---- the durable watermark --------------------------------------------------------------------------- */
 
 static bool watermark_due(const struct store *store) {
-    return store->status == STATUS_OK && !store->watermark.running &&
+    return store->status == STATUS_OK && !store->watermark.running && !store->options.unlogged &&
            wal_durable_sequence(store->wal) > store->versions.durable_sequence;
 }
 
@@ -143,6 +143,9 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     enum status status = options->read_only ? STATUS_OK : make_dir(store, diagnostic);
     if (status == STATUS_OK) status = take_lock(store, diagnostic);
     if (status == STATUS_OK) status = recovery_run(store, diagnostic);
+    if (status == STATUS_OK && options->unlogged && wal_live_bytes(store->wal) > 0)
+        status = diagnose(diagnostic, STATUS_INVALID, "%s holds a log: it cannot be used without one",
+                          store->dir);
     if (status != STATUS_OK) {
         store_close(store);
         return status;

@@ -41,6 +41,8 @@ struct store_options {
     size_t table_bytes;           /* target size of a table; 0: default */
     size_t partition_prefix_size; /* 0: keys have no partitions */
     bool read_only;               /* inspect: nothing on disk changes */
+    bool unlogged; /* benchmarks: no write-ahead log, so what is not flushed is lost; INVALID where a log lies
+                    */
     struct log *log;
 };
 

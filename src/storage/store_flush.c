@@ -44,7 +44,7 @@ static void flush_done(struct io_job *job) {
 static void commit_prepare(struct manifest_commit *commit, struct writer *edit) {
     struct store *store = CONTAINER_OF(commit, struct store, flush.commit);
     struct flush_reserved reserved = compaction_reserved(store->compaction);
-    edit_number(edit, EDIT_DURABLE, wal_durable_sequence(store->wal));
+    if (!store->options.unlogged) edit_number(edit, EDIT_DURABLE, wal_durable_sequence(store->wal));
     flush_edit(&store->versions, store->flush.memtable, &store->flush.output, &reserved, edit);
 }
 

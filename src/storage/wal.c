@@ -359,6 +359,14 @@ void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment) {
     }
 }
 
+uint64_t wal_skip(struct wal *wal, uint32_t count) {
+    ASSERT(wal->in_flight == NULL && list_empty(&wal->pending) && wal_live_bytes(wal) == 0);
+    uint64_t first = wal->next_sequence;
+    wal->next_sequence += count;
+    wal->durable_sequence = wal->next_sequence - 1;
+    return first;
+}
+
 /* ---- life -------------------------------------------------------------------------------------------- */
 
 struct wal *wal_new(const struct wal_options *options, const struct wal_start *start) {

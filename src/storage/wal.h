@@ -66,6 +66,8 @@ bool wal_idle(const struct wal *wal); /* no group, no job */
 /* Encodes and queues the write. Sets its sequence, and for each put where the value stays (change->value,
  * borrowed until the write is done), its checksum and its place in *segment. Not after a final status. */
 void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment);
+/* Gives out `count` sequences that are never logged, and returns the first. Only while nothing is logged. */
+uint64_t wal_skip(struct wal *wal, uint32_t count);
 /* Everything up to `sequence` is in tables that the manifest holds: segments may go. */
 void wal_release(struct wal *wal, uint64_t sequence);
 /* Later small values go to a fresh chunk: called when a memtable is full, so that it pins no bytes of the

@@ -307,6 +307,41 @@ static void a_directory_of_a_newer_version_is_left_alone(void **state) {
     f->store = NULL;
 }
 
+static void an_unlogged_store_keeps_what_was_flushed(void **state) {
+    struct fixture *f = fixture_of(state);
+    assert_status(put(f, "a", "1"), STATUS_OK);
+    fixture_shutdown(f);
+    f->options.unlogged = true;
+    assert_status(fixture_open(f), STATUS_INVALID); /* a log lies there */
+    assert_non_null(strstr(f->diagnostic.text, "log"));
+    f->store = NULL;
+
+    char dir[80];
+    snprintf(dir, sizeof dir, "%s/unlogged", f->dir);
+    f->options.dir = dir;
+    assert_status(fixture_open(f), STATUS_OK);
+    assert_status(put(f, "a", "2"), STATUS_OK);
+    flush(f);
+    assert_status(put(f, "b", "3"), STATUS_OK);
+    expect(f, "a", "2");
+    expect(f, "b", "3");
+    struct store_stats stats;
+    store_stats(f->store, &stats);
+    assert_int_equal(stats.wal_syncs, 0);
+    fixture_shutdown(f);
+    f->options.unlogged = false;
+    assert_status(fixture_open(f), STATUS_OK); /* what was lost is not taken for damage */
+    expect(f, "a", "2");
+    expect(f, "b", NULL);
+    assert_status(put(f, "b", "4"), STATUS_OK);
+    fixture_shutdown(f);
+    assert_status(fixture_open(f), STATUS_OK);
+    expect(f, "b", "4");
+    fixture_shutdown(f);
+    f->options.dir = f->dir;
+    f->store = NULL;
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -321,6 +356,7 @@ int main(void) {
         STORE_TEST(one_directory_serves_one_process),
         STORE_TEST(after_shutdown_writes_are_refused),
         STORE_TEST(a_directory_of_a_newer_version_is_left_alone),
+        STORE_TEST(an_unlogged_store_keeps_what_was_flushed),
     };
     int failed = 0;
     for (int i = 0; i < 2; i++) {
