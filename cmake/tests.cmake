@@ -61,7 +61,7 @@ endforeach()
 
 # The simulator: seeds with crashes at random moments, and a crash at every disk operation of some seeds.
 if(TARGET sentinel)
-  add_test(NAME sim/seeds COMMAND sentinel sim --seeds 1..300 --quiet)
-  add_test(NAME sim/every_boundary COMMAND sentinel sim --seeds 1..3 --appends 60 --crashes 1 --every-boundary --quiet)
+  add_test(NAME sim/seeds COMMAND sentinel sim --workload broker --seeds 1..300 --quiet)
+  add_test(NAME sim/every_boundary COMMAND sentinel sim --workload broker --seeds 1..3 --appends 60 --crashes 1 --every-boundary --quiet)
   set_tests_properties(sim/seeds sim/every_boundary PROPERTIES TIMEOUT 300 LABELS sim)
 endif()

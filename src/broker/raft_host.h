@@ -44,6 +44,22 @@
 struct raft_host;
 struct raft_replica;
 
+/* For the simulator and for tests, which hold every step against what must be true: it looks and changes
+ * nothing, but that it may lose a message, as a network does. Any of them may be NULL. */
+struct raft_host_watch {
+    /* After each load; `start` is what the store gave. */
+    void (*started)(void *ctx, const struct raft *raft, const struct raft_start *start);
+    void (*before)(void *ctx, const struct raft *raft, const struct raft_event *event);
+    /* Before the effects are carried out. */
+    void (*after)(void *ctx, const struct raft *raft, const struct raft_event *event,
+                  const struct raft_effects *effects, enum status status);
+    /* The store says so; the core hears of it at the end of the turn. */
+    void (*durable)(void *ctx, const struct raft *raft, uint64_t write);
+    /* What it waited for is durable; false: it is lost. */
+    bool (*leaving)(void *ctx, const struct raft *raft, const struct raft_message *message);
+    void (*stopped)(void *ctx, const struct raft *raft); /* about to be released, also after a crash */
+};
+
 struct raft_host_options {
     struct io *io;
     struct store *store;
@@ -55,6 +71,8 @@ struct raft_host_options {
     /* Takes all of `message`; may drop it. Never calls back. */
     void (*send)(void *ctx, uint32_t node, struct chain *message);
     void *ctx;
+    const struct raft_host_watch *watch; /* NULL: nobody looks */
+    void *watch_ctx;
 };
 struct raft_host *raft_host_new(const struct raft_host_options *options);
 /* Every replica must be closed. */

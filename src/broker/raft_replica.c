@@ -23,6 +23,9 @@ static void write_done(struct store_write *store_write) {
             if (write->number != 0) {
                 ASSERT_LT(r->persisted, write->number); /* I3 */
                 r->persisted = write->number;
+                const struct raft_host_watch *watch = r->host->options.watch;
+                if (watch != NULL && watch->durable != NULL)
+                    watch->durable(r->host->options.watch_ctx, &r->raft, write->number);
             }
             r->compacted = MAX(r->compacted, write->compacted);
             raft_host_wake(r);
@@ -50,11 +53,27 @@ void replica_write_submit(struct replica_write *write) {
 
 /* ---- messages ----------------------------------------------------------------------------------------- */
 
+/* What leaves is shown as the receiver will read it. */
+static bool watch_lets_go(struct raft_replica *r, const struct chain *bytes) {
+    const struct raft_host_watch *watch = r->host->options.watch;
+    if (watch == NULL || watch->leaving == NULL) return true;
+    struct raft_message_decoder decoder;
+    struct buffer *copy = chain_flatten(bytes);
+    raft_message_decoder_init(&decoder);
+    enum status status = raft_message_decode(&decoder,
+                                             (struct shared_slice){slice_make(copy->data, copy->size), copy});
+    ASSERT(status == STATUS_OK);
+    bool goes = watch->leaving(r->host->options.watch_ctx, &r->raft, &decoder.message);
+    raft_message_decoder_release(&decoder);
+    buffer_unref(copy);
+    return goes;
+}
+
 /* The one place where messages leave. */
 static void send(struct raft_replica *r, uint64_t after_write, uint32_t node, struct chain *bytes) {
     ASSERT_LE(after_write, r->persisted); /* I1 */
     r->host->stats.messages_sent++;
-    r->host->options.send(r->host->options.ctx, node, bytes);
+    if (watch_lets_go(r, bytes)) r->host->options.send(r->host->options.ctx, node, bytes);
     chain_release(bytes);
 }
 
@@ -193,7 +212,12 @@ static enum status step(struct raft_replica *r, struct raft_event *event) {
     host->stats.steps++;
     event->now_ns = io_now_ns(host->options.io);
     host->stepping = true;
-    return raft_step(&r->raft, event, &host->effects);
+    const struct raft_host_watch *watch = host->options.watch;
+    void *ctx = host->options.watch_ctx;
+    if (watch != NULL && watch->before != NULL) watch->before(ctx, &r->raft, event);
+    enum status status = raft_step(&r->raft, event, &host->effects);
+    if (watch != NULL && watch->after != NULL) watch->after(ctx, &r->raft, event, &host->effects, status);
+    return status;
 }
 
 enum status replica_step(struct raft_replica *r, struct raft_event *event) {
@@ -333,6 +357,12 @@ static void timer_fired(struct io_timer *timer) {
 
 /* ---- life --------------------------------------------------------------------------------------------- */
 
+static void release_raft(struct raft_replica *r) {
+    const struct raft_host_watch *watch = r->host->options.watch;
+    if (watch != NULL && watch->stopped != NULL) watch->stopped(r->host->options.watch_ctx, &r->raft);
+    raft_release(&r->raft);
+}
+
 static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     struct raft_host *host = r->host;
     struct raft_loaded loaded;
@@ -348,6 +378,8 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     loaded.start.seed = host->options.seed;
     loaded.start.priority = r->options.priority;
     raft_init(&r->raft, &host->options.raft, &loaded.start, io_now_ns(host->options.io));
+    if (host->options.watch != NULL && host->options.watch->started != NULL)
+        host->options.watch->started(host->options.watch_ctx, &r->raft, &loaded.start);
     r->applied = loaded.start.applied_end;
     r->persisted = 0;
     r->compacted = 0;
@@ -420,7 +452,7 @@ void raft_replica_close(struct raft_replica *r, bool drop) {
         store_delete_range(&write->write, key_slice(&from), key_slice(&to));
         replica_write_submit(write);
     }
-    raft_release(&r->raft);
+    release_raft(r);
     mem_free(r);
 }
 
@@ -432,7 +464,7 @@ static void reopen(struct io_timer *timer) {
         return;
     }
     io_timer_init(timer, timer_fired);
-    raft_release(&r->raft);
+    release_raft(r);
     r->failure = STATUS_OK;
     enum status status = load(r, &why);
     if (status != STATUS_OK) {

@@ -166,7 +166,8 @@ static enum status add_term(struct load *load, uint64_t position, uint64_t term)
     struct raft_loaded *loaded = load->loaded;
     struct raft_start *start = &loaded->start;
     uint32_t n = start->term_count;
-    if (n > 0 && (loaded->terms[n - 1].term >= term || position <= loaded->terms[n - 1].start))
+    if (n > 0 && loaded->terms[n - 1].term == term && position > start->log_start) return STATUS_OK;
+    if (n > 0 && (loaded->terms[n - 1].term > term || position <= loaded->terms[n - 1].start))
         if (position > start->log_start) return corrupt(load, "its terms do not ascend");
     if (position >= start->log_end) return corrupt(load, "a term begins behind its end");
     if (position < start->log_start && !load->start_known) start->log_start_term = term;
@@ -325,7 +326,9 @@ static void put_entries(struct store_write *write, const struct raft *raft, enum
         uint64_t before;
         bool known = raft_term_at(raft, entry->base, &before);
         ASSERT(known);
-        if (before != entry->term || entry->base == raft->log.start)
+        /* A truncation took the key with it, be it that of a compaction under way. */
+        bool cut = effects->truncate && i == 0;
+        if (before != entry->term || entry->base == raft->log.start || cut)
             put_term(write, raft->group, entry->base, entry->term);
         if (entry->kind == RAFT_ENTRY_CONFIG)
             put_config(write, raft->group, entry->end, entry->payload.bytes);
@@ -365,17 +368,19 @@ void raft_store_put(struct store_write *write, const struct raft *raft, enum raf
 }
 
 void raft_store_compact(struct store_write *write, const struct raft *raft, uint64_t position) {
-    uint64_t term, covering = 0;
-    bool known = raft_term_at(raft, position, &term);
+    uint64_t term;
+    bool known = raft_term_at(raft, position, &term), begins_there = false;
     ASSERT(known);
     put_numbers(write, raft->group, RAFT_KEY_START, 2, (uint64_t[]){position, term});
     struct key lower = key_prefix(raft->group, KEY_LOG), upper = key_log(raft->group, (int64_t)position);
     store_delete_range(write, key_slice(&lower), key_slice(&upper));
     for (uint32_t i = 0; i < raft->log.term_count; i++) {
-        uint64_t start = raft->log.terms[raft->log.term_head + i].start;
-        if (start <= position) covering = start;
+        begins_there = begins_there || raft->log.terms[raft->log.term_head + i].start == position;
     }
-    delete_from(write, raft->group, RAFT_KEY_TERM, 0, covering);
+    /* The term of what follows may be known by a key below, which goes. Where it lies is not known here: the
+     * core's terms begin at log_start, but that may have moved since the key was written. */
+    delete_from(write, raft->group, RAFT_KEY_TERM, 0, position);
+    if (!begins_there) put_term(write, raft->group, position, term);
 }
 
 enum status raft_store_config_at(struct store *store, uint64_t group, uint64_t position,

@@ -416,7 +416,7 @@ void io_sim_crash_node(struct io_sim *sim, uint32_t number, enum io_sim_crash ho
     if (node->io != NULL) abandon(node->io, how);
     if (node->halted) sim->halted_count--;
     node->halted = false;
-    node->disk.stop_at = 0;
+    node->disk.stop_in = 0;
     node->io = NULL;
     node->incarnation++;
     node->paused_until_ns = 0;
@@ -440,10 +440,16 @@ uint64_t io_sim_disk_op_count(const struct io_sim *sim, uint32_t number) {
     return sim->nodes[number] == NULL ? 0 : sim->nodes[number]->disk.op_count;
 }
 
-void io_sim_crash_at_disk_op(struct io_sim *sim, uint32_t number, uint64_t n, enum io_sim_stop stop) {
+void io_sim_crash_at_disk_op_of(struct io_sim *sim, uint32_t number, enum io_sim_disk_op kind, uint64_t n,
+                                enum io_sim_stop stop) {
     struct io_sim_disk *disk = &io_sim_node(sim, number)->disk;
-    disk->stop_at = n == 0 ? 0 : disk->op_count + n;
+    disk->stop_in = n;
+    disk->stop_kind = kind;
     disk->stop = stop;
+}
+
+void io_sim_crash_at_disk_op(struct io_sim *sim, uint32_t number, uint64_t n, enum io_sim_stop stop) {
+    io_sim_crash_at_disk_op_of(sim, number, IO_SIM_DISK_ANY, n, stop);
 }
 
 bool io_sim_crash_due(const struct io_sim *sim, uint32_t number) {
@@ -471,6 +477,13 @@ bool io_sim_flip_bit(struct io_sim *sim, uint32_t number, const char *path, uint
 
 bool io_sim_break_sector(struct io_sim *sim, uint32_t number, const char *path, uint64_t offset) {
     return damage(sim, number, path, offset, 0);
+}
+
+bool io_sim_rot(struct io_sim *sim, uint32_t number, uint64_t choice) {
+    uint64_t inode, offset;
+    if (!io_sim_disk_rot(&io_sim_node(sim, number)->disk, choice, &inode, &offset)) return false;
+    io_sim_trace(sim, number, "rot", inode, offset, 0, NULL);
+    return true;
 }
 
 void io_sim_wipe_disk(struct io_sim *sim, uint32_t number) {

@@ -94,6 +94,10 @@ enum io_sim_stop {
 /* At the n-th operation from now (1: the next one) the disk stops: that operation and all later ones fail,
  * and nothing the node does has any effect any more; io_sim_crash_due asks for the crash. 0: not any more. */
 void io_sim_crash_at_disk_op(struct io_sim *sim, uint32_t node, uint64_t n, enum io_sim_stop stop);
+enum io_sim_disk_op { IO_SIM_DISK_ANY, IO_SIM_DISK_WRITE, IO_SIM_DISK_SYNC };
+/* The same at the n-th operation of one kind. */
+void io_sim_crash_at_disk_op_of(struct io_sim *sim, uint32_t node, enum io_sim_disk_op kind, uint64_t n,
+                                enum io_sim_stop stop);
 bool io_sim_crash_due(const struct io_sim *sim, uint32_t node);
 
 /* Knobs; may be changed at any time. Chances are in millionths; a countdown n makes the n-th operation of its
@@ -110,6 +114,8 @@ struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t node)
  * false: no such byte. */
 bool io_sim_flip_bit(struct io_sim *sim, uint32_t node, const char *path, uint64_t offset, unsigned bit);
 bool io_sim_break_sector(struct io_sim *sim, uint32_t node, const char *path, uint64_t offset);
+/* A bit of some file, chosen by `choice` among all bytes on the disk. false: there are none. */
+bool io_sim_rot(struct io_sim *sim, uint32_t node, uint64_t choice);
 /* An empty disk; the node must be down. */
 void io_sim_wipe_disk(struct io_sim *sim, uint32_t node);
 /* `to` (down) gets a copy of the disk of `from` (which may run) as it would be after such a crash right now:
@@ -130,6 +136,8 @@ struct io_sim_net_options {
 struct io_sim_net_options *io_sim_net_options(struct io_sim *sim);
 /* Nothing from `from` arrives at `to` any more; the other direction is another call. */
 void io_sim_cut(struct io_sim *sim, uint32_t from, uint32_t to, bool cut);
+/* What leaves `from` for `to` takes `factor` times as long; 1: as usual. */
+void io_sim_slow_link(struct io_sim *sim, uint32_t from, uint32_t to, uint32_t factor);
 /* Every connection between the two is reset, at both ends. */
 void io_sim_reset_connections(struct io_sim *sim, uint32_t a, uint32_t b);
 

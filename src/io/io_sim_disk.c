@@ -271,6 +271,25 @@ void io_sim_inode_damage(struct io_sim_inode *inode, uint64_t offset, uint8_t fl
     list_push_back(&inode->damages, &damage->link);
 }
 
+bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *number, uint64_t *offset) {
+    uint64_t total = 0, at = 0;
+    LIST_FOREACH(it, &disk->inodes)
+        total += CONTAINER_OF(it, struct io_sim_inode, link)->seen.size;
+    if (total == 0) return false;
+    uint64_t target = choice % total;
+    LIST_FOREACH(it, &disk->inodes) {
+        struct io_sim_inode *inode = CONTAINER_OF(it, struct io_sim_inode, link);
+        if (target - at < inode->seen.size) {
+            *number = inode->number;
+            *offset = target - at;
+            io_sim_inode_damage(inode, *offset, (uint8_t)(1U << choice / total % 8));
+            return true;
+        }
+        at += inode->seen.size;
+    }
+    return false;
+}
+
 /* ---- names ------------------------------------------------------------------------------------------ */
 
 static struct io_sim_key key_make(const struct io_sim_inode *dir, const char *name) {

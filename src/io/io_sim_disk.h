@@ -49,8 +49,9 @@ struct io_sim_disk {
     struct io_sim_page *zeros;
     struct io_sim_disk_faults faults;
     struct prng latency, chance, crash, shuffle;
-    uint64_t op_count, stop_at; /* stop_at 0: never */
+    uint64_t op_count, stop_in; /* operations of stop_kind until it stops; 0: never */
     enum io_sim_stop stop;
+    enum io_sim_disk_op stop_kind;
 };
 
 void io_sim_disk_init(struct io_sim_disk *disk, struct prng *root, uint32_t node);
@@ -97,6 +98,8 @@ void io_sim_inode_sync(struct io_sim_disk *disk, struct io_sim_inode *inode, uin
  * their sectors did; programs still see them (Rebello et al., "Can Applications Recover from fsync
  * Failures?", ATC 2020). */
 void io_sim_inode_sync_failed(struct io_sim_disk *disk, struct io_sim_inode *inode);
+/* A bit of one of all bytes on the disk; false: there are none. */
+bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *inode, uint64_t *offset);
 void io_sim_inode_damage(struct io_sim_inode *inode, uint64_t offset,
                          uint8_t flip_mask); /* 0: break its sector */
 

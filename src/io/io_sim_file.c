@@ -64,8 +64,10 @@ static int begin(struct io_sim_io *io, enum disk_action action, bool *last) {
     *last = false;
     if (!io_sim_is_alive(io)) return EIO;
     struct io_sim_disk *disk = &io->node->disk;
-    if (++disk->op_count == disk->stop_at) {
-        disk->stop_at = 0;
+    bool counts = disk->stop_kind == IO_SIM_DISK_ANY ||
+                  action == (disk->stop_kind == IO_SIM_DISK_WRITE ? ACTION_WRITE : ACTION_SYNC);
+    disk->op_count++;
+    if (counts && disk->stop_in != 0 && --disk->stop_in == 0) {
         io->node->halted = true;
         io->sim->halted_count++;
         io_sim_trace(io->sim, io->node->number, "disk stops", disk->op_count, disk->stop, 0, NULL);

@@ -29,13 +29,15 @@ static struct io_sim_socket *sim_socket(struct io_socket *socket) {
 
 /* ---- the wire ---------------------------------------------------------------------------------------- */
 
-static uint64_t draw_latency_ns(struct io_sim *sim, const struct io_sim_connection *connection) {
+/* Of something that end `side` sends. */
+static uint64_t draw_latency_ns(struct io_sim *sim, const struct io_sim_connection *connection,
+                                unsigned side) {
     if (connection->ends[0].node == connection->ends[1].node)
         return prng_range(&sim->net_random, LOCAL_LATENCY_MIN_NS, LOCAL_LATENCY_MAX_NS);
     const struct io_sim_net_options *net = &sim->net;
     uint64_t ns = prng_range(&sim->net_random, net->latency_min_ns, net->latency_max_ns);
     if (net->slow_ppm != 0 && prng_chance(&sim->net_random, net->slow_ppm, PPM)) ns *= net->slow_factor;
-    return ns;
+    return ns * MAX(sim->slow[connection->ends[side].node][connection->ends[1 - side].node], 1U);
 }
 
 /* Packets of end `side` do not get through now. */
@@ -97,7 +99,7 @@ static void reset_event(struct io_sim *sim, const struct io_sim_event *event) {
 /* End `side` tells its peer that there is no connection (any more); behind what it has sent already. */
 static void send_reset(struct io_sim *sim, struct io_sim_connection *connection, unsigned side) {
     struct io_sim_flow *flow = &connection->flows[side];
-    flow->last_arrival_ns = MAX(flow->last_arrival_ns, sim->now_ns + draw_latency_ns(sim, connection));
+    flow->last_arrival_ns = MAX(flow->last_arrival_ns, sim->now_ns + draw_latency_ns(sim, connection, side));
     schedule(sim, connection, flow->last_arrival_ns, reset_event, 1 - side, 0);
 }
 
@@ -121,8 +123,10 @@ static void block(struct io_sim *sim, struct io_sim_connection *connection, unsi
     flow->blocked_position = MAX(flow->blocked_position, position);
     if (flow->blocked) return;
     flow->blocked = true;
-    flow->blocked_since_ns = sim->now_ns;
-    flow->retry_ns = RETRY_NS_MIN;
+    if (!flow->unanswered) {
+        flow->blocked_since_ns = sim->now_ns;
+        flow->retry_ns = RETRY_NS_MIN;
+    }
     schedule(sim, connection, sim->now_ns + flow->retry_ns, retry_event, side, 0);
 }
 
@@ -143,9 +147,15 @@ static void arrive(struct io_sim *sim, struct io_sim_connection *connection, uns
     }
     uint64_t data_end = MIN(position, flow->taken);
     if (!to->open) {
-        /* The end alone needs no answer; bytes that nobody will read do. */
+        /* The end alone needs no answer; bytes that nobody will read do, and are sent until it gets there. */
+        const struct io_sim_end *from = &connection->ends[side];
         if (data_end > MIN(flow->arrived, flow->taken)) send_reset(sim, connection, 1 - side);
-        flow->limit = flow->arrived;
+        if (data_end > MIN(flow->arrived, flow->taken) && from->open && from->os_error == 0) {
+            block(sim, connection, side, position);
+            flow->unanswered = true;
+        } else {
+            flow->limit = flow->arrived;
+        }
         return;
     }
     io_sim_trace(sim, to->node, "arrive", connection->number, position,
@@ -165,11 +175,13 @@ static void retry_event(struct io_sim *sim, const struct io_sim_event *event) {
     unsigned side;
     struct io_sim_connection *connection = event_connection(event, &side);
     struct io_sim_flow *flow = &connection->flows[side];
-    if (!link_is_dead(sim, connection, side)) {
+    bool late = sim->now_ns - flow->blocked_since_ns >= sim->net.timeout_ns;
+    if (!link_is_dead(sim, connection, side) && !(late && flow->unanswered)) {
         flow->blocked = false;
+        flow->retry_ns = MIN(flow->retry_ns * 2, RETRY_NS_MAX);
         arrive(sim, connection, side, flow->blocked_position);
-    } else if (sim->now_ns - flow->blocked_since_ns >= sim->net.timeout_ns) {
-        flow->blocked = false;
+    } else if (late) {
+        flow->blocked = flow->unanswered = false;
         flow->limit = flow->arrived;
         end_break(sim, connection, side, ETIMEDOUT);
     } else {
@@ -191,7 +203,8 @@ static void schedule_pieces(struct io_sim *sim, struct io_sim_connection *connec
     uint64_t end = flow->taken + flow->ended;
     while (flow->scheduled < end) {
         flow->scheduled += draw_piece(sim, end - flow->scheduled);
-        flow->last_arrival_ns = MAX(flow->last_arrival_ns, sim->now_ns + draw_latency_ns(sim, connection));
+        flow->last_arrival_ns = MAX(flow->last_arrival_ns,
+                                    sim->now_ns + draw_latency_ns(sim, connection, side));
         schedule(sim, connection, flow->last_arrival_ns, arrive_event, side, flow->scheduled);
     }
 }
@@ -271,7 +284,7 @@ void io_sim_socket_try_recv(struct io_sim_socket *socket) {
         io_op_complete(op, STATUS_OK, 0);
         if (flow->window_event || connection->ends[1 - socket->side].socket == NULL) return;
         flow->window_event = true;
-        schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection), window_event,
+        schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection, socket->side), window_event,
                  1 - socket->side, 0);
     } else if (flow->arrived > flow->taken) {
         io_op_complete(op, STATUS_OK, 0);
@@ -337,11 +350,11 @@ static void syn_event(struct io_sim *sim, const struct io_sim_event *event) {
     bool refused = false;
     if (link_is_dead(sim, connection, 0) || !io_sim_listener_offer(sim, connection, &refused)) {
         if (refused)
-            schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection), refused_event, 0, 0);
+            schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection, 1), refused_event, 0, 0);
         else
             handshake_retry(sim, connection, 0, syn_event);
     } else {
-        schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection), accepted_event, 1, 0);
+        schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection, 1), accepted_event, 1, 0);
     }
     free_when_over(connection);
 }
@@ -375,7 +388,7 @@ static void connect_submit(struct io_sim_io *io, struct io_sim_socket *socket) {
     list_push_back(&sim->connections, &connection->link);
     io_sim_trace(sim, io->node->number, "connect", connection->number, 0, 0,
                  connection->ends[1].address.text);
-    schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection), syn_event, 0, 0);
+    schedule(sim, connection, sim->now_ns + draw_latency_ns(sim, connection, 0), syn_event, 0, 0);
 }
 
 static struct io_socket *net_connect(struct io *base, struct io_op *op, const char *address) {
@@ -487,6 +500,13 @@ void io_sim_cut(struct io_sim *sim, uint32_t from, uint32_t to, bool cut) {
     ASSERT_LT(to, (uint32_t)IO_SIM_NODES_MAX);
     io_sim_trace(sim, from, cut ? "cut" : "healed", to, 0, 0, NULL);
     sim->cut[from][to] = cut;
+}
+
+void io_sim_slow_link(struct io_sim *sim, uint32_t from, uint32_t to, uint32_t factor) {
+    ASSERT_LT(from, (uint32_t)IO_SIM_NODES_MAX);
+    ASSERT_LT(to, (uint32_t)IO_SIM_NODES_MAX);
+    io_sim_trace(sim, from, "link speed", to, factor, 0, NULL);
+    sim->slow[from][to] = factor;
 }
 
 void io_sim_reset_connections(struct io_sim *sim, uint32_t a, uint32_t b) {

@@ -30,6 +30,7 @@ struct io_sim_flow {
     bool window_event;                        /* the sender will hear of room */
     uint64_t last_arrival_ns;
     bool blocked;
+    bool unanswered; /* the other end knows nothing of it, and its reset has not arrived */
     uint64_t blocked_position, blocked_since_ns, retry_ns;
 };
 struct io_sim_end {

@@ -86,6 +86,7 @@ struct io_sim {
     struct list connections;
     uint64_t connection_sequence;
     bool cut[IO_SIM_NODES_MAX][IO_SIM_NODES_MAX];
+    uint32_t slow[IO_SIM_NODES_MAX][IO_SIM_NODES_MAX]; /* 0 and 1: as usual */
 };
 
 /* io_sim.c */

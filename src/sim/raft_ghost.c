@@ -32,7 +32,7 @@ static uint64_t mix(uint64_t h, uint64_t v) {
     return h ^ h >> 29;
 }
 
-static uint64_t content_of(const struct raft_entry *entry) {
+uint64_t raft_ghost_content(const struct raft_entry *entry) {
     uint64_t h = mix(1, (uint64_t)entry->kind);
     for (size_t i = 0; i < entry->payload.bytes.size; i++)
         h = mix(h, entry->payload.bytes.data[i]);
@@ -40,7 +40,7 @@ static uint64_t content_of(const struct raft_entry *entry) {
 }
 
 uint64_t raft_ghost_chain(uint64_t before, const struct raft_entry *entry) {
-    return mix(mix(mix(mix(before, entry->base), entry->end), entry->term), content_of(entry));
+    return mix(mix(mix(mix(before, entry->base), entry->end), entry->term), raft_ghost_content(entry));
 }
 
 /* Open addressing over elements whose first two words are the key. */
@@ -72,7 +72,7 @@ void raft_ghost_entry(struct raft_ghost *ghost, const struct raft_stored *stored
                                 sizeof *ghost->identities);
     struct raft_identity *known = (struct raft_identity *)slot_of(
         ghost->identities, ghost->identity_capacity, sizeof *ghost->identities, entry->end, entry->term);
-    uint64_t content = content_of(entry);
+    uint64_t content = raft_ghost_content(entry);
     if (known->end == 0) {
         *known = (struct raft_identity){entry->end, entry->term, entry->base, content, stored->chain};
         ghost->identity_count++;
@@ -84,6 +84,13 @@ void raft_ghost_entry(struct raft_ghost *ghost, const struct raft_stored *stored
     RAFT_EXPECT(ghost, known->chain == stored->chain,
                 "R5 log matching: logs agree at %" PRIu64 "/%" PRIu64 " but not below", entry->end,
                 entry->term);
+}
+
+const struct raft_identity *raft_ghost_identity(const struct raft_ghost *ghost, uint64_t end, uint64_t term) {
+    if (ghost->identity_count == 0) return NULL;
+    const struct raft_identity *known = (const struct raft_identity *)slot_of(
+        ghost->identities, ghost->identity_capacity, sizeof *ghost->identities, end, term);
+    return known->end == 0 ? NULL : known;
 }
 
 void raft_ghost_leader(struct raft_ghost *ghost, uint64_t term, uint64_t id) {

@@ -46,9 +46,13 @@ void raft_ghost_release(struct raft_ghost *ghost);
 __attribute__((format(printf, 2, 3))) void raft_ghost_fail(struct raft_ghost *ghost, const char *format, ...);
 #define RAFT_EXPECT(ghost, condition, ...) ((condition) ? (void)0 : raft_ghost_fail(ghost, __VA_ARGS__))
 
+/* Of kind and payload. */
+uint64_t raft_ghost_content(const struct raft_entry *entry);
 uint64_t raft_ghost_chain(uint64_t before, const struct raft_entry *entry);
 /* Some member has this entry in its log. */
 void raft_ghost_entry(struct raft_ghost *ghost, const struct raft_stored *stored);
+/* The entry of this term that ends there in some log; NULL: none does. */
+const struct raft_identity *raft_ghost_identity(const struct raft_ghost *ghost, uint64_t end, uint64_t term);
 void raft_ghost_leader(struct raft_ghost *ghost, uint64_t term, uint64_t id);
 void raft_ghost_vote(struct raft_ghost *ghost, uint64_t voter, uint64_t term, uint64_t candidate);
 /* A member says that its log is committed up to this entry. `who` for the message. */

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What must come true, and how a cluster is brought to rest at the end. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/units.h"
+#include "raft/raft_message.h"
+#include "sim/world_internal.h"
+
+/* Of the longest election timeouts; a leader must be there by then. simulation.md, L1. */
+#define LEADER_TIMEOUTS 5
+
+/* ---- single expectations ------------------------------------------------------------------------------ */
+
+struct waiting {
+    const struct action *action;
+    uint32_t node, to; /* resolved */
+    uint64_t elections;
+};
+
+static bool leads(struct world *w, const struct waiting *waiting) {
+    uint32_t leader = world_leader(w, 0);
+    return leader != 0 && (waiting->action->node == ACTION_NODE_ANY || waiting->node == leader);
+}
+
+static bool logs_equal(struct world *w, uint32_t a, uint32_t b) {
+    uint64_t ends[2], chains[2];
+    const struct raft *rafts[2] = {world_raft(w, a, 0), world_raft(w, b, 0)};
+    for (int i = 0; i < 2; i++)
+        if (rafts[i] == NULL ||
+            !raft_checker_log(w->checker, rafts[i]->group, rafts[i]->options->id, &ends[i], &chains[i]))
+            return false;
+    return ends[0] == ends[1] && chains[0] == chains[1];
+}
+
+static bool members_are(struct world *w, uint32_t index, uint32_t voters, uint32_t learners) {
+    const struct raft *raft = world_raft(w, world_leader(w, index), index);
+    const struct raft_config *config = raft == NULL ? NULL : raft_config(raft);
+    if (config == NULL || raft_config_joint(config)) return false;
+    uint32_t have[2] = {0, 0};
+    for (uint32_t i = 0; i < config->member_count; i++) {
+        uint32_t node = raft_id_node(config->members[i].id);
+        if (config->members[i].id != raft_id(node, w->nodes[node].incarnation)) return false;
+        have[(config->members[i].flags & RAFT_LEARNER) != 0] |= 1U << node;
+    }
+    return have[0] == voters && have[1] == learners;
+}
+
+static bool holds(struct world *w, void *ctx) {
+    const struct waiting *waiting = ctx;
+    const struct action *action = waiting->action;
+    const struct raft *raft = waiting->node == 0 ? NULL : world_raft(w, waiting->node, 0);
+    switch ((enum expectation)action->a) {
+    case EXPECT_LEADER:
+        return leads(w, waiting);
+    case EXPECT_NO_LEADER:
+        return world_leader(w, 0) != 0;
+    case EXPECT_ROLE:
+        return raft != NULL && (uint32_t)raft->role == action->count;
+    case EXPECT_TERM:
+        return raft != NULL && raft->term >= action->count;
+    case EXPECT_COMMITTED:
+        return w->acknowledged >= action->count;
+    case EXPECT_REFUSED:
+        return w->refused >= action->count;
+    case EXPECT_STABLE:
+        return w->elections != waiting->elections;
+    case EXPECT_EQUAL:
+        return logs_equal(w, waiting->node, waiting->to);
+    case EXPECT_MEMBERS:
+        return members_are(w, 0, action->sets[0], action->sets[1]);
+    case EXPECT_DOWN:
+        return !world_is_up(w, waiting->node) || !w->program->healthy(w->nodes[waiting->node].program);
+    case EXPECT_SNAPSHOT:
+        return raft_checker_snapshots_installed(w->checker, waiting->node) >= action->count;
+    }
+    return false;
+}
+
+/* How everybody stands, for whoever reads that an expectation did not hold. */
+static void print_state(struct world *w, struct writer *to) {
+    for (uint32_t node = 1; node <= w->node_count; node++) {
+        const struct raft *raft = world_raft(w, node, 0);
+        writer_printf(to, "%s%u ", node == 1 ? "" : ", ", node);
+        if (raft == NULL)
+            writer_text(to, "down");
+        else
+            writer_printf(to, "%s term %" PRIu64 " log %" PRIu64 " commit %" PRIu64,
+                          raft_role_name(raft->role), raft->term, raft->log.end, raft->commit_end);
+    }
+    writer_u8(to, 0);
+}
+
+static void not_so(struct world *w, const char *what, const struct action *action) {
+    struct writer line, state;
+    writer_init(&line);
+    writer_init(&state);
+    action_print(&line, action, &w->scenario->names);
+    writer_u8(&line, 0);
+    print_state(w, &state);
+    world_fail(w, "%s'%.100s' does not hold: %.220s", what, (const char *)line.data,
+               (const char *)state.data);
+    writer_release(&line);
+    writer_release(&state);
+}
+
+void world_expect(struct world *w, const struct action *action) {
+    struct waiting waiting = {.action = action, .elections = w->elections};
+    if (action->node != ACTION_NODE_ANY) waiting.node = world_resolve(w, action->node);
+    if (action->to != ACTION_NODE_ANY) waiting.to = world_resolve(w, action->to);
+    bool never = action->a == EXPECT_NO_LEADER || action->a == EXPECT_STABLE;
+    bool held = world_advance(w, io_sim_now(w->sim) + action->b, holds, &waiting);
+    if (world_failed(w)) return;
+    if (held == never) {
+        not_so(w, "E ", action);
+        return;
+    }
+    if (action->name[0] != '\0')
+        world_name(w, action->name, action->a == EXPECT_LEADER ? world_leader(w, 0) : waiting.node);
+}
+
+/* ---- converge ----------------------------------------------------------------------------------------- */
+
+static uint32_t group_count(const struct world *w) {
+    return w->scenario->knobs.groups;
+}
+
+static bool all_led(struct world *w, void *ctx) {
+    (void)ctx;
+    for (uint32_t i = 0; i < group_count(w); i++)
+        if (world_leader(w, i) == 0) return false;
+    return true;
+}
+
+static bool group_equal(struct world *w, uint32_t index) {
+    const struct raft *leader = world_raft(w, world_leader(w, index), index);
+    if (leader == NULL) return false;
+    const struct raft_config *config = raft_config(leader);
+    uint64_t end, chain, own_end, own_chain;
+    if (raft_config_joint(config) || leader->commit_end != leader->log.end ||
+        !raft_checker_log(w->checker, leader->group, leader->options->id, &end, &chain))
+        return false;
+    for (uint32_t i = 0; i < config->member_count; i++) {
+        const struct raft *raft = world_raft(w, raft_id_node(config->members[i].id), index);
+        if (raft == NULL || raft->options->id != config->members[i].id) return false;
+        if (raft->commit_end != end || raft->applied_end != end || raft_durable_end(raft) != end)
+            return false;
+        if (!raft_checker_log(w->checker, raft->group, raft->options->id, &own_end, &own_chain) ||
+            own_end != end || own_chain != chain)
+            return false;
+    }
+    return true;
+}
+
+struct goal {
+    uint64_t acknowledged;
+};
+
+static bool all_equal(struct world *w, void *ctx) {
+    const struct goal *goal = ctx;
+    if (w->acknowledged < goal->acknowledged) return false;
+    for (uint32_t i = 0; i < group_count(w); i++)
+        if (!group_equal(w, i)) return false;
+    return true;
+}
+
+static bool acknowledged(struct world *w, void *ctx) {
+    return w->acknowledged >= ((const struct goal *)ctx)->acknowledged;
+}
+
+static bool members_wanted(struct world *w, void *ctx) {
+    (void)ctx;
+    for (uint32_t i = 0; i < group_count(w); i++)
+        if (!members_are(w, i, w->voters, w->learners)) return false;
+    return true;
+}
+
+/* An operator takes back nodes whose disks were lost; a client appends until each group has taken one more.
+ */
+static void stir(struct world *w, uint64_t until_ns) {
+    struct goal goal = {w->acknowledged + group_count(w)};
+    struct action change = {.kind = ACTION_MEMBERS, .sets = {w->voters, w->learners}, .set_count = 2};
+    while (!world_failed(w) && io_sim_now(w->sim) < until_ns && !members_wanted(w, NULL)) {
+        world_act(w, &change);
+        world_advance(w, MIN(until_ns, io_sim_now(w->sim) + 500 * NS_PER_MS), members_wanted, NULL);
+    }
+    while (!world_failed(w) && io_sim_now(w->sim) < until_ns && w->acknowledged < goal.acknowledged) {
+        for (uint32_t i = 0; i < group_count(w); i++) {
+            /* count 0: to this group only */
+            struct action append = {
+                .kind = ACTION_APPEND, .node = world_leader(w, i), .to = i + 1, .a = 16, .count = 1};
+            if (append.node != 0) world_operate(w, &append);
+        }
+        world_advance(w, MIN(until_ns, io_sim_now(w->sim) + 500 * NS_PER_MS), acknowledged, &goal);
+    }
+    if (!world_failed(w) && w->acknowledged < goal.acknowledged)
+        world_fail(w, "L3 liveness: no append is acknowledged any more");
+}
+
+static void finish_group(struct world *w, uint32_t index) {
+    const struct raft *members[SIM_NODES_MAX];
+    const struct raft *leader = world_raft(w, world_leader(w, index), index);
+    const struct raft_config *config = raft_config(leader);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->member_count; i++)
+        members[count++] = world_raft(w, raft_id_node(config->members[i].id), index);
+    raft_checker_finish(w->checker, leader->group, members, count);
+}
+
+void world_converge(struct world *w, const struct action *action) {
+    uint64_t begun_ns = io_sim_now(w->sim), until_ns = begun_ns + action->a;
+    const struct sim_knobs *knobs = world_knobs(w);
+    uint64_t timeout_ns = (uint64_t)(knobs->election_ms_min + knobs->election_ms_spread) * NS_PER_MS;
+    (void)timeout_ns;
+    world_mend_all(w);
+    if (!world_advance(w, until_ns, all_led, NULL)) {
+        if (!world_failed(w)) not_so(w, "L1 liveness: ", action);
+        return;
+    }
+    w->result->leader_ns = io_sim_now(w->sim) - begun_ns;
+    stir(w, until_ns);
+    struct goal goal = {0};
+    if (world_failed(w)) return;
+    if (!world_advance(w, until_ns, all_equal, &goal)) {
+        if (!world_failed(w)) not_so(w, "L5 convergence: ", action);
+        return;
+    }
+    w->result->equal_ns = io_sim_now(w->sim) - begun_ns;
+    for (uint32_t i = 0; i < group_count(w); i++)
+        finish_group(w, i);
+}
