@@ -113,9 +113,13 @@ void broker_close(struct broker *broker) {
 
 /* ---- back-pressure ------------------------------------------------------------------------------------- */
 
+/* A dead store asks nobody to wait: its refusals are to be heard. */
+static bool stalled(const struct broker *broker) {
+    return store_stalled(broker->store) && broker_health(broker) == STATUS_OK;
+}
+
 bool broker_overloaded(const struct broker *broker) {
-    return broker->append_bytes_in_flight > broker->options.append_bytes_in_flight_max ||
-           store_stalled(broker->store);
+    return broker->append_bytes_in_flight > broker->options.append_bytes_in_flight_max || stalled(broker);
 }
 
 static void resume_all(struct broker *broker) {
@@ -130,12 +134,17 @@ static void store_resumed(void *ctx) {
     resume_all(broker);
 }
 
+/* Whoever waits for bytes under way may find that the store stalled meanwhile, and waits for that then. */
+static void watch_stall(struct broker *broker) {
+    if (!stalled(broker) || broker->store_resume_set || list_empty(&broker->resume)) return;
+    broker->store_resume_set = true;
+    store_on_resume(broker->store, store_resumed, broker);
+}
+
 void broker_on_resume(struct broker *broker, struct io_op *resume) {
     ASSERT(broker_overloaded(broker));
     list_push_back(&broker->resume, &resume->link);
-    if (!store_stalled(broker->store) || broker->store_resume_set) return;
-    broker->store_resume_set = true;
-    store_on_resume(broker->store, store_resumed, broker);
+    watch_stall(broker);
 }
 
 void broker_on_resume_cancel(struct io_op *resume) {
@@ -146,8 +155,8 @@ void broker_append_finished(struct broker *broker, size_t bytes) {
     ASSERT(broker->appends_in_flight > 0 && broker->append_bytes_in_flight >= bytes);
     broker->appends_in_flight--;
     broker->append_bytes_in_flight -= bytes;
-    if (!list_empty(&broker->resume) && !store_stalled(broker->store) &&
-        broker->append_bytes_in_flight <= broker->options.append_bytes_in_flight_max / 2)
+    watch_stall(broker);
+    if (!stalled(broker) && broker->append_bytes_in_flight <= broker->options.append_bytes_in_flight_max / 2)
         resume_all(broker);
     broker_check_shutdown(broker);
 }

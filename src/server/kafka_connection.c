@@ -100,7 +100,8 @@ static size_t kafka_receive(void *state, struct buffer *buffer, struct slice byt
     }
     struct slice frame = slice_make(bytes.data + KAFKA_FRAME_PREFIX, size);
     if (kafka_request_serve(self, buffer, frame, &reason) != STATUS_OK) return refuse(self, reason.text);
-    wait_for_resume(self);
+    /* Who only reads, or deletes what fills the disk, does not wait for the disk. */
+    if (frame.size >= 2 && load_be16(frame.data) == KAFKA_PRODUCE) wait_for_resume(self);
     update_pause(self);
     return whole;
 }

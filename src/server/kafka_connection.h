@@ -5,8 +5,8 @@
  * first.
  *
  * Bounds  KAFKA_REQUESTS_MAX requests or KAFKA_COST_MAX bytes under way, then receiving pauses (one request
- * is always taken); it also pauses while the disk does not keep up (broker_overloaded). Loop    shard thread
- * only. */
+ * is always taken); after a Produce it also pauses while the disk does not keep up (broker_overloaded). Loop
+ * shard thread only. */
 #ifndef SENTINEL_SERVER_KAFKA_CONNECTION_H
 #define SENTINEL_SERVER_KAFKA_CONNECTION_H
 

@@ -211,6 +211,7 @@ static bool at_rest(const struct store *store) {
 }
 
 bool store_is_full(const struct store *store) {
+    if (store->status != STATUS_OK) return false; /* what it refuses need not wait */
     /* Once stalled, until half of the log's queue is written: no flutter. */
     size_t pending = store->options.memtable_bytes / (store->stalled ? 2 : 1);
     return store->immutable_count >= STORE_IMMUTABLE_STALL || wal_pending_bytes(store->wal) > pending ||

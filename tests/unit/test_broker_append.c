@@ -452,6 +452,31 @@ static void too_many_bytes_under_way_ask_to_hold_back_and_then_to_go_on(void **s
     assert_false(broker_overloaded(w->broker));
 }
 
+/* Somebody waits for bytes under way; when those are written, the store has begun to ask to hold back. */
+static void a_stall_that_begins_while_bytes_are_awaited_ends_for_the_waiting(void **state) {
+    struct broker_world *w = *state;
+    w->options.append_bytes_in_flight_max = 200000;
+    w->options.store.wal_segment_bytes = 1 * MIB;
+    w->options.store.memtable_bytes = 300000; /* so much in the log's queue is a stall, too */
+    broker_world_restart(w);
+    static struct world_append appends[75];
+    struct batch_spec spec = {.count = 1, .value_size = 5000};
+    struct io_op resume = {.done = count_resume};
+    bool waiting = false;
+    resumes = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(appends); i++) {
+        broker_world_append_start(w, &appends[i], "t", 0, &spec);
+        if (waiting || !broker_overloaded(w->broker) || store_stalled(broker_store(w->broker))) continue;
+        broker_on_resume(w->broker, &resume);
+        waiting = true;
+    }
+    assert_true(waiting && store_stalled(broker_store(w->broker)));
+    for (size_t i = 0; i < ARRAY_COUNT(appends); i++)
+        assert_status(broker_world_append_wait(w, &appends[i]), STATUS_OK);
+    broker_world_run(w, 5000);
+    assert_int_equal(resumes, 1);
+}
+
 static void callers_that_do_not_hold_back_are_refused(void **state) {
     struct broker_world *w = *state;
     restart_with_little_room(w);
@@ -587,6 +612,7 @@ int main(void) {
         TEST(an_old_epoch_is_fenced),
         TEST(producer_ids_are_never_given_twice),
         TEST(too_many_bytes_under_way_ask_to_hold_back_and_then_to_go_on),
+        TEST(a_stall_that_begins_while_bytes_are_awaited_ends_for_the_waiting),
         TEST(callers_that_do_not_hold_back_are_refused),
         TEST(a_full_disk_refuses_appends_and_takes_them_again_when_there_is_room),
         TEST(a_failed_sync_ends_writing_and_reading_goes_on),

@@ -566,6 +566,44 @@ static void configs_are_described_and_altered(void **state) {
     assert_int_equal(alter("retention.ms", "1", 9), 42);
 }
 
+static void produce_to(struct kafka_world_client *client, const char *topic, int32_t id) {
+    struct buffer *batch = kafka_world_batch(3, CODEC_NONE);
+    struct kafka_produce_request_partition partition = {
+        .records = {.bytes = slice_make(batch->data, batch->size)}};
+    struct kafka_produce_request_topic data = {
+        .name = slice_from_text(topic), .partition_data = &partition, .partition_data_count = 1};
+    struct kafka_produce_request request = {.acks = -1, .topic_data = &data, .topic_data_count = 1};
+    kafka_world_send(client, KAFKA_PRODUCE, 7, id, &request);
+    buffer_unref(batch);
+}
+
+static void a_slow_disk_holds_back_who_produces_and_nobody_else(void **state) {
+    (void)state;
+    struct kafka_world_client reader;
+    kafka_world_topic(&world, "t", 1);
+    kafka_world_connect(&world, &reader);
+    struct broker_options *options = (struct broker_options *)(uintptr_t)broker_get_options(world.broker);
+    options->append_bytes_in_flight_max = 1;
+    io_sim_disk_faults(world.sim, 0)->slow_factor = 3000;
+    struct kafka_api_versions_request request = {0};
+    produce_to(&world.client, "t", 1);
+    kafka_world_run(&world, 20);
+    assert_true(broker_overloaded(world.broker));
+    for (int32_t id = 0; id < 3; id++)
+        kafka_world_send(&reader, KAFKA_API_VERSIONS, 0, id, &request);
+    kafka_world_send(&world.client, KAFKA_API_VERSIONS, 0, 2, &request);
+    kafka_world_run(&world, 20);
+    for (int32_t id = 0; id < 3; id++) {
+        assert_true(kafka_world_has_response(&reader));
+        (void)kafka_world_receive(&world, &reader, KAFKA_API_VERSIONS, 0, id);
+    }
+    assert_false(kafka_world_has_response(&world.client));
+    io_sim_disk_faults(world.sim, 0)->slow_factor = 1;
+    (void)kafka_world_receive(&world, &world.client, KAFKA_PRODUCE, 7, 1);
+    (void)kafka_world_receive(&world, &world.client, KAFKA_API_VERSIONS, 0, 2);
+    kafka_world_disconnect(&world, &reader);
+}
+
 static void of_two_config_changes_under_way_none_is_lost(void **state) {
     (void)state;
     kafka_world_topic(&world, "t", 1);
@@ -711,6 +749,7 @@ int main(void) {
         IN_WORLD(topics_are_made_and_deleted),
         IN_WORLD(configs_are_described_and_altered),
         IN_WORLD(of_two_config_changes_under_way_none_is_lost),
+        IN_WORLD(a_slow_disk_holds_back_who_produces_and_nobody_else),
         IN_WORLD(offsets_by_place_and_time),
         IN_WORLD(producer_ids),
         IN_WORLD(the_cluster_describes_itself),
