@@ -291,7 +291,11 @@ static void advance_match(struct raft *r, struct raft_progress *p, uint64_t matc
         p->advanced_ns = r->now_ns;
         inflight_free(p, p->match);
     }
-    if (p->state == RAFT_SNAPSHOT && p->match >= r->log.start) raft_replication_probe(r, p, p->match);
+    if (p->state != RAFT_SNAPSHOT) return;
+    if (p->match >= r->log.start) raft_replication_probe(r, p, p->match);
+    /* It has what we are sending, which is not enough any more: our log has been compacted since. */
+    else if (p->snapshot_id != 0 && p->match >= p->snapshot_end)
+        raft_snapshot_begin(r, (uint32_t)(p - r->progress));
 }
 
 void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {

@@ -126,7 +126,7 @@ static bool crash_at(struct world *w, const struct action *action) {
     static const enum io_sim_disk_op kinds[] = {[ACTION_DISK_ANY] = IO_SIM_DISK_ANY,
                                                 [ACTION_DISK_WRITE] = IO_SIM_DISK_WRITE,
                                                 [ACTION_DISK_SYNC] = IO_SIM_DISK_SYNC};
-    if (action->a >= ARRAY_COUNT(kinds) || !world_is_up(w, action->node) || action->count == 0) return false;
+    if (action->a >= ARRAY_COUNT(kinds) || action->count == 0) return false;
     io_sim_crash_at_disk_op_of(w->sim, action->node, kinds[action->a], action->count,
                                (enum io_sim_stop)action->b);
     return true;

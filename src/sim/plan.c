@@ -184,15 +184,17 @@ static void plan_crash_point(struct plan *p, uint64_t at_ns) {
     static const enum action_disk_op ops[] = {ACTION_DISK_ANY, ACTION_DISK_WRITE, ACTION_DISK_SYNC};
     uint32_t node = a_node(p), times = (uint32_t)prng_range(&p->prng, 1, 3);
     uint64_t op = ops[prng_below(&p->prng, ARRAY_COUNT(ops))];
-    /* Again while it is starting. */
     for (uint32_t i = 0; i < times; i++) {
-        add(p, at_ns,
-            (struct action){.kind = ACTION_CRASH_AT,
-                            .node = node,
-                            .a = op,
-                            .b = prng_below(&p->prng, 2),
-                            .count = (uint32_t)between(p, 1, 30)});
+        struct action crash = {.kind = ACTION_CRASH_AT,
+                               .node = node,
+                               .a = op,
+                               .b = prng_below(&p->prng, 2),
+                               .count = (uint32_t)between(p, 1, 30)};
+        add(p, at_ns, crash);
         at_ns += between(p, 20 * NS_PER_MS, NS_PER_S);
+        /* Again while it is starting. */
+        crash.count = (uint32_t)between(p, 1, 6);
+        if (prng_chance(&p->prng, 1, 2)) add(p, at_ns, crash);
         add(p, at_ns, (struct action){.kind = ACTION_START, .node = node});
     }
 }

@@ -144,6 +144,7 @@ void raft_checker_before(struct raft_checker *checker, const struct raft *raft,
     member->before = (struct checked_before){.term = raft->term,
                                              .vote = raft->vote,
                                              .commit_end = raft->commit_end,
+                                             .transfer_to = raft->transfer_to,
                                              .role = raft->role,
                                              .asleep = raft->asleep,
                                              .damaged = raft->log.damaged_from < raft->log.damaged_to};

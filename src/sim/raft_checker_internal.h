@@ -28,7 +28,7 @@ struct checked_group {
 };
 /* What a step may or may not change. */
 struct checked_before {
-    uint64_t term, vote, commit_end;
+    uint64_t term, vote, commit_end, transfer_to;
     enum raft_role role;
     bool asleep, damaged;
 };

@@ -33,6 +33,9 @@ static void probe_role(struct raft_checker *checker, const struct checked_member
                      other->raft->role == RAFT_CANDIDATE && other->raft->term == raft->term &&
                      before->role != RAFT_CANDIDATE);
     }
+    PROBE_IF(probes, transfer_lost,
+             before->transfer_to != RAFT_NO_ID && raft->transfer_to == RAFT_NO_ID && raft_is_leader(raft) &&
+                 raft->term == before->term);
     PROBE_IF(probes, asleep, raft->asleep && !before->asleep);
     PROBE_IF(probes, woken, !raft->asleep && before->asleep);
 }
@@ -72,6 +75,12 @@ void raft_probe_step(struct raft_checker *checker, const struct checked_member *
     if (!effects->config_changed) return;
     const struct raft_config *config = raft_config(raft);
     if (config == NULL) return;
+    for (uint32_t i = 0; raft->before.config != NULL && i < config->member_count; i++) {
+        int earlier = raft_config_find(raft->before.config, config->members[i].id);
+        PROBE_IF(probes, learner_promoted,
+                 earlier >= 0 && raft->before.config->members[earlier].flags == RAFT_LEARNER &&
+                     (config->members[i].flags & RAFT_VOTER) != 0);
+    }
     PROBE_IF(probes, config_joint, raft_config_joint(config));
     PROBE_IF(probes, config_left_joint, !raft_config_joint(config) && raft_is_leader(raft));
     PROBE_IF(probes, leader_removed, before->role == RAFT_LEADER && raft_config_find(config, member->id) < 0);
