@@ -5,10 +5,10 @@
  *                     ├──> report: one row a case, one column a system, the ratio between them ──> table,
  * JSON peer programs ────┘
  *
- * A peer program is build/peers/NAME_BENCHMARK (bench/peers/NAME_BENCHMARK.c, built when its library is
- * installed). It gets the same arguments as the benchmark and prints its figures as lines of
- * "case TAB value TAB unit"; lines that begin with '#' describe its settings and are shown. What both ran in
- * one call is comparable: same machine, same minute, same bytes.
+ * A peer program is build/peers/NAME_BENCHMARK (bench/peers/NAME_BENCHMARK.c, built when its library, or the
+ * server it starts, is installed). It gets the same arguments as the benchmark and prints its figures as
+ * lines of "case TAB value TAB unit"; lines that begin with '#' describe its settings and are shown. What
+ * both ran in one call is comparable: same machine, same minute, same bytes.
  *
  * Owner   texts are copied. Units are part of a row; rows with one name must have one unit. Loop: one thread.
  * Bounds  BENCH_ROWS_MAX cases, BENCH_SYSTEMS_MAX systems. */
