@@ -162,6 +162,9 @@ static void show_contents(struct view *view) {
     inspect_out_number(out, "number", view->footer.number);
     inspect_out_number(out, "store", view->footer.store_id);
     inspect_out_number(out, "bytes", view->size);
+    uint64_t number;
+    if (layout_parse(view->name, &number) == LAYOUT_TABLE && number != view->footer.number)
+        problem(view, view->size - TABLE_FOOTER_SIZE, "the footer belongs to another table");
     if (read_block(view, view->footer.filter, &view->filter, &view->filter_bytes) != STATUS_OK) {
         problem(view, view->footer.filter.offset, "the filter block fails its checksum");
         view->filter_bytes = SLICE_EMPTY;

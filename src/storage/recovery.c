@@ -308,11 +308,6 @@ static enum status replay_logs(struct recovery *r, size_t first) {
         if (log->result.torn) /* L5 */
             log_warn(store->log, "recovery case=L5 unfinished group cut segment=%" PRIu64 " offset=%" PRIu64,
                      log->header.segment, log->result.end);
-        if (!last || store->options.read_only) continue;
-        bool first_group = log->result.last_group <= WAL_BLOCK_SIZE; /* it came with the header */
-        status = write_again(log->file, first_group ? 0 : log->result.last_group, log->result.end);
-        if (status != STATUS_OK)
-            return diagnose(r->diagnostic, status, "the log cannot be synced: %s", status_text(status));
     }
     if (r->next_sequence <= store->versions.durable_sequence) /* L7 */
         return diagnose(r->diagnostic, STATUS_CORRUPT,
@@ -337,6 +332,26 @@ static enum status check_headless(struct recovery *r) {
                             " is damaged; restore this node from a replica or a backup",
                             layout_path(r->store->dir, LAYOUT_LOG, r->logs[i].number).text, due);
     }
+    return STATUS_OK;
+}
+
+/* The end of the log as it was read: its last group, and the block behind it, where a group may have been
+ * wiped that found no room. Likewise the first block of files that hold no segment. */
+static enum status renew_logs(struct recovery *r, size_t first) {
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < r->log_count && status == STATUS_OK; i++) {
+        const struct log_file *log = &r->logs[i];
+        uint64_t from = 0, to = WAL_BLOCK_SIZE;
+        if (log->valid && (i < first || i + 1 < r->log_count)) continue;
+        if (log->valid) {
+            /* The first group came with the header. */
+            if (log->result.last_group > WAL_BLOCK_SIZE) from = log->result.last_group;
+            to = wal_align(log->result.end) + WAL_BLOCK_SIZE;
+        }
+        status = write_again(log->file, from, MIN(to, log->size));
+    }
+    if (status != STATUS_OK)
+        return diagnose(r->diagnostic, status, "the log cannot be synced: %s", status_text(status));
     return STATUS_OK;
 }
 
@@ -441,7 +456,8 @@ static enum status run_steps(struct recovery *r) {
     if (status == STATUS_OK) status = check_headless(r);
     if (status == STATUS_OK) status = replay_logs(r, first);
     if (status != STATUS_OK || store->options.read_only) return status;
-    status = start_manifest(r);
+    status = renew_logs(r, first);
+    if (status == STATUS_OK) status = start_manifest(r);
     if (status == STATUS_OK) status = sweep(r);
     if (status != STATUS_OK) return status;
     start_log(r, first);

@@ -5,7 +5,9 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/checkpoint.h"
 #include "storage/compaction.h"
+#include "storage/scrub.h"
 #include "storage/store_internal.h"
 
 /* ---- the durable watermark --------------------------------------------------------------------------- */
@@ -152,6 +154,8 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     }
     if (!options->read_only) {
         store->compaction = compaction_new(store);
+        store->scrub = scrub_new(store);
+        store->checkpoint = checkpoint_new(store);
         compaction_consider(store->compaction);
     }
     *out = store;
@@ -162,6 +166,8 @@ void store_close(struct store *store) {
     io_timer_cancel(store->io, &store->watermark.timer);
     store_flush_release(store);
     compaction_free(store->compaction);
+    scrub_free(store->scrub);
+    checkpoint_free(store->checkpoint);
     if (store->wal != NULL) wal_free(store->wal);
     if (store->manifest != NULL) manifest_close(store->manifest);
     LIST_FOREACH(it, &store->iterators)
@@ -207,7 +213,8 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx) 
 static bool at_rest(const struct store *store) {
     return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&
            compaction_idle(store->compaction) && version_set_idle(&store->versions) &&
-           !store->watermark.running && block_cache_idle(store->cache) && !store->refusing;
+           scrub_idle(store->scrub) && checkpoint_idle(store->checkpoint) && !store->watermark.running &&
+           block_cache_idle(store->cache) && !store->refusing;
 }
 
 bool store_is_full(const struct store *store) {
@@ -252,7 +259,13 @@ void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx) {
         return;
     }
     io_timer_cancel(store->io, &store->watermark.timer);
+    scrub_stop(store->scrub);
+    checkpoint_stop(store->checkpoint);
     store_changed(store);
+}
+
+void store_scrub(struct store *store, void (*done)(void *ctx), void *ctx) {
+    scrub_round(store->scrub, done, ctx);
 }
 
 void store_stats(const struct store *store, struct store_stats *stats) {
@@ -265,6 +278,7 @@ void store_stats(const struct store *store, struct store_stats *stats) {
         stats->wal_live_bytes = wal_live_bytes(store->wal);
     }
     stats->write_ns = &store->write_ns;
+    if (store->scrub != NULL) stats->scrub = scrub_counters(store->scrub);
     struct block_cache_counters cache = block_cache_counters(store->cache);
     stats->cache_hits = cache.hits;
     stats->cache_misses = cache.misses;

@@ -40,6 +40,8 @@ struct store_options {
     size_t wal_segment_bytes;     /* 0: default */
     size_t table_bytes;           /* target size of a table; 0: default */
     size_t partition_prefix_size; /* 0: keys have no partitions */
+    uint64_t scrub_bytes_per_s;   /* how fast stored bytes are read and checked; 0: as fast as they come */
+    uint64_t scrub_interval_ns;   /* pause between two rounds of it; 0: only when asked for */
     bool read_only;               /* inspect: nothing on disk changes */
     bool unlogged; /* benchmarks: no write-ahead log, so what is not flushed is lost; INVALID where a log lies
                     */
@@ -126,7 +128,22 @@ enum status store_get_blocking(struct store *store, struct slice key, struct sha
 /* Starts a flush of the active memtable (tests, tools, shutdown); done when its table is in the manifest. */
 void store_flush(struct store *store, void (*done)(void *ctx, enum status status), void *ctx);
 
+/* A copy of the store as it is now, as hard links in `dir`, on the same file system (checkpoint.h). It is
+ * made when done is called with OK: a store with everything acknowledged before the call. */
+struct store_checkpoint {
+    void (*done)(struct store_checkpoint *request);
+    enum status status;
+    struct diagnostic diagnostic;
+    uint64_t tables, bytes;
+};
+void store_checkpoint(struct store *store, const char *dir, struct store_checkpoint *request);
+/* Reads and checks everything stored (scrub.h), begun now unless it is under way; one at a time. */
+void store_scrub(struct store *store, void (*done)(void *ctx), void *ctx);
+
 #define STORE_LEVEL_COUNT 7
+struct scrub_counters {
+    uint64_t rounds, bytes, damaged; /* rounds done, bytes read, places found damaged */
+};
 struct store_stats {
     uint64_t write_batches, write_bytes, wal_syncs, wal_bytes, flushes, flush_bytes;
     uint64_t compactions, compaction_read_bytes, compaction_write_bytes;
@@ -134,6 +151,7 @@ struct store_stats {
     uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
     uint32_t jobs_running; /* flush, compaction, and the edits that end them */
     uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
+    struct scrub_counters scrub;
     const struct histogram *wal_sync_ns, *write_ns;
 };
 void store_stats(const struct store *store, struct store_stats *stats);

@@ -73,8 +73,31 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     compaction_consider(store->compaction);
 }
 
+static uint64_t last_sequence(const struct store *store) {
+    if (store->active->last_sequence != 0 || store->immutable_count == 0) return store->active->last_sequence;
+    return store->immutables[store->immutable_count - 1]->last_sequence;
+}
+
+/* The queue may have been full when somebody asked for the active memtable too. */
+static void rotate_for_waiters(struct store *store) {
+    LIST_FOREACH(it, &store->flush_waiters) {
+        uint64_t sequence = CONTAINER_OF(it, struct store_flush_waiter, link)->sequence;
+        if (store->active->first_sequence == 0 || sequence < store->active->first_sequence) continue;
+        store_rotate(store);
+        return;
+    }
+}
+
+void store_flush_clip(struct store *store, uint64_t sequence) {
+    LIST_FOREACH(it, &store->flush_waiters) {
+        struct store_flush_waiter *waiter = CONTAINER_OF(it, struct store_flush_waiter, link);
+        waiter->sequence = MIN(waiter->sequence, sequence);
+    }
+}
+
 void store_flush_start(struct store *store) {
     struct store_flush *flush = &store->flush;
+    if (!flush->running && store->status == STATUS_OK) rotate_for_waiters(store);
     if (flush->running || store->immutable_count == 0 || store->status != STATUS_OK) return;
     if (io_timer_armed(&flush->retry)) return;
     /* A table must not hold what the log has not made durable: it could still fail. */
@@ -130,10 +153,8 @@ void store_flush(struct store *store, void (*done)(void *ctx, enum status status
     list_init(&waiter->link);
     waiter->done = done;
     waiter->ctx = ctx;
+    waiter->sequence = last_sequence(store);
     store_rotate(store);
-    waiter->sequence = store->immutable_count == 0
-                           ? 0
-                           : store->immutables[store->immutable_count - 1]->last_sequence;
     list_push_back(&store->flush_waiters, &waiter->link);
     store_flush_start(store);
     if (!store->refusing) {

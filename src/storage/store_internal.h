@@ -59,7 +59,9 @@ struct store {
     uint32_t immutable_count;
     struct store_flush flush;
     struct list flush_waiters;
-    struct compaction *compaction; /* NULL: read-only */
+    struct compaction *compaction; /* NULL: read-only; so are the next two */
+    struct scrub *scrub;
+    struct checkpoint *checkpoint;
     struct list iterators;
     struct list refused; /* writes to be completed with their status in the next phase */
     struct io_op refuse;
@@ -99,6 +101,8 @@ void store_flush_init(struct store *store);
 void store_flush_release(struct store *store);
 void store_rotate(struct store *store); /* the active memtable becomes immutable, if it holds anything */
 void store_flush_start(struct store *store);
+/* Writes after `sequence` were taken back: nobody waits for them any more. */
+void store_flush_clip(struct store *store, uint64_t sequence);
 void store_flush_tell(struct store *store); /* waiters whose sequence is flushed, or all after a failure */
 
 /* store_write.c: completions of the log */

@@ -158,6 +158,7 @@ static void roll_back(struct store *store) {
         memtable_rollback(store->immutables[i], durable);
     memtable_rollback(store->active, durable);
     store_iterators_clip(store, durable);
+    store_flush_clip(store, durable);
     /* An immutable memtable that lost everything is not flushed: it has nothing to say. */
     uint32_t kept = 0;
     for (uint32_t i = 0; i < store->immutable_count; i++) {

@@ -71,6 +71,7 @@ struct table {
     uint64_t entries, data_bytes;
     uint32_t run_count; /* runs of the newest version that live in it */
     uint64_t run_bytes;
+    bool damaged;     /* some of it cannot be read: put aside, not removed, when nothing needs it any more */
     struct list link; /* the owner's list of tables without pins */
     void *owner;
 };

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "storage/scrub.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "storage/store_internal.h"
+#include "storage/table_cursor.h"
+
+#define NAME_SIZE 32
+
+/* What a step found, for the loop to tell. */
+struct finding {
+    uint64_t offset;
+    const char *what;
+    struct run *run; /* NULL: not in one */
+    char after[96], last[96];
+};
+
+struct scrub {
+    struct store *store;
+    struct io_timer timer;
+    struct io_job job;
+    bool running, stopped, at_manifest;
+    uint64_t started_ns;
+    uint64_t *tables; /* numbers, of this round, in order */
+    size_t table_count, table_index;
+    /* the table being read */
+    struct version *version; /* pinned */
+    struct table *table;
+    struct run **runs; /* of the version */
+    size_t run_count, run_index;
+    bool has_cursor, seek;
+    struct writer from; /* where the next seek goes */
+    struct table_cursor cursor;
+    /* of one step */
+    uint64_t step_bytes;
+    struct finding findings[SCRUB_FINDINGS_MAX];
+    size_t finding_count;
+    enum { STEP_MORE, STEP_TABLE_DONE } outcome;
+    struct scrub_counters counters;
+    void (*round_done)(void *ctx);
+    void *round_ctx;
+};
+
+/* ---- in the job -------------------------------------------------------------------------------------- */
+
+static struct finding *add_finding(struct scrub *scrub, uint64_t offset, const char *what) {
+    scrub->counters.damaged++;
+    if (scrub->finding_count == SCRUB_FINDINGS_MAX) return NULL;
+    struct finding *finding = &scrub->findings[scrub->finding_count++];
+    *finding = (struct finding){.offset = offset, .what = what};
+    return finding;
+}
+
+static const char *reason(enum status status, const char *damaged) {
+    return status == STATUS_IO ? "cannot be read" : damaged;
+}
+
+/* Footer and filter: the cursor needs neither. */
+static void check_ends(struct scrub *scrub) {
+    struct table *table = scrub->table;
+    uint8_t bytes[TABLE_FOOTER_SIZE];
+    size_t read = 0;
+    uint64_t at = table->size - MIN(table->size, (uint64_t)TABLE_FOOTER_SIZE);
+    enum status status = io_file_read_at(table->source.file, bytes, sizeof bytes, at, &read);
+    struct table_footer footer;
+    if (status == STATUS_OK) status = table_footer_decode(slice_make(bytes, read), &footer);
+    if (status == STATUS_OK && footer.number != table->source.number) status = STATUS_CORRUPT;
+    if (status != STATUS_OK) add_finding(scrub, at, reason(status, "the footer is damaged"));
+    struct block_request request = {.source = &table->source,
+                                    .offset = table->filter.offset,
+                                    .size = table->filter.size,
+                                    .kind = BLOCK_CHECKED};
+    struct slice contents;
+    uint8_t *filter = mem_alloc(block_request_size(&request));
+    status = block_read(&request, filter, &contents);
+    mem_free(filter);
+    if (status != STATUS_OK)
+        add_finding(scrub, request.offset,
+                    reason(status, "the filter fails its checksum: every lookup here fails"));
+    scrub->step_bytes += sizeof bytes + block_request_size(&request);
+}
+
+static void set_from(struct scrub *scrub, struct slice key, bool behind) {
+    writer_clear(&scrub->from);
+    writer_bytes(&scrub->from, key);
+    if (behind) writer_u8(&scrub->from, 0);
+    scrub->seek = true;
+}
+
+/* The cluster that the cursor could not read: told, and the next seek goes behind it. False: there is no way
+ * on in this run. */
+static bool skip_cluster(struct scrub *scrub, enum status status) {
+    struct table_cursor *cursor = &scrub->cursor;
+    struct run *run = scrub->runs[scrub->run_index];
+    char after[96];
+    log_quote(after, sizeof after, writer_slice(&scrub->from));
+    struct finding *finding;
+    if (!cursor->has_index) {
+        finding = add_finding(scrub, scrub->table->index.offset,
+                              reason(status, "the index fails its checksum: no entry can be found"));
+        if (finding == NULL) return false;
+        finding->run = run;
+        log_quote(finding->after, sizeof finding->after, run->meta.first);
+        log_quote(finding->last, sizeof finding->last, run->meta.last);
+        return false;
+    }
+    struct slice last = block_cursor_key(&cursor->index);
+    struct table_cluster cluster;
+    uint64_t offset = scrub->table->index.offset;
+    if (table_cluster_decode(cursor->index.entry.value, &cluster)) offset = cluster.block.offset;
+    finding = add_finding(scrub, offset, reason(status, "a data block fails its checksum"));
+    if (finding != NULL) {
+        finding->run = run;
+        snprintf(finding->after, sizeof finding->after, "%s", after);
+        log_quote(finding->last, sizeof finding->last, last);
+    }
+    if (slice_compare(last, writer_slice(&scrub->from)) < 0) return false; /* an index that goes backwards */
+    set_from(scrub, last, true);
+    return true;
+}
+
+static void check_value(struct scrub *scrub) {
+    struct shared_slice value = {0};
+    const struct block_entry *entry = table_cursor_entry(&scrub->cursor);
+    struct slice key = table_cursor_key(&scrub->cursor);
+    enum status status = entry->kind == ENTRY_DELETE ? STATUS_OK : table_cursor_value(&scrub->cursor, &value);
+    scrub->step_bytes += key.size + value.bytes.size;
+    if (status == STATUS_OK) return;
+    struct finding *finding = add_finding(scrub, entry->place.offset,
+                                          reason(status, "the value of a key fails its checksum"));
+    if (finding == NULL) return;
+    finding->run = scrub->runs[scrub->run_index];
+    log_quote(finding->after, sizeof finding->after, key);
+    log_quote(finding->last, sizeof finding->last, key);
+}
+
+static void end_run(struct scrub *scrub) {
+    table_cursor_release(&scrub->cursor);
+    scrub->has_cursor = false;
+    scrub->run_index++;
+}
+
+static enum status move(struct scrub *scrub) {
+    struct table_cursor_options options = {.blocking = true, .sequential = true};
+    const struct run *run = scrub->runs[scrub->run_index];
+    if (!scrub->has_cursor) {
+        table_cursor_init(&scrub->cursor, scrub->table, &run->meta, &options);
+        scrub->has_cursor = true;
+        set_from(scrub, run->meta.first, false);
+    }
+    if (!scrub->seek) return table_cursor_next(&scrub->cursor);
+    scrub->seek = false;
+    return table_cursor_seek(&scrub->cursor, writer_slice(&scrub->from));
+}
+
+static void step_run(struct io_job *job) {
+    struct scrub *scrub = CONTAINER_OF(job, struct scrub, job);
+    scrub->step_bytes = 0;
+    scrub->finding_count = 0;
+    scrub->outcome = STEP_MORE;
+    if (scrub->run_index == 0 && !scrub->has_cursor) {
+        io_file_drop_cache(scrub->table->source.file, 0, scrub->table->size);
+        check_ends(scrub);
+    }
+    while (scrub->run_index < scrub->run_count && scrub->step_bytes < SCRUB_STEP &&
+           scrub->finding_count < SCRUB_FINDINGS_MAX) {
+        enum status status = move(scrub);
+        if (status == STATUS_OK) {
+            check_value(scrub);
+            set_from(scrub, table_cursor_key(&scrub->cursor), true);
+            scrub->seek = false; /* only remembered, for the case that the next block is damaged */
+        } else if (status == STATUS_END || !skip_cluster(scrub, status)) {
+            end_run(scrub);
+        }
+    }
+    scrub->counters.bytes += scrub->step_bytes;
+    if (scrub->run_index == scrub->run_count) scrub->outcome = STEP_TABLE_DONE;
+}
+
+static void manifest_run(struct io_job *job) {
+    struct scrub *scrub = CONTAINER_OF(job, struct scrub, job);
+    struct manifest_contents contents;
+    struct diagnostic why = {{0}};
+    scrub->step_bytes = 0;
+    scrub->finding_count = 0;
+    enum status status = manifest_read(scrub->store->io, scrub->store->dir, NULL, NULL, &contents, &why);
+    if (status != STATUS_OK)
+        add_finding(scrub, contents.end,
+                    reason(status, "the manifest is damaged: the store will not open again"));
+    scrub->step_bytes = contents.end;
+    scrub->counters.bytes += scrub->step_bytes;
+}
+
+/* ---- on the loop ------------------------------------------------------------------------------------- */
+
+static void next_table(struct scrub *scrub);
+
+static void release_table(struct scrub *scrub) {
+    if (scrub->has_cursor) table_cursor_release(&scrub->cursor);
+    scrub->has_cursor = false;
+    mem_free(scrub->runs);
+    scrub->runs = NULL;
+    scrub->table = NULL;
+    if (scrub->version != NULL) version_unpin(scrub->version);
+    scrub->version = NULL;
+}
+
+static void end_round(struct scrub *scrub) {
+    struct store *store = scrub->store;
+    release_table(scrub);
+    mem_free(scrub->tables);
+    scrub->tables = NULL;
+    scrub->running = false;
+    if (!scrub->stopped) {
+        scrub->counters.rounds++;
+        log_info(store->log, "scrub is through tables=%zu damaged=%" PRIu64 " seconds=%" PRIu64,
+                 scrub->table_count, scrub->counters.damaged,
+                 (io_now_ns(store->io) - scrub->started_ns) / NS_PER_S);
+        if (store->options.scrub_interval_ns > 0)
+            io_timer_set(store->io, &scrub->timer, io_now_ns(store->io) + store->options.scrub_interval_ns);
+    }
+    void (*done)(void *ctx) = scrub->round_done;
+    scrub->round_done = NULL;
+    if (done != NULL) done(scrub->round_ctx);
+    store_changed(store);
+}
+
+static void tell(struct scrub *scrub, const char *file) {
+    for (size_t i = 0; i < scrub->finding_count; i++) {
+        const struct finding *finding = &scrub->findings[i];
+        if (finding->run == NULL) {
+            log_error(scrub->store->log, "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\"", file,
+                      finding->offset, finding->what);
+            continue;
+        }
+        finding->run->damaged = true;
+        log_error(scrub->store->log,
+                  "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\" lost_from=%s lost_to=%s", file,
+                  finding->offset, finding->what, finding->after, finding->last);
+    }
+    if (scrub->table != NULL && scrub->finding_count > 0) scrub->table->damaged = true;
+    scrub->finding_count = 0;
+}
+
+/* So long that the rate is kept. */
+static uint64_t pause_ns(const struct scrub *scrub) {
+    uint64_t rate = scrub->store->options.scrub_bytes_per_s;
+    return rate == 0 ? 0 : scrub->step_bytes * NS_PER_S / rate;
+}
+
+static void step_done(struct io_job *job) {
+    struct scrub *scrub = CONTAINER_OF(job, struct scrub, job);
+    char name[NAME_SIZE] = "MANIFEST";
+    if (!scrub->at_manifest) snprintf(name, sizeof name, "%012" PRIu64 ".sst", scrub->table->source.number);
+    tell(scrub, name);
+    if (!scrub->at_manifest && scrub->outcome == STEP_TABLE_DONE) {
+        release_table(scrub);
+        scrub->table_index++;
+    }
+    scrub->at_manifest = false;
+    if (scrub->stopped)
+        end_round(scrub);
+    else
+        io_timer_set(scrub->store->io, &scrub->timer, io_now_ns(scrub->store->io) + pause_ns(scrub));
+}
+
+static void start_job(struct scrub *scrub, void (*run)(struct io_job *job)) {
+    scrub->job = (struct io_job){.run = run, .done = step_done};
+    io_job_start(scrub->store->io, &scrub->job);
+}
+
+static size_t collect_runs(struct scrub *scrub, const struct table *table, struct run **runs) {
+    size_t count = 0;
+    for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        const struct version_level *level = &scrub->version->levels[l];
+        for (size_t i = 0; i < level->count; i++) {
+            if (level->runs[i]->table != table) continue;
+            if (runs != NULL) runs[count] = level->runs[i];
+            count++;
+        }
+    }
+    return count;
+}
+
+/* The next table that is still there; a table without runs is only waiting for its removal. */
+static void next_table(struct scrub *scrub) {
+    struct store *store = scrub->store;
+    for (; scrub->table_index < scrub->table_count; scrub->table_index++) {
+        struct table *table = version_set_table(&store->versions, scrub->tables[scrub->table_index]);
+        if (table == NULL || table->run_count == 0) continue;
+        if (table_open(table, store->io, store->dir) != STATUS_OK) {
+            scrub->counters.damaged++;
+            log_error(store->log, "scrub found damage file=%012" PRIu64 ".sst what=\"cannot be opened\"",
+                      table->source.number);
+            continue;
+        }
+        scrub->table = table;
+        scrub->version = store->versions.current;
+        version_pin(scrub->version);
+        scrub->run_count = collect_runs(scrub, table, NULL);
+        scrub->runs = mem_alloc(MAX(scrub->run_count, (size_t)1) * sizeof *scrub->runs);
+        collect_runs(scrub, table, scrub->runs);
+        scrub->run_index = 0;
+        start_job(scrub, step_run);
+        return;
+    }
+    end_round(scrub);
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* In order of age from a random one on, round to it again: whatever restarts cut short, all are reached. */
+static void list_tables(struct scrub *scrub) {
+    const struct version_set *versions = &scrub->store->versions;
+    size_t count = 0, capacity = MAX(versions->tables.count, (size_t)1);
+    uint64_t *sorted = mem_alloc(capacity * sizeof *sorted);
+    scrub->tables = mem_alloc(capacity * sizeof *scrub->tables);
+    MAP_FOREACH(it, &versions->tables)
+        sorted[count++] = ((const struct table *)MAP_ENTRY(it)->value)->source.number;
+    if (count > 1) qsort(sorted, count, sizeof *sorted, compare_numbers);
+    uint64_t chance;
+    io_random(scrub->store->io, &chance, sizeof chance);
+    for (size_t i = 0; i < count; i++)
+        scrub->tables[i] = sorted[(i + chance % count) % count];
+    mem_free(sorted);
+    scrub->table_count = count;
+    scrub->table_index = 0;
+}
+
+static void begin_round(struct scrub *scrub) {
+    scrub->running = true;
+    scrub->started_ns = io_now_ns(scrub->store->io);
+    list_tables(scrub);
+    scrub->at_manifest = true;
+    start_job(scrub, manifest_run);
+}
+
+static void fire(struct io_timer *timer) {
+    struct scrub *scrub = CONTAINER_OF(timer, struct scrub, timer);
+    if (!scrub->running)
+        begin_round(scrub);
+    else if (scrub->table != NULL)
+        start_job(scrub, step_run);
+    else
+        next_table(scrub);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+struct scrub *scrub_new(struct store *store) {
+    struct scrub *scrub = mem_calloc(1, sizeof *scrub);
+    scrub->store = store;
+    writer_init(&scrub->from);
+    io_timer_init(&scrub->timer, fire);
+    uint64_t interval = store->options.scrub_interval_ns;
+    if (interval > 0) io_timer_set(store->io, &scrub->timer, io_now_ns(store->io) + interval / 10);
+    return scrub;
+}
+
+void scrub_free(struct scrub *scrub) {
+    if (scrub == NULL) return;
+    io_timer_cancel(scrub->store->io, &scrub->timer);
+    release_table(scrub);
+    mem_free(scrub->tables);
+    writer_release(&scrub->from);
+    mem_free(scrub);
+}
+
+void scrub_stop(struct scrub *scrub) {
+    bool resting = io_timer_armed(&scrub->timer);
+    scrub->stopped = true;
+    io_timer_cancel(scrub->store->io, &scrub->timer);
+    if (scrub->running && resting) end_round(scrub);
+}
+
+bool scrub_idle(const struct scrub *scrub) {
+    return !scrub->running;
+}
+
+void scrub_round(struct scrub *scrub, void (*done)(void *ctx), void *ctx) {
+    ASSERT(scrub->round_done == NULL);
+    scrub->round_done = done;
+    scrub->round_ctx = ctx;
+    if (scrub->running) return;
+    io_timer_cancel(scrub->store->io, &scrub->timer);
+    begin_round(scrub);
+}
+
+struct scrub_counters scrub_counters(const struct scrub *scrub) {
+    return scrub->counters;
+}
