@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 #define MANIFEST_MAGIC    0x314e414d4c544e53ull /* "SNTLMAN1" */
-#define MANIFEST_ROLL_MIN MIB                   /* a smaller manifest is never rewritten */
+#define MANIFEST_ROLL_MIN MIB
 
 struct manifest {
     struct manifest_options options;
@@ -252,7 +252,7 @@ static void roll_start(struct manifest *manifest) {
 static void next_commit(struct manifest *manifest) {
     if (manifest->current != NULL || manifest->roll.running || list_empty(&manifest->queue)) return;
     bool healthy = manifest->status == STATUS_OK;
-    if (healthy && manifest->end > MAX(MANIFEST_ROLL_MIN, manifest->snapshot_size * 4)) {
+    if (healthy && manifest->end > MAX(manifest->options.roll_min, manifest->snapshot_size * 4)) {
         roll_start(manifest);
         return;
     }
@@ -282,6 +282,7 @@ enum status manifest_open(const struct manifest_options *options, const struct m
     ASSERT(!contents->torn);
     struct manifest *manifest = mem_calloc(1, sizeof *manifest);
     manifest->options = *options;
+    if (options->roll_min == 0) manifest->options.roll_min = MANIFEST_ROLL_MIN;
     manifest->status = STATUS_OK;
     manifest->header = contents->header;
     manifest->end = contents->end;

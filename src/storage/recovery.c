@@ -432,6 +432,7 @@ static enum status start_manifest(struct recovery *r) {
     struct manifest_options options = {.io = store->io,
                                        .dir = store->dir,
                                        .log = store->log,
+                                       .roll_min = store->options.manifest_bytes,
                                        .ctx = store,
                                        .snapshot = snapshot,
                                        .changed = store_changed};

@@ -39,6 +39,7 @@ struct store_options {
     size_t cache_bytes;           /* block cache; 0: default */
     size_t wal_segment_bytes;     /* 0: default */
     size_t table_bytes;           /* target size of a table; 0: default */
+    size_t manifest_bytes;        /* a manifest larger than this is rewritten; 0: default */
     size_t partition_prefix_size; /* 0: keys have no partitions */
     uint64_t scrub_bytes_per_s;   /* how fast stored bytes are read and checked; 0: as fast as they come */
     uint64_t scrub_interval_ns;   /* pause between two rounds of it; 0: only when asked for */

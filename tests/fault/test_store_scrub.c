@@ -162,7 +162,6 @@ static void a_sound_store_gives_no_alarm(void **state) {
 
 static void write_done(struct store_write *write) {
     assert_status(write->status, STATUS_OK);
-    write->changes = NULL;
 }
 
 static void count_tables(void *ctx, const char *name, bool is_dir) {

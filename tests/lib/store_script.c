@@ -15,7 +15,8 @@ void store_script_init(struct store_script *script) {
                                     .cache_bytes = 8 * KIB,
                                     .segment_bytes = 16 * KIB,
                                     .table_bytes = 32 * KIB,
-                                    .value_size_max = 20000};
+                                    .value_size_max = 20000,
+                                    .manifest_bytes = MIB};
 }
 
 void store_script_release(struct store_script *script) {
@@ -115,12 +116,19 @@ void store_script_draw(struct store_script *script, uint64_t seed) {
     script->table_bytes = 32 * KIB * scale;
     script->prefix_size = prng_chance(&prng, 1, 2) ? 8 : 0;
     script->value_size_max = prng_chance(&prng, 1, 3) ? 20000 : 2000;
+    script->manifest_bytes = prng_chance(&prng, 1, 2) ? 500 : MIB;
     uint32_t weights[SCRIPT_KIND_COUNT], sum = 0;
     for (size_t k = 0; k < SCRIPT_KIND_COUNT; k++) {
         uint32_t factor = (uint32_t)prng_below(&prng, 4); /* 0: not in this seed */
         if (k == SCRIPT_WRITE || k == SCRIPT_RUN) factor = MAX(factor, 1u);
         weights[k] = usual_weights[k] * factor;
         sum += weights[k];
+    }
+    /* Some seeds make many small tables instead of few large ones. */
+    bool small = prng_chance(&prng, 1, 3);
+    if (small) {
+        sum += weights[SCRIPT_FLUSH] * 9;
+        weights[SCRIPT_FLUSH] *= 10;
     }
     uint32_t next_value = 1;
     size_t length = prng_range(&prng, 20, prng_chance(&prng, 1, 4) ? 900 : 300);
@@ -129,7 +137,9 @@ void store_script_draw(struct store_script *script, uint64_t seed) {
         size_t kind = 0;
         while (what >= weights[kind])
             what -= weights[kind++];
-        draw_op(store_script_add(script, (enum store_script_kind)kind), &prng, &next_value);
+        struct store_script_op *op = store_script_add(script, (enum store_script_kind)kind);
+        draw_op(op, &prng, &next_value);
+        if (small) op->change_count = MIN(op->change_count, 1u);
     }
 }
 
@@ -284,6 +294,7 @@ void store_script_run(const struct store_script *script,
     model->options.wal_segment_bytes = script->segment_bytes;
     model->options.table_bytes = script->table_bytes;
     model->options.partition_prefix_size = script->prefix_size;
+    model->options.manifest_bytes = script->manifest_bytes;
     if (!store_model_open(model)) fail();
     for (size_t i = 0; i < script->count; i++) {
         if (has_stopped(&run)) {

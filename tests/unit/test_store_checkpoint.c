@@ -99,7 +99,9 @@ static void survives_crashes_in_its_middle(void **state) {
             assert_true(io_sim_step(model.sim));
         finished += asked.done;
         io_sim_crash_at_disk_op(model.sim, STORE_MODEL_NODE, 0, IO_SIM_STOP_BEFORE);
-        store_model_crash(&model, n % 2 == 0 ? IO_SIM_CRASH_POWER : IO_SIM_CRASH_PROCESS);
+        store_model_crash(&model, asked.done   ? IO_SIM_CRASH_POWER_BARE
+                                  : n % 2 == 0 ? IO_SIM_CRASH_POWER
+                                               : IO_SIM_CRASH_PROCESS);
         assert_true(store_model_open(&model));
         store_model_check(&model);
         store_model_shutdown(&model);
