@@ -153,6 +153,63 @@ int sentinel_consume(sentinel_consumer *consumer, sentinel_record *record, uint3
 int64_t sentinel_consumer_position(const sentinel_consumer *consumer, int32_t partition);
 void sentinel_consumer_close(sentinel_consumer *consumer);
 
+/* As a member of a group: the broker shares the topic's partitions out among the members. Reading starts
+ * where the group has committed, else at `from` (SENTINEL_EARLIEST or SENTINEL_LATEST). When partitions are
+ * taken back, what was handed out of them is committed before they are let go: a call of sentinel_consume
+ * says that everything handed out before is done with. After a lost connection reading goes on at what was
+ * committed. */
+sentinel_consumer *sentinel_consumer_open_group(sentinel_client *client, const char *topic, const char *group,
+                                                int64_t from, sentinel_error *error);
+/* Commits everything handed out, and waits for it. */
+int sentinel_consumer_commit(sentinel_consumer *consumer, sentinel_error *error);
+/* Whether this consumer reads the partition: without a group, whether it is known. */
+bool sentinel_consumer_reads(const sentinel_consumer *consumer, int32_t partition);
+
+/* ---- groups ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *topic, *member_id, *metadata;
+    int32_t partition;
+    int64_t committed, log_start_offset, high_watermark, lag; /* -1: none, unknown */
+} sentinel_group_partition;
+typedef struct {
+    const char *member_id, *instance_id, *client_id, *client_host;
+    size_t partition_count;
+} sentinel_group_member;
+typedef struct {
+    const char *name, *kind, *state, *assignor;
+    int32_t generation, member_count;
+    int64_t total_lag;
+    const sentinel_group_member *members; /* of one group asked for by name */
+    size_t members_listed;
+    const sentinel_group_partition *partitions; /* likewise */
+    size_t partitions_listed;
+} sentinel_group;
+/* `visit` is called once per group; what it is given lives for the call. */
+int sentinel_group_list(sentinel_client *client, void (*visit)(void *context, const sentinel_group *group),
+                        void *context, sentinel_error *error);
+int sentinel_group_describe(sentinel_client *client, const char *name,
+                            void (*visit)(void *context, const sentinel_group *group), void *context,
+                            sentinel_error *error);
+int sentinel_group_delete(sentinel_client *client, const char *name, sentinel_error *error);
+typedef struct {
+    const char *topic;
+    int32_t partition;
+    int64_t old_offset, new_offset; /* old: -1: none */
+    const char *error;              /* NULL: moved */
+} sentinel_group_reset;
+typedef struct {
+    const char *const *topics; /* empty: every topic that the group has offsets of */
+    size_t topic_count;
+    int64_t position; /* SENTINEL_EARLIEST, SENTINEL_LATEST or an offset; with to_timestamp: a time in ms */
+    bool to_timestamp, dry_run;
+} sentinel_group_reset_options;
+/* The group must have no members. */
+int sentinel_group_reset_offsets(sentinel_client *client, const char *name,
+                                 const sentinel_group_reset_options *options,
+                                 void (*visit)(void *context, const sentinel_group_reset *reset),
+                                 void *context, sentinel_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -62,7 +62,7 @@
     X(GROUP_NOT_EMPTY, 68, 9, "the group has members")                                                       \
     X(GROUP_SUBSCRIBED, 86, 9, "the group is subscribed to the topic")                                       \
     X(GROUP_FULL, 81, 8, "the group has as many members as it may")                                          \
-    X(UNKNOWN_MEMBER, 25, 5, "not a member of the group")                                                    \
+    X(UNKNOWN_MEMBER, 25, 10, "not a member of the group")                                                   \
     X(MEMBER_ID_REQUIRED, 79, 9, "join again with the member id of this answer")                             \
     X(FENCED_INSTANCE, 82, 10, "another member took over this instance id")                                  \
     X(UNRELEASED_INSTANCE, 111, 9, "a live member has this instance id")                                     \

@@ -12,9 +12,13 @@
 #include "cli/json.h"
 #include "cli/progress.h"
 
+#define COMMIT_EVERY_MS     1000
+#define COMMIT_LOOK_RECORDS 256 /* the clock is read so seldom */
+
 struct consume {
     struct client_options client;
-    const char *topic, *format;
+    const char *topic, *format, *group;
+    int64_t committed_ms; /* with a group: when last, since the start */
     int64_t partition, from, count;
     bool until_end, json, quiet;
     int32_t partition_count;
@@ -28,6 +32,11 @@ static void print_help(void) {
            "Prints the records of a topic, from now on or from where --from says.\n\n"
            "options:\n" CLIENT_OPTIONS_HELP "  --partition P             only this partition\n"
            "  --from beginning|end|N    where to start (default end); N: an offset\n"
+           "  --group G                 as a member of this group: partitions are shared with its other "
+           "members,\n"
+           "                            reading starts where the group has committed (else at --from), and "
+           "what\n"
+           "                            was printed is committed every second and at the end\n"
            "  --count N                 stop after N records\n"
            "  --until-end               stop at what was the end when the command started\n"
            "  --format TEXT             %%p partition, %%o offset, %%k key, %%v value, %%t timestamp, %%h "
@@ -48,6 +57,7 @@ enum {
     OPTION_TIMEOUT,
     OPTION_PARTITION,
     OPTION_FROM,
+    OPTION_GROUP,
     OPTION_COUNT,
     OPTION_UNTIL_END,
     OPTION_FORMAT,
@@ -78,6 +88,9 @@ static int take_option(struct consume *c, int option, const char *value) {
         return parse_integer("consume", "--partition", value, 0, 1000000, &c->partition);
     case OPTION_FROM:
         return parse_from(c, value);
+    case OPTION_GROUP:
+        c->group = value;
+        return 0;
     case OPTION_COUNT:
         return parse_integer("consume", "--count", value, 1, INT64_MAX, &c->count);
     case OPTION_UNTIL_END:
@@ -104,6 +117,7 @@ static int parse_arguments(struct consume *c, int argc, char **argv) {
         {"timeout", required_argument, NULL, OPTION_TIMEOUT},
         {"partition", required_argument, NULL, OPTION_PARTITION},
         {"from", required_argument, NULL, OPTION_FROM},
+        {"group", required_argument, NULL, OPTION_GROUP},
         {"count", required_argument, NULL, OPTION_COUNT},
         {"until-end", no_argument, NULL, OPTION_UNTIL_END},
         {"format", required_argument, NULL, OPTION_FORMAT},
@@ -120,6 +134,11 @@ static int parse_arguments(struct consume *c, int argc, char **argv) {
     }
     if (argc - optind != 1) return usage_error("consume", "wants one topic name");
     c->topic = argv[optind];
+    if (c->group == NULL) return -1;
+    if (c->group[0] == '\0') return usage_error("consume", "--group wants a name");
+    if (c->partition >= 0)
+        return usage_error("consume", "--partition cannot be chosen in a group: it is assigned");
+    if (c->from >= 0) return usage_error("consume", "--from wants beginning or end in a group");
     return -1;
 }
 
@@ -230,20 +249,42 @@ static int find_ends(struct consume *c, sentinel_client *client, sentinel_error 
 }
 
 static bool at_end(const struct consume *c, const sentinel_consumer *consumer) {
+    bool reads = c->group == NULL; /* a member without partitions waits for some */
     for (int32_t i = 0; i < c->partition_count; i++) {
         if (c->partition >= 0 && i != c->partition) continue;
+        if (c->group != NULL && !sentinel_consumer_reads(consumer, i)) continue;
+        reads = true;
         if (sentinel_consumer_position(consumer, i) < c->ends[i]) return false;
     }
-    return true;
+    return reads;
+}
+
+/* What is printed is committed: a record may be seen twice after a crash, and none is missed. */
+enum commit_when { COMMIT_SELDOM, COMMIT_WHEN_DUE, COMMIT_NOW };
+static int commit(struct consume *c, sentinel_consumer *consumer, enum commit_when when,
+                  sentinel_error *error) {
+    bool now = when == COMMIT_NOW;
+    if (c->group == NULL || (when == COMMIT_SELDOM && c->records % COMMIT_LOOK_RECORDS != 0)) return 0;
+    int64_t time_ms = progress_elapsed_ms(&c->progress);
+    if (!now && time_ms - c->committed_ms < COMMIT_EVERY_MS) return 0;
+    c->committed_ms = time_ms;
+    if (fflush(stdout) != 0) return command_failed("consume", "cannot write: %s", strerror(errno));
+    int result = sentinel_consumer_commit(consumer, error);
+    /* A lost connection: the stream starts again at what is committed. */
+    return result == 0 || (error->code == SENTINEL_UNAVAILABLE && !now) ? 0 : result;
 }
 
 static int consume_all(struct consume *c, sentinel_consumer *consumer, sentinel_error *error) {
+    bool idle = false;
     while (c->count == 0 || c->records < (uint64_t)c->count) {
         if (c->until_end && at_end(c, consumer)) return 0;
+        int status = commit(c, consumer, idle ? COMMIT_WHEN_DUE : COMMIT_SELDOM, error);
+        if (status != 0) return status;
         sentinel_record record;
         int got = sentinel_consume(consumer, &record, 100, error);
         if (got < 0) return -1;
-        if (got == 0) {
+        idle = got == 0;
+        if (idle) {
             fflush(stdout);
             continue;
         }
@@ -265,11 +306,13 @@ static int run(struct consume *c, sentinel_client *client) {
     if (c->until_end && c->partition >= c->partition_count)
         return command_failed("consume", "topic '%s' has %d partitions, there is no %lld", c->topic,
                               c->partition_count, (long long)c->partition);
-    sentinel_consumer *consumer = sentinel_consumer_open(client, c->topic, (int32_t)c->partition, c->from,
-                                                         &error);
+    sentinel_consumer *consumer =
+        c->group != NULL ? sentinel_consumer_open_group(client, c->topic, c->group, c->from, &error)
+                         : sentinel_consumer_open(client, c->topic, (int32_t)c->partition, c->from, &error);
     if (consumer == NULL) return client_failed("consume", &error);
     progress_begin(&c->progress, false);
     int result = consume_all(c, consumer, &error);
+    if (result == 0) result = commit(c, consumer, COMMIT_NOW, &error);
     fflush(stdout);
     sentinel_consumer_close(consumer);
     if (result < 0) return client_failed("consume", &error);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "client/client_state.h"
+#include "client/exchange.h"
 #include "sentinel/v1/cluster_service.pb-c.h"
 #include "sentinel/v1/topic_service.pb-c.h"
 #include "wire/protobuf.h"
@@ -14,8 +15,7 @@
 #define TOPIC_SERVICE   "/sentinel.v1.TopicService/"
 #define CLUSTER_SERVICE "/sentinel.v1.ClusterService/"
 
-/* Packs, calls, and unpacks the answer as `descriptor` into the arena; NULL with `error` filled in. */
-static void *exchange(sentinel_client *client, const char *path, const void *request,
+void *client_exchange(sentinel_client *client, const char *path, const void *request,
                       const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
                       sentinel_error *error) {
     const ProtobufCMessage *message = request;
@@ -35,7 +35,7 @@ static int simple(sentinel_client *client, const char *path, const void *request
                   const ProtobufCMessageDescriptor *descriptor, sentinel_error *error) {
     struct arena arena;
     arena_init(&arena, 4 * KIB);
-    int result = exchange(client, path, request, descriptor, &arena, error) == NULL ? -1 : 0;
+    int result = client_exchange(client, path, request, descriptor, &arena, error) == NULL ? -1 : 0;
     arena_release(&arena);
     return result;
 }
@@ -133,9 +133,9 @@ int sentinel_topic_describe(sentinel_client *client, const char *name,
     arena_init(&arena, 16 * KIB);
     Sentinel__V1__GetTopicRequest request = SENTINEL__V1__GET_TOPIC_REQUEST__INIT;
     request.name = (char *)(uintptr_t)name;
-    Sentinel__V1__GetTopicResponse *answer = exchange(client, TOPIC_SERVICE "GetTopic", &request,
-                                                      &sentinel__v1__get_topic_response__descriptor, &arena,
-                                                      error);
+    Sentinel__V1__GetTopicResponse *answer = client_exchange(client, TOPIC_SERVICE "GetTopic", &request,
+                                                             &sentinel__v1__get_topic_response__descriptor,
+                                                             &arena, error);
     if (answer != NULL && answer->topic != NULL) give_topic(&arena, answer->topic, visit, context);
     arena_release(&arena);
     return answer == NULL ? -1 : 0;
@@ -148,8 +148,8 @@ int sentinel_topic_list(sentinel_client *client, void (*visit)(void *context, co
     Sentinel__V1__ListTopicsRequest request = SENTINEL__V1__LIST_TOPICS_REQUEST__INIT;
     Sentinel__V1__ListTopicsResponse *answer;
     do {
-        answer = exchange(client, TOPIC_SERVICE "ListTopics", &request,
-                          &sentinel__v1__list_topics_response__descriptor, &arena, error);
+        answer = client_exchange(client, TOPIC_SERVICE "ListTopics", &request,
+                                 &sentinel__v1__list_topics_response__descriptor, &arena, error);
         if (answer == NULL) break;
         for (size_t i = 0; i < answer->n_topics; i++)
             give_topic(&arena, answer->topics[i], visit, context);
@@ -170,9 +170,9 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
                                                  : SENTINEL__V1__ANCHOR__ANCHOR_LATEST;
     request.name = (char *)(uintptr_t)topic;
     request.position = &start;
-    Sentinel__V1__ListOffsetsResponse *answer = exchange(client, TOPIC_SERVICE "ListOffsets", &request,
-                                                         &sentinel__v1__list_offsets_response__descriptor,
-                                                         &arena, error);
+    Sentinel__V1__ListOffsetsResponse *answer = client_exchange(
+        client, TOPIC_SERVICE "ListOffsets", &request, &sentinel__v1__list_offsets_response__descriptor,
+        &arena, error);
     int result = answer == NULL ? -1 : 0;
     for (int32_t i = 0; i < partition_count; i++)
         offsets[i] = -1;
@@ -194,9 +194,9 @@ int sentinel_cluster_describe(sentinel_client *client,
     struct arena arena;
     arena_init(&arena, 4 * KIB);
     Sentinel__V1__GetClusterRequest request = SENTINEL__V1__GET_CLUSTER_REQUEST__INIT;
-    Sentinel__V1__GetClusterResponse *answer = exchange(client, CLUSTER_SERVICE "GetCluster", &request,
-                                                        &sentinel__v1__get_cluster_response__descriptor,
-                                                        &arena, error);
+    Sentinel__V1__GetClusterResponse *answer = client_exchange(
+        client, CLUSTER_SERVICE "GetCluster", &request, &sentinel__v1__get_cluster_response__descriptor,
+        &arena, error);
     if (answer != NULL) {
         sentinel_cluster cluster = {answer->cluster_id, answer->version, answer->node_id, answer->topic_count,
                                     answer->partition_count};

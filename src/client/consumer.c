@@ -17,6 +17,7 @@
 #define CONSUME_PATH       "/sentinel.v1.ConsumerService/Consume"
 #define CREDIT_BYTES       (16 * MIB)
 #define CREDIT_RECORDS     ((int64_t)1 << 40) /* bytes are what bounds memory */
+#define GRPC_ABORTED       10
 #define RECONNECT_PAUSE_NS (50 * NS_PER_MS)
 #define INFLATE_MAX        (256 * MIB)
 #define HEADERS_MAX        256
@@ -34,11 +35,15 @@ struct received {
 struct position {
     int64_t next;      /* offset of the next record to hand out; -1: not known */
     int64_t requested; /* where the next stream starts: behind what was received */
+    int64_t committed; /* with a group: what was sent last; -1: nothing */
+    bool assigned;     /* with a group */
 };
 
 struct sentinel_consumer {
     struct sentinel_client *client;
-    char *topic;
+    char *topic, *group; /* group: NULL: none */
+    uint64_t commits_sent, commits_answered;
+    bool started;
     int32_t partition; /* -1: all */
     int64_t from;
     struct position *positions;
@@ -73,7 +78,7 @@ static struct position *position_of(struct sentinel_consumer *c, int32_t partiti
     if (partition >= c->partition_count) {
         c->positions = mem_realloc(c->positions, (size_t)(partition + 1) * sizeof *c->positions);
         for (int32_t i = c->partition_count; i <= partition; i++)
-            c->positions[i] = (struct position){-1, -1};
+            c->positions[i] = (struct position){-1, -1, -1, false};
         c->partition_count = partition + 1;
     }
     return &c->positions[partition];
@@ -119,12 +124,111 @@ static void take_positions(struct sentinel_consumer *c, struct slice inner) {
         fail(c, 13, "the server sent a malformed answer");
         return;
     }
+    c->started = true;
     for (size_t i = 0; i < started->n_partitions; i++) {
         struct position *position = position_of(c, started->partitions[i]->partition);
         if (position == NULL || position->requested >= 0) continue;
         position->next = position->requested = started->partitions[i]->position;
     }
     sentinel__v1__consume_started__free_unpacked(started, NULL);
+}
+
+static void send_request(struct sentinel_consumer *c, Sentinel__V1__ConsumeRequest *request);
+static void give_credit_back(struct sentinel_consumer *c, size_t bytes);
+static void end_current(struct sentinel_consumer *c);
+
+/* ---- as a member of a group ------------------------------------------------------------------------------
+ */
+
+/* What was handed out and not committed yet; false: nothing. */
+static bool send_commit(struct sentinel_consumer *c) {
+    struct arena arena;
+    arena_init(&arena, 4 * KIB);
+    Sentinel__V1__ConsumeRequest request = SENTINEL__V1__CONSUME_REQUEST__INIT;
+    Sentinel__V1__ConsumeCommit commit = SENTINEL__V1__CONSUME_COMMIT__INIT;
+    commit.offsets = arena_calloc(&arena, (size_t)c->partition_count + 1, sizeof *commit.offsets);
+    for (int32_t i = 0; i < c->partition_count; i++) {
+        struct position *position = &c->positions[i];
+        if (!position->assigned || position->next < 0 || position->next == position->committed) continue;
+        Sentinel__V1__CommitOffset *offset = arena_alloc(&arena, sizeof *offset);
+        sentinel__v1__commit_offset__init(offset);
+        offset->topic = c->topic;
+        offset->partition = i;
+        offset->offset = position->committed = position->next;
+        commit.offsets[commit.n_offsets++] = offset;
+    }
+    request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_COMMIT;
+    request.commit = &commit;
+    if (commit.n_offsets != 0) {
+        c->commits_sent++;
+        send_request(c, &request);
+    }
+    arena_release(&arena);
+    return commit.n_offsets != 0;
+}
+
+/* Nothing more of this partition is handed out. */
+static void drop_partition(struct sentinel_consumer *c, int32_t partition) {
+    LIST_FOREACH(it, &c->received) {
+        struct received *received = CONTAINER_OF(it, struct received, link);
+        if (received->partition != partition) continue;
+        list_remove(it);
+        give_credit_back(c, received->credit);
+        free_received(received);
+    }
+    if (c->current != NULL && c->current->partition == partition) {
+        c->batch.last_offset_delta = -1; /* its position stays where it is */
+        c->batch.base_offset = 0;
+        end_current(c);
+    }
+    c->positions[partition].assigned = false;
+}
+
+static void take_assignment(struct sentinel_consumer *c, struct slice inner) {
+    Sentinel__V1__ConsumeAssignment *assignment = sentinel__v1__consume_assignment__unpack(NULL, inner.size,
+                                                                                           inner.data);
+    if (assignment == NULL) {
+        fail(c, 13, "the server sent a malformed answer");
+        return;
+    }
+    for (size_t i = 0; i < assignment->n_partitions; i++) {
+        const Sentinel__V1__PartitionPosition *from = assignment->partitions[i];
+        struct position *position = position_of(c, from->partition);
+        if (position == NULL || position->assigned) continue;
+        *position = (struct position){from->position, from->position, from->position, true};
+    }
+    if (assignment->n_releasing != 0) {
+        MAYBE(send_commit(c));
+        for (size_t i = 0; i < assignment->n_releasing; i++)
+            if (position_of(c, assignment->releasing[i]->partition) != NULL)
+                drop_partition(c, assignment->releasing[i]->partition);
+        Sentinel__V1__ConsumeRequest request = SENTINEL__V1__CONSUME_REQUEST__INIT;
+        Sentinel__V1__ConsumeRelease release = SENTINEL__V1__CONSUME_RELEASE__INIT;
+        request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_RELEASE;
+        request.release = &release;
+        send_request(c, &request);
+    }
+    sentinel__v1__consume_assignment__free_unpacked(assignment, NULL);
+}
+
+static void take_committed(struct sentinel_consumer *c, struct slice inner) {
+    Sentinel__V1__ConsumeCommitted *committed = sentinel__v1__consume_committed__unpack(NULL, inner.size,
+                                                                                        inner.data);
+    c->commits_answered++;
+    if (committed == NULL)
+        fail(c, 13, "the server sent a malformed answer");
+    else if (committed->error != NULL)
+        fail(c, committed->error->code, committed->error->message);
+    if (committed != NULL) sentinel__v1__consume_committed__free_unpacked(committed, NULL);
+}
+
+/* The next stream is another member: it starts at what is committed. */
+static void forget_assignment(struct sentinel_consumer *c) {
+    for (int32_t i = 0; i < c->partition_count; i++) {
+        if (c->positions[i].assigned) drop_partition(c, i);
+        c->positions[i] = (struct position){-1, -1, -1, false};
+    }
+    c->commits_answered = c->commits_sent;
 }
 
 static void on_message(struct call *call, struct grpc_message *message) {
@@ -139,6 +243,10 @@ static void on_message(struct call *call, struct grpc_message *message) {
         take_records(c, &records, message);
     else if (kind == PROTOBUF_CONSUMED_STARTED)
         take_positions(c, inner);
+    else if (kind == PROTOBUF_CONSUMED_ASSIGNMENT)
+        take_assignment(c, inner);
+    else if (kind == PROTOBUF_CONSUMED_COMMITTED)
+        take_committed(c, inner);
     call_consumed(call, size);
 }
 
@@ -146,7 +254,9 @@ static void on_done(struct call *call, int code, const char *message) {
     struct sentinel_consumer *c = CONTAINER_OF(call, struct sentinel_consumer, call);
     c->streaming = false;
     client_fail(&c->error, code, "%s", message);
-    if (code != GRPC_UNAVAILABLE && code != 0)
+    bool thrown_out = c->group != NULL && code == GRPC_ABORTED;
+    if (c->group != NULL) forget_assignment(c);
+    if (code != GRPC_UNAVAILABLE && code != 0 && !thrown_out)
         fail(c, code, message);
     else
         io_timer_set(c->client->io, &c->reconnect, io_now_ns(c->client->io) + RECONNECT_PAUSE_NS);
@@ -187,10 +297,11 @@ static void start_stream(struct sentinel_consumer *c) {
     credit.records = CREDIT_RECORDS;
     topic.topic = c->topic;
     topic.start = &from;
+    if (c->group != NULL) start.group = c->group;
     size_t room = (size_t)c->partition_count + 1;
     topic.partitions = arena_calloc(&arena, room, sizeof *topic.partitions);
     for (int32_t i = 0; i < c->partition_count; i++) {
-        if (c->positions[i].requested < 0) continue;
+        if (c->positions[i].requested < 0 || c->group != NULL) continue;
         Sentinel__V1__ConsumePartition *partition = arena_alloc(&arena, sizeof *partition);
         sentinel__v1__consume_partition__init(partition);
         partition->partition = i;
@@ -326,14 +437,15 @@ int64_t sentinel_consumer_position(const sentinel_consumer *c, int32_t partition
 
 static bool is_started(void *ctx) {
     const struct sentinel_consumer *c = ctx;
-    return c->failed || c->partition_count != 0;
+    return c->failed || c->started;
 }
 
-sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *topic, int32_t partition,
-                                          int64_t from, sentinel_error *error) {
+static sentinel_consumer *open(sentinel_client *client, const char *topic, const char *group,
+                               int32_t partition, int64_t from, sentinel_error *error) {
     struct sentinel_consumer *c = mem_calloc(1, sizeof *c);
     c->client = client;
     c->topic = mem_strdup(topic);
+    c->group = group == NULL ? NULL : mem_strdup(group);
     c->partition = partition;
     c->from = from;
     list_init(&c->received);
@@ -350,6 +462,41 @@ sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *t
     return NULL;
 }
 
+sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *topic, int32_t partition,
+                                          int64_t from, sentinel_error *error) {
+    return open(client, topic, NULL, partition, from, error);
+}
+
+sentinel_consumer *sentinel_consumer_open_group(sentinel_client *client, const char *topic, const char *group,
+                                                int64_t from, sentinel_error *error) {
+    return open(client, topic, group, -1, from, error);
+}
+
+static bool is_committed(void *ctx) {
+    const struct sentinel_consumer *c = ctx;
+    return c->failed || !c->streaming || c->commits_answered == c->commits_sent;
+}
+
+int sentinel_consumer_commit(sentinel_consumer *c, sentinel_error *error) {
+    if (c->group == NULL) return client_fail(error, 9, "this consumer is in no group");
+    if (!c->streaming && !c->failed)
+        return client_fail(error, SENTINEL_UNAVAILABLE, "the connection is being made again");
+    if (!c->failed) MAYBE(send_commit(c));
+    bool answered = client_wait(c->client, client_deadline(c->client, c->client->timeout_ns), is_committed,
+                                c);
+    if (c->failed) {
+        if (error != NULL) *error = c->error;
+        return -1;
+    }
+    if (!answered) return client_fail(error, SENTINEL_TIMED_OUT, "the commit was not answered in time");
+    return c->streaming ? 0 : client_fail(error, SENTINEL_UNAVAILABLE, "the connection was lost");
+}
+
+bool sentinel_consumer_reads(const sentinel_consumer *c, int32_t partition) {
+    if (partition < 0 || partition >= c->partition_count) return false;
+    return c->group == NULL ? c->positions[partition].next >= 0 : c->positions[partition].assigned;
+}
+
 void sentinel_consumer_close(sentinel_consumer *c) {
     if (c == NULL) return;
     call_cancel(&c->call);
@@ -361,5 +508,6 @@ void sentinel_consumer_close(sentinel_consumer *c) {
     arena_release(&c->arena);
     mem_free(c->positions);
     mem_free(c->topic);
+    mem_free(c->group);
     mem_free(c);
 }

@@ -8,12 +8,10 @@
  *
  * What was fetched is delivered before anything more is fetched, so that the bytes kept for a client are
  * bounded by one fetch and one send queue, whatever it does. */
+#include "server/grpc_consume.h"
 #include "base/assert.h"
-#include "sentinel/v1/consumer_service.pb-c.h"
 #include "server/grpc_partition.h"
-#include "server/grpc_records.h"
 #include "server/grpc_service.h"
-#include "server/grpc_source.h"
 #include "wire/protobuf_record.h"
 
 #define FETCH_BYTES_MAX     ((int64_t)(1 * MIB))
@@ -23,44 +21,24 @@
 #define PROGRESS_DEFAULT_MS 5000
 #define PROGRESS_MIN_MS     100
 
-struct consume {
-    struct grpc_call *call;
-    bool opened, started, as_batches, told_caught_up;
-    struct grpc_records_credit credit;
-    struct grpc_sources sources;
-    /* One fetch at a time, of every source that is not paused. */
-    struct fetch fetch;
-    struct fetch_partition *partitions; /* room for every source */
-    struct grpc_source **fetched;       /* the source of each */
-    bool fetching;                      /* given to the broker */
-    bool delivering;                    /* its answer is being sent */
-    bool reading;                       /* `records` reads partition `current` */
-    uint32_t current;
-    struct grpc_records records;
-    struct io_timer progress;
-    uint64_t progress_ns, sent_ns, fetch_started_ns;
-};
-
-static void advance(struct consume *self);
-
 /* ---- messages
  * -------------------------------------------------------------------------------------------------------- */
 
-static void send_response(struct consume *self, const Sentinel__V1__ConsumeResponse *response) {
+void consume_send(struct consume *self, const Sentinel__V1__ConsumeResponse *response) {
     self->sent_ns = io_now_ns(grpc_call_io(self->call));
     grpc_call_send_packed(self->call, &response->base);
 }
 
-static void send_started(struct consume *self) {
+void consume_send_started(struct consume *self) {
     struct arena arena;
     arena_init(&arena, 4 * KIB);
     Sentinel__V1__ConsumeStarted started = SENTINEL__V1__CONSUME_STARTED__INIT;
-    started.n_partitions = self->sources.count;
-    started.partitions = grpc_sources_print(&self->sources, &arena);
+    started.partitions = grpc_sources_print(&self->sources, &arena, &started.n_partitions);
+    if (self->group != NULL) started.member_id = arena_text(&arena, consume_group_member_id(self->group));
     Sentinel__V1__ConsumeResponse response = SENTINEL__V1__CONSUME_RESPONSE__INIT;
     response.message_case = SENTINEL__V1__CONSUME_RESPONSE__MESSAGE_STARTED;
     response.started = &started;
-    send_response(self, &response);
+    consume_send(self, &response);
     arena_release(&arena);
 }
 
@@ -68,12 +46,11 @@ static void send_progress(struct consume *self) {
     struct arena arena;
     arena_init(&arena, 4 * KIB);
     Sentinel__V1__ConsumeProgress progress = SENTINEL__V1__CONSUME_PROGRESS__INIT;
-    progress.n_partitions = self->sources.count;
-    progress.partitions = grpc_sources_print(&self->sources, &arena);
+    progress.partitions = grpc_sources_print(&self->sources, &arena, &progress.n_partitions);
     Sentinel__V1__ConsumeResponse response = SENTINEL__V1__CONSUME_RESPONSE__INIT;
     response.message_case = SENTINEL__V1__CONSUME_RESPONSE__MESSAGE_PROGRESS;
     response.progress = &progress;
-    send_response(self, &response);
+    consume_send(self, &response);
     arena_release(&arena);
 }
 
@@ -97,7 +74,9 @@ static void send_records(struct consume *self, const struct grpc_source *source,
 
 static bool is_caught_up(const struct consume *self) {
     for (uint32_t i = 0; i < self->sources.count; i++)
-        if (self->sources.list[i].position < self->sources.list[i].high_watermark) return false;
+        if (grpc_source_reads(self->sources.list[i]) &&
+            self->sources.list[i]->position < self->sources.list[i]->high_watermark)
+            return false;
     return true;
 }
 
@@ -127,7 +106,7 @@ static void drop_answer(struct consume *self) {
     self->reading = self->delivering = false;
 }
 
-static void stop_fetch(struct consume *self) {
+void consume_stop_fetch(struct consume *self) {
     if (self->fetching) broker_fetch_cancel(&self->fetch);
     self->fetching = false;
 }
@@ -160,17 +139,26 @@ static void fetch_done(struct fetch *fetch) {
     if (empty && waited_ns < FETCH_WAIT_MS * NS_PER_MS) /* only a broker that closes gives up early */
         grpc_call_fail_status(self->call, STATUS_UNAVAILABLE, "the node shuts down");
     else
-        advance(self);
+        consume_advance(self);
+}
+
+static void make_room(struct consume *self) {
+    if (self->sources.count <= self->room) return;
+    struct arena *arena = &self->call->arena;
+    self->room = self->sources.capacity;
+    self->partitions = arena_calloc(arena, self->room, sizeof *self->partitions);
+    self->fetched = arena_calloc(arena, self->room, sizeof(*self->fetched));
 }
 
 /* false: every source is paused or not positioned. */
 static bool start_fetch(struct consume *self) {
     int32_t bytes_max = (int32_t)MIN(self->credit.bytes, FETCH_BYTES_MAX);
     uint32_t count = 0;
+    make_room(self);
     for (uint32_t i = 0; i < self->sources.count; i++) {
-        struct grpc_source *source = &self->sources.list[i];
+        struct grpc_source *source = self->sources.list[i];
         source->stale = false;
-        if (source->paused || source->looking_up) continue;
+        if (source->paused || source->looking_up || !grpc_source_reads(source)) continue;
         self->fetched[count] = source;
         self->partitions[count++] = (struct fetch_partition){.topic = source->topic,
                                                              .partition = source->partition,
@@ -220,7 +208,7 @@ static void deliver_some(struct consume *self) {
 }
 
 /* Does whatever can be done now. */
-static void advance(struct consume *self) {
+void consume_advance(struct consume *self) {
     struct grpc_call *call = self->call;
     if (!self->started || call->ended) return;
     while (self->delivering) {
@@ -252,13 +240,13 @@ static void positioned(struct grpc_sources *sources, struct grpc_source *source)
     if (!self->started) {
         if (sources->looking_up != 0) return;
         self->started = true;
-        send_started(self);
+        consume_send_started(self);
         self->told_caught_up = is_caught_up(self); /* Started says it */
     } else {
         send_progress(self);
-        stop_fetch(self); /* the source is to be among those fetched */
+        consume_stop_fetch(self); /* the source is to be among those fetched */
     }
-    advance(self);
+    consume_advance(self);
 }
 
 static void add_credit(struct consume *self, const Sentinel__V1__ConsumeCredit *credit) {
@@ -270,7 +258,7 @@ static void add_credit(struct consume *self, const Sentinel__V1__ConsumeCredit *
         self->credit.records = INT64_MAX;
     if (__builtin_add_overflow(self->credit.bytes, credit->bytes, &self->credit.bytes))
         self->credit.bytes = INT64_MAX;
-    advance(self);
+    consume_advance(self);
 }
 
 static void start(struct consume *self, const Sentinel__V1__ConsumeStart *request) {
@@ -286,9 +274,11 @@ static void start(struct consume *self, const Sentinel__V1__ConsumeStart *reques
     self->opened = true;
     self->as_batches = request->format == SENTINEL__V1__RECORD_FORMAT__RECORD_FORMAT_BATCHES;
     if (request->credit != NULL) add_credit(self, request->credit);
-    if (call->ended || !grpc_sources_start(&self->sources, call, request, positioned)) return;
-    self->partitions = arena_calloc(&call->arena, self->sources.count, sizeof *self->partitions);
-    self->fetched = arena_calloc(&call->arena, self->sources.count, sizeof(*self->fetched));
+    if (call->ended) return;
+    bool grouped = request->group != NULL && request->group[0] != '\0';
+    if (!(grouped ? consume_group_start(self, request)
+                  : grpc_sources_start(&self->sources, call, request, positioned)))
+        return;
     int32_t interval_ms = request->progress_interval_ms;
     self->progress_ns =
         (uint64_t)(interval_ms <= 0 ? PROGRESS_DEFAULT_MS : MAX(interval_ms, PROGRESS_MIN_MS)) * NS_PER_MS;
@@ -301,13 +291,13 @@ static void set_paused(struct consume *self, struct grpc_source *source, bool pa
     if (source->paused == paused) return;
     source->paused = paused;
     if (paused) source->stale = true; /* its position stays: resumed, it is fetched again */
-    stop_fetch(self);
+    consume_stop_fetch(self);
 }
 
 static void pause_or_resume(struct consume *self, Sentinel__V1__TopicPartition **list, size_t count,
                             bool paused) {
     for (uint32_t i = 0; count == 0 && i < self->sources.count; i++)
-        set_paused(self, &self->sources.list[i], paused);
+        set_paused(self, self->sources.list[i], paused);
     for (size_t i = 0; i < count; i++) {
         struct grpc_source *source = grpc_sources_find(&self->sources, list[i]->topic, list[i]->partition);
         if (source == NULL) {
@@ -316,7 +306,7 @@ static void pause_or_resume(struct consume *self, Sentinel__V1__TopicPartition *
         }
         set_paused(self, source, paused);
     }
-    advance(self);
+    consume_advance(self);
 }
 
 static void seek(struct consume *self, const Sentinel__V1__ConsumeSeek *request) {
@@ -326,8 +316,8 @@ static void seek(struct consume *self, const Sentinel__V1__ConsumeSeek *request)
         return;
     }
     source->stale = true;
-    stop_fetch(self);
-    if (grpc_sources_seek(source, request->start)) advance(self);
+    consume_stop_fetch(self);
+    if (grpc_sources_seek(source, request->start)) consume_advance(self);
 }
 
 #define REQUEST_CASE(name) SENTINEL__V1__CONSUME_REQUEST__MESSAGE_##name
@@ -361,6 +351,12 @@ static void consume_message(struct grpc_call *call, struct grpc_message *message
         case REQUEST_CASE(SEEK):
             seek(self, request->seek);
             break;
+        case REQUEST_CASE(COMMIT):
+            consume_group_commit(self, request->commit);
+            break;
+        case REQUEST_CASE(RELEASE):
+            consume_group_release(self, request->release);
+            break;
         default:
             grpc_call_fail_field(call, "message", "the message is empty");
         }
@@ -377,13 +373,13 @@ static void consume_open(struct grpc_call *call) {
 static void consume_half_closed(struct grpc_call *call) {
     struct consume *self = call->state;
     if (self->opened)
-        advance(self);
+        consume_advance(self);
     else
         grpc_call_finish(call);
 }
 
 static void consume_writable(struct grpc_call *call) {
-    advance(call->state);
+    consume_advance(call->state);
 }
 
 static void consume_drain(struct grpc_call *call) {
@@ -393,8 +389,9 @@ static void consume_drain(struct grpc_call *call) {
 static void consume_ended(struct grpc_call *call) {
     struct consume *self = call->state;
     io_timer_cancel(grpc_call_io(call), &self->progress);
+    if (self->group != NULL) consume_group_end(self);
     grpc_sources_cancel(&self->sources);
-    stop_fetch(self);
+    consume_stop_fetch(self);
     drop_answer(self);
 }
 

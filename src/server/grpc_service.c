@@ -6,6 +6,7 @@ const char *const grpc_service_names[] = {
     "sentinel.v1.ProducerService",
     "sentinel.v1.ConsumerService",
     "sentinel.v1.ClusterService",
+    "sentinel.v1.GroupService",
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -23,6 +24,7 @@ static const struct {
     {grpc_topics_methods, ARRAY_COUNT(grpc_topics_methods)},
     {grpc_offsets_methods, ARRAY_COUNT(grpc_offsets_methods)},
     {grpc_cluster_methods, ARRAY_COUNT(grpc_cluster_methods)},
+    {grpc_groups_methods, ARRAY_COUNT(grpc_groups_methods)},
     {grpc_health_methods, ARRAY_COUNT(grpc_health_methods)},
     {grpc_reflection_methods, ARRAY_COUNT(grpc_reflection_methods)},
 };

@@ -37,35 +37,33 @@ static void lookup_done(struct list_offset *request) {
     all->positioned(all, source);
 }
 
-static void look_up(struct grpc_source *source, int64_t timestamp_ms, int64_t offset) {
+void grpc_sources_look_up(struct grpc_source *source, struct grpc_start start) {
     struct grpc_sources *all = source->all;
     ASSERT(!source->looking_up);
     source->looking_up = true;
     source->end_instead = false;
-    source->offset = offset;
+    source->offset = start.offset;
     all->looking_up++;
     source->lookup = (struct list_offset){.topic = source->topic,
                                           .partition = source->partition,
-                                          .timestamp_ms = timestamp_ms,
+                                          .timestamp_ms = start.timestamp_ms,
                                           .done = lookup_done};
     broker_list_offset(grpc_call_broker(all->call), &source->lookup);
 }
 
 /* What a position means to a lookup: an offset needs none, but the partition is to be loaded all the same. */
-static bool read_position(const Sentinel__V1__StartPosition *position, int64_t *timestamp_ms,
-                          int64_t *offset) {
-    *timestamp_ms = OFFSET_LATEST;
-    *offset = -1;
+bool grpc_start_read(const Sentinel__V1__StartPosition *position, struct grpc_start *start) {
+    *start = (struct grpc_start){OFFSET_LATEST, -1};
     if (position == NULL) return true;
     switch (position->position_case) {
     case SENTINEL__V1__START_POSITION__POSITION_ANCHOR:
-        if (position->anchor == SENTINEL__V1__ANCHOR__ANCHOR_EARLIEST) *timestamp_ms = OFFSET_EARLIEST;
+        if (position->anchor == SENTINEL__V1__ANCHOR__ANCHOR_EARLIEST) start->timestamp_ms = OFFSET_EARLIEST;
         return (unsigned)position->anchor <= SENTINEL__V1__ANCHOR__ANCHOR_LATEST;
     case SENTINEL__V1__START_POSITION__POSITION_OFFSET:
-        *offset = position->offset;
+        start->offset = position->offset;
         return position->offset >= 0;
     case SENTINEL__V1__START_POSITION__POSITION_TIMESTAMP_MS:
-        *timestamp_ms = position->timestamp_ms;
+        start->timestamp_ms = position->timestamp_ms;
         return position->timestamp_ms >= 0;
     default:
         return true;
@@ -73,12 +71,13 @@ static bool read_position(const Sentinel__V1__StartPosition *position, int64_t *
 }
 
 static bool position(struct grpc_source *source, const Sentinel__V1__StartPosition *wanted) {
-    int64_t timestamp_ms, offset;
-    if (!read_position(wanted, &timestamp_ms, &offset)) {
+    struct grpc_start start;
+    if (!grpc_start_read(wanted, &start)) {
         grpc_call_fail_field(source->all->call, "start", "an anchor, or an offset or a time of 0 or later");
         return false;
     }
-    look_up(source, timestamp_ms, offset);
+    source->held = true;
+    grpc_sources_look_up(source, start);
     return true;
 }
 
@@ -95,9 +94,31 @@ bool grpc_sources_seek(struct grpc_source *source, const Sentinel__V1__StartPosi
  * ----------------------------------------------------------------------------------------------- */
 
 static struct grpc_source *add(struct grpc_sources *sources, struct slice topic, int32_t partition) {
-    struct grpc_source *source = &sources->list[sources->count++];
+    struct arena *arena = &sources->call->arena;
+    if (sources->count == sources->capacity) {
+        sources->capacity = MAX(2 * sources->capacity, (uint32_t)16);
+        struct grpc_source **list = arena_calloc(arena, sources->capacity, sizeof(struct grpc_source *));
+        for (uint32_t i = 0; i < sources->count; i++)
+            list[i] = sources->list[i];
+        sources->list = list;
+    }
+    struct grpc_source *source = arena_calloc(arena, 1, sizeof *source);
     *source = (struct grpc_source){.all = sources, .topic = topic, .partition = partition};
+    sources->list[sources->count++] = source;
     return source;
+}
+
+struct grpc_source *grpc_sources_get(struct grpc_sources *sources, struct slice topic, int32_t partition) {
+    for (uint32_t i = 0; i < sources->count; i++)
+        if (sources->list[i]->partition == partition && slice_equal(sources->list[i]->topic, topic))
+            return sources->list[i];
+    if (sources->count == GRPC_SOURCES_MAX) return NULL;
+    return add(sources, arena_copy(&sources->call->arena, topic), partition);
+}
+
+void grpc_sources_init(struct grpc_sources *sources, struct grpc_call *call,
+                       void (*positioned)(struct grpc_sources *sources, struct grpc_source *source)) {
+    *sources = (struct grpc_sources){.call = call, .positioned = positioned};
 }
 
 /* Partitions that a topic of the request means; 0: the call has failed. */
@@ -171,9 +192,7 @@ bool grpc_sources_start(struct grpc_sources *sources, struct grpc_call *call,
                         void (*positioned)(struct grpc_sources *sources, struct grpc_source *source)) {
     uint32_t total;
     if (!count_all(call, start, &total)) return false;
-    sources->call = call;
-    sources->positioned = positioned;
-    sources->list = arena_calloc(&call->arena, total, sizeof *sources->list);
+    grpc_sources_init(sources, call, positioned);
     for (size_t i = 0; i < start->n_topics; i++)
         if (!add_topic(sources, start->topics[i])) return false;
     ASSERT_EQ(sources->count, total);
@@ -187,38 +206,42 @@ bool grpc_sources_start(struct grpc_sources *sources, struct grpc_call *call,
 struct grpc_source *grpc_sources_find(struct grpc_sources *sources, const char *topic, int32_t partition) {
     struct slice name = slice_from_text(topic);
     for (uint32_t i = 0; i < sources->count; i++)
-        if (sources->list[i].partition == partition && slice_equal(sources->list[i].topic, name))
-            return &sources->list[i];
+        if (grpc_source_reads(sources->list[i]) && sources->list[i]->partition == partition &&
+            slice_equal(sources->list[i]->topic, name))
+            return sources->list[i];
     return NULL;
 }
 
 void grpc_sources_refresh(struct grpc_sources *sources) {
     for (uint32_t i = 0; i < sources->count; i++)
-        refresh(&sources->list[i]);
+        if (sources->list[i]->held) refresh(sources->list[i]);
 }
 
 void grpc_sources_cancel(struct grpc_sources *sources) {
     for (uint32_t i = 0; i < sources->count; i++) {
-        if (!sources->list[i].looking_up) continue;
-        broker_list_offset_cancel(&sources->list[i].lookup);
-        sources->list[i].looking_up = false;
+        if (!sources->list[i]->looking_up) continue;
+        broker_list_offset_cancel(&sources->list[i]->lookup);
+        sources->list[i]->looking_up = false;
     }
     sources->looking_up = 0;
 }
 
-Sentinel__V1__PartitionPosition **grpc_sources_print(const struct grpc_sources *sources,
-                                                     struct arena *arena) {
-    Sentinel__V1__PartitionPosition **list = arena_calloc(arena, sources->count, sizeof(*list));
-    Sentinel__V1__PartitionPosition *rows = arena_calloc(arena, sources->count, sizeof *rows);
+Sentinel__V1__PartitionPosition **grpc_sources_print(const struct grpc_sources *sources, struct arena *arena,
+                                                     size_t *count) {
+    Sentinel__V1__PartitionPosition **list = arena_calloc(arena, (size_t)sources->count + 1, sizeof(*list));
+    Sentinel__V1__PartitionPosition *rows = arena_calloc(arena, (size_t)sources->count + 1, sizeof *rows);
+    *count = 0;
     for (uint32_t i = 0; i < sources->count; i++) {
-        const struct grpc_source *source = &sources->list[i];
-        sentinel__v1__partition_position__init(&rows[i]);
-        rows[i].topic = arena_text(arena, source->topic);
-        rows[i].partition = source->partition;
-        rows[i].position = source->position;
-        rows[i].high_watermark = source->high_watermark;
-        rows[i].log_start_offset = source->log_start_offset;
-        list[i] = &rows[i];
+        const struct grpc_source *source = sources->list[i];
+        if (!grpc_source_reads(source)) continue;
+        Sentinel__V1__PartitionPosition *row = list[*count] = &rows[*count];
+        sentinel__v1__partition_position__init(row);
+        row->topic = arena_text(arena, source->topic);
+        row->partition = source->partition;
+        row->position = source->position;
+        row->high_watermark = source->high_watermark;
+        row->log_start_offset = source->log_start_offset;
+        ++*count;
     }
     return list;
 }

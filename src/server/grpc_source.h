@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* grpc_source.h: the partitions of one subscription, and where it stands in each.
  *
- *   named by ConsumeStart or ConsumeSeek ─> looked up (which also loads the partition) ─> positioned
+ *   named by ConsumeStart or ConsumeSeek, or assigned in a group ─> looked up (which also loads the
+ * partition) ─> positioned, held ─> (in a group) releasing ─> let go, and perhaps assigned again
  *
  * Owner   the sources live in the call's arena. Loop: shard thread.
  * Bounds  GRPC_SOURCES_MAX partitions a subscription. */
@@ -20,6 +21,8 @@ struct grpc_source {
     struct slice topic;
     int32_t partition;
     int64_t position, high_watermark, log_start_offset;
+    bool held;      /* part of the subscription: always without a group */
+    bool releasing; /* its group takes it back: nothing more is sent */
     bool paused;
     bool looking_up;  /* its position is not known yet */
     bool stale;       /* what was fetched for it is not wanted any more */
@@ -28,10 +31,18 @@ struct grpc_source {
     struct list_offset lookup;
 };
 
+/* Where to start, when no offset is known: a time or OFFSET_LATEST, OFFSET_EARLIEST; or an offset, else -1.
+ */
+struct grpc_start {
+    int64_t timestamp_ms, offset;
+};
+/* NULL: the end. false: no such position. */
+bool grpc_start_read(const Sentinel__V1__StartPosition *position, struct grpc_start *start);
+
 struct grpc_sources {
     struct grpc_call *call;
-    struct grpc_source *list;
-    uint32_t count, looking_up;
+    struct grpc_source **list; /* each stays where it is as long as the call */
+    uint32_t count, capacity, looking_up;
     /* A lookup finished (the call may have failed by it: see call->ended). */
     void (*positioned)(struct grpc_sources *sources, struct grpc_source *source);
 };
@@ -40,6 +51,17 @@ struct grpc_sources {
 bool grpc_sources_start(struct grpc_sources *sources, struct grpc_call *call,
                         const Sentinel__V1__ConsumeStart *start,
                         void (*positioned)(struct grpc_sources *sources, struct grpc_source *source));
+/* For a group, in place of grpc_sources_start. */
+void grpc_sources_init(struct grpc_sources *sources, struct grpc_call *call,
+                       void (*positioned)(struct grpc_sources *sources, struct grpc_source *source));
+/* The one there is, or a new one, not held; NULL: there are GRPC_SOURCES_MAX. */
+struct grpc_source *grpc_sources_get(struct grpc_sources *sources, struct slice topic, int32_t partition);
+/* Looks it up; `positioned` follows. */
+void grpc_sources_look_up(struct grpc_source *source, struct grpc_start start);
+/* A source that records are sent of. */
+static inline bool grpc_source_reads(const struct grpc_source *source) {
+    return source->held && !source->releasing;
+}
 /* NULL: not part of this subscription. */
 struct grpc_source *grpc_sources_find(struct grpc_sources *sources, const char *topic, int32_t partition);
 /* Moves a source: it is looked up anew. false: the call has failed. */
@@ -47,7 +69,8 @@ bool grpc_sources_seek(struct grpc_source *source, const Sentinel__V1__StartPosi
 /* What the broker knows now, without reading the log. */
 void grpc_sources_refresh(struct grpc_sources *sources);
 void grpc_sources_cancel(struct grpc_sources *sources);
-/* As messages in `arena`, which is for this answer only. */
-Sentinel__V1__PartitionPosition **grpc_sources_print(const struct grpc_sources *sources, struct arena *arena);
+/* Those it reads, as messages in `arena`, which is for this answer only. */
+Sentinel__V1__PartitionPosition **grpc_sources_print(const struct grpc_sources *sources, struct arena *arena,
+                                                     size_t *count);
 
 #endif

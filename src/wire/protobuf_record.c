@@ -119,7 +119,7 @@ enum status protobuf_consumed_read(struct slice message, enum protobuf_consumed_
     struct protobuf_field field;
     bool found = false;
     while (protobuf_next(&reader, &field)) {
-        if (field.wire != PROTOBUF_BYTES || field.number > 3) continue;
+        if (field.wire != PROTOBUF_BYTES || field.number > 5) continue;
         *kind = (enum protobuf_consumed_kind)(field.number - 1);
         *inner = field.bytes;
         found = true;

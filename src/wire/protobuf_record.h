@@ -46,9 +46,11 @@ struct protobuf_records {
 enum protobuf_consumed_kind {
     PROTOBUF_CONSUMED_STARTED,
     PROTOBUF_CONSUMED_RECORDS,
-    PROTOBUF_CONSUMED_PROGRESS
+    PROTOBUF_CONSUMED_PROGRESS,
+    PROTOBUF_CONSUMED_ASSIGNMENT,
+    PROTOBUF_CONSUMED_COMMITTED
 };
-/* ConsumeResponse. STARTED and PROGRESS: `inner` is the message, for the generated code; RECORDS: `records`.
+/* ConsumeResponse. RECORDS: `records`; the others: `inner` is the message, for the generated code.
  */
 enum status protobuf_consumed_read(struct slice message, enum protobuf_consumed_kind *kind,
                                    struct slice *inner, struct protobuf_records *records) MUST_USE;

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Consumer groups with clients nobody here wrote: who reads what, where a killed one is resumed, what survives kill -9."""
+import json
 import subprocess
 import time
 import unittest
 
 import confluent_kafka as kafka
 
-from lib.broker import Broker
+from lib.broker import SENTINEL, Broker
 
 
 class Groups(unittest.TestCase):
@@ -27,10 +28,7 @@ class Groups(unittest.TestCase):
 
     def fill(self, topic, partitions, count):
         self.broker.run("topic", "create", topic, "--partitions", str(partitions))
-        producer = kafka.Producer({"bootstrap.servers": self.broker.address})
-        for i in range(count):
-            producer.produce(topic, value=b"%d" % i, partition=i % partitions)
-        self.assertEqual(producer.flush(30), 0)
+        self.fill_more(topic, partitions, count)
 
     def poll(self, consumers, until, seconds=30):
         """Polls them all in turn; `until(messages)` ends it."""
@@ -131,6 +129,63 @@ class Groups(unittest.TestCase):
         self.assertEqual(sorted((p.topic, p.partition) for p in again.assignment()), before)
         one.close()
         again.close()
+
+    def spawn(self, *arguments):
+        return subprocess.Popen([SENTINEL, "consume", *arguments, "--server", self.broker.address, "--quiet"],
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    def describe(self, group):
+        return json.loads(self.broker.run("group", "describe", group, "--json").stdout)
+
+    def until(self, condition, seconds=30):
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), end, self.broker.log_text()[-2000:])
+            time.sleep(0.05)
+
+    def test_sentinel_consumer_killed_and_resumed_over_grpc(self):
+        self.fill("ours", 4, 400)
+        first = self.spawn("ours", "--group", "g-ours", "--from", "beginning")
+        second = None
+        try:
+            self.until(lambda: self.describe("g-ours")["lag"] == 0 and self.describe("g-ours")["partitions"])
+            second = self.spawn("ours", "--group", "g-ours", "--from", "beginning")
+            self.until(lambda: len({p["member"] for p in self.describe("g-ours")["partitions"]} - {""}) == 2)
+            first.kill()  # no word to the broker but a closed connection
+            self.fill_more("ours", 4, 400)
+            self.until(lambda: self.describe("g-ours")["lag"] == 0)
+        finally:
+            first.kill()
+            if second is not None:
+                second.kill()
+        got = first.communicate()[0].split() + second.communicate()[0].split()
+        self.assertEqual(len(set(got)), 400)
+        self.assertGreaterEqual(len(got), 800)
+        self.until(lambda: not self.describe("g-ours")["members"])
+        self.broker.run("group", "reset-offsets", "g-ours", "--to", "5")
+        self.assertEqual(self.describe("g-ours")["lag"], 800 - 4 * 5)
+        rest = self.broker.run("consume", "ours", "--group", "g-ours", "--until-end", "--quiet").stdout
+        self.assertEqual(len(rest.split()), 800 - 4 * 5)
+        self.broker.run("group", "delete", "g-ours")
+        self.assertNotIn("g-ours", self.broker.run("group", "list").stdout.decode())
+
+    def fill_more(self, topic, partitions, count):
+        producer = kafka.Producer({"bootstrap.servers": self.broker.address})
+        for i in range(count):
+            producer.produce(topic, value=b"%d" % i, partition=i % partitions)
+        self.assertEqual(producer.flush(30), 0)
+
+    def test_offsets_of_one_protocol_serve_the_other(self):
+        self.fill("both", 1, 100)
+        consumer = self.consumer("g-both")
+        consumer.subscribe(["both"])
+        self.poll([consumer], lambda m: len(m) >= 40)
+        consumer.commit(offsets=[kafka.TopicPartition("both", 0, 40)], asynchronous=False)
+        consumer.close()
+        rest = self.broker.run("consume", "both", "--group", "g-both", "--until-end", "--quiet").stdout
+        self.assertEqual(rest, b"".join(b"%d\n" % i for i in range(40, 100)))
+        offsets = self.consumer("g-both").committed([kafka.TopicPartition("both", 0)], timeout=10)
+        self.assertEqual(offsets[0].offset, 100)
 
 
 if __name__ == "__main__":

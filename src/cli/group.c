@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `sentinel group`: list, describe (once or again and again), reset-offsets, delete. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "cli/client_options.h"
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "io/io.h"
+
+#define TOPICS_MAX 64
+
+struct group_options {
+    struct client_options client;
+    bool json, watch, dry_run, has_target;
+    int64_t interval_s, count;
+    const char *topics[TOPICS_MAX];
+    sentinel_group_reset_options reset;
+};
+
+static void print_help(void) {
+    printf(
+        "usage: sentinel group list [--json]\n"
+        "       sentinel group describe NAME [--json] [--watch [--interval SECONDS] [--count N]]\n"
+        "       sentinel group reset-offsets NAME --to beginning|end|OFFSET|@MILLISECONDS [--topic T]...\n"
+        "                                    [--dry-run]\n"
+        "       sentinel group delete NAME\n\n"
+        "options:\n" CLIENT_OPTIONS_HELP "  --json                    one JSON object a group\n"
+        "  --watch                   describe again every --interval seconds (default 1), --count times\n"
+        "  --to PLACE                the first record kept, the end, an offset, or the first record at or\n"
+        "                            after a time in milliseconds since 1970 (@1700000000000)\n"
+        "  --topic T                 only this topic (may be given several times; also topics that the "
+        "group\n"
+        "                            has no offsets of yet); default: all that it has offsets of\n"
+        "  --dry-run                 show what would be done\n\n"
+        "examples:\n"
+        "  sentinel group describe billing --watch\n"
+        "  sentinel group reset-offsets billing --to beginning --topic orders --dry-run\n");
+}
+
+/* ---- list ---------------------------------------------------------------------------------------------- */
+
+static void json_text(const char *name, const char *value) {
+    printf("\"%s\":", name);
+    json_print_text(stdout, value, strlen(value));
+}
+
+static void list_one(void *context, const sentinel_group *group) {
+    const struct group_options *o = context;
+    if (!o->json) {
+        printf("%-32s %-9s %-20s %d\n", group->name, group->kind, group->state, group->member_count);
+        return;
+    }
+    printf("{");
+    json_text("group", group->name);
+    printf(",\"kind\":\"%s\",\"state\":\"%s\",\"members\":%d}\n", group->kind, group->state,
+           group->member_count);
+}
+
+static int list(struct group_options *o, sentinel_client *client) {
+    sentinel_error error = {0};
+    if (!o->json) printf("%-32s %-9s %-20s %s\n", "GROUP", "KIND", "STATE", "MEMBERS");
+    if (sentinel_group_list(client, list_one, o, &error) != 0) return client_failed("group", &error);
+    return 0;
+}
+
+/* ---- describe ------------------------------------------------------------------------------------------ */
+
+static void print_number(int64_t number, int width) {
+    if (number < 0)
+        printf(" %*s", width, "-");
+    else
+        printf(" %*lld", width, (long long)number);
+}
+
+static const sentinel_group_member *find_member(const sentinel_group *group, const char *id) {
+    for (size_t i = 0; i < group->members_listed; i++)
+        if (strcmp(group->members[i].member_id, id) == 0) return &group->members[i];
+    return NULL;
+}
+
+static void print_owner(const sentinel_group *group, const char *member_id) {
+    const sentinel_group_member *member = find_member(group, member_id);
+    if (member == NULL)
+        printf("  -\n");
+    else if (member->instance_id[0] != '\0')
+        printf("  %s (%s) %s\n", member->instance_id, member->client_id, member->client_host);
+    else
+        printf("  %s %s\n", member->member_id, member->client_host);
+}
+
+static void describe_text(const sentinel_group *group) {
+    printf("group       %s\nkind        %s\nstate       %s\ngeneration  %d\n", group->name, group->kind,
+           group->state, group->generation);
+    if (group->assignor[0] != '\0') printf("assignor    %s\n", group->assignor);
+    printf("members     %d\ntotal lag   %lld\n\n", group->member_count, (long long)group->total_lag);
+    printf("%-24s %9s %12s %12s %12s  %s\n", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER");
+    for (size_t i = 0; i < group->partitions_listed; i++) {
+        const sentinel_group_partition *p = &group->partitions[i];
+        printf("%-24s %9d", p->topic, p->partition);
+        print_number(p->committed, 12);
+        print_number(p->high_watermark, 12);
+        print_number(p->lag, 12);
+        print_owner(group, p->member_id);
+    }
+    for (size_t i = 0; i < group->members_listed; i++)
+        if (group->members[i].partition_count == 0)
+            printf("%-24s %9s %12s %12s %12s  %s %s\n", "-", "-", "-", "-", "-", group->members[i].member_id,
+                   group->members[i].client_host);
+}
+
+static void describe_json(const sentinel_group *group) {
+    printf("{");
+    json_text("group", group->name);
+    printf(",\"kind\":\"%s\",\"state\":\"%s\",\"generation\":%d,\"lag\":%lld,\"members\":[", group->kind,
+           group->state, group->generation, (long long)group->total_lag);
+    for (size_t i = 0; i < group->members_listed; i++) {
+        const sentinel_group_member *member = &group->members[i];
+        printf("%s{", i == 0 ? "" : ",");
+        json_text("member", member->member_id);
+        printf(",");
+        json_text("instance", member->instance_id);
+        printf(",");
+        json_text("client", member->client_id);
+        printf(",");
+        json_text("host", member->client_host);
+        printf(",\"partitions\":%zu}", member->partition_count);
+    }
+    printf("],\"partitions\":[");
+    for (size_t i = 0; i < group->partitions_listed; i++) {
+        const sentinel_group_partition *p = &group->partitions[i];
+        printf("%s{", i == 0 ? "" : ",");
+        json_text("topic", p->topic);
+        printf(",\"partition\":%d,\"committed\":%lld,\"end\":%lld,\"lag\":%lld,", p->partition,
+               (long long)p->committed, (long long)p->high_watermark, (long long)p->lag);
+        json_text("member", p->member_id);
+        printf("}");
+    }
+    printf("]}\n");
+}
+
+static void describe_one(void *context, const sentinel_group *group) {
+    const struct group_options *o = context;
+    if (o->json)
+        describe_json(group);
+    else
+        describe_text(group);
+    fflush(stdout);
+}
+
+/* Between two looks nothing is to be done: an io of its own turns for so long. */
+static void pause_for(int64_t seconds) {
+    struct io *io;
+    struct diagnostic why;
+    const struct io_options options = {.backend = IO_BACKEND_POSIX};
+    if (io_new(&options, &io, &why) != STATUS_OK) return;
+    uint64_t until = io_clock_ns(io) + (uint64_t)seconds * NS_PER_S;
+    for (uint64_t now; (now = io_clock_ns(io)) < until;)
+        io_turn(io, until - now);
+    io_free(io);
+}
+
+static int describe(struct group_options *o, sentinel_client *client, const char *name) {
+    for (int64_t look = 1;; look++) {
+        sentinel_error error = {0};
+        bool screen = o->watch && !o->json && io_is_terminal(1);
+        if (screen) printf("\033[H\033[2J");
+        if (sentinel_group_describe(client, name, describe_one, o, &error) != 0)
+            return client_failed("group", &error);
+        if (!o->watch || look == o->count) return 0;
+        if (!screen && !o->json) printf("\n");
+        pause_for(o->interval_s);
+    }
+}
+
+/* ---- reset-offsets and delete ---------------------------------------------------------------------------
+ */
+
+static void reset_one(void *context, const sentinel_group_reset *reset) {
+    int *failures = context;
+    printf("%-24s %9d", reset->topic, reset->partition);
+    print_number(reset->old_offset, 12);
+    print_number(reset->new_offset, 12);
+    printf("%s%s\n", reset->error == NULL ? "" : "  ", reset->error == NULL ? "" : reset->error);
+    *failures += reset->error != NULL;
+}
+
+static int reset(struct group_options *o, sentinel_client *client, const char *name) {
+    if (!o->has_target) return usage_error("group", "reset-offsets wants --to");
+    sentinel_error error = {0};
+    int failures = 0;
+    o->reset.topics = o->topics;
+    o->reset.dry_run = o->dry_run;
+    printf("%-24s %9s %12s %12s\n", "TOPIC", "PARTITION", "FROM", "TO");
+    if (sentinel_group_reset_offsets(client, name, &o->reset, reset_one, &failures, &error) != 0)
+        return client_failed("group", &error);
+    return failures != 0;
+}
+
+static int delete (sentinel_client *client, const char *name) {
+    sentinel_error error = {0};
+    return sentinel_group_delete(client, name, &error) == 0 ? 0 : client_failed("group", &error);
+}
+
+/* ---- the command line ---------------------------------------------------------------------------------- */
+
+enum {
+    OPTION_SERVER = 256,
+    OPTION_TIMEOUT,
+    OPTION_JSON,
+    OPTION_WATCH,
+    OPTION_INTERVAL,
+    OPTION_COUNT,
+    OPTION_TO,
+    OPTION_TOPIC,
+    OPTION_DRY_RUN,
+    OPTION_HELP
+};
+
+static int parse_target(struct group_options *o, const char *text) {
+    o->has_target = true;
+    if (strcmp(text, "beginning") == 0) return o->reset.position = SENTINEL_EARLIEST, 0;
+    if (strcmp(text, "end") == 0) return o->reset.position = SENTINEL_LATEST, 0;
+    o->reset.to_timestamp = text[0] == '@';
+    return parse_integer("group", "--to", text + o->reset.to_timestamp, 0, INT64_MAX, &o->reset.position);
+}
+
+static int take_option(struct group_options *o, int option, const char *value) {
+    switch (option) {
+    case OPTION_SERVER:
+        o->client.server = value;
+        return 0;
+    case OPTION_TIMEOUT:
+        return parse_timeout("group", value, &o->client);
+    case OPTION_JSON:
+        o->json = true;
+        return 0;
+    case OPTION_WATCH:
+        o->watch = true;
+        return 0;
+    case OPTION_INTERVAL:
+        return parse_integer("group", "--interval", value, 1, 86400, &o->interval_s);
+    case OPTION_COUNT:
+        return parse_integer("group", "--count", value, 1, INT64_MAX, &o->count);
+    case OPTION_TO:
+        return parse_target(o, value);
+    case OPTION_TOPIC:
+        if (o->reset.topic_count == TOPICS_MAX) return usage_error("group", "at most %d --topic", TOPICS_MAX);
+        o->topics[o->reset.topic_count++] = value;
+        return 0;
+    case OPTION_DRY_RUN:
+        o->dry_run = true;
+        return 0;
+    default:
+        fprintf(stderr, "'sentinel help group' explains the options\n");
+        return EXIT_USAGE;
+    }
+}
+
+static int run(struct group_options *o, sentinel_client *client, const char *verb, const char *name) {
+    if (strcmp(verb, "list") == 0) return list(o, client);
+    if (strcmp(verb, "describe") == 0) return describe(o, client, name);
+    if (strcmp(verb, "reset-offsets") == 0) return reset(o, client, name);
+    return delete (client, name);
+}
+
+int group_main(int argc, char **argv) {
+    static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
+                                            {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+                                            {"json", no_argument, NULL, OPTION_JSON},
+                                            {"watch", no_argument, NULL, OPTION_WATCH},
+                                            {"interval", required_argument, NULL, OPTION_INTERVAL},
+                                            {"count", required_argument, NULL, OPTION_COUNT},
+                                            {"to", required_argument, NULL, OPTION_TO},
+                                            {"topic", required_argument, NULL, OPTION_TOPIC},
+                                            {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+                                            {"help", no_argument, NULL, OPTION_HELP},
+                                            {NULL, 0, NULL, 0}};
+    struct group_options o = {.interval_s = 1};
+    int option, status;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == OPTION_HELP) return print_help(), 0;
+        if ((status = take_option(&o, option, optarg)) != 0) return status;
+    }
+    int words = argc - optind;
+    const char *verb = words > 0 ? argv[optind] : "";
+    bool named = strcmp(verb, "describe") == 0 || strcmp(verb, "reset-offsets") == 0 ||
+                 strcmp(verb, "delete") == 0;
+    if (!named && strcmp(verb, "list") != 0)
+        return usage_error("group", "wants list, describe, reset-offsets or delete");
+    if (words != 1 + named)
+        return usage_error("group", named ? "%s wants the name of one group" : "%s wants nothing more", verb);
+    sentinel_client *client = client_open("group", &o.client);
+    if (client == NULL) return 1;
+    status = run(&o, client, verb, named ? argv[optind + 1] : NULL);
+    sentinel_close(client);
+    return status;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* exchange.h: unary calls with generated messages.
+ *
+ * Owner   the answer lives in the arena. Loop: the thread that calls. */
+#ifndef SENTINEL_CLIENT_EXCHANGE_H
+#define SENTINEL_CLIENT_EXCHANGE_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "base/arena.h"
+#include "client/client_state.h"
+
+/* Packs `request`, calls, and unpacks the answer as `descriptor` into the arena; NULL with `error` filled in.
+ */
+void *client_exchange(sentinel_client *client, const char *path, const void *request,
+                      const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
+                      sentinel_error *error);
+
+#endif

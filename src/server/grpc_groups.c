@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: Apache-2.0
+/* sentinel.v1.GroupService: listing, showing, deleting and moving groups. */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "broker/coordinator.h"
+#include "sentinel/v1/group_service.pb-c.h"
+#include "server/grpc_partition.h"
+#include "server/grpc_service.h"
+#include "server/grpc_source.h"
+
+#define PARTITIONS_MAX 20000 /* of one answer */
+
+/* One partition that is looked up: its ends, or where it would be moved to. */
+struct row {
+    struct slice topic;
+    int32_t partition;
+    int64_t committed, result, low, high;
+    struct slice metadata, member_id;
+    enum status status;
+    bool looking_up, end_instead;
+    struct list_offset lookup;
+    struct groups *groups;
+};
+struct groups {
+    struct grpc_call *call;
+    struct group_call group_call;
+    struct slice name;
+    enum status status; /* of the machine */
+    Sentinel__V1__Group *group;
+    struct row *rows;
+    uint32_t row_count, row_capacity, looking_up;
+    struct map by_partition; /* rows, while there are any */
+    /* ResetOffsets */
+    struct slice *topics;
+    uint32_t topic_count;
+    int64_t to_timestamp_ms, to_offset;
+    bool validate_only, committing;
+    struct group_commit_offset *offsets;
+    uint32_t offset_count;
+};
+
+static char *text(struct grpc_call *call, struct slice bytes) {
+    return arena_text(&call->arena, bytes);
+}
+
+static Sentinel__V1__Group *print_group(struct grpc_call *call, const struct group *group) {
+    Sentinel__V1__Group *out = arena_alloc(&call->arena, sizeof *out);
+    sentinel__v1__group__init(out);
+    out->name = text(call, group->id);
+    out->kind = (char *)(uintptr_t)group_kind_name(group->kind);
+    out->state = (char *)(uintptr_t)group_phase_name(group);
+    out->protocol_type = text(call, group->protocol_type);
+    out->assignor = text(call, group->kind == GROUP_CONSUMER ? group->assignor : group->protocol);
+    out->generation = group->generation;
+    out->member_count = (int32_t)group->members.count;
+    return out;
+}
+
+/* ---- ListGroups ---------------------------------------------------------------------------------------- */
+
+struct listing {
+    struct grpc_call *call;
+    Sentinel__V1__Group **list;
+    size_t count, capacity;
+};
+
+static void list_one(void *ctx, const struct group *group) {
+    struct listing *listing = ctx;
+    if (listing->count < listing->capacity) listing->list[listing->count] = print_group(listing->call, group);
+    listing->count++;
+}
+
+static void list_groups(struct grpc_call *call, struct grpc_message *message) {
+    if (grpc_call_unpack(call, &sentinel__v1__list_groups_request__descriptor, message->bytes) == NULL)
+        return;
+    struct listing listing = {.call = call};
+    enum status status = coordinators_visit(grpc_call_broker(call), list_one, &listing);
+    if (status != STATUS_OK) {
+        grpc_call_fail_status(call, status, NULL);
+        return;
+    }
+    listing.capacity = listing.count;
+    listing.list = arena_calloc(&call->arena, listing.count + 1, sizeof(*listing.list));
+    listing.count = 0;
+    MAYBE(coordinators_visit(grpc_call_broker(call), list_one, &listing) == STATUS_OK);
+    Sentinel__V1__ListGroupsResponse response = SENTINEL__V1__LIST_GROUPS_RESPONSE__INIT;
+    response.n_groups = listing.count;
+    response.groups = listing.list;
+    grpc_call_reply_packed(call, &response.base);
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------- */
+
+static struct row *add_row(struct groups *g, struct slice topic, int32_t partition) {
+    uint8_t key[4 + TOPIC_NAME_SIZE_MAX];
+    if (topic.size > TOPIC_NAME_SIZE_MAX) return NULL;
+    store_be32(key, (uint32_t)partition);
+    if (topic.size != 0) memcpy(key + 4, topic.data, topic.size);
+    struct row *row = map_get(&g->by_partition, slice_make(key, 4 + topic.size));
+    if (row != NULL || g->row_count == g->row_capacity) return row;
+    row = &g->rows[g->row_count++];
+    *row = (struct row){.topic = arena_copy(&g->call->arena, topic),
+                        .partition = partition,
+                        .committed = -1,
+                        .result = -1,
+                        .low = -1,
+                        .high = -1,
+                        .groups = g};
+    map_put(&g->by_partition, slice_make(key, 4 + topic.size), row);
+    return row;
+}
+
+static void make_rows(struct groups *g, uint32_t count) {
+    uint64_t seed;
+    io_random(grpc_call_io(g->call), &seed, sizeof seed);
+    map_init(&g->by_partition, seed);
+    g->row_capacity = count;
+    g->rows = arena_calloc(&g->call->arena, (size_t)count + 1, sizeof *g->rows);
+}
+
+static void rows_looked_up(struct groups *g);
+
+static void look_up_done(struct list_offset *lookup) {
+    struct row *row = CONTAINER_OF(lookup, struct row, lookup);
+    struct groups *g = row->groups;
+    if (lookup->status == STATUS_OK && lookup->offset == -1 && !row->end_instead) {
+        row->end_instead = true; /* no record at or after the time */
+        lookup->timestamp_ms = OFFSET_LATEST;
+        broker_list_offset(grpc_call_broker(g->call), lookup);
+        return;
+    }
+    row->looking_up = false;
+    row->status = lookup->status;
+    row->result = lookup->status == STATUS_OK ? lookup->offset : -1;
+    struct partition_info info;
+    if (broker_partition_info(grpc_call_broker(g->call), row->topic, row->partition, &info) == STATUS_OK) {
+        row->low = info.log_start_offset;
+        row->high = info.high_watermark;
+    }
+    if (--g->looking_up == 0) rows_looked_up(g);
+}
+
+static void look_up_rows(struct groups *g, int64_t timestamp_ms) {
+    g->looking_up = g->row_count + 1; /* not done before the last was started */
+    for (uint32_t i = 0; i < g->row_count; i++) {
+        struct row *row = &g->rows[i];
+        row->looking_up = true;
+        row->lookup = (struct list_offset){.topic = row->topic,
+                                           .partition = row->partition,
+                                           .timestamp_ms = timestamp_ms,
+                                           .done = look_up_done};
+        broker_list_offset(grpc_call_broker(g->call), &row->lookup);
+    }
+    if (--g->looking_up == 0) rows_looked_up(g);
+}
+
+static void groups_ended(struct grpc_call *call) {
+    struct groups *g = call->state;
+    coordinator_cancel(&g->group_call);
+    if (g->rows != NULL) map_release(&g->by_partition);
+    for (uint32_t i = 0; i < g->row_count; i++)
+        if (g->rows[i].looking_up) broker_list_offset_cancel(&g->rows[i].lookup);
+}
+
+/* ---- what a group holds -------------------------------------------------------------------------------- */
+
+static void add_member_partition(struct groups *g, Sentinel__V1__GroupMember *member, struct slice topic,
+                                 int32_t partition) {
+    struct row *row = add_row(g, topic, partition);
+    if (row == NULL) return;
+    row->member_id = slice_from_text(member->member_id);
+    Sentinel__V1__TopicPartition *out = arena_alloc(&g->call->arena, sizeof *out);
+    sentinel__v1__topic_partition__init(out);
+    out->topic = text(g->call, row->topic);
+    out->partition = partition;
+    member->partitions[member->n_partitions++] = out;
+}
+
+/* The consumer protocol's assignment: version i16, [topic string, [partition i32]], user data. `visit` NULL:
+ * only counts. */
+static uint32_t read_assignment(struct slice bytes, struct groups *g, Sentinel__V1__GroupMember *member) {
+    struct reader in = reader_make(bytes);
+    uint32_t total = 0;
+    (void)reader_be16(&in);
+    uint32_t topics = reader_be32(&in);
+    for (uint32_t t = 0; t < topics && reader_ok(&in); t++) {
+        struct slice topic = reader_bytes(&in, reader_be16(&in));
+        uint32_t count = reader_be32(&in);
+        for (uint32_t p = 0; p < count && reader_ok(&in); p++) {
+            int32_t partition = (int32_t)reader_be32(&in);
+            if (!reader_ok(&in) || topic.size > TOPIC_NAME_SIZE_MAX) continue;
+            total++;
+            if (g != NULL) add_member_partition(g, member, topic, partition);
+        }
+    }
+    return total;
+}
+
+static Sentinel__V1__GroupMember *print_member(struct groups *g, const struct group *group,
+                                               const struct group_member *in) {
+    struct grpc_call *call = g->call;
+    Sentinel__V1__GroupMember *out = arena_alloc(&call->arena, sizeof *out);
+    sentinel__v1__group_member__init(out);
+    out->member_id = text(call, in->id);
+    out->instance_id = text(call, in->instance_id);
+    out->client_id = text(call, in->client_id);
+    out->client_host = text(call, in->client_host);
+    bool consumers = slice_equal(group->protocol_type, SLICE_LITERAL("consumer"));
+    bool classic = group->kind == GROUP_CLASSIC && group->phase == GROUP_STABLE && consumers;
+    uint32_t count = classic ? read_assignment(in->assignment, NULL, NULL) : in->assigned.count;
+    out->partitions = arena_calloc(&call->arena, (size_t)count + 1, sizeof *out->partitions);
+    if (classic) MAYBE(read_assignment(in->assignment, g, out));
+    for (uint32_t i = 0; i < in->assigned.count; i++) {
+        const struct broker_topic *topic = broker_topic_find_id(grpc_call_broker(call),
+                                                                in->assigned.list[i].topic);
+        if (topic != NULL)
+            add_member_partition(g, out, slice_from_text(topic->name), in->assigned.list[i].partition);
+    }
+    return out;
+}
+
+static bool is_asked(const struct groups *g, struct slice topic) {
+    for (uint32_t i = 0; i < g->topic_count; i++)
+        if (slice_equal(g->topics[i], topic)) return true;
+    return g->topic_count == 0;
+}
+
+static uint32_t count_rows(struct groups *g, const struct group *group) {
+    size_t count = 0;
+    if (group != NULL) count = group->offsets.count;
+    if (group != NULL) {
+        MAP_FOREACH(it, &group->members) {
+            const struct group_member *member = MAP_ENTRY(it)->value;
+            count += member->assigned.count + read_assignment(member->assignment, NULL, NULL);
+        }
+    }
+    for (uint32_t i = 0; i < g->topic_count; i++) {
+        const struct broker_topic *topic = broker_topic_find(grpc_call_broker(g->call), g->topics[i]);
+        if (topic != NULL) count += (size_t)topic->partition_count;
+    }
+    return (uint32_t)MIN(count, (size_t)PARTITIONS_MAX);
+}
+
+static void add_offsets(struct groups *g, const struct group *group) {
+    MAP_FOREACH(it, &group->offsets) {
+        const struct group_offset *offset = MAP_ENTRY(it)->value;
+        if (!is_asked(g, offset->topic)) continue;
+        struct row *row = add_row(g, offset->topic, offset->partition);
+        if (row == NULL) break;
+        row->committed = offset->offset;
+        row->metadata = arena_copy(&g->call->arena, offset->metadata);
+    }
+}
+
+/* ---- GetGroup ------------------------------------------------------------------------------------------ */
+
+static void got_group(struct group_call *call, const struct group_reply *reply) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    const struct group *group = reply->group;
+    g->status = group == NULL ? STATUS_GROUP_NOT_FOUND : STATUS_OK;
+    if (group == NULL) return;
+    make_rows(g, count_rows(g, group));
+    g->group = print_group(g->call, group);
+    g->group->members = arena_calloc(&g->call->arena, group->members.count + 1, sizeof *g->group->members);
+    add_offsets(g, group);
+    MAP_FOREACH(it, &group->members) {
+        g->group->members[g->group->n_members++] = print_member(g, group, MAP_ENTRY(it)->value);
+    }
+}
+
+static void group_known(struct group_call *call) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    enum status status = call->status != STATUS_OK ? call->status : g->status;
+    if (status != STATUS_OK)
+        grpc_call_fail_status(g->call, status, NULL);
+    else
+        look_up_rows(g, OFFSET_LATEST);
+}
+
+static Sentinel__V1__GroupPartition *print_row(struct groups *g, const struct row *row) {
+    Sentinel__V1__GroupPartition *out = arena_alloc(&g->call->arena, sizeof *out);
+    sentinel__v1__group_partition__init(out);
+    out->topic = text(g->call, row->topic);
+    out->partition = row->partition;
+    out->committed_offset = row->committed;
+    out->metadata = text(g->call, row->metadata);
+    out->high_watermark = row->high;
+    out->log_start_offset = row->low;
+    out->member_id = text(g->call, row->member_id);
+    out->lag = row->high < 0 ? -1 : MAX(row->high - MAX(row->committed, row->low), 0);
+    if (out->lag > 0) g->group->total_lag += out->lag;
+    return out;
+}
+
+static int compare_rows(const void *a, const void *b) {
+    const struct row *x = a, *y = b;
+    int order = slice_compare(x->topic, y->topic);
+    return order != 0 ? order : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+static void reply_group(struct groups *g) {
+    qsort(g->rows, g->row_count, sizeof *g->rows, compare_rows);
+    g->group->partitions = arena_calloc(&g->call->arena, (size_t)g->row_count + 1,
+                                        sizeof *g->group->partitions);
+    for (uint32_t i = 0; i < g->row_count; i++)
+        g->group->partitions[g->group->n_partitions++] = print_row(g, &g->rows[i]);
+    Sentinel__V1__GetGroupResponse response = SENTINEL__V1__GET_GROUP_RESPONSE__INIT;
+    response.group = g->group;
+    grpc_call_reply_packed(g->call, &response.base);
+}
+
+static void get_group(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__GetGroupRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__get_group_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct groups *g = call->state;
+    g->call = call;
+    g->group_call = (struct group_call){.answer = got_group, .done = group_known};
+    const struct group_identity who = {.group = slice_from_text(request->name), .generation = -1};
+    coordinator_read(grpc_call_broker(call), &g->group_call, &who);
+}
+
+/* ---- DeleteGroup and CommitOffsets ----------------------------------------------------------------------
+ */
+
+static void changed(struct group_call *call, const struct group_reply *reply) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    g->status = reply->status;
+}
+
+static void deleted(struct group_call *call) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    enum status status = call->status != STATUS_OK ? call->status : g->status;
+    const Sentinel__V1__DeleteGroupResponse response = SENTINEL__V1__DELETE_GROUP_RESPONSE__INIT;
+    if (status != STATUS_OK)
+        grpc_call_fail_status(g->call, status, NULL);
+    else
+        grpc_call_reply_packed(g->call, &response.base);
+}
+
+static void delete_group(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__DeleteGroupRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__delete_group_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct groups *g = call->state;
+    g->call = call;
+    g->group_call = (struct group_call){.answer = changed, .done = deleted};
+    coordinator_delete_group(grpc_call_broker(call), &g->group_call, slice_from_text(request->name));
+}
+
+static void committed(struct group_call *call) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    enum status status = call->status != STATUS_OK ? call->status : g->status;
+    for (uint32_t i = 0; i < g->offset_count && status == STATUS_OK; i++)
+        status = g->offsets[i].status;
+    const Sentinel__V1__CommitOffsetsResponse response = SENTINEL__V1__COMMIT_OFFSETS_RESPONSE__INIT;
+    if (status == STATUS_UNKNOWN_MEMBER)
+        grpc_call_fail_status(g->call, STATUS_GROUP_NOT_EMPTY, "the group has members: they commit");
+    else if (status != STATUS_OK)
+        grpc_call_fail_status(g->call, status, NULL);
+    else
+        grpc_call_reply_packed(g->call, &response.base);
+}
+
+static void commit(struct groups *g, void (*done)(struct group_call *call)) {
+    g->group_call = (struct group_call){.answer = changed, .done = done};
+    const struct group_commit commit = {
+        .who = {.group = g->name, .generation = -1}, .offsets = g->offsets, .offset_count = g->offset_count};
+    coordinator_commit(grpc_call_broker(g->call), &g->group_call, &commit);
+}
+
+static void commit_offsets(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__CommitOffsetsRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__commit_offsets_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct groups *g = call->state;
+    g->call = call;
+    g->name = slice_from_text(request->group);
+    g->offsets = arena_calloc(&call->arena, request->n_offsets + 1, sizeof *g->offsets);
+    for (size_t i = 0; i < request->n_offsets; i++) {
+        const Sentinel__V1__CommitOffset *in = request->offsets[i];
+        struct slice topic = slice_from_text(in->topic);
+        const struct broker_topic *found = broker_topic_find(grpc_call_broker(call), topic);
+        if (found == NULL || in->partition < 0 || in->partition >= found->partition_count) {
+            grpc_partition_fail_unknown(call, topic, in->partition);
+            return;
+        }
+        if (in->offset < 0) {
+            grpc_call_fail_field(call, "offsets.offset", "an offset is 0 or more");
+            return;
+        }
+        g->offsets[g->offset_count++] = (struct group_commit_offset){
+            .topic = topic,
+            .topic_id = found->id,
+            .partition = in->partition,
+            .offset = in->offset,
+            .leader_epoch = -1,
+            .metadata = slice_from_text(in->metadata)};
+    }
+    commit(g, committed);
+}
+
+/* ---- ResetOffsets -------------------------------------------------------------------------------------- */
+
+static void reply_reset(struct groups *g) {
+    struct arena *arena = &g->call->arena;
+    Sentinel__V1__ResetOffsetsResponse response = SENTINEL__V1__RESET_OFFSETS_RESPONSE__INIT;
+    response.offsets = arena_calloc(arena, (size_t)g->row_count + 1, sizeof *response.offsets);
+    for (uint32_t i = 0; i < g->row_count; i++) {
+        const struct row *row = &g->rows[i];
+        Sentinel__V1__ResetOffset *out = arena_alloc(arena, sizeof *out);
+        sentinel__v1__reset_offset__init(out);
+        out->topic = text(g->call, row->topic);
+        out->partition = row->partition;
+        out->old_offset = row->committed;
+        out->new_offset = row->status == STATUS_OK ? row->result : row->committed;
+        if (row->status != STATUS_OK)
+            out->error = grpc_partition_error_message(
+                arena, &(struct grpc_partition_error){
+                           .status = row->status, .topic = row->topic, .partition = row->partition});
+        response.offsets[response.n_offsets++] = out;
+    }
+    grpc_call_reply_packed(g->call, &response.base);
+}
+
+static void reset_done(struct group_call *call) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    enum status status = call->status != STATUS_OK ? call->status : g->status;
+    if (status == STATUS_UNKNOWN_MEMBER)
+        grpc_call_fail_status(g->call, STATUS_GROUP_NOT_EMPTY, "the group has members: stop them first");
+    else if (status != STATUS_OK)
+        grpc_call_fail_status(g->call, status, NULL);
+    else
+        reply_reset(g);
+}
+
+static void reset_rows(struct groups *g) {
+    g->offsets = arena_calloc(&g->call->arena, (size_t)g->row_count + 1, sizeof *g->offsets);
+    g->offset_count = g->row_count;
+    for (uint32_t i = 0; i < g->row_count; i++) {
+        struct row *row = &g->rows[i];
+        if (g->to_offset >= 0) row->result = MIN(MAX(g->to_offset, row->low), row->high);
+        const struct broker_topic *topic = broker_topic_find(grpc_call_broker(g->call), row->topic);
+        g->offsets[i] = (struct group_commit_offset){.topic = row->topic,
+                                                     .partition = row->partition,
+                                                     .offset = row->result,
+                                                     .leader_epoch = -1,
+                                                     .metadata = row->metadata,
+                                                     .status = row->status};
+        if (topic != NULL) g->offsets[i].topic_id = topic->id;
+    }
+    if (g->validate_only)
+        reply_reset(g);
+    else
+        commit(g, reset_done);
+}
+
+static void reset_answer(struct group_call *call, const struct group_reply *reply) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    const struct group *group = reply->group;
+    g->status = STATUS_OK;
+    if (group == NULL && g->topic_count == 0) g->status = STATUS_GROUP_NOT_FOUND;
+    if (group != NULL && group->members.count != 0) g->status = STATUS_GROUP_NOT_EMPTY;
+    if (g->status != STATUS_OK) return;
+    make_rows(g, count_rows(g, group));
+    if (group != NULL) add_offsets(g, group);
+    for (uint32_t i = 0; i < g->topic_count; i++) {
+        const struct broker_topic *topic = broker_topic_find(grpc_call_broker(g->call), g->topics[i]);
+        for (int32_t p = 0; topic != NULL && p < topic->partition_count; p++)
+            MAYBE(add_row(g, g->topics[i], p));
+    }
+}
+
+static void reset_known(struct group_call *call) {
+    struct groups *g = CONTAINER_OF(call, struct groups, group_call);
+    enum status status = call->status != STATUS_OK ? call->status : g->status;
+    if (status == STATUS_GROUP_NOT_EMPTY)
+        grpc_call_fail_status(g->call, status, "the group has members: stop them first");
+    else if (status != STATUS_OK)
+        grpc_call_fail_status(g->call, status, NULL);
+    else
+        look_up_rows(g, g->to_timestamp_ms);
+}
+
+static void reset_offsets(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__ResetOffsetsRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__reset_offsets_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct groups *g = call->state;
+    g->call = call;
+    g->name = slice_from_text(request->group);
+    g->validate_only = request->validate_only;
+    struct grpc_start to;
+    if (request->to == NULL || !grpc_start_read(request->to, &to)) {
+        grpc_call_fail_field(call, "to", "an anchor, or an offset or a time of 0 or later");
+        return;
+    }
+    g->to_timestamp_ms = to.timestamp_ms;
+    g->to_offset = to.offset;
+    g->topics = arena_calloc(&call->arena, request->n_topics + 1, sizeof *g->topics);
+    for (size_t i = 0; i < request->n_topics; i++) {
+        struct slice topic = slice_from_text(request->topics[i]);
+        if (broker_topic_find(grpc_call_broker(call), topic) == NULL) {
+            grpc_partition_fail_unknown(call, topic, -1);
+            return;
+        }
+        g->topics[g->topic_count++] = topic;
+    }
+    g->committing = true;
+    g->group_call = (struct group_call){.answer = reset_answer, .done = reset_known};
+    const struct group_identity who = {.group = g->name, .generation = -1};
+    coordinator_read(grpc_call_broker(call), &g->group_call, &who);
+}
+
+static void rows_looked_up(struct groups *g) {
+    if (g->committing)
+        reset_rows(g);
+    else
+        reply_group(g);
+}
+
+#define GROUP_METHOD(name, handler)                                                                          \
+    {                                                                                                        \
+        .path = "/sentinel.v1.GroupService/" name, .message_size_max = GRPC_CONTROL_MESSAGE_MAX,             \
+        .state_size = sizeof(struct groups), .message = handler, .ended = groups_ended                       \
+    }
+
+const struct grpc_method grpc_groups_methods[5] = {
+    GROUP_METHOD("ListGroups", list_groups),     GROUP_METHOD("GetGroup", get_group),
+    GROUP_METHOD("DeleteGroup", delete_group),   GROUP_METHOD("CommitOffsets", commit_offsets),
+    GROUP_METHOD("ResetOffsets", reset_offsets),
+};
