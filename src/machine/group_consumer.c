@@ -230,7 +230,9 @@ static void choose_assignor(struct group *group) {
     group_set(&group->assignor, range > uniform ? SLICE_LITERAL("range") : SLICE_LITERAL("uniform"));
 }
 
-static void update_target(struct group_step *step, struct group *group, bool changed) {
+/* True: there is a new target; who else is concerned is logged. */
+static bool update_target(struct group_step *step, struct group *group, const struct group_member *asking,
+                          bool changed) {
     if (changed || group->topics_version != step->topics.version) {
         uint64_t hash = hash_topics(group, &step->topics);
         changed |= hash != group->topics_hash;
@@ -238,7 +240,7 @@ static void update_target(struct group_step *step, struct group *group, bool cha
         group->topics_version = step->topics.version;
     }
     if (changed) group->generation++;
-    if (group->target_epoch == group->generation) return;
+    if (group->target_epoch == group->generation) return false;
     choose_assignor(group);
     uint32_t count = (uint32_t)group->members.count, index = 0;
     struct group_partitions *before = mem_calloc(count, sizeof *before);
@@ -252,10 +254,12 @@ static void update_target(struct group_step *step, struct group *group, bool cha
     index = 0;
     MAP_FOREACH(it, &group->members) {
         struct group_member *member = MAP_ENTRY(it)->value;
-        if (!group_partitions_equal(&before[index], &member->target)) group_save_member(step, group, member);
+        if (member != asking && !group_partitions_equal(&before[index], &member->target))
+            group_save_member(step, group, member);
         group_partitions_release(&before[index++]);
     }
     mem_free(before);
+    return true;
 }
 
 /* ---- reconciliation ------------------------------------------------------------------------------------ */
@@ -381,11 +385,14 @@ enum status group_consumer_beat(struct group_machine *m, struct group_step *step
     group_touch(m, group, member, step->now_ms);
     bool behind = beat->epoch != member->epoch;
     bool subscribed = update_member(member, beat);
-    update_target(step, group, subscribed || group->members.count != before);
+    bool aimed = update_target(step, group, member, subscribed || group->members.count != before);
     bool moved = reconcile(m, step, group, member, beat);
-    if (moved || subscribed || !member->saved) group_save_member(step, group, member);
+    if (moved || subscribed || aimed || !member->saved) group_save_member(step, group, member);
+    /* Told again to whoever asks for it, and to whoever shows that it has not heard: answers get lost. */
     bool full = beat->epoch == GROUP_EPOCH_JOIN || (beat->has_owned && beat->has_topics);
-    *assignment_changed = moved || full || behind;
+    bool unheard = beat->has_owned &&
+                   !(beat->owned_count == member->assigned.count && owns_only(beat, &member->assigned));
+    *assignment_changed = moved || full || behind || unheard;
     *result = member;
     return STATUS_OK;
 }
