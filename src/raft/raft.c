@@ -185,11 +185,13 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
                                             raft_config_copy(start->config_before)};
     /* A promise not to vote, made to a leader before a crash, may still be relied upon by its lease. */
     raft_election_stay_loyal(r);
+    /* The only voter: what its disk has, a quorum has, and no leader can come without its vote, so that all
+     * of it is committed. And there is nobody to wait for. */
+    int self = raft_self(r);
+    bool alone = self >= 0 && raft_quorum_has(r->latest.config, (uint64_t)1 << self);
+    if (alone) r->commit_end = r->verified_end = start->log_end;
     raft_election_reset_timer(r);
-    /* Alone, there is nobody to wait for. */
-    const struct raft_config *config = r->latest.config;
-    if (config != NULL && config->member_count == 1 && r->election_deadline_ns != RAFT_NEVER)
-        r->election_deadline_ns = now_ns;
+    if (alone && r->election_deadline_ns != RAFT_NEVER) r->election_deadline_ns = now_ns;
     raft_check(r);
 }
 
@@ -526,7 +528,8 @@ void raft_check(const struct raft *r) {
     bool campaigning = r->role == RAFT_CANDIDATE || r->role == RAFT_PRECANDIDATE;
     ASSERT_IMPLIES(campaigning, r->latest.config != NULL && r->leader == RAFT_NO_ID);
     ASSERT_IMPLIES(r->role == RAFT_CANDIDATE || r->role == RAFT_LEADER, r->vote == r->options->id);
-    ASSERT_IMPLIES(campaigning || r->role == RAFT_LEADER, !raft_log_damaged(&r->log));
+    ASSERT_IMPLIES(raft_log_damaged(&r->log) && (campaigning || r->role == RAFT_LEADER),
+                   r->log.damaged_to <= r->commit_end);
     ASSERT((r->votes_granted & r->votes_rejected) == 0);
 }
 

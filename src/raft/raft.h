@@ -66,15 +66,16 @@
  *       because a leader appends a configuration only when the one before is committed
  *   I9  a vote is cast at most once a term, and written before the answer leaves
  *   I10 messages in flight, bytes in flight, uncommitted bytes, pending reads and the window have bounds
- *   I11 damage.from <= damage.to <= log_end; a damaged member does not campaign, and durable_end <=
- *       damage.from as long as any of the damage is not known to be committed
+ *   I11 damage.from <= damage.to <= log_end; as long as any of the damage is not known to be committed, the
+ *       member neither campaigns nor leads, and durable_end <= damage.from
  *
  * Departures from the dissertation
  *   D1  Indexes are positions between entries, entries are ranges: an offset is an index, without
  *       translation.
  *   D2  A new leader appends a no-op only if its log may have an uncommitted suffix (commit_end < log_end),
  *       or before its first configuration change. If commit_end = log_end, all that can be committed is, by
- *       Leader Completeness: no no-op is needed to know the commit index [6.4], and offsets stay dense.
+ *       Leader Completeness: no no-op is needed to know the commit index [6.4], and offsets stay dense. What
+ *       the disk of an only voter has is committed, so it never needs one: raft_init takes commit_end there.
  *   D3  The leader's own disk is one more follower: it counts itself only up to durable_end [10.2.1]. A
  *       candidate counts its own vote when it is durable.
  *   D4  Success is acknowledged when durable, cumulatively, by the state of the follower at that time:
@@ -92,10 +93,11 @@
  *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP). It must tell of a
  *       peer that was restarted too, even if it never noticed that it was gone: it may have been the leader.
  *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
- *       it acknowledged), does not campaign, and fetches the damaged entries from any member, identified by
- *       (end, term) (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be
- *       committed it acknowledges nothing; committed entries are safe with others, so that damage among them
- *       does not stop it. What all others have compacted cannot be fetched: the host compacts too. */
+ *       it acknowledged) and fetches the damaged entries from any member, identified by (end, term)
+ *       (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be committed
+ * it acknowledges nothing, and it does not campaign. Damage among committed entries is safe with others: it
+ * leads only if nobody better placed does. What all others have compacted cannot be fetched: the host
+ * compacts too. */
 #ifndef SENTINEL_RAFT_RAFT_H
 #define SENTINEL_RAFT_RAFT_H
 

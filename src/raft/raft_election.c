@@ -6,7 +6,7 @@
 /* "A server that is not part of its own latest configuration should still start new elections, as it might
  * still be needed until the C_new entry is committed" [4.2.2]: it may be the only one to have it. */
 static bool electable(const struct raft *r) {
-    if (raft_log_damaged(&r->log)) return false;
+    if (raft_log_damaged(&r->log) && r->log.damaged_to > r->commit_end) return false;
     if (raft_config_voter(r->latest.config, r->options->id)) return true;
     return r->latest.position > r->commit_end && raft_config_voter(r->before.config, r->options->id);
 }
@@ -16,10 +16,12 @@ bool raft_may_campaign(const struct raft *r) {
 }
 
 /* "election timeouts are chosen randomly from a fixed interval" [3.4]; each step of priority below the
- * highest adds the interval's width once more, so that better placed members have had their chance. */
+ * highest adds the interval's width once more, so that better placed members have had their chance; damage
+ * counts like the lowest. */
 static uint64_t random_wait(struct raft *r) {
     uint64_t width = r->options->election_timeout_ns_max - r->options->election_timeout_ns_min;
     uint64_t steps = (uint64_t)(RAFT_PRIORITY_MAX - r->priority);
+    if (raft_log_damaged(&r->log)) steps = RAFT_PRIORITY_MAX;
     return prng_below(&r->prng, width) + steps * width;
 }
 
@@ -255,9 +257,13 @@ void raft_election_timeout_now(struct raft *r, const struct raft_message *m) {
     campaign(r, true);
 }
 
-void raft_election_abdicate(struct raft *r) {
+bool raft_election_succeeded(const struct raft *r) {
     int successor = raft_election_successor(r);
-    if (successor >= 0 && r->progress[successor].match == r->log.end)
-        raft_send(r, RAFT_TIMEOUT_NOW, r->latest.config->members[successor].id);
+    return successor >= 0 && r->progress[successor].match == r->log.end;
+}
+
+void raft_election_abdicate(struct raft *r) {
+    if (raft_election_succeeded(r))
+        raft_send(r, RAFT_TIMEOUT_NOW, r->latest.config->members[raft_election_successor(r)].id);
     raft_become_follower(r, r->term, RAFT_NO_ID);
 }

@@ -61,6 +61,8 @@ enum status raft_election_transfer(struct raft *r, uint64_t to) MUST_USE;
 void raft_election_transfer_try(struct raft *r);
 /* The voter with the longest match that is not down, or -1. */
 int raft_election_successor(const struct raft *r);
+/* There is one who has everything. */
+bool raft_election_succeeded(const struct raft *r);
 /* Steps down, asking a successor that has everything to take over at once. */
 void raft_election_abdicate(struct raft *r);
 

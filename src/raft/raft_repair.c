@@ -8,11 +8,12 @@ void raft_repair_damaged(struct raft *r, uint64_t from, uint64_t to) {
      * gap. */
     r->repair_end = MIN(r->repair_end, from);
     if (!raft_log_damaged(&r->log)) return;
-    /* A leader that cannot read its log cannot serve it. */
-    if (r->role == RAFT_LEADER)
-        raft_election_abdicate(r);
-    else
+    /* A leader that cannot read all of its log leaves the lead to one that can. Without one it goes on, if
+     * all that can be lost is committed: nobody else could do more. */
+    if (r->role != RAFT_LEADER)
         raft_become_follower(r, r->term, r->leader);
+    else if (raft_election_succeeded(r) || r->log.damaged_to > r->commit_end)
+        raft_election_abdicate(r);
     r->asleep = false;
     r->repair_deadline_ns = r->now_ns;
     raft_repair_timer(r);
@@ -25,7 +26,7 @@ static uint64_t next_source(struct raft *r) {
     uint32_t latest_count = latest == NULL ? 0 : latest->member_count;
     uint32_t count = latest_count + (before == NULL ? 0 : before->member_count);
     uint32_t turn = r->repair_turn++;
-    if (r->leader != RAFT_NO_ID && turn % 2 == 0) return r->leader;
+    if (r->leader != RAFT_NO_ID && r->leader != r->options->id && turn % 2 == 0) return r->leader;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = (turn / 2 + i) % count;
         uint64_t id = at < latest_count ? latest->members[at].id : before->members[at - latest_count].id;

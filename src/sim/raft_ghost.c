@@ -32,11 +32,22 @@ static uint64_t mix(uint64_t h, uint64_t v) {
     return h ^ h >> 29;
 }
 
-uint64_t raft_ghost_content(const struct raft_entry *entry) {
-    uint64_t h = mix(1, (uint64_t)entry->kind);
-    for (size_t i = 0; i < entry->payload.bytes.size; i++)
-        h = mix(h, entry->payload.bytes.data[i]);
+static uint64_t mix_bytes(uint64_t h, struct slice bytes) {
+    for (size_t i = 0; i < bytes.size; i++)
+        h = mix(h, bytes.data[i]);
     return h;
+}
+
+uint64_t raft_ghost_content(const struct raft_entry *entry) {
+    return mix_bytes(mix(1, (uint64_t)entry->kind), entry->payload.bytes);
+}
+
+uint64_t raft_ghost_config(const struct raft_config *config) {
+    if (config == NULL) return 0;
+    struct buffer *bytes = raft_config_encode(config);
+    uint64_t name = mix_bytes(2, slice_make(bytes->data, bytes->size));
+    buffer_unref(bytes);
+    return name;
 }
 
 uint64_t raft_ghost_chain(uint64_t before, const struct raft_entry *entry) {
@@ -154,8 +165,11 @@ void raft_ghost_commit(struct raft_ghost *ghost, const struct raft_stored *store
         ghost->committed = mem_realloc(ghost->committed,
                                        ghost->committed_capacity * sizeof *ghost->committed);
     }
-    ghost->committed[ghost->committed_count++] = (struct raft_committed){entry->base, entry->end, entry->term,
-                                                                         stored->chain, term};
+    uint64_t config = ghost->committed_count == 0 ? ghost->base_config
+                                                  : ghost->committed[ghost->committed_count - 1].config;
+    if (entry->kind == RAFT_ENTRY_CONFIG) config = mix_bytes(2, entry->payload.bytes);
+    ghost->committed[ghost->committed_count++] = (struct raft_committed){
+        entry->base, entry->end, entry->term, stored->chain, term, config};
 }
 
 uint64_t raft_ghost_end_before(const struct raft_ghost *ghost, uint64_t term) {

@@ -35,9 +35,11 @@ struct raft_ghost {
     /* what was ever committed, and in which term that was first seen */
     struct raft_committed {
         uint64_t base, end, term, chain, commit_term;
+        uint64_t config; /* in force at the end, by the committed entries alone */
     } * committed;
     size_t committed_count, committed_capacity;
     uint64_t base_chain; /* of the empty log */
+    uint64_t base_config;
 };
 
 void raft_ghost_init(struct raft_ghost *ghost);
@@ -48,6 +50,8 @@ __attribute__((format(printf, 2, 3))) void raft_ghost_fail(struct raft_ghost *gh
 
 /* Of kind and payload. */
 uint64_t raft_ghost_content(const struct raft_entry *entry);
+/* Names what a configuration says; NULL has a name too. */
+uint64_t raft_ghost_config(const struct raft_config *config);
 uint64_t raft_ghost_chain(uint64_t before, const struct raft_entry *entry);
 /* Some member has this entry in its log. */
 void raft_ghost_entry(struct raft_ghost *ghost, const struct raft_stored *stored);

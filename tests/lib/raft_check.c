@@ -108,6 +108,75 @@ static void check_config(struct raft_host *host) {
     mem_free(decoded);
 }
 
+/* R22: the last leader heard was promised no vote for the shortest timeout, unless the failure detector spoke
+ * and no lease relies on it. `heard_ns` is kept by the host's own clock. */
+static void check_loyalty(struct raft_host *host, const struct raft_event *event) {
+    const struct raft *raft = &host->raft;
+    const struct raft_message *m = event->kind == RAFT_EVENT_RECEIVE ? event->message : NULL;
+    bool asked = m != NULL && (m->kind == RAFT_PREVOTE || m->kind == RAFT_VOTE) &&
+                 (m->flags & RAFT_FLAG_TRANSFER) == 0;
+    bool loyal = host->heard_ns != 0 &&
+                 event->now_ns < host->heard_ns + host->options.election_timeout_ns_min;
+    for (uint32_t i = 0; i < host->effects.message_count && asked && loyal; i++) {
+        const struct raft_message *reply = &host->effects.messages[i];
+        bool grants = (reply->kind == RAFT_PREVOTE_REPLY || reply->kind == RAFT_VOTE_REPLY) &&
+                      (reply->flags & RAFT_FLAG_GRANTED) != 0;
+        RAFT_EXPECT(ghost_of(host), !grants,
+                    "R22 loyalty: %" PRIx64 " grants %s though it heard a leader just now", host->id,
+                    raft_message_kind_name(m->kind));
+    }
+    bool from_leader = m != NULL && (m->kind == RAFT_APPEND || m->kind == RAFT_HEARTBEAT) &&
+                       raft->leader == m->from && raft->term == m->term;
+    if (from_leader) host->heard_ns = event->now_ns;
+    /* Terms that came otherwise (a vote that the leader asked for, an answer) end the promise. */
+    if (raft->leader == RAFT_NO_ID && raft->role == RAFT_FOLLOWER && host->effects.role_changed)
+        host->heard_ns = 0;
+    if (event->kind == RAFT_EVENT_PEER_DOWN && !host->options.lease_reads) host->heard_ns = 0;
+}
+
+/* R26: nothing grows beyond its limit; one entry or one batch is let in whatever its size. */
+static void check_bounds(struct raft_host *host, const struct raft_event *event) {
+    struct raft_ghost *ghost = ghost_of(host);
+    const struct raft *raft = &host->raft;
+    const struct raft_options *options = &host->options;
+    for (uint32_t i = 0; raft_is_leader(raft) && i < raft_config(raft)->member_count; i++) {
+        const struct raft_progress *p = &raft->progress[i];
+        RAFT_EXPECT(ghost, p->inflight_count <= options->inflight_count_max,
+                    "R26 flow control: %" PRIx64 " has %u appends on the way", host->id, p->inflight_count);
+        RAFT_EXPECT(ghost, p->inflight_bytes < options->inflight_bytes_max + options->append_bytes_max + 128,
+                    "R26 flow control: %" PRIx64 " has %zu bytes on the way", host->id, p->inflight_bytes);
+        RAFT_EXPECT(ghost, p->next >= p->match, "R14 match soundness: %" PRIx64 " sends %" PRIu64 " again",
+                    host->id, p->next);
+    }
+    RAFT_EXPECT(ghost, raft->read_count <= options->reads_max,
+                "R26 flow control: %" PRIx64 " has %u reads pending", host->id, raft->read_count);
+    if (event->kind != RAFT_EVENT_PROPOSE || host->effects.entry_count == 0) return;
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < host->effects.entry_count; i++)
+        bytes += host->effects.entries[i].payload.bytes.size;
+    RAFT_EXPECT(ghost, raft->uncommitted_bytes <= MAX(options->uncommitted_bytes_max, bytes),
+                "R26 flow control: %" PRIx64 " has %zu bytes uncommitted", host->id, raft->uncommitted_bytes);
+    RAFT_EXPECT(ghost, raft->log.window_bytes <= MAX(options->window_bytes_max, bytes),
+                "R26 flow control: %" PRIx64 " has %zu bytes in memory", host->id, raft->log.window_bytes);
+}
+
+/* R19: only a voter, of this configuration or of the one before as long as this one is not committed,
+ * campaigns. */
+static void check_candidate(struct raft_host *host) {
+    const struct raft *raft = &host->raft;
+    if (raft->role != RAFT_CANDIDATE) return;
+    bool voter = false;
+    const struct raft_config *configs[] = {raft->latest.config, raft->before.config};
+    for (int c = 0; c < (raft->latest.position > raft->commit_end ? 2 : 1); c++)
+        for (uint32_t i = 0; configs[c] != NULL && i < configs[c]->member_count; i++)
+            voter |= configs[c]->members[i].id == host->id &&
+                     (configs[c]->members[i].flags & (RAFT_VOTER | RAFT_VOTER_OLD)) != 0;
+    RAFT_EXPECT(ghost_of(host), voter, "R19 non-members have no weight: %" PRIx64 " campaigns", host->id);
+    const struct raft_log *log = &raft->log;
+    RAFT_EXPECT(ghost_of(host), log->damaged_from == log->damaged_to || log->damaged_to <= raft->commit_end,
+                "R7 leader completeness: %" PRIx64 " campaigns without what it acknowledged", host->id);
+}
+
 void raft_check_after(struct raft_host *host, const struct raft_check_before *before,
                       const struct raft_event *event) {
     struct raft_ghost *ghost = ghost_of(host);
@@ -130,6 +199,9 @@ void raft_check_after(struct raft_host *host, const struct raft_check_before *be
             check_leader_commit(host, host->effects.config_changed);
         if (event->kind == RAFT_EVENT_RECEIVE || event->kind == RAFT_EVENT_PERSISTED) check_progress(host);
     }
+    check_candidate(host);
+    check_loyalty(host, event);
+    check_bounds(host, event);
     if (host->effects.config_changed) check_config(host);
     const struct raft_log *log = &raft->log;
     bool open = log->damaged_from < log->damaged_to && log->damaged_to > raft->commit_end;
@@ -178,12 +250,17 @@ void raft_check_write(struct raft_host *host, const struct raft_write *write) {
         RAFT_EXPECT(ghost, committed != NULL && committed->chain == write->snapshot_chain,
                     "R21 snapshot coherence: %" PRIx64 " installs what was not committed up to %" PRIu64,
                     host->id, write->snapshot.end);
+        RAFT_EXPECT(
+            ghost, committed == NULL || committed->config == raft_ghost_config(write->snapshot.config),
+            "R21 snapshot coherence: %" PRIx64 " installs another configuration than that at %" PRIu64,
+            host->id, write->snapshot.end);
     }
     uint64_t latest = 0;
     for (uint32_t i = 0; i < write->entry_count; i++) {
         const struct raft_entry *entry = &write->entries[i].entry;
         raft_ghost_entry(ghost, &write->entries[i]);
         if (entry->kind != RAFT_ENTRY_CONFIG || host->raft.role != RAFT_LEADER) continue;
+        if (entry->base < raft_image_end(&host->view)) continue; /* a repair */
         check_change(host, &latest);
         latest = entry->end;
     }
@@ -241,5 +318,9 @@ void raft_check_snapshot(struct raft_host *host, const struct raft_snapshot *sna
     const struct raft_committed *committed = raft_ghost_find(ghost_of(host), snapshot->end);
     RAFT_EXPECT(ghost_of(host), committed != NULL && committed->chain == chain,
                 "R21 snapshot coherence: %" PRIx64 " takes one of what is not committed at %" PRIu64,
+                host->id, snapshot->end);
+    RAFT_EXPECT(ghost_of(host), committed == NULL || committed->config == raft_ghost_config(snapshot->config),
+                "R21 snapshot coherence: %" PRIx64
+                " puts another configuration into one than that at %" PRIu64,
                 host->id, snapshot->end);
 }

@@ -217,6 +217,7 @@ struct raft_host *raft_group_add(struct raft_group *group, const struct raft_opt
         .group = group, .id = options->id, .options = *options, .priority = RAFT_PRIORITY_MAX};
     host->durable.log_start_chain = group->ghost.base_chain;
     host->durable.config = copy_config(config);
+    if (config != NULL) group->ghost.base_config = raft_ghost_config(config);
     raft_effects_init(&host->effects);
     group->hosts[group->host_count++] = host;
     return host;
@@ -313,6 +314,7 @@ void raft_host_start(struct raft_host *host, uint64_t now_ns) {
     mem_free((void *)start.config_before);
     mem_free(terms);
     host->up = true;
+    host->heard_ns = 0;
     host->applied_end = disk->log_start;
     host->applied_chain = disk->log_start_chain;
     host->deadline = raft_deadline(&host->raft);
@@ -595,6 +597,7 @@ bool raft_host_compact(struct raft_host *host, uint64_t now_ns) {
         images[i]->snapshot_chain = chain;
         image_set_config(images[i], config);
     }
+    snapshot.config = config;
     raft_check_snapshot(host, &snapshot, chain);
     struct raft_event event = {.kind = RAFT_EVENT_COMPACTED, .now_ns = now_ns, .position = to};
     step(host, &event);

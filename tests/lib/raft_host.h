@@ -82,6 +82,7 @@ struct raft_host {
         uint8_t data[RAFT_SNAPSHOT_BYTES];
     } incoming; /* on disk, received in part */
     uint64_t applied_end, applied_chain;
+    uint64_t heard_ns; /* R22: when a leader was last heard, by the host's clock; 0: not since it started */
     bool manual_apply; /* the driver sends APPLIED */
     /* Called after each step, before anything follows from it; or NULL. */
     void (*watch)(void *ctx, struct raft_host *host, const struct raft_event *event, enum status status);

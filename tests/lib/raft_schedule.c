@@ -8,7 +8,7 @@
 #include "raft/raft_message.h"
 
 #define NODES_MAX  7
-#define READS_MAX  4096
+#define READS_MAX  1024
 #define HEALING_NS (60 * NS_PER_S)
 #define LEADER_NS  (8 * NS_PER_S) /* a leader is there within 40 of the longest election timeouts */
 #define DRIFT_PPM  10000          /* clocks keep to it; leases are told twice as much, for two clocks */
@@ -66,8 +66,10 @@ struct world {
     uint64_t timer_at[NODES_MAX + 1];
     bool persisting[NODES_MAX + 1];
     bool disk_lost;
-    struct read_issued reads[READS_MAX];
-    uint32_t read_count;
+    /* Numbered anew at each start of a node: an answer to an earlier life must not be taken for one to this.
+     */
+    struct read_issued reads[NODES_MAX + 1][READS_MAX];
+    uint32_t read_count[NODES_MAX + 1];
 };
 
 static bool chance(struct world *w, uint32_t per_mille) {
@@ -165,7 +167,7 @@ static void soon(struct world *w, struct raft_host *host, enum action_kind kind,
 static void check_reads(struct world *w, struct raft_host *host) {
     for (uint32_t i = 0; i < host->reads.count; i++) {
         struct raft_read_state read = host->reads.items[i];
-        struct read_issued *issued = &w->reads[read.context % READS_MAX];
+        struct read_issued *issued = &w->reads[raft_id_node(host->id)][read.context % READS_MAX];
         RAFT_EXPECT(&w->group.ghost, read.position >= issued->must_see,
                     "R24 read linearizability: a read at %" PRIu64
                     " misses what was committed up to %" PRIu64,
@@ -285,10 +287,12 @@ static void request(struct world *w, struct raft_host *host, struct raft_event e
 
 static void read(struct world *w) {
     struct raft_host *host = pick_up(w);
-    if (host == NULL || w->read_count == READS_MAX) return;
-    w->reads[w->read_count] = (struct read_issued){.must_see = raft_ghost_end(&w->group.ghost),
-                                                   .follower = !raft_is_leader(&host->raft)};
-    request(w, host, (struct raft_event){.kind = RAFT_EVENT_READ_INDEX, .read_context = w->read_count++});
+    if (host == NULL) return;
+    uint32_t *count = &w->read_count[raft_id_node(host->id)];
+    if (*count == READS_MAX) return;
+    w->reads[raft_id_node(host->id)][*count] = (struct read_issued){
+        .must_see = raft_ghost_end(&w->group.ghost), .follower = !raft_is_leader(&host->raft)};
+    request(w, host, (struct raft_event){.kind = RAFT_EVENT_READ_INDEX, .read_context = (*count)++});
 }
 
 /* Some of the nodes as voters and learners, with the identities they have now. */
@@ -318,8 +322,10 @@ static void transfer(struct world *w) {
     request(w, leader, (struct raft_event){.kind = RAFT_EVENT_TRANSFER, .member = to});
 }
 
-static bool all_whole(const struct world *w) {
+/* No disk is damaged, but perhaps that of `except`. */
+static bool all_whole(const struct world *w, const struct raft_host *except) {
     for (uint32_t i = 0; i < w->group.host_count; i++) {
+        if (w->group.hosts[i] == except) continue;
         const struct raft_image *disk = &w->group.hosts[i]->durable;
         if (raft_image_durable_end(disk) < raft_image_end(disk)) return false;
     }
@@ -342,7 +348,8 @@ static void client(struct world *w) {
         change(w);
     else if (what < 91 && w->plan.transfer)
         transfer(w);
-    else if (what < 96 && w->plan.compact && all_whole(w)) /* others keep what a damaged one will ask for */
+    else if (what < 96 && w->plan.compact &&
+             all_whole(w, NULL)) /* others keep what a damaged one will ask for */
         compact(w, pick_up(w));
 }
 
@@ -421,13 +428,14 @@ static void start(struct world *w, struct raft_host *host) {
     raft_host_start(host, local(w, host->id));
     w->timer_at[raft_id_node(host->id)] = 0;
     w->persisting[raft_id_node(host->id)] = false;
+    w->read_count[raft_id_node(host->id)] = 0;
     follow_up(w, host);
 }
 
 /* The node comes back with an empty disk, hence as somebody else. Once a run, and not while another has
  * damage that this one may be needed to repair: more may lose what was committed. */
 static void lose_disk(struct world *w, struct raft_host *host) {
-    if (w->disk_lost || !all_whole(w) || !may_lose(w, host->id)) return;
+    if (w->disk_lost || !all_whole(w, NULL) || !may_lose(w, host->id)) return;
     uint32_t node = raft_id_node(host->id);
     trace(w, "DISK LOST", host->id, NULL);
     w->seen->disks_lost++;
@@ -440,7 +448,7 @@ static void lose_disk(struct world *w, struct raft_host *host) {
 
 /* Damages something that is committed and that another member has, and no more than one member at a time. */
 static void damage(struct world *w, struct raft_host *host) {
-    if (!all_whole(w) || host->durable.count == 0) return;
+    if (!all_whole(w, host) || host->durable.count == 0) return;
     uint32_t index = (uint32_t)prng_below(&w->prng, host->durable.count);
     const struct raft_stored *stored = &host->durable.log[index];
     const struct raft_committed *committed = raft_ghost_find(&w->group.ghost, stored->entry.end);
