@@ -235,60 +235,31 @@ static bool check_term(struct raft *r, const struct raft_message *m) {
            m->kind == RAFT_REPAIR_REQUEST || m->kind == RAFT_REPAIR_REPLY;
 }
 
+static void (*const receivers[RAFT_MESSAGE_KIND_END])(struct raft *r, const struct raft_message *m) = {
+    [RAFT_PREVOTE] = raft_election_prevote,
+    [RAFT_PREVOTE_REPLY] = raft_election_prevote_reply,
+    [RAFT_VOTE] = raft_election_vote,
+    [RAFT_VOTE_REPLY] = raft_election_vote_reply,
+    [RAFT_APPEND] = raft_replication_on_append,
+    [RAFT_HEARTBEAT] = raft_replication_on_heartbeat,
+    [RAFT_ACK] = raft_replication_on_ack,
+    [RAFT_SNAPSHOT_PIECE] = raft_snapshot_on_piece,
+    [RAFT_SNAPSHOT_ACK] = raft_snapshot_on_ack,
+    [RAFT_TIMEOUT_NOW] = raft_election_timeout_now,
+    [RAFT_READ_REQUEST] = raft_read_on_request,
+    [RAFT_READ_REPLY] = raft_read_on_reply,
+    [RAFT_REPAIR_REQUEST] = raft_repair_on_request,
+    [RAFT_REPAIR_REPLY] = raft_repair_on_reply,
+};
+
 static void receive(struct raft *r, const struct raft_message *m) {
-    if (m->to != r->options->id || m->group != r->group || m->from == r->options->id ||
-        m->from == RAFT_NO_ID) {
+    bool known = (unsigned)m->kind < RAFT_MESSAGE_KIND_END && receivers[m->kind] != NULL;
+    bool ours = m->to == r->options->id && m->group == r->group;
+    bool other = m->from != r->options->id && m->from != RAFT_NO_ID;
+    if (!known || !ours || !other)
         raft_refuse(r);
-        return;
-    }
-    if (!check_term(r, m)) return;
-    switch (m->kind) {
-    case RAFT_PREVOTE:
-        raft_election_prevote(r, m);
-        break;
-    case RAFT_PREVOTE_REPLY:
-        raft_election_prevote_reply(r, m);
-        break;
-    case RAFT_VOTE:
-        raft_election_vote(r, m);
-        break;
-    case RAFT_VOTE_REPLY:
-        raft_election_vote_reply(r, m);
-        break;
-    case RAFT_APPEND:
-        raft_replication_on_append(r, m);
-        break;
-    case RAFT_HEARTBEAT:
-        raft_replication_on_heartbeat(r, m);
-        break;
-    case RAFT_ACK:
-        raft_replication_on_ack(r, m);
-        break;
-    case RAFT_SNAPSHOT_PIECE:
-        raft_snapshot_on_piece(r, m);
-        break;
-    case RAFT_SNAPSHOT_ACK:
-        raft_snapshot_on_ack(r, m);
-        break;
-    case RAFT_TIMEOUT_NOW:
-        raft_election_timeout_now(r, m);
-        break;
-    case RAFT_READ_REQUEST:
-        raft_read_on_request(r, m);
-        break;
-    case RAFT_READ_REPLY:
-        raft_read_on_reply(r, m);
-        break;
-    case RAFT_REPAIR_REQUEST:
-        raft_repair_on_request(r, m);
-        break;
-    case RAFT_REPAIR_REPLY:
-        raft_repair_on_reply(r, m);
-        break;
-    case RAFT_MESSAGE_KIND_END:
-        raft_refuse(r);
-        break;
-    }
+    else if (check_term(r, m))
+        receivers[m->kind](r, m);
 }
 
 static void timer(struct raft *r) {

@@ -8,65 +8,62 @@
 /* ---- the fields of each kind -------------------------------------------------------------------------- */
 
 #define FIELDS_MAX 7
+#define ACK_FIELDS 4 /* a refusal has all */
 
-/* The numbers of a message in the order in which they are sent; the same list serves both directions. */
-static uint32_t list_fields(struct raft_message *m, uint64_t *fields[FIELDS_MAX]) {
-    uint32_t n = 0;
-    switch (m->kind) {
-    case RAFT_PREVOTE:
-    case RAFT_VOTE:
-        fields[n++] = &m->vote.log_end;
-        fields[n++] = &m->vote.last_term;
-        break;
-    case RAFT_PREVOTE_REPLY:
-        fields[n++] = &m->prevote_reply.term;
-        break;
-    case RAFT_APPEND:
-        fields[n++] = &m->append.prev;
-        fields[n++] = &m->append.prev_term;
-        __attribute__((fallthrough));
-    case RAFT_HEARTBEAT:
-        fields[n++] = &m->append.commit_end;
-        fields[n++] = &m->append.round;
-        fields[n++] = &m->append.sent_ns;
-        break;
-    case RAFT_ACK:
-        fields[n++] = &m->ack.match;
-        fields[n++] = &m->ack.accepted;
-        fields[n++] = &m->ack.round;
-        fields[n++] = &m->ack.sent_ns;
-        if ((m->flags & RAFT_FLAG_REJECTED) == 0) break;
-        fields[n++] = &m->ack.prev;
-        fields[n++] = &m->ack.hint;
-        fields[n++] = &m->ack.hint_term;
-        break;
-    case RAFT_SNAPSHOT_PIECE:
-        fields[n++] = &m->piece.snapshot.id;
-        fields[n++] = &m->piece.snapshot.end;
-        fields[n++] = &m->piece.snapshot.term;
-        fields[n++] = &m->piece.offset;
-        break;
-    case RAFT_SNAPSHOT_ACK:
-        fields[n++] = &m->piece_ack.id;
-        fields[n++] = &m->piece_ack.offset;
-        break;
-    case RAFT_READ_REQUEST:
-    case RAFT_READ_REPLY:
-        fields[n++] = &m->read.context;
-        fields[n++] = &m->read.life;
-        fields[n++] = &m->read.position;
-        break;
-    case RAFT_REPAIR_REQUEST:
-    case RAFT_REPAIR_REPLY:
-        fields[n++] = &m->repair.from;
-        fields[n++] = &m->repair.to;
-        break;
-    case RAFT_VOTE_REPLY:
-    case RAFT_TIMEOUT_NOW:
-    case RAFT_MESSAGE_KIND_END:
-        break;
-    }
-    return n;
+/* The numbers of a message in the order in which they are sent, and how traces show them. */
+struct field {
+    const char *text; /* stands before the number; NULL: not shown; with '?' in front: only if it is not 0 */
+    size_t offset;
+};
+#define AT(member) offsetof(struct raft_message, member)
+static const struct field fields[RAFT_MESSAGE_KIND_END][FIELDS_MAX] = {
+    [RAFT_PREVOTE] = {{" log=", AT(vote.log_end)}, {"/", AT(vote.last_term)}},
+    [RAFT_PREVOTE_REPLY] = {{" for=", AT(prevote_reply.term)}},
+    [RAFT_VOTE] = {{" log=", AT(vote.log_end)}, {"/", AT(vote.last_term)}},
+    [RAFT_APPEND] = {{" prev=", AT(append.prev)},
+                     {"/", AT(append.prev_term)},
+                     {" commit=", AT(append.commit_end)},
+                     {"? round=", AT(append.round)},
+                     {NULL, AT(append.sent_ns)}},
+    [RAFT_HEARTBEAT] = {{" commit=", AT(append.commit_end)},
+                        {"? round=", AT(append.round)},
+                        {NULL, AT(append.sent_ns)}},
+    [RAFT_ACK] = {{" match=", AT(ack.match)},
+                  {" accepted=", AT(ack.accepted)},
+                  {"? round=", AT(ack.round)},
+                  {NULL, AT(ack.sent_ns)},
+                  {" prev=", AT(ack.prev)},
+                  {" hint=", AT(ack.hint)},
+                  {"/", AT(ack.hint_term)}},
+    [RAFT_SNAPSHOT_PIECE] = {{NULL, AT(piece.snapshot.id)},
+                             {" end=", AT(piece.snapshot.end)},
+                             {"/", AT(piece.snapshot.term)},
+                             {" offset=", AT(piece.offset)}},
+    [RAFT_SNAPSHOT_ACK] = {{NULL, AT(piece_ack.id)}, {" offset=", AT(piece_ack.offset)}},
+    [RAFT_READ_REQUEST] = {{" context=", AT(read.context)}, {NULL, AT(read.life)}},
+    [RAFT_READ_REPLY] = {{" context=", AT(read.context)},
+                         {NULL, AT(read.life)},
+                         {" position=", AT(read.position)}},
+    [RAFT_REPAIR_REQUEST] = {{" from=", AT(repair.from)}, {" to=", AT(repair.to)}},
+    [RAFT_REPAIR_REPLY] = {{" from=", AT(repair.from)}, {" to=", AT(repair.to)}},
+};
+
+static uint32_t field_count(const struct raft_message *m) {
+    if (m->kind == RAFT_ACK && (m->flags & RAFT_FLAG_REJECTED) == 0) return ACK_FIELDS;
+    uint32_t count = 0;
+    while (count < FIELDS_MAX && fields[m->kind][count].offset != 0)
+        count++;
+    return count;
+}
+
+static uint64_t get_field(const struct raft_message *m, uint32_t index) {
+    uint64_t value;
+    memcpy(&value, (const uint8_t *)m + fields[m->kind][index].offset, sizeof value);
+    return value;
+}
+
+static void set_field(struct raft_message *m, uint32_t index, uint64_t value) {
+    memcpy((uint8_t *)m + fields[m->kind][index].offset, &value, sizeof value);
 }
 
 static bool has_entries(enum raft_message_kind kind) {
@@ -76,9 +73,6 @@ static bool has_entries(enum raft_message_kind kind) {
 /* ---- bytes -------------------------------------------------------------------------------------------- */
 
 void raft_message_encode(const struct raft_message *m, struct writer *scratch, struct chain *out) {
-    struct raft_message copy = *m;
-    uint64_t *fields[FIELDS_MAX];
-    uint32_t field_count = list_fields(&copy, fields);
     writer_clear(scratch);
     writer_u8(scratch, RAFT_MESSAGE_VERSION);
     writer_u8(scratch, (uint8_t)m->kind);
@@ -87,8 +81,8 @@ void raft_message_encode(const struct raft_message *m, struct writer *scratch, s
     writer_be64(scratch, m->from);
     writer_be64(scratch, m->to);
     writer_varint64(scratch, m->term);
-    for (uint32_t i = 0; i < field_count; i++)
-        writer_varint64(scratch, *fields[i]);
+    for (uint32_t i = 0; i < field_count(m); i++)
+        writer_varint64(scratch, get_field(m, i));
     if (m->kind == RAFT_SNAPSHOT_PIECE) {
         struct buffer *config = raft_config_encode(m->piece.snapshot.config);
         writer_varint64(scratch, config->size);
@@ -188,13 +182,11 @@ enum status raft_message_decode(struct raft_message_decoder *decoder, struct sha
     m->from = reader_be64(&reader);
     m->to = reader_be64(&reader);
     m->term = reader_varint64(&reader);
-    uint64_t *fields[FIELDS_MAX];
-    uint32_t field_count = list_fields(m, fields);
-    for (uint32_t i = 0; i < field_count; i++) {
-        *fields[i] = reader_varint64(&reader);
-        /* The first field is where the entries begin. */
-        if (i == 0 && has_entries(m->kind) && *fields[i] > RAFT_POSITION_MAX) reader_fail(&reader);
-    }
+    for (uint32_t i = 0; i < field_count(m); i++)
+        set_field(m, i, reader_varint64(&reader));
+    /* Where entries or a log begin. */
+    if (has_entries(m->kind) && get_field(m, 0) > RAFT_POSITION_MAX) reader_fail(&reader);
+    if (m->kind == RAFT_SNAPSHOT_PIECE && m->piece.snapshot.end > RAFT_POSITION_MAX) reader_fail(&reader);
     if (reader_ok(&reader) && has_entries(m->kind)) decode_entries(decoder, &reader, bytes.owner);
     if (reader_ok(&reader) && m->kind == RAFT_SNAPSHOT_PIECE) decode_piece(decoder, &reader, bytes.owner);
     return reader_ok(&reader) && reader_remaining(&reader) == 0 ? STATUS_OK : STATUS_MALFORMED;
@@ -256,48 +248,12 @@ static void print_entries(struct writer *to, const struct raft_message *m) {
 }
 
 static void print_fields(struct writer *to, const struct raft_message *m) {
-    switch (m->kind) {
-    case RAFT_PREVOTE:
-    case RAFT_VOTE:
-        writer_printf(to, " log=%" PRIu64 "/%" PRIu64, m->vote.log_end, m->vote.last_term);
-        break;
-    case RAFT_PREVOTE_REPLY:
-        writer_printf(to, " for=%" PRIu64, m->prevote_reply.term);
-        break;
-    case RAFT_APPEND:
-        writer_printf(to, " prev=%" PRIu64 "/%" PRIu64, m->append.prev, m->append.prev_term);
-        __attribute__((fallthrough));
-    case RAFT_HEARTBEAT:
-        writer_printf(to, " commit=%" PRIu64, m->append.commit_end);
-        if (m->append.round != 0) writer_printf(to, " round=%" PRIu64, m->append.round);
-        break;
-    case RAFT_ACK:
-        writer_printf(to, " match=%" PRIu64 " accepted=%" PRIu64, m->ack.match, m->ack.accepted);
-        if (m->ack.round != 0) writer_printf(to, " round=%" PRIu64, m->ack.round);
-        if ((m->flags & RAFT_FLAG_REJECTED) != 0)
-            writer_printf(to, " prev=%" PRIu64 " hint=%" PRIu64 "/%" PRIu64, m->ack.prev, m->ack.hint,
-                          m->ack.hint_term);
-        break;
-    case RAFT_SNAPSHOT_PIECE:
-        writer_printf(to, " end=%" PRIu64 "/%" PRIu64 " offset=%" PRIu64 " size=%zu", m->piece.snapshot.end,
-                      m->piece.snapshot.term, m->piece.offset, m->data.bytes.size);
-        break;
-    case RAFT_SNAPSHOT_ACK:
-        writer_printf(to, " offset=%" PRIu64, m->piece_ack.offset);
-        break;
-    case RAFT_READ_REQUEST:
-    case RAFT_READ_REPLY:
-        writer_printf(to, " context=%" PRIu64 " position=%" PRIu64, m->read.context, m->read.position);
-        break;
-    case RAFT_REPAIR_REQUEST:
-    case RAFT_REPAIR_REPLY:
-        writer_printf(to, " from=%" PRIu64 " to=%" PRIu64, m->repair.from, m->repair.to);
-        break;
-    case RAFT_VOTE_REPLY:
-    case RAFT_TIMEOUT_NOW:
-    case RAFT_MESSAGE_KIND_END:
-        break;
+    for (uint32_t i = 0; i < field_count(m); i++) {
+        const char *text = fields[m->kind][i].text;
+        if (text == NULL || (text[0] == '?' && get_field(m, i) == 0)) continue;
+        writer_printf(to, "%s%" PRIu64, text + (text[0] == '?'), get_field(m, i));
     }
+    if (m->kind == RAFT_SNAPSHOT_PIECE) writer_printf(to, " size=%zu", m->data.bytes.size);
 }
 
 void raft_message_print(struct writer *to, const struct raft_message *m) {
