@@ -186,9 +186,11 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
     /* A promise not to vote, made to a leader before a crash, may still be relied upon by its lease. */
     raft_election_stay_loyal(r);
     /* The only voter: what its disk has, a quorum has, and no leader can come without its vote, so that all
-     * of it is committed. And there is nobody to wait for. */
+     * of it is committed; and there is nobody to wait for. Unless it followed another in this term, who may
+     * lead still and rely on its promise. */
     int self = raft_self(r);
-    bool alone = self >= 0 && raft_quorum_has(r->latest.config, (uint64_t)1 << self);
+    bool alone = self >= 0 && raft_quorum_has(r->latest.config, (uint64_t)1 << self) &&
+                 (r->term == 0 || r->vote == options->id);
     if (alone) r->commit_end = r->verified_end = start->log_end;
     raft_election_reset_timer(r);
     if (alone && r->election_deadline_ns != RAFT_NEVER) r->election_deadline_ns = now_ns;

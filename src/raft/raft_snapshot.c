@@ -77,6 +77,19 @@ static void ack_piece(struct raft *r, uint64_t to) {
     m->piece_ack.offset = r->incoming_offset;
 }
 
+/* "If existing log entry has same index and term as snapshot's last included entry, retain log entries
+ * following it": then nothing is missing, and all up to there is committed. Entries may come while pieces do.
+ */
+static bool needless(struct raft *r, const struct raft_snapshot *snapshot) {
+    uint64_t term;
+    if (snapshot->end > r->commit_end && raft_log_term(&r->log, snapshot->end, &term) &&
+        term == snapshot->term) {
+        r->verified_end = MAX(r->verified_end, snapshot->end);
+        raft_commit_to(r, snapshot->end);
+    }
+    return snapshot->end <= r->commit_end;
+}
+
 /* InstallSnapshot, receiver (Figure 13), in pieces that are asked for by their offset, so that a transfer
  * goes on where it stopped, whoever leads, as long as the snapshot is the same. */
 void raft_snapshot_on_piece(struct raft *r, const struct raft_message *m) {
@@ -90,15 +103,7 @@ void raft_snapshot_on_piece(struct raft *r, const struct raft_message *m) {
     r->asleep = false;
     raft_election_stay_loyal(r);
     raft_election_reset_timer(r);
-    uint64_t term;
-    if (snapshot->end > r->commit_end && raft_log_term(&r->log, snapshot->end, &term) &&
-        term == snapshot->term) {
-        /* "If existing log entry has same index and term as snapshot's last included entry, retain log
-         * entries following it": then nothing is missing, and all up to there is committed. */
-        r->verified_end = MAX(r->verified_end, snapshot->end);
-        raft_commit_to(r, snapshot->end);
-    }
-    if (snapshot->end <= r->commit_end) {
+    if (needless(r, snapshot)) {
         raft_replication_ack(r, m->from);
         return;
     }
@@ -141,8 +146,9 @@ void raft_snapshot_written(struct raft *r, uint64_t id, uint64_t offset) {
     if (r->incoming.id != id || !r->incoming_writing) return;
     r->incoming_writing = false;
     r->incoming_offset = offset;
-    if (r->incoming.end <= r->commit_end || r->role == RAFT_LEADER) {
+    if (r->role == RAFT_LEADER || needless(r, &r->incoming)) {
         discard(r);
+        if (r->leader != RAFT_NO_ID && r->role == RAFT_FOLLOWER) raft_replication_ack(r, r->leader);
     } else if (r->incoming_last) {
         install(r);
     } else if (r->leader != RAFT_NO_ID) {

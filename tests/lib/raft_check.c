@@ -289,8 +289,11 @@ void raft_check_leaving(struct raft_host *host, const struct raft_message *m) {
                     "R2 vote uniqueness: %" PRIx64 " sends its vote of term %" PRIu64 " before it is durable",
                     host->id, m->term);
     }
-    if (m->kind == RAFT_ACK && m->ack.match > 0 && m->term == host->raft.term)
-        RAFT_EXPECT(ghost, m->ack.match <= raft_image_end(&host->durable),
+    uint64_t claimed, durable;
+    bool claims = m->kind == RAFT_ACK && m->ack.match > host->durable.log_start &&
+                  m->term == host->raft.term && raft_image_chain(&host->view, m->ack.match, &claimed);
+    if (claims)
+        RAFT_EXPECT(ghost, raft_image_chain(&host->durable, m->ack.match, &durable) && durable == claimed,
                     "R15 acknowledged when durable: %" PRIx64 " claims %" PRIu64 " of %" PRIu64, host->id,
                     m->ack.match, raft_image_end(&host->durable));
     if (m->kind == RAFT_TIMEOUT_NOW && host->raft.role == RAFT_LEADER)
@@ -301,6 +304,9 @@ void raft_check_leaving(struct raft_host *host, const struct raft_message *m) {
 void raft_check_commit(struct raft_host *host, uint64_t from, uint64_t end) {
     if (from == end) return;
     struct raft_ghost *ghost = ghost_of(host);
+    RAFT_EXPECT(ghost, from < end,
+                "R11 commit monotonicity: %" PRIx64 " goes back from %" PRIu64 " to %" PRIu64, host->id, from,
+                end);
     RAFT_EXPECT(ghost, from == host->applied_end,
                 "R8 state machine safety: %" PRIx64 " applies %" PRIu64 " after %" PRIu64, host->id, from,
                 host->applied_end);

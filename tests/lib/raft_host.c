@@ -248,6 +248,30 @@ struct raft_host *raft_group_leader(const struct raft_group *group) {
     return leader;
 }
 
+/* The store reads when it is asked; the answer may come much later, when the log is another. */
+static struct raft_entry_answer read_entries(struct raft_host *host, struct raft_entry_read asked) {
+    struct raft_entry_answer answer = {.asked = asked, .status = STATUS_NOT_FOUND};
+    const struct raft_image *view = &host->view;
+    uint32_t at = raft_image_above(view, asked.from);
+    if (asked.from < view->log_start || at == view->count) return answer;
+    answer.entries = mem_alloc((view->count - at) * sizeof *answer.entries);
+    size_t bytes = 0;
+    for (; at < view->count && !view->log[at].damaged; at++) {
+        bytes += view->log[at].entry.payload.bytes.size;
+        if (answer.count > 0 && bytes > asked.bytes_max) break;
+        answer.entries[answer.count] = view->log[at].entry;
+        shared_slice_ref(answer.entries[answer.count++].payload);
+    }
+    answer.status = answer.count == 0 ? STATUS_CORRUPT : STATUS_OK;
+    return answer;
+}
+
+static void answer_free(struct raft_entry_answer *answer) {
+    for (uint32_t i = 0; i < answer->count; i++)
+        shared_slice_unref(answer->entries[i].payload);
+    mem_free(answer->entries);
+}
+
 /* ---- start and crash ---------------------------------------------------------------------------------- */
 
 static uint32_t find_terms(const struct raft_image *image, struct raft_term_start *terms) {
@@ -343,6 +367,8 @@ void raft_host_crash(struct raft_host *host, uint32_t keep) {
     host->writes.count = 0;
     clear_mail(host->held.items, &host->held.count);
     clear_mail(host->outbox.items, &host->outbox.count);
+    for (uint32_t i = 0; i < host->entry_reads.count; i++)
+        answer_free(&host->entry_reads.items[i]);
     host->entry_reads.count = host->snapshot_reads.count = host->reads.count = 0;
     raft_mail_free(host->snapshot_write);
     host->snapshot_write = NULL;
@@ -421,7 +447,7 @@ static void carry_out(struct raft_host *host) {
     release_held(host);
     raft_check_commit(host, effects->commit_from, effects->commit_end);
     for (uint32_t i = 0; i < effects->entry_read_count; i++)
-        PUSH(host->entry_reads, effects->entry_reads[i]);
+        PUSH(host->entry_reads, read_entries(host, effects->entry_reads[i]));
     for (uint32_t i = 0; i < effects->snapshot_read_count; i++)
         PUSH(host->snapshot_reads, effects->snapshot_reads[i]);
     if (effects->snapshot_discard != 0) {
@@ -505,31 +531,18 @@ void raft_host_timer(struct raft_host *host, uint64_t now_ns) {
 
 void raft_host_answer_entries(struct raft_host *host, uint64_t now_ns) {
     if (host->entry_reads.count == 0) return;
-    struct raft_entry_read read = host->entry_reads.items[0];
+    struct raft_entry_answer answer = host->entry_reads.items[0];
     SHIFT(host->entry_reads, 1);
-    struct raft_event event = {
-        .kind = RAFT_EVENT_ENTRIES_READ,
-        .now_ns = now_ns,
-        .entries_read = {.peer = read.peer,
-                         .from = read.from,
-                         .repair = read.repair,
-                         .status = STATUS_NOT_FOUND},
-    };
-    uint32_t at = raft_image_above(&host->view, read.from), count = 0;
-    struct raft_entry *entries = mem_alloc((host->view.count + 1) * sizeof *entries);
-    if (read.from >= host->view.log_start && at < host->view.count) {
-        size_t bytes = 0;
-        for (; at < host->view.count && !host->view.log[at].damaged; at++) {
-            bytes += host->view.log[at].entry.payload.bytes.size;
-            if (count > 0 && bytes > read.bytes_max) break;
-            entries[count++] = host->view.log[at].entry;
-        }
-        event.entries_read.status = count == 0 ? STATUS_CORRUPT : STATUS_OK;
-        event.entries_read.entries = entries;
-        event.entries_read.count = count;
-    }
+    struct raft_event event = {.kind = RAFT_EVENT_ENTRIES_READ,
+                               .now_ns = now_ns,
+                               .entries_read = {.peer = answer.asked.peer,
+                                                .from = answer.asked.from,
+                                                .repair = answer.asked.repair,
+                                                .status = answer.status,
+                                                .entries = answer.entries,
+                                                .count = answer.count}};
     step(host, &event);
-    mem_free(entries);
+    answer_free(&answer);
 }
 
 /* The data of a snapshot: the chain value, and a pattern that shows if pieces of two were put together. */

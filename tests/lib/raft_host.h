@@ -59,6 +59,13 @@ struct raft_write {
         uint32_t count, capacity;                                                                            \
     } name
 
+struct raft_entry_answer {
+    struct raft_entry_read asked;
+    enum status status;
+    struct raft_entry *entries;
+    uint32_t count;
+};
+
 struct raft_group;
 struct raft_host {
     struct raft_group *group;
@@ -68,12 +75,13 @@ struct raft_host {
     bool up;
     uint64_t starts; /* seeds differ from start to start */
     struct raft raft;
-    struct raft_image durable;                      /* the disk */
-    struct raft_image view;                         /* the disk as it will be when all writes are done */
-    RAFT_LIST(struct raft_write *, writes);         /* begun, oldest first */
-    RAFT_LIST(struct raft_mail *, held);            /* wait for a write */
-    RAFT_LIST(struct raft_mail *, outbox);          /* may leave: the driver takes them */
-    RAFT_LIST(struct raft_entry_read, entry_reads); /* asked, not answered */
+    struct raft_image durable;              /* the disk */
+    struct raft_image view;                 /* the disk as it will be when all writes are done */
+    RAFT_LIST(struct raft_write *, writes); /* begun, oldest first */
+    RAFT_LIST(struct raft_mail *, held);    /* wait for a write */
+    RAFT_LIST(struct raft_mail *, outbox);  /* may leave: the driver takes them */
+    RAFT_LIST(struct raft_entry_answer,
+              entry_reads); /* read, not answered: what was there when it was asked for */
     RAFT_LIST(struct raft_snapshot_read, snapshot_reads); /* asked, not answered */
     RAFT_LIST(struct raft_read_state, reads);             /* results; the driver takes them */
     struct raft_mail *snapshot_write;                     /* a piece to be stored, or NULL */

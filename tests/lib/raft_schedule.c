@@ -266,10 +266,21 @@ static struct raft_host *pick_up(struct world *w) {
     return host->up ? host : NULL;
 }
 
+/* The leader of the lowest term: if there are two, it is the one that does not know of the other. */
+static struct raft_host *stale_leader(const struct world *w) {
+    struct raft_host *stale = NULL;
+    for (uint32_t i = 0; i < w->group.host_count; i++) {
+        struct raft_host *host = w->group.hosts[i];
+        if (!host->up || !raft_is_leader(&host->raft)) continue;
+        if (stale == NULL || host->raft.term < stale->raft.term) stale = host;
+    }
+    return stale;
+}
+
 static void propose(struct world *w) {
     struct raft_host *host = pick_up(w);
     if (host == NULL) return;
-    if (!raft_is_leader(&host->raft)) host = raft_group_leader(&w->group);
+    if (!raft_is_leader(&host->raft)) host = chance(w, 300) ? stale_leader(w) : raft_group_leader(&w->group);
     if (host == NULL) return;
     uint32_t count = (uint32_t)prng_range(&w->prng, 1, 3), covered = (uint32_t)prng_range(&w->prng, 1, 5);
     enum status status = raft_host_propose(host, count, covered, prng_range(&w->prng, 8, 60),
@@ -286,7 +297,7 @@ static void request(struct world *w, struct raft_host *host, struct raft_event e
 }
 
 static void read(struct world *w) {
-    struct raft_host *host = pick_up(w);
+    struct raft_host *host = chance(w, 500) ? stale_leader(w) : pick_up(w);
     if (host == NULL) return;
     uint32_t *count = &w->read_count[raft_id_node(host->id)];
     if (*count == READS_MAX) return;
@@ -297,7 +308,7 @@ static void read(struct world *w) {
 
 /* Some of the nodes as voters and learners, with the identities they have now. */
 static void change(struct world *w) {
-    struct raft_host *leader = raft_group_leader(&w->group);
+    struct raft_host *leader = chance(w, 500) ? stale_leader(w) : raft_group_leader(&w->group);
     if (leader == NULL) return;
     struct raft_member members[NODES_MAX];
     uint32_t count = 0, voters = (uint32_t)prng_range(&w->prng, 1, MIN(w->plan.nodes, 5));
@@ -361,13 +372,17 @@ static void crash(struct world *w, struct raft_host *host) {
     w->seen->writes_lost += keep < host->writes.count;
     trace(w, "CRASH", host->id, NULL);
     raft_host_crash(host, keep);
-    soon(w, host, RESTART, chance(w, 200) ? 3 * NS_PER_S : 200 * NS_PER_MS);
+    uint64_t delay_ns = chance(w, 300) ? 20 * NS_PER_MS : 200 * NS_PER_MS;
+    soon(w, host, RESTART, chance(w, 200) ? 3 * NS_PER_S : delay_ns);
 }
 
 static void partition(struct world *w) {
     w->seen->partitions++;
     bool heal = chance(w, 400), one_way = w->plan.one_way && chance(w, 500);
     uint32_t side = (uint32_t)prng_below(&w->prng, 1u << w->plan.nodes);
+    const struct raft_host *leader = raft_group_leader(&w->group);
+    /* Leaders by themselves: those that lead on without knowing that they do not. */
+    if (leader != NULL && chance(w, 400)) side = 1u << (raft_id_node(leader->id) - 1);
     for (uint32_t a = 1; a <= w->plan.nodes; a++)
         for (uint32_t b = 1; b <= w->plan.nodes; b++) {
             bool left = (side >> (a - 1) & 1) != 0, apart = left != ((side >> (b - 1) & 1) != 0);
@@ -446,13 +461,12 @@ static void lose_disk(struct world *w, struct raft_host *host) {
     start(w, add_host(w, node, NULL));
 }
 
-/* Damages something that is committed and that another member has, and no more than one member at a time. */
+/* Damages something that another member has, and no more than one member at a time. What is not committed may
+ * be cut off there, but then it will be here. */
 static void damage(struct world *w, struct raft_host *host) {
     if (!all_whole(w, host) || host->durable.count == 0) return;
     uint32_t index = (uint32_t)prng_below(&w->prng, host->durable.count);
     const struct raft_stored *stored = &host->durable.log[index];
-    const struct raft_committed *committed = raft_ghost_find(&w->group.ghost, stored->entry.end);
-    if (committed == NULL || committed->chain != stored->chain) return;
     for (uint32_t i = 0; i < w->group.host_count; i++) {
         struct raft_host *other = w->group.hosts[i];
         uint64_t chain;
@@ -511,7 +525,7 @@ static void draw_plan(struct world *w) {
     plan->delay_ns_max = chance(w, 300) ? 60 * NS_PER_MS : 3 * NS_PER_MS;
     plan->disk_ns_max = chance(w, 300) ? 100 * NS_PER_MS : 3 * NS_PER_MS;
     plan->client_ns = chance(w, 300) ? 60 * NS_PER_MS : 6 * NS_PER_MS;
-    plan->fault_ns = chance(w, 500) ? 150 * NS_PER_MS : 600 * NS_PER_MS;
+    plan->fault_ns = chance(w, 500) ? 150 * NS_PER_MS : (chance(w, 500) ? 600 : 1500) * NS_PER_MS;
     plan->crash = chance(w, 750);
     plan->partition = chance(w, 700);
     plan->one_way = chance(w, 500);
@@ -571,7 +585,8 @@ static void host_action(struct world *w, const struct action *action) {
         break;
     case PERSIST:
         w->persisting[node] = false;
-        raft_host_persist(host, host->writes.count, now);
+        /* Writes are done in order, not all at once. */
+        raft_host_persist(host, chance(w, 600) ? host->writes.count : 1, now);
         break;
     case TIMER:
         raft_host_timer(host, now);
