@@ -2,12 +2,14 @@
 /* Appending: check, number, submit; then durable, committed, answered (partition.h). */
 #include "base/assert.h"
 #include "broker/partition.h"
+#include "broker/partition_replica.h"
 #include "wire/record_batch.h"
 
 /* What a batch may inflate to when its records must be looked into (compacted topics). */
 #define INFLATE_MAX (64 * MIB)
 
 static void release(struct append *append) {
+    raft_propose_cancel(&append->propose);
     store_write_release(&append->write);
     buffer_unref(append->batch.owner);
 }
@@ -110,6 +112,7 @@ static enum status check_timestamps(struct partition *p, struct append *append, 
 static enum status check_batch(struct partition *p, struct append *append, struct record_batch *batch) {
     const struct topic_config *config = &p->topic->public.config;
     struct slice bytes = append->batch.bytes;
+    if (p->producers_stale) partition_replica_mend_producers(p);
     if (bytes.size > (uint64_t)config->max_message_bytes)
         return diagnose(&append->diagnostic, STATUS_TOO_LARGE,
                         "the batch has %zu bytes, max.message.bytes of topic '%s' is %lld", bytes.size,
@@ -236,6 +239,72 @@ static void put_producer(struct partition *p, struct append *append, const struc
     writer_release(&value);
 }
 
+/* ---- in a cluster: proposed, committed -------------------------------------------------------------------
+ */
+
+static void proposed(struct raft_propose *propose) {
+    struct append *append = CONTAINER_OF(propose, struct append, propose);
+    struct partition *p = append->waiter.partition;
+    if (p == NULL) return; /* given up, and answered */
+    if (propose->status != STATUS_OK) {
+        /* Nothing of it is in the log. */
+        p->producers_stale = true;
+        list_remove(&append->link);
+        refuse(p->broker, append, propose->status == STATUS_CLOSED ? STATUS_UNAVAILABLE : propose->status);
+        return;
+    }
+    /* An entry of the log's own may have come between: the batch stands behind it. */
+    int64_t moved = (int64_t)propose->base - append->base_offset;
+    if (moved != 0) p->producers_stale = true;
+    append->base_offset += moved;
+    append->last_offset += moved;
+    append->leader_epoch = (int32_t)propose->term;
+    p->log_end = append->last_offset + 1;
+}
+
+static void propose(struct partition *p, struct append *append, const struct record_batch *batch,
+                    int64_t now_ms) {
+    p->log_end = append->last_offset + 1;
+    if (batch->producer_id >= 0) {
+        struct producer_batch stored = partition_replica_producer(batch, append->base_offset, now_ms);
+        producer_state_apply(&p->producers, &stored);
+    }
+    append->propose = (struct raft_propose){
+        .payload = append->batch, .count = (uint32_t)(batch->last_offset_delta + 1), .done = proposed};
+    list_init(&append->propose.link);
+    raft_replica_propose(p->replica, &append->propose);
+}
+
+void append_committed(struct partition *p) {
+    struct list *node;
+    while ((node = list_first(&p->appends)) != NULL) {
+        struct append *append = CONTAINER_OF(node, struct append, link);
+        if (append->last_offset >= p->high_watermark) break;
+        list_remove(node);
+        append->status = STATUS_OK;
+        append->log_start_offset = p->log_start;
+        histogram_add(&p->broker->append_ns, io_clock_ns(p->broker->io) - append->arrived_ns);
+        finish(append);
+    }
+    if (!list_empty(&p->duplicates)) answer_duplicates(p, false);
+}
+
+void append_fail_all(struct partition *p, enum status status) {
+    struct list gone;
+    list_init(&gone);
+    list_append(&gone, &p->appends);
+    list_append(&gone, &p->duplicates);
+    if (!list_empty(&gone)) p->producers_stale = true;
+    LIST_FOREACH(it, &gone) {
+        struct append *append = CONTAINER_OF(it, struct append, link);
+        list_remove(it);
+        raft_propose_cancel(&append->propose);
+        append->waiter.partition = NULL;
+        refuse(p->broker, append,
+               diagnose(&append->diagnostic, status, "not known to be stored: %s", status_text(status)));
+    }
+}
+
 static void submit(struct partition *p, struct append *append, const struct record_batch *batch) {
     struct broker *broker = p->broker;
     int64_t now_ms = io_wall_ms(broker->io);
@@ -249,23 +318,27 @@ static void submit(struct partition *p, struct append *append, const struct reco
     append->base_offset = p->log_end;
     append->last_offset = p->log_end + batch->last_offset_delta;
     append->leader_epoch = LEADER_EPOCH;
+    append->waiter.partition = p;
+    list_push_back(&p->appends, &append->link);
+    broker->stats.appends++;
+    broker->stats.append_bytes += append->batch.bytes.size;
+    broker->stats.append_records += (uint64_t)batch->record_count;
+    if (p->replica != NULL) {
+        propose(p, append, batch, now_ms);
+        return;
+    }
     record_batch_set_base(bytes, append->base_offset, LEADER_EPOCH);
 
     store_write_init(&append->write, append_durable);
     struct key key = key_log(p->group, append->last_offset);
     store_put(&append->write, key_slice(&key), append->batch);
     p->log_end = append->last_offset + 1;
-    partition_grow(p, append->batch.bytes.size, max_timestamp);
+    partition_grow(p, append->batch.bytes.size, max_timestamp, p->log_end);
     if (p->stretch_bytes >= broker->options.stretch_bytes ||
         now_ms - p->stretch_started_ms >= broker->options.stretch_age_ms)
         partition_end_stretch(p, &append->write, now_ms);
     if (batch->producer_id >= 0) put_producer(p, append, batch, now_ms);
 
-    append->waiter.partition = p;
-    list_push_back(&p->appends, &append->link);
-    broker->stats.appends++;
-    broker->stats.append_bytes += append->batch.bytes.size;
-    broker->stats.append_records += (uint64_t)batch->record_count;
     store_write_submit(broker->store, &append->write);
 }
 
@@ -280,7 +353,7 @@ static void append_to(struct partition *p, struct append *append) {
     enum status status = partition_use(p, &append->waiter);
     if (status == STATUS_PENDING) return;
     if (status != STATUS_OK)
-        diagnose(&append->diagnostic, status, "the partition cannot be read: %s", status_text(status));
+        diagnose(&append->diagnostic, status, "the partition cannot be used here: %s", status_text(status));
     if (status == STATUS_OK) status = check_health(p->broker, append);
     if (status == STATUS_OK) status = check_batch(p, append, &batch);
     if (status == STATUS_OK) status = check_producer(p, append, &batch);
@@ -308,6 +381,7 @@ void broker_append(struct broker *broker, struct append *append) {
     append->bad_record = -1;
     append->base_offset = append->log_append_time_ms = append->log_start_offset = -1;
     append->leader_epoch = LEADER_EPOCH;
+    list_init(&append->propose.link);
     append->broker = broker;
     append->arrived_ns = io_now_ns(broker->io);
     append->waiter = (struct partition_waiter){.resume = append_resumed};

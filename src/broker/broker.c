@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/controller.h"
 #include "broker/coordinator.h"
 #include "broker/metadata_log.h"
 #include "broker/partition.h"
@@ -12,6 +13,8 @@
 struct broker_options broker_options_default(void) {
     return (struct broker_options){
         .node_id = 1,
+        .election_timeout_ms = 400,
+        .default_replication = 3,
         .topic_defaults = topic_config_default(),
         .default_partitions = 1,
         .auto_create_topics = true,
@@ -30,6 +33,7 @@ static void free_all(struct broker *broker) {
     coordinators_close(broker);
     if (broker->retention != NULL) retention_free(broker->retention);
     topics_free(broker);
+    if (broker->cluster != NULL) cluster_free(broker->cluster);
     metadata_log_close(broker);
     if (broker->producer_ids != NULL) producer_ids_free(broker->producer_ids);
     metadata_release(&broker->metadata);
@@ -57,21 +61,22 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     broker->options.store.partition_prefix_size = KEY_GROUP_SIZE;
     if (broker->options.store.log == NULL) broker->options.store.log = options->log;
     enum status status = store_open(io, &broker->options.store, &broker->store, diagnostic);
+    if (status == STATUS_OK && options->peer_count > 0) status = cluster_open(broker, diagnostic);
     if (status == STATUS_OK) status = metadata_log_open(broker, diagnostic);
-    if (status != STATUS_OK) {
-        free_all(broker);
-        return status;
-    }
-    topics_load(broker);
-    status = coordinators_open(broker, diagnostic);
     if (status != STATUS_OK) {
         free_all(broker);
         return status;
     }
     broker->producer_ids = producer_ids_new(broker);
     broker->retention = retention_new(broker);
-    *result = broker;
-    return STATUS_OK;
+    if (broker->cluster != NULL) status = cluster_start(broker, diagnostic);
+    if (status == STATUS_OK) topics_load(broker);
+    if (status == STATUS_OK) status = coordinators_open(broker, diagnostic);
+    if (status != STATUS_OK)
+        free_all(broker);
+    else
+        *result = broker;
+    return status;
 }
 
 /* ---- shutdown ----------------------------------------------------------------------------------------- */
@@ -88,11 +93,22 @@ static void begin_store_shutdown(struct io_op *op) {
 
 void broker_check_shutdown(struct broker *broker) {
     if (broker->shutdown_done == NULL || broker->appends_in_flight != 0 || broker->store_stopping ||
-        !metadata_log_idle(broker) || !coordinators_idle(broker))
+        !metadata_log_idle(broker) || !coordinators_idle(broker) ||
+        (broker->cluster != NULL && !broker->cluster_stopped))
         return;
     broker->store_stopping = true;
     broker->shutdown_op.done = begin_store_shutdown;
     io_defer(broker->io, &broker->shutdown_op);
+}
+
+/* What waits for others waits in vain from now on. */
+static void cluster_is_down(void *ctx) {
+    struct broker *broker = ctx;
+    topics_close_replicas(broker);
+    if (controller_replica(broker->cluster) != NULL) raft_replica_save(controller_replica(broker->cluster));
+    controller_close(broker->cluster);
+    broker->cluster_stopped = true;
+    broker_check_shutdown(broker);
 }
 
 void broker_shutdown(struct broker *broker, void (*done)(void *ctx), void *ctx) {
@@ -102,6 +118,10 @@ void broker_shutdown(struct broker *broker, void (*done)(void *ctx), void *ctx) 
     broker->shutdown_ctx = ctx;
     fetch_end_waits(broker);
     coordinators_stop(broker);
+    if (broker->cluster != NULL) {
+        topics_fail_appends(broker);
+        cluster_stop(broker->cluster, cluster_is_down, broker);
+    }
     broker_check_shutdown(broker);
 }
 
@@ -164,6 +184,7 @@ void broker_append_finished(struct broker *broker, size_t bytes) {
 /* ---- what is known ------------------------------------------------------------------------------------- */
 
 const char *broker_cluster_id(const struct broker *broker) {
+    if (broker->cluster != NULL) return broker->cluster->cluster_id;
     return broker->metadata.cluster_id;
 }
 
@@ -187,21 +208,83 @@ enum status broker_partition_info(struct broker *broker, struct slice topic, int
                                   struct partition_info *info) {
     struct partition *p = broker_partition(broker, topic, partition);
     if (p == NULL) return STATUS_UNKNOWN_TOPIC;
-    enum status status = partition_use(p, NULL);
+    enum status status = partition_use_here(p, NULL);
+    if (broker->cluster != NULL && status == STATUS_NOT_LEADER)
+        status = STATUS_OK; /* not here: who leads it */
     if (status != STATUS_OK) return status;
+    struct partition_leader leader = broker_partition_leader(broker, &p->topic->public, partition);
     *info = (struct partition_info){.log_start_offset = p->log_start,
                                     .high_watermark = p->high_watermark,
                                     .log_end_offset = p->log_end,
                                     .bytes = p->cumulative_bytes - p->deleted_bytes,
-                                    .leader = broker->options.node_id,
-                                    .leader_epoch = LEADER_EPOCH};
+                                    .leader = leader.node,
+                                    .leader_epoch = leader.epoch};
     return STATUS_OK;
 }
 
 struct partition_leader broker_partition_leader(struct broker *broker, const struct broker_topic *topic,
                                                 int32_t partition) {
     ASSERT(partition >= 0 && partition < topic->partition_count);
-    return (struct partition_leader){.node = broker->options.node_id, .epoch = LEADER_EPOCH};
+    if (broker->cluster == NULL)
+        return (struct partition_leader){.node = broker->options.node_id, .epoch = LEADER_EPOCH};
+    const struct topic_state *state = (const struct topic_state *)topic;
+    struct known_leader known = cluster_leader(broker->cluster, state->groups[partition]);
+    return (struct partition_leader){.node = known.node == 0 ? -1 : (int32_t)known.node,
+                                     .epoch = (int32_t)known.term};
+}
+
+uint32_t broker_nodes(struct broker *broker, struct broker_node nodes[BROKER_NODES_MAX]) {
+    const struct metadata *m = &broker->metadata;
+    if (broker->cluster == NULL) {
+        nodes[0] = (struct broker_node){.node = broker->options.node_id, .up = true};
+        return 1;
+    }
+    STATIC_ASSERT(METADATA_NODES_MAX < BROKER_NODES_MAX + 1, "all registered nodes have room");
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->node_count; i++)
+        nodes[count++] = (struct broker_node){.node = (int32_t)m->nodes[i].node,
+                                              .incarnation = m->nodes[i].incarnation,
+                                              .address = m->nodes[i].address,
+                                              .up = cluster_node_is_up(broker->cluster, m->nodes[i].node)};
+    /* Before it is registered it is there all the same. */
+    if (count == 0)
+        nodes[count++] = (struct broker_node){.node = broker->options.node_id,
+                                              .incarnation = broker->cluster->incarnation,
+                                              .address = broker->options.advertised,
+                                              .up = true};
+    return count;
+}
+
+int32_t broker_controller(struct broker *broker) {
+    if (broker->cluster == NULL) return broker->options.node_id;
+    struct known_leader known = cluster_leader(broker->cluster, 0);
+    return known.node == 0 ? -1 : (int32_t)known.node;
+}
+
+uint32_t broker_partition_replicas(struct broker *broker, const struct broker_topic *topic, int32_t partition,
+                                   bool live, int32_t nodes[BROKER_REPLICAS_MAX]) {
+    const struct metadata_topic *known = metadata_find_id(&broker->metadata, topic->id);
+    if (broker->cluster == NULL || known == NULL || known->replicas == NULL) {
+        nodes[0] = broker->options.node_id;
+        return 1;
+    }
+    uint32_t count = 0;
+    const struct metadata_replicas *replicas = &known->replicas[partition];
+    for (uint32_t i = 0; i < replicas->count; i++)
+        if (!live || cluster_node_is_up(broker->cluster, replicas->nodes[i]))
+            nodes[count++] = (int32_t)replicas->nodes[i];
+    return count;
+}
+
+struct peers *broker_peers(struct broker *broker) {
+    return broker->cluster == NULL ? NULL : broker->cluster->peers;
+}
+
+void broker_leave(struct broker *broker, void (*done)(void *ctx), void *ctx) {
+    if (broker->cluster == NULL)
+        done(ctx);
+    else
+        cluster_leave(broker->cluster, done, ctx);
 }
 
 void broker_stats(const struct broker *broker, struct broker_stats *stats) {

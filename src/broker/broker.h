@@ -21,6 +21,7 @@
 #include "base/buffer.h"
 #include "base/map.h"
 #include "base/uuid.h"
+#include "broker/raft_host.h"
 #include "broker/topic_config.h"
 #include "io/io.h"
 #include "machine/group.h"
@@ -29,10 +30,23 @@
 struct broker;
 struct partition;
 
+/* Another node, or this one, as --peers names it. */
+struct broker_peer {
+    uint32_t node;
+    const char *address; /* HOST:PORT, of every protocol */
+};
+
 struct broker_options {
     const char *data_dir;
     int32_t node_id;
-    struct store_options store; /* dir is set by the broker */
+    /* A member of a cluster: all nodes that found it, this one among them, or one to be asked; none: alone.
+     */
+    const struct broker_peer *peers;
+    uint32_t peer_count;
+    const char *advertised;       /* in a cluster: where others, and clients, reach this node */
+    uint64_t election_timeout_ms; /* the shortest; the longest is twice that */
+    int16_t default_replication; /* of topics made by themselves or with -1; fewer while fewer nodes are up */
+    struct store_options store;  /* dir is set by the broker */
     struct topic_config topic_defaults;
     int32_t default_partitions; /* topics made by themselves or with -1 partitions */
     bool auto_create_topics;
@@ -135,6 +149,7 @@ struct append {
     struct broker *broker;
     struct partition_waiter waiter;
     struct store_write write;
+    struct raft_propose propose; /* in a cluster */
     struct list link;
     struct io_op op;
     int64_t last_offset;
@@ -243,12 +258,38 @@ struct partition_info {
 enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
                                   struct partition_info *info) MUST_USE;
 
-/* Who leads a partition, as far as this node knows; loads nothing. */
+/* Who leads a partition, as far as this node knows; node -1: nobody; loads nothing. */
 struct partition_leader {
     int32_t node, epoch;
 };
 struct partition_leader broker_partition_leader(struct broker *broker, const struct broker_topic *topic,
                                                 int32_t partition);
+
+/* ---- the cluster --------------------------------------------------------------------------------------- */
+
+#define BROKER_NODES_MAX    64
+#define BROKER_REPLICAS_MAX 7
+
+/* The address is NULL of a broker that runs alone: clients reach it where they reached it. */
+struct broker_node {
+    int32_t node;
+    uint32_t incarnation;
+    const char *address; /* HOST:PORT; until the next turn */
+    bool up;
+};
+/* Ascending numbers; how many. */
+uint32_t broker_nodes(struct broker *broker, struct broker_node nodes[BROKER_NODES_MAX]);
+/* Who leads the controller; -1: nobody is known. */
+int32_t broker_controller(struct broker *broker);
+/* Who has a partition, the preferred leader first; `live`: only those that are there. */
+uint32_t broker_partition_replicas(struct broker *broker, const struct broker_topic *topic, int32_t partition,
+                                   bool live, int32_t nodes[BROKER_REPLICAS_MAX]);
+/* NULL: alone. Connections of other nodes are its. */
+struct peers;
+struct peers *broker_peers(struct broker *broker);
+/* Hands over what is led here, so that a shutdown that follows keeps nobody waiting; `done` when others lead,
+ * or after some seconds. */
+void broker_leave(struct broker *broker, void (*done)(void *ctx), void *ctx);
 
 struct broker_stats {
     uint64_t appends, append_bytes, append_records, append_errors, duplicates;

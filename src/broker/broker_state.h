@@ -18,6 +18,7 @@ struct topic_state {
     bool deleting; /* its deletion is on the way to the disk: takes nothing new */
 };
 
+struct cluster;
 struct metadata_log;
 struct producer_ids;
 struct retention;
@@ -34,6 +35,8 @@ struct broker {
     uint64_t topics_version;         /* counts changes of topics */
     struct metadata metadata;
     struct metadata_log *metadata_log;
+    struct cluster *cluster; /* NULL: alone */
+    bool cluster_stopped;    /* shutdown: it is no member any more */
     struct producer_ids *producer_ids;
     struct coordinators *coordinators;
     struct retention *retention;

@@ -149,7 +149,7 @@ static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
     part->log_start_offset = p->log_start;
     if (part->offset < p->log_start || part->offset > p->log_end)
         part->status = STATUS_OFFSET_OUT_OF_RANGE;
-    else if (part->leader_epoch > LEADER_EPOCH)
+    else if (part->leader_epoch > partition_epoch(p))
         part->status = STATUS_UNKNOWN_EPOCH;
     return part->status == STATUS_OK && part->offset < p->high_watermark;
 }

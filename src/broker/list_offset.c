@@ -337,6 +337,7 @@ void offset_search_detach(struct partition *p) {
 static void look(struct list_offset *request, struct partition *p) {
     enum status status = partition_use(p, &request->waiter);
     if (status == STATUS_PENDING) return;
+    request->leader_epoch = partition_epoch(p);
     if (status != STATUS_OK)
         answer(request, status, -1, -1);
     else if (request->timestamp_ms == OFFSET_LATEST)

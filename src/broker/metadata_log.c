@@ -3,9 +3,11 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/controller.h"
 #include "broker/keys.h"
 
-#define NODE_VERSION 1
+#define NODE_VERSION         1
+#define NODE_VERSION_CLUSTER 2 /* cluster.c */
 
 struct metadata_log {
     struct broker *broker;
@@ -13,6 +15,8 @@ struct metadata_log {
     struct metadata_request *current;
     struct store_write write;
     struct metadata_effects effects;
+    struct controller_call call; /* in a cluster: of the current request */
+    bool calling;
     struct io_op next;
     bool next_scheduled;
 };
@@ -35,7 +39,7 @@ static void schedule(struct metadata_log *log) {
 
 /* ---- loading ------------------------------------------------------------------------------------------ */
 
-static enum status load_state(struct broker *broker, struct diagnostic *diagnostic) {
+enum status metadata_log_load(struct broker *broker, struct diagnostic *diagnostic) {
     struct key lower = key_prefix(0, KEY_STATE), upper = key_prefix(0, KEY_RAFT);
     struct store_iterator *it = store_iterator_open(broker->store, key_slice(&lower), key_slice(&upper),
                                                     STORE_ITERATOR_BLOCKING, NULL, NULL);
@@ -65,8 +69,13 @@ static enum status check_node(struct broker *broker, bool *first_start, struct d
     struct reader in = reader_make(value.bytes);
     uint8_t version = reader_u8(&in);
     int32_t node_id = (int32_t)reader_be32(&in);
+    bool member = version == NODE_VERSION_CLUSTER;
     bool ok = reader_ok(&in);
     shared_slice_unref(value);
+    if (ok && member)
+        return diagnose(diagnostic, STATUS_INVALID,
+                        "'%s' belongs to a member of a cluster: start with --peers, as before",
+                        broker->data_dir);
     if (!ok || version != NODE_VERSION)
         return diagnose(diagnostic, STATUS_CORRUPT, "the node's identity in '%s' is damaged",
                         broker->data_dir);
@@ -78,10 +87,10 @@ static enum status check_node(struct broker *broker, bool *first_start, struct d
     return STATUS_OK;
 }
 
-static void random_text(struct broker *broker, char text[METADATA_CLUSTER_ID_SIZE + 1]) {
+void metadata_random_id(struct io *io, char text[METADATA_CLUSTER_ID_SIZE + 1]) {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     uint8_t bytes[METADATA_CLUSTER_ID_SIZE];
-    io_random(broker->io, bytes, sizeof bytes);
+    io_random(io, bytes, sizeof bytes);
     for (unsigned i = 0; i < METADATA_CLUSTER_ID_SIZE; i++)
         text[i] = alphabet[bytes[i] & 63];
     text[METADATA_CLUSTER_ID_SIZE] = '\0';
@@ -115,7 +124,7 @@ static void found_cluster(struct broker *broker) {
     struct founding *founding = mem_calloc(1, sizeof *founding);
     founding->request = (struct metadata_request){.prepare = found_prepare, .done = found_done};
     founding->broker = broker;
-    random_text(broker, founding->cluster_id);
+    metadata_random_id(broker->io, founding->cluster_id);
     list_push_back(&broker->metadata_log->queue, &founding->request.link);
     run_next(broker->metadata_log);
 }
@@ -128,8 +137,9 @@ enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnost
     store_write_init(&log->write, command_durable);
     broker->metadata_log = log;
     bool first_start;
+    if (broker->cluster != NULL) return metadata_log_load(broker, diagnostic);
     enum status status = check_node(broker, &first_start, diagnostic);
-    if (status == STATUS_OK) status = load_state(broker, diagnostic);
+    if (status == STATUS_OK) status = metadata_log_load(broker, diagnostic);
     if (status == STATUS_OK && first_start) found_cluster(broker);
     return status;
 }
@@ -139,6 +149,7 @@ void metadata_log_close(struct broker *broker) {
     if (log == NULL) return;
     if (log->next_scheduled) io_defer_cancel(&log->next);
     /* At a crash: nobody waits for an answer any more, but what the requests hold is given back. */
+    ASSERT(!log->calling); /* the controller is closed before */
     if (log->current != NULL) log->current->done(log->current, STATUS_CLOSED, NULL);
     struct list *node;
     while ((node = list_pop_front(&log->queue)) != NULL) {
@@ -215,7 +226,7 @@ static void command_durable(struct store_write *write) {
         metadata_release(&broker->metadata);
         metadata_init(&broker->metadata, broker->hash_seed);
         struct diagnostic why;
-        if (load_state(broker, &why) != STATUS_OK)
+        if (metadata_log_load(broker, &why) != STATUS_OK)
             log_error(broker->log, "metadata reload failed: %s", why.text);
     }
     finish(log, status);
@@ -242,6 +253,23 @@ static void submit(struct metadata_log *log, const struct metadata_command *comm
     store_write_submit(log->broker->store, &log->write);
 }
 
+static void call_done(struct controller_call *call) {
+    struct metadata_log *log = CONTAINER_OF(call, struct metadata_log, call);
+    log->calling = false;
+    if (call->status != STATUS_OK)
+        diagnose(log->current->diagnostic, call->status, "%s", call->diagnostic.text);
+    log->effects.first_producer_id = call->first_producer_id;
+    finish(log, call->status);
+}
+
+static void submit_to_controller(struct metadata_log *log, const struct metadata_command *command) {
+    log->calling = true;
+    log->call = (struct controller_call){.done = call_done};
+    writer_init(&log->call.command);
+    metadata_encode(command, &log->call.command);
+    controller_submit(log->broker->cluster, &log->call);
+}
+
 static void run_next(struct metadata_log *log) {
     struct list *node = log->current != NULL ? NULL : list_pop_front(&log->queue);
     if (node == NULL) return;
@@ -250,10 +278,22 @@ static void run_next(struct metadata_log *log) {
     enum status status = broker_health(log->broker);
     if (status != STATUS_OK)
         diagnose(request->diagnostic, status, "this node takes no writes: %s", status_text(status));
+    const struct cluster *cluster = log->broker->cluster;
+    if (status == STATUS_OK && cluster != NULL && cluster->controller == NULL)
+        status = diagnose(request->diagnostic, STATUS_UNAVAILABLE,
+                          "the cluster is not formed yet: it begins when all nodes of --peers are there");
     if (status == STATUS_OK) status = request->prepare(request, &command);
-    if (status == STATUS_OK) status = metadata_check(&log->broker->metadata, &command, request->diagnostic);
+    /* In a cluster the controller checks again, with the placement that it chooses. */
+    bool unplaced = cluster != NULL &&
+                    (command.kind == METADATA_CREATE_TOPIC || command.kind == METADATA_ADD_PARTITIONS);
+    if (status == STATUS_OK && !unplaced)
+        status = metadata_check(&log->broker->metadata, &command, request->diagnostic);
+    if (status == STATUS_OK && unplaced)
+        status = metadata_check_name(&log->broker->metadata, &command, request->diagnostic);
     if (status != STATUS_OK || request->validate_only)
         finish(log, status);
+    else if (cluster != NULL)
+        submit_to_controller(log, &command);
     else
         submit(log, &command);
 }

@@ -24,6 +24,12 @@ struct metadata_request {
     struct list link;
 };
 
+/* In a cluster the commands go to the controller (controller.h), one at a time from each node. */
+
+/* 22 characters of randomness. */
+void metadata_random_id(struct io *io, char text[METADATA_CLUSTER_ID_SIZE + 1]);
+/* Reads the stored state into the empty broker->metadata; blocks. */
+enum status metadata_log_load(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
 /* Loads the state; blocks; at start. */
 enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
 void metadata_log_close(struct broker *broker);

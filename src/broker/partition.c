@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/partition.h"
 
+#include "broker/partition_replica.h"
+
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -12,6 +14,7 @@ struct partition *partition_new(struct topic_state *topic, struct broker *broker
     p->index = index;
     p->group = group;
     producer_state_init(&p->producers, broker->hash_seed);
+    producer_state_init(&p->committed, broker->hash_seed);
     list_init(&p->appends);
     list_init(&p->duplicates);
     list_init(&p->waiters);
@@ -35,6 +38,7 @@ static void resume_waiters(struct partition *p, bool gone) {
 }
 
 void partition_free(struct partition *p) {
+    partition_replica_close(p);
     if (p->load != NULL) partition_load_cancel(p);
     LIST_FOREACH(it, &p->appends) {
         CONTAINER_OF(it, struct append, link)->waiter.partition = NULL;
@@ -51,6 +55,7 @@ void partition_free(struct partition *p) {
     resume_waiters(p, true);
     if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
     producer_state_release(&p->producers);
+    producer_state_release(&p->committed);
     mem_free(p);
 }
 
@@ -61,10 +66,17 @@ void partition_check(const struct partition *p) {
     ASSERT_LE(p->high_watermark, p->log_end);
     ASSERT_LE(p->stretch_first, p->log_end);
     ASSERT_LE(p->deleted_bytes, p->cumulative_bytes);
-    ASSERT_IMPLIES(list_empty(&p->appends), p->high_watermark == p->log_end || p->draining);
+    ASSERT_IMPLIES(list_empty(&p->appends) && p->replica == NULL,
+                   p->high_watermark == p->log_end || p->draining);
 }
 
 enum status partition_use(struct partition *p, struct partition_waiter *waiter) {
+    if (p->broker->cluster == NULL) return partition_use_here(p, waiter);
+    return partition_replica_use(p);
+}
+
+enum status partition_use_here(struct partition *p, struct partition_waiter *waiter) {
+    if (p->broker->cluster != NULL) return partition_replica_health(p);
     /* A read error may pass, or the block be mended; asking again costs one read a second. */
     if (p->phase == PARTITION_FAILED && io_now_ns(p->broker->io) - p->failed_ns >= PARTITION_RETRY_NS)
         p->phase = PARTITION_UNLOADED;
@@ -107,14 +119,14 @@ void partition_reload(struct partition *p) {
 }
 
 void partition_begin_stretch(struct partition *p, int64_t now_ms) {
-    p->stretch_first = p->log_end;
+    p->stretch_first = p->grown_end;
     p->stretch_bytes = 0;
     p->stretch_max_timestamp = -1;
     p->stretch_started_ms = now_ms;
 }
 
 void partition_end_stretch(struct partition *p, struct store_write *write, int64_t now_ms) {
-    ASSERT_LT(p->stretch_first, p->log_end);
+    ASSERT_LT(p->stretch_first, p->grown_end);
     struct time_entry entry = {.first_offset = p->stretch_first,
                                .max_timestamp = p->stretch_max_timestamp,
                                .ended_ms = now_ms,
@@ -122,13 +134,18 @@ void partition_end_stretch(struct partition *p, struct store_write *write, int64
     struct writer value;
     writer_init(&value);
     time_entry_encode(&entry, &value);
-    struct key key = key_time(p->group, p->max_timestamp, p->log_end - 1);
+    struct key key = key_time(p->group, p->max_timestamp, p->grown_end - 1);
     store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
     writer_release(&value);
     partition_begin_stretch(p, now_ms);
 }
 
-void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp) {
+int32_t partition_epoch(const struct partition *p) {
+    return p->replica == NULL ? LEADER_EPOCH : (int32_t)raft_replica_raft(p->replica)->term;
+}
+
+void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp, int64_t end) {
+    p->grown_end = end;
     p->cumulative_bytes += bytes;
     p->stretch_bytes += bytes;
     p->max_timestamp = MAX(p->max_timestamp, max_timestamp);

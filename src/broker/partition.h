@@ -7,6 +7,9 @@
  * its offsets and is submitted (log_end moves); it becomes durable (append_durable); it is committed and
  * visible (high_watermark moves, producers are answered, fetches wake). On one node durable is committed.
  *
+ * In a cluster the log is a group of replicas (partition_replica.h): an append is proposed, and committed
+ * when a majority has it on disk; only the leader serves.
+ *
  * A partition is loaded from the store when first used: its offsets, the open stretch of its time index, its
  * producers. What is kept per stretch of log, not per record, is the TIME key (keys.h).
  *
@@ -21,10 +24,11 @@
 
 #include "broker/broker_state.h"
 #include "broker/keys.h"
+#include "broker/raft_host.h"
 #include "machine/producer_state.h"
 
 #define PARTITION_RETRY_NS (NS_PER_S)
-/* The one leader epoch of a log that never had another leader. */
+/* The one leader epoch of a log that never had another leader: of a broker that runs alone. */
 #define LEADER_EPOCH 0
 
 enum partition_phase { PARTITION_UNLOADED, PARTITION_LOADING, PARTITION_READY, PARTITION_FAILED };
@@ -47,7 +51,12 @@ struct partition {
     uint64_t stretch_bytes;
     int64_t stretch_max_timestamp; /* of the open stretch alone; -1: none */
     int64_t stretch_started_ms;
-    struct producer_state producers;
+    int64_t grown_end; /* what partition_grow has counted: log_end; in a cluster what is committed */
+    struct producer_state producers; /* of everything up to log_end */
+    struct raft_replica *replica;    /* in a cluster, when this node has one */
+    struct producer_state committed; /* of everything below high_watermark; in a cluster */
+    bool dropped;                    /* its topic is gone, and what is stored goes too */
+    bool producers_stale;            /* they know of batches that are not in the log: partition_replica.c */
     bool draining;               /* an append failed: nothing new until none is in flight, then load again */
     struct list appends;         /* struct append.link, in flight, by offset */
     struct list duplicates;      /* struct append.link: retries of batches that are in flight */
@@ -81,8 +90,16 @@ void partition_load_cancel(struct partition *partition);
 void partition_end_stretch(struct partition *partition, struct store_write *write, int64_t now_ms);
 /* The open stretch begins anew, empty, at the end of the log. */
 void partition_begin_stretch(struct partition *partition, int64_t now_ms);
-/* What a batch of `bytes` with this newest timestamp adds to the open stretch (append and load alike). */
-void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_timestamp);
+/* What a batch of `bytes` that ends at `end`, with this newest timestamp, adds to the open stretch (append
+ * and load alike). */
+void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_timestamp, int64_t end);
+int32_t partition_epoch(const struct partition *partition);
+/* As partition_use, also where another node leads. */
+enum status partition_use_here(struct partition *partition, struct partition_waiter *waiter) MUST_USE;
+
+/* append.c: answers what became committed; fails everything that is under way. */
+void append_committed(struct partition *partition);
+void append_fail_all(struct partition *partition, enum status status);
 
 /* fetch.c: a batch became visible, or the partition was loaded or goes away. */
 void fetch_wake(struct partition *partition, uint64_t bytes);

@@ -37,7 +37,7 @@ void partition_load_start(struct partition *p) {
     ASSERT(p->load == NULL);
     producer_state_release(&p->producers);
     producer_state_init(&p->producers, p->broker->hash_seed);
-    p->log_start = p->log_start_next = p->high_watermark = p->log_end = 0;
+    p->log_start = p->log_start_next = p->high_watermark = p->log_end = p->grown_end = 0;
     p->cumulative_bytes = p->deleted_bytes = 0;
     p->max_timestamp = 0;
     partition_begin_stretch(p, io_wall_ms(p->broker->io));
@@ -105,7 +105,7 @@ static enum status load_time(struct partition_load *load) {
     if (status != STATUS_OK && status != STATUS_END) return status;
     /* Records may have been deleted beyond the last entry: the log then begins there. */
     p->stretch_first = MAX(p->stretch_first, p->log_start);
-    p->log_end = p->stretch_first;
+    p->log_end = p->grown_end = p->stretch_first;
     return STATUS_OK;
 }
 
@@ -137,7 +137,7 @@ static enum status load_log(struct partition_load *load) {
          * takes the batch's newest timestamp for that of a record that is still there. */
         if (!load->any_batch) p->stretch_first = batch.base_offset;
         load->any_batch = true;
-        partition_grow(p, bytes.size, batch.max_timestamp);
+        partition_grow(p, bytes.size, batch.max_timestamp, last_offset + 1);
         p->log_end = last_offset + 1;
     }
     if (status == STATUS_PENDING) return status;

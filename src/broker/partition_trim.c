@@ -21,13 +21,19 @@ static void delete_records(struct partition_trim *trim) {
     store_write_clear(&trim->write);
     trim->write.done = records_deleted;
     struct key from = key_prefix(p->group, KEY_LOG), to = key_log(p->group, trim->log_start);
-    store_delete_range(&trim->write, key_slice(&from), key_slice(&to));
+    if (p->replica == NULL)
+        store_delete_range(&trim->write, key_slice(&from), key_slice(&to));
+    else
+        raft_replica_compact(p->replica, (uint64_t)trim->log_start);
     if (trim->time_last_offset >= 0) {
         from = key_prefix(p->group, KEY_TIME);
         to = key_time(p->group, trim->time_max, trim->time_last_offset + 1);
         store_delete_range(&trim->write, key_slice(&from), key_slice(&to));
     }
-    store_write_submit(p->broker->store, &trim->write);
+    if (trim->write.change_count > 0)
+        store_write_submit(p->broker->store, &trim->write);
+    else
+        finish(trim, STATUS_OK);
 }
 
 static void log_start_durable(struct store_write *write) {

@@ -64,6 +64,8 @@ static void greet(struct peer_inbound *inbound, const struct peer_hello *hello) 
     inbound->node = hello->node;
     inbound->incarnation = hello->incarnation;
     peer->inbounds++;
+    /* Also when it was never missed: what slept on the connection before is woken. */
+    peer->up = false;
     peers_heard(peers, peer);
 }
 

@@ -42,7 +42,8 @@ struct peer_events {
     void (*answer)(void *ctx, uint32_t node, uint64_t number, struct shared_slice body);
     void (*notice)(void *ctx, uint32_t node, struct shared_slice body);
     void (*down)(void *ctx, uint32_t node);
-    void (*up)(void *ctx, uint32_t node);
+    void (*up)(void *ctx,
+               uint32_t node); /* also: connected anew, and perhaps restarted, without being missed */
     /* Somebody whose identity is in order so far; the last word on whether to talk. Also what a node without
      * a cluster learns from others. */
     enum peer_refusal (*hello)(void *ctx, const struct peer_hello *hello);

@@ -64,8 +64,8 @@ struct raft_host_options {
     struct io *io;
     struct store *store;
     struct log *log;
-    struct raft_options raft; /* the id among them is this node's and its disk's */
-    uint64_t seed;
+    struct raft_options raft;    /* the id among them is this node's and its disk's */
+    uint64_t seed;               /* another at each start */
     size_t snapshot_bytes_max;   /* of one being received; 0: default */
     size_t snapshot_piece_bytes; /* 0: default */
     /* Takes all of `message`; may drop it. Never calls back. */

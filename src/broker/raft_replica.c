@@ -375,7 +375,8 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
         replica_write_submit(write);
         loaded.start.config = r->options.founding;
     }
-    loaded.start.seed = host->options.seed;
+    loaded.start.seed = prng_next(
+        &host->prng); /* another at each start: answers to an earlier life are told apart */
     loaded.start.priority = r->options.priority;
     raft_init(&r->raft, &host->options.raft, &loaded.start, io_now_ns(host->options.io));
     if (host->options.watch != NULL && host->options.watch->started != NULL)

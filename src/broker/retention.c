@@ -87,6 +87,7 @@ static void expire_producers(struct retention *r, struct partition *p, int64_t n
     store_write_init(&r->forget, forgot);
     struct forgetting f = {&r->forget, p->group};
     producer_state_expire(&p->producers, now_ms - PRODUCER_EXPIRY_MS, forget_producer, &f);
+    producer_state_expire(&p->committed, now_ms - PRODUCER_EXPIRY_MS, forget_producer, &f);
     r->forgetting = r->forget.change_count != 0;
     if (r->forgetting)
         store_write_submit(r->broker->store, &r->forget);
@@ -215,7 +216,8 @@ static void check_current(struct retention *r) {
         return;
     }
     struct partition *p = current_partition(r);
-    enum status status = p == NULL ? STATUS_UNKNOWN_TOPIC : partition_use(p, &r->waiter);
+    /* Each replica goes by its own index: what it deletes is the same, be it a little earlier or later. */
+    enum status status = p == NULL ? STATUS_UNKNOWN_TOPIC : partition_use_here(p, &r->waiter);
     if (status == STATUS_PENDING) return;
     if (status == STATUS_OK)
         check_partition(r, p);

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "broker/coordinator.h"
 #include "broker/metadata_log.h"
-#include "broker/partition.h"
+#include "broker/partition_replica.h"
 
 /* Producer ids are taken from the metadata in blocks, so that one costs no write (as Kafka's KIP-730). */
 #define PRODUCER_ID_BLOCK 1000
@@ -36,7 +36,18 @@ static void take_partitions(struct topic_state *state, const struct metadata_top
     state->public.partition_count = topic->partition_count;
 }
 
-static void topic_add(struct broker *broker, const struct metadata_topic *topic) {
+/* Replicas of partitions that are placed here. */
+static void open_replicas(struct broker *broker, struct topic_state *state,
+                          const struct metadata_topic *topic, bool is_new) {
+    if (broker->cluster == NULL || topic->replicas == NULL) return;
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        if (state->partitions[i] == NULL)
+            state->partitions[i] = partition_new(state, broker, i, state->groups[i]);
+        partition_replica_open(state->partitions[i], &topic->replicas[i], is_new);
+    }
+}
+
+static void topic_add(struct broker *broker, const struct metadata_topic *topic, bool is_new) {
     broker->topics_version++;
     struct topic_state *state = mem_calloc(1, sizeof *state);
     state->public.name = mem_strdup(topic->name);
@@ -48,6 +59,7 @@ static void topic_add(struct broker *broker, const struct metadata_topic *topic)
     ASSERT(map_put(&broker->topics, state->name, state) == NULL);
     ASSERT(map_put(&broker->topics_by_id, slice_make(topic->id.bytes, sizeof topic->id.bytes), state) ==
            NULL);
+    open_replicas(broker, state, topic, is_new);
 }
 
 static void topic_free(struct topic_state *state) {
@@ -62,7 +74,7 @@ static void topic_free(struct topic_state *state) {
 
 void topics_load(struct broker *broker) {
     MAP_FOREACH(it, &broker->metadata.by_name) {
-        topic_add(broker, MAP_ENTRY(it)->value);
+        topic_add(broker, MAP_ENTRY(it)->value, false);
     }
 }
 
@@ -177,13 +189,14 @@ static enum status prepare_create(struct change *change, struct metadata_command
     struct topic_change *public = change->public;
     enum status status = topic_name_check(command->name, &public->diagnostic);
     if (status != STATUS_OK) return status;
-    if (public->replication != -1 && public->replication != 1)
+    bool alone = change->broker->cluster == NULL;
+    if (alone && public->replication != -1 && public->replication != 1)
         return diagnose(&public->diagnostic, STATUS_INVALID_REPLICATION,
                         "replication factor %d asked for, this cluster has one node", public->replication);
     command->kind = METADATA_CREATE_TOPIC;
     command->count = public->partition_count == -1 ? change->broker->options.default_partitions
                                                    : public->partition_count;
-    command->replication = 1;
+    command->replication = alone ? 1 : public->replication; /* -1: the controller decides */
     io_random(change->broker->io, command->id.bytes, sizeof command->id.bytes);
     /* RFC 9562, version 4: also keeps the id from being all zeros. */
     command->id.bytes[6] = (uint8_t)((command->id.bytes[6] & 0x0f) | 0x40);
@@ -231,20 +244,24 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
     UNREACHABLE();
 }
 
-static void install(struct change *change) {
-    struct broker *broker = change->broker;
-    struct slice name = name_of(change);
+static void topic_remove(struct broker *broker, struct topic_state *state) {
+    map_remove(&broker->topics, state->name);
+    map_remove(&broker->topics_by_id, slice_make(state->public.id.bytes, sizeof state->public.id.bytes));
+    for (int32_t i = 0; i < state->public.partition_count; i++)
+        if (state->partitions[i] != NULL) state->partitions[i]->dropped = true;
+    topic_free(state);
+}
+
+static void install(struct broker *broker, enum topic_change_kind kind, struct slice name) {
     const struct metadata_topic *topic = metadata_find(&broker->metadata, name);
     struct topic_state *state = map_get(&broker->topics, name);
     broker->topics_version++;
-    switch (change->public->kind) {
+    switch (kind) {
     case TOPIC_CREATE:
-        topic_add(broker, topic);
+        topic_add(broker, topic, true);
         break;
     case TOPIC_DELETE:
-        map_remove(&broker->topics, name);
-        map_remove(&broker->topics_by_id, slice_make(state->public.id.bytes, sizeof state->public.id.bytes));
-        topic_free(state);
+        topic_remove(broker, state);
         coordinators_topic_deleted(broker, name);
         break;
     case TOPIC_ALTER_CONFIG:
@@ -252,8 +269,84 @@ static void install(struct change *change) {
         break;
     case TOPIC_ADD_PARTITIONS:
         take_partitions(state, topic);
+        open_replicas(broker, state, topic, true);
         break;
     }
+}
+
+void topics_applied(struct broker *broker, const struct metadata_command *command) {
+    switch (command->kind) {
+    case METADATA_CREATE_TOPIC:
+        install(broker, TOPIC_CREATE, command->name);
+        break;
+    case METADATA_DELETE_TOPIC:
+        install(broker, TOPIC_DELETE, command->name);
+        break;
+    case METADATA_SET_CONFIGS:
+        install(broker, TOPIC_ALTER_CONFIG, command->name);
+        break;
+    case METADATA_ADD_PARTITIONS:
+        install(broker, TOPIC_ADD_PARTITIONS, command->name);
+        break;
+    case METADATA_SET_REPLICAS: {
+        struct topic_state *state = map_get(&broker->topics, command->name);
+        open_replicas(broker, state, metadata_find(&broker->metadata, command->name), false);
+        break;
+    }
+    case METADATA_INIT:
+    case METADATA_TAKE_PRODUCERS:
+    case METADATA_REGISTER_NODE:
+    case METADATA_REMOVE_NODE:
+    case METADATA_KIND_END:
+        break;
+    }
+}
+
+void topics_reload(struct broker *broker) {
+    metadata_release(&broker->metadata);
+    metadata_init(&broker->metadata, broker->hash_seed);
+    struct diagnostic why;
+    if (metadata_log_load(broker, &why) != STATUS_OK) {
+        log_error(broker->log, "metadata reload failed: %s", why.text);
+        return;
+    }
+    MAP_FOREACH(it, &broker->topics) {
+        struct topic_state *state = MAP_ENTRY(it)->value;
+        const struct metadata_topic *topic = metadata_find_id(&broker->metadata, state->public.id);
+        if (topic == NULL) {
+            topic_remove(broker, state);
+            continue;
+        }
+        state->public.config = config_of(broker, topic);
+        if (topic->partition_count > state->public.partition_count) take_partitions(state, topic);
+        open_replicas(broker, state, topic, false);
+    }
+    MAP_FOREACH(it, &broker->metadata.by_name) {
+        const struct metadata_topic *topic = MAP_ENTRY(it)->value;
+        if (map_get(&broker->topics, slice_make(topic->name, topic->name_size)) == NULL)
+            topic_add(broker, topic, false);
+    }
+}
+
+static void each_partition(struct broker *broker, void (*visit)(struct partition *p)) {
+    MAP_FOREACH(it, &broker->topics) {
+        struct topic_state *state = MAP_ENTRY(it)->value;
+        for (int32_t i = 0; i < state->public.partition_count; i++)
+            if (state->partitions[i] != NULL) visit(state->partitions[i]);
+    }
+}
+
+void topics_close_replicas(struct broker *broker) {
+    each_partition(broker, partition_replica_close);
+}
+
+static void fail_appends(struct partition *p) {
+    append_fail_all(p, STATUS_NOT_LEADER);
+    if (p->replica != NULL) raft_replica_save(p->replica);
+}
+
+void topics_fail_appends(struct broker *broker) {
+    each_partition(broker, fail_appends);
 }
 
 /* When the store is dead the topic's data is hidden in its memory: nobody is served from it before a restart
@@ -276,7 +369,8 @@ static void change_done(struct metadata_request *request, enum status status,
     struct change *change = CONTAINER_OF(request, struct change, request);
     struct topic_change *public = change->public;
     public->status = status;
-    if (status == STATUS_OK && effects != NULL && !request->validate_only) install(change);
+    bool done = status == STATUS_OK && effects != NULL && !request->validate_only;
+    if (done && change->broker->cluster == NULL) install(change->broker, public->kind, name_of(change));
     if (status != STATUS_OK && change->marked) take_back_deletion(change);
     public->op.done = change_finish;
     io_defer(change->broker->io, &public->op);

@@ -13,6 +13,17 @@ struct producer_ids;
 void topics_load(struct broker *broker);
 void topics_free(struct broker *broker);
 
+/* In a cluster: a command of the metadata was applied; the tables follow. A new topic's partitions that
+ * belong here get their replicas. */
+struct metadata_command;
+void topics_applied(struct broker *broker, const struct metadata_command *command);
+/* The metadata was replaced as a whole: what is gone is dropped, what is new is opened. */
+void topics_reload(struct broker *broker);
+/* Shutdown: no partition is a member of its group any more. */
+void topics_close_replicas(struct broker *broker);
+/* Answers every append under way with `status`. */
+void topics_fail_appends(struct broker *broker);
+
 struct producer_ids *producer_ids_new(struct broker *broker);
 void producer_ids_free(struct producer_ids *ids);
 

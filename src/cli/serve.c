@@ -15,6 +15,7 @@
 #include "server/server.h"
 
 #define LISTEN_MAX       16
+#define PEERS_LISTED_MAX 64
 #define LISTEN_DEFAULT   "127.0.0.1:9092"
 #define SIGNAL_INTERRUPT 2
 #define SIGNAL_TERMINATE 15
@@ -24,7 +25,11 @@ struct serve {
     const char *listen[LISTEN_MAX];
     unsigned listen_count;
     int32_t node_id;
-    const char *peers;
+    struct broker_peer peers_list[PEERS_LISTED_MAX];
+    char peer_addresses[PEERS_LISTED_MAX][72];
+    uint32_t peer_count;
+    const char *peers; /* as given */
+    char advertised[300];
     enum io_backend_kind backend;
     enum log_level log_level;
     struct settings settings;
@@ -45,10 +50,13 @@ static void print_help(void) {
            "  --data-dir DIR        where everything is kept (default ./sentinel-data)\n"
            "  --listen HOST:PORT    address for every protocol (default " LISTEN_DEFAULT
            "); may be repeated;\n"
-           "                        kafka,grpc,http@HOST:PORT narrows one to those named; port 0 picks one\n"
+           "                        kafka,grpc,http,peer@HOST:PORT narrows one to those named; port 0 picks "
+           "one\n"
            "  --advertise HOST:PORT what clients are told to connect to (default: the address they came to)\n"
            "  --node-id N           this node's number (default 1)\n"
-           "  --peers LIST          1=HOST:PORT,2=HOST:PORT: members of a cluster (only this node today)\n"
+           "  --peers LIST          1=HOST:PORT,2=HOST:PORT,...: all members of a cluster, this node among "
+           "them;\n"
+           "                        it is formed when all are there for the first time\n"
            "  --config FILE         settings, one 'name = value' a line\n"
            "  --set NAME=VALUE      one setting; may be repeated, and wins over the file\n"
            "  --help-settings       list the settings\n"
@@ -57,7 +65,9 @@ static void print_help(void) {
            "examples:\n"
            "  sentinel serve\n"
            "  sentinel serve --data-dir /var/lib/sentinel --listen 0.0.0.0:9092 --set retention.ms=86400000\n"
-           "  sentinel serve --listen kafka@0.0.0.0:9092 --listen grpc,http@127.0.0.1:9093\n");
+           "  sentinel serve --listen kafka@0.0.0.0:9092 --listen grpc,http@127.0.0.1:9093\n"
+           "  sentinel serve --node-id 1 --peers 1=10.0.0.1:9092,2=10.0.0.2:9092,3=10.0.0.3:9092 \\\n"
+           "                 --listen 10.0.0.1:9092\n");
 }
 
 /* ---- the command line ---------------------------------------------------------------------------------- */
@@ -101,13 +111,39 @@ static int parse_advertise(struct serve *s, const char *text) {
     return parse_number("--advertise HOST:PORT", colon + 1, &s->advertised_port);
 }
 
-/* One node: a list that names only this one is fine. */
-static int check_peers(const struct serve *s) {
-    if (s->peers == NULL) return 0;
-    char own[16];
-    int size = snprintf(own, sizeof own, "%d=", s->node_id);
-    if (strncmp(s->peers, own, (size_t)size) == 0 && strchr(s->peers, ',') == NULL) return 0;
-    return usage_error("serve", "--peers names other nodes, and this version runs one node; leave it out");
+/* "1=HOST:PORT,2=HOST:PORT": every member, this node among them. */
+static int parse_peers(struct serve *s) {
+    const struct broker_peer *own = NULL;
+    for (const char *at = s->peers; at != NULL && *at != '\0';) {
+        char *end;
+        long node = strtol(at, &end, 10);
+        size_t size = *end == '=' ? strcspn(end + 1, ",") : 0;
+        if (end == at || node < 1 || node > INT32_MAX || size < 3 || size >= sizeof s->peer_addresses[0] ||
+            memchr(end + 1, ':', size) == NULL)
+            return usage_error("serve", "--peers wants 1=HOST:PORT,2=HOST:PORT,..., not '%s'", s->peers);
+        if (s->peer_count == PEERS_LISTED_MAX)
+            return usage_error("serve", "--peers: at most %d nodes", PEERS_LISTED_MAX);
+        for (uint32_t i = 0; i < s->peer_count; i++)
+            if (s->peers_list[i].node == (uint32_t)node)
+                return usage_error("serve", "--peers names node %ld twice", node);
+        char *address = s->peer_addresses[s->peer_count];
+        memcpy(address, end + 1, size);
+        address[size] = '\0';
+        struct broker_peer *peer = &s->peers_list[s->peer_count++];
+        *peer = (struct broker_peer){(uint32_t)node, address};
+        if (node == s->node_id) own = peer;
+        at = end + 1 + size;
+        at += *at == ',';
+    }
+    if (s->peer_count == 0) return 0;
+    if (own == NULL)
+        return usage_error("serve", "--peers must name this node, --node-id %d, too", s->node_id);
+    if (s->advertised_host[0] != '\0')
+        snprintf(s->advertised, sizeof s->advertised, "%s:%d", s->advertised_host, s->advertised_port);
+    else
+        snprintf(s->advertised, sizeof s->advertised, "%s", own->address);
+    if (s->listen_count == 0) s->listen[s->listen_count++] = own->address;
+    return 0;
 }
 
 enum {
@@ -191,8 +227,8 @@ static int parse_arguments(struct serve *s, int argc, char **argv) {
     optind = 0;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
         if (option == OPTION_SET && (status = parse_set(s, optarg)) != 0) return status;
+    status = parse_peers(s);
     if (s->listen_count == 0) s->listen[s->listen_count++] = LISTEN_DEFAULT;
-    status = check_peers(s);
     return status == 0 ? -1 : status;
 }
 
@@ -204,7 +240,8 @@ static unsigned listen_protocols(const char *text, const char **address) {
     static const struct {
         const char *name;
         unsigned protocol;
-    } names[] = {{"kafka", SERVER_KAFKA}, {"grpc", SERVER_GRPC}, {"http", SERVER_HTTP}};
+    } names[] = {
+        {"kafka", SERVER_KAFKA}, {"grpc", SERVER_GRPC}, {"http", SERVER_HTTP}, {"peer", SERVER_PEER}};
     const char *at = strchr(text, '@');
     *address = at == NULL ? text : at + 1;
     if (at == NULL) return SERVER_ALL;
@@ -229,7 +266,8 @@ static int listen_all(struct serve *s, struct io_address *first) {
         struct io_address bound;
         unsigned protocols = listen_protocols(s->listen[i], &address);
         if (protocols == 0)
-            return usage_error("serve", "--listen '%s': protocols are kafka, grpc and http", s->listen[i]);
+            return usage_error("serve", "--listen '%s': protocols are kafka, grpc, http and peer",
+                               s->listen[i]);
         if (server_listen(s->server, address, protocols, &bound, &why) != STATUS_OK)
             return command_failed("serve", "%s", why.text);
         if (i == 0) *first = bound;
@@ -244,6 +282,11 @@ static struct broker_options broker_options_of(struct serve *s) {
     struct broker_options broker = broker_options_default();
     broker.data_dir = s->data_dir;
     broker.node_id = s->node_id;
+    broker.peers = s->peers_list;
+    broker.peer_count = s->peer_count;
+    broker.advertised = s->advertised;
+    broker.election_timeout_ms = (uint64_t)s->settings.election_timeout_ms;
+    broker.default_replication = (int16_t)s->settings.default_replication;
     broker.topic_defaults = s->settings.topic_defaults;
     broker.default_partitions = (int32_t)s->settings.default_partitions;
     broker.auto_create_topics = s->settings.auto_create != 0;
@@ -290,6 +333,12 @@ static void drained(void *ctx) {
     broker_shutdown(s->broker, broker_down, s);
 }
 
+/* Others lead what was led here: now nobody is kept waiting. */
+static void left(void *ctx) {
+    struct serve *s = ctx;
+    server_drain(s->server, (uint64_t)s->settings.drain_ms, drained, s);
+}
+
 static void signalled(void *ctx, int signal_number) {
     struct serve *s = ctx;
     if (s->signals++ > 0) {
@@ -298,7 +347,7 @@ static void signalled(void *ctx, int signal_number) {
         _Exit(1);
     }
     log_info(&s->log, "stopping signal=%d", signal_number);
-    server_drain(s->server, (uint64_t)s->settings.drain_ms, drained, s);
+    broker_leave(s->broker, left, s);
 }
 
 static int serve_until_stopped(struct serve *s) {

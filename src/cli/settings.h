@@ -53,6 +53,10 @@
       "members a group may have")                                                                            \
     X(group_heartbeat_ms, "group.heartbeat-ms", "group.consumer.heartbeat.interval.ms", NUMBER, 5000, 10,    \
       3600000, "how often members of the new group protocol say that they live")                             \
+    X(election_timeout_ms, "cluster.election-timeout-ms", "", NUMBER, 400, 50, 60000,                        \
+      "silence of a leader after which another is elected, at the least; at most twice as long")             \
+    X(default_replication, "topic.replicas", "default.replication.factor", NUMBER, 3, 1, 7,                  \
+      "copies of a topic whose creator does not say, in a cluster that has as many nodes")                   \
     X(drain_ms, "shutdown.grace-ms", "", NUMBER, 5000, 0, 8000,                                              \
       "how long requests under way may take after SIGTERM")
 

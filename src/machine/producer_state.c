@@ -90,6 +90,30 @@ const struct producer_entry *producer_state_apply(struct producer_state *state,
     return entry;
 }
 
+bool producer_state_has(const struct producer_state *state, const struct producer_batch *batch) {
+    const struct producer_entry *entry = find(state, batch->producer_id);
+    return entry != NULL && entry->batches[entry->batch_count - 1].last_offset >= batch->last_offset;
+}
+
+void producer_state_copy(struct producer_state *to, const struct producer_state *from) {
+    ASSERT(to->producers.count == 0);
+    MAP_FOREACH(it, &from->producers) {
+        const struct producer_entry *entry = MAP_ENTRY(it)->value;
+        struct producer_entry *copy = mem_alloc(sizeof *copy);
+        *copy = *entry;
+        struct id_key key = key_of(entry->producer_id);
+        map_put(&to->producers, key_slice(&key), copy);
+    }
+}
+
+void producer_state_visit(const struct producer_state *state, int64_t offset,
+                          void (*visit)(void *ctx, const struct producer_entry *entry), void *ctx) {
+    MAP_FOREACH(it, &state->producers) {
+        const struct producer_entry *entry = MAP_ENTRY(it)->value;
+        if (entry->batches[entry->batch_count - 1].last_offset >= offset) visit(ctx, entry);
+    }
+}
+
 void producer_entry_encode(const struct producer_entry *entry, struct writer *out) {
     writer_u8(out, ENTRY_VERSION);
     writer_be16(out, (uint16_t)entry->epoch);

@@ -55,6 +55,13 @@ enum status producer_state_check(const struct producer_state *state, const struc
 /* After the batch got its offsets. Returns the entry, to be saved with producer_entry_encode. */
 const struct producer_entry *producer_state_apply(struct producer_state *state,
                                                   const struct producer_batch *batch);
+/* Whether the batch is among those remembered, or older: for hosts that go through the log again. */
+bool producer_state_has(const struct producer_state *state, const struct producer_batch *batch);
+/* `to` is initialised and empty. */
+void producer_state_copy(struct producer_state *to, const struct producer_state *from);
+/* Calls `visit` for each producer with a batch at or above `offset`. */
+void producer_state_visit(const struct producer_state *state, int64_t offset,
+                          void (*visit)(void *ctx, const struct producer_entry *entry), void *ctx);
 void producer_entry_encode(const struct producer_entry *entry, struct writer *out);
 enum status producer_state_load(struct producer_state *state, int64_t producer_id,
                                 struct slice value) MUST_USE;

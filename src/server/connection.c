@@ -6,6 +6,7 @@
 #include "server/connection_state.h"
 #include "server/metrics.h"
 #include "server/server_state.h"
+#include "wire/peer_codec.h"
 
 /* An idle connection holds this much; a busy one grows towards CONNECTION_RECEIVE_SIZE. */
 #define RECEIVE_SIZE_MIN (4 * KIB)
@@ -174,6 +175,7 @@ size_t connection_send_queued(const struct connection *c) {
 static const struct protocol *detect(const struct connection *c, const uint8_t *bytes) {
     if (memcmp(bytes, "PRI ", DETECT_SIZE) == 0) return server_protocol(SERVER_GRPC, c->protocols);
     if (bytes[0] >= 'A' && bytes[0] <= 'Z') return server_protocol(SERVER_HTTP, c->protocols);
+    if (load_be32(bytes) == PEER_MAGIC) return server_protocol(SERVER_PEER, c->protocols);
     if (load_be32(bytes) < KAFKA_FRAME_SIZE_LIMIT) return server_protocol(SERVER_KAFKA, c->protocols);
     return NULL;
 }

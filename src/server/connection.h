@@ -5,7 +5,8 @@
  *   socket ─> receive buffer ─> protocol->receive ─> handlers ─> connection_send (a chain) ─> socket
  *
  * The first bytes choose: the HTTP/2 preface ("PRI * HTTP/2") is gRPC; a method in capital letters is
- * HTTP/1.1; a length below 100 MiB is Kafka; anything else is closed. A protocol is a table of functions plus
+ * HTTP/1.1; a length below 100 MiB is Kafka; the magic of wire/peer_codec.h is another node; anything else is
+ * closed. A protocol is a table of functions plus
  * its own state per connection. It never touches the socket.
  *
  * Owner   the server owns connections; a protocol's state is made by `open` and freed by `close`. Received

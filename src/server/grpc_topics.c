@@ -40,7 +40,8 @@ static void fill_head(struct arena *arena, const struct broker_topic *topic, Sen
     out->replication_factor = topic->replication;
 }
 
-static Sentinel__V1__Partition *partition_message(struct arena *arena, int32_t number,
+static Sentinel__V1__Partition *partition_message(struct arena *arena, struct broker *broker,
+                                                  const struct broker_topic *topic, int32_t number,
                                                   const struct partition_info *info) {
     Sentinel__V1__Partition *out = arena_alloc(arena, sizeof(*out));
     sentinel__v1__partition__init(out);
@@ -51,9 +52,10 @@ static Sentinel__V1__Partition *partition_message(struct arena *arena, int32_t n
     out->high_watermark = info->high_watermark;
     out->log_end_offset = info->log_end_offset;
     out->size_bytes = (int64_t)info->bytes;
-    out->n_replica_node_ids = 1;
-    out->replica_node_ids = arena_alloc(arena, sizeof(int32_t));
-    out->replica_node_ids[0] = info->leader;
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    out->n_replica_node_ids = broker_partition_replicas(broker, topic, number, false, nodes);
+    out->replica_node_ids = arena_alloc(arena, sizeof nodes);
+    memcpy(out->replica_node_ids, nodes, sizeof nodes);
     return out;
 }
 
@@ -147,8 +149,7 @@ static void create_answer(struct change *change) {
         response.topic->name = change->name;
         int32_t partitions = change->change.partition_count;
         response.topic->partition_count = partitions == -1 ? options->default_partitions : partitions;
-        response.topic->replication_factor = change->change.replication == -1 ? 1
-                                                                              : change->change.replication;
+        response.topic->replication_factor = MAX(change->change.replication, 1);
         fill_configs(&call->arena, &change->change.config, response.topic);
     }
     grpc_call_reply_packed(call, &response.base);
@@ -372,8 +373,8 @@ static void get_go_on(struct get *get) {
             grpc_partition_fail_unknown(call, get->name, get->next);
             return;
         }
-        get->topic->partitions[get->topic->n_partitions++] = partition_message(&call->arena, get->next,
-                                                                               &info);
+        get->topic->partitions[get->topic->n_partitions++] = partition_message(
+            &call->arena, broker, broker_topic_find(broker, get->name), get->next, &info);
     }
     Sentinel__V1__GetTopicResponse response = SENTINEL__V1__GET_TOPIC_RESPONSE__INIT;
     response.topic = get->topic;

@@ -18,17 +18,37 @@ enum {
 
 /* ---- this node ----------------------------------------------------------------------------------------- */
 
-static struct slice advertised(struct kafka_request *request, int32_t *port) {
+static struct slice node_host(struct kafka_request *request, const struct broker_node *node, int32_t *port) {
     char host[256];
-    struct connection *connection = kafka_request_link(request);
-    server_advertised(connection, host, sizeof host, port);
+    server_node_address(kafka_request_link(request), node, host, sizeof host, port);
     return arena_copy(&request->arena, slice_from_text(host));
 }
 
-static int32_t *this_node(struct kafka_request *request) {
-    int32_t *node = arena_alloc(&request->arena, sizeof *node);
-    *node = broker_node_id(request->broker);
-    return node;
+/* Those that can be asked. */
+static int32_t live_nodes(struct kafka_request *request, struct broker_node nodes[BROKER_NODES_MAX]) {
+    uint32_t count = broker_nodes(request->broker, nodes);
+    int32_t live = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i].up) nodes[live++] = nodes[i];
+    return live;
+}
+
+struct copies {
+    int32_t *nodes, *live;
+    int32_t count, live_count;
+};
+
+static struct copies copies_of(struct kafka_request *request, const struct broker_topic *topic,
+                               int32_t partition) {
+    struct copies copies;
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    copies.count = (int32_t)broker_partition_replicas(request->broker, topic, partition, false, nodes);
+    copies.nodes = arena_alloc(&request->arena, sizeof nodes);
+    memcpy(copies.nodes, nodes, sizeof nodes);
+    copies.live_count = (int32_t)broker_partition_replicas(request->broker, topic, partition, true, nodes);
+    copies.live = arena_alloc(&request->arena, sizeof nodes);
+    memcpy(copies.live, nodes, sizeof nodes);
+    return copies;
 }
 
 /* ---- topics one by one --------------------------------------------------------------------------------- */
@@ -40,15 +60,18 @@ static void fill_topic(struct kafka_request *request, const struct broker_topic 
     out->partitions_count = topic->partition_count;
     out->partitions = kafka_request_array(request, &kafka_schema_metadata_response_partition,
                                           (size_t)topic->partition_count);
-    int32_t *node = this_node(request);
     for (int32_t i = 0; i < topic->partition_count; i++) {
+        struct copies copies = copies_of(request, topic, i);
         struct kafka_metadata_response_partition *partition = &out->partitions[i];
         struct partition_leader leader = broker_partition_leader(request->broker, topic, i);
         partition->partition_index = i;
         partition->leader_id = leader.node;
         partition->leader_epoch = leader.epoch;
-        partition->replica_nodes = partition->isr_nodes = node;
-        partition->replica_nodes_count = partition->isr_nodes_count = 1;
+        partition->replica_nodes = copies.nodes;
+        partition->replica_nodes_count = copies.count;
+        partition->isr_nodes = copies.live;
+        partition->isr_nodes_count = copies.live_count;
+        if (leader.node < 0) partition->error_code = KAFKA_LEADER_NOT_AVAILABLE;
     }
     if (operations) out->topic_authorized_operations = TOPIC_OPERATIONS_ALL;
 }
@@ -136,10 +159,15 @@ static void fill_named(struct kafka_request *request) {
 static void metadata_fill(struct kafka_request *request) {
     const struct kafka_metadata_request *message = request->message;
     struct kafka_metadata_response *response = request->response;
-    response->brokers = kafka_request_array(request, &kafka_schema_metadata_response_broker, 1);
-    response->brokers_count = 1;
-    response->brokers[0].node_id = response->controller_id = broker_node_id(request->broker);
-    response->brokers[0].host = advertised(request, &response->brokers[0].port);
+    struct broker_node nodes[BROKER_NODES_MAX];
+    response->brokers_count = live_nodes(request, nodes);
+    response->brokers = kafka_request_array(request, &kafka_schema_metadata_response_broker,
+                                            (size_t)response->brokers_count);
+    for (int32_t i = 0; i < response->brokers_count; i++) {
+        response->brokers[i].node_id = nodes[i].node;
+        response->brokers[i].host = node_host(request, &nodes[i], &response->brokers[i].port);
+    }
+    response->controller_id = broker_controller(request->broker);
     response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
     if (message->include_cluster_authorized_operations)
         response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;
@@ -228,15 +256,18 @@ static int32_t fill_partitions(struct kafka_request *request, const struct broke
     out->partitions_count = count;
     out->partitions = kafka_request_array(request, &kafka_schema_describe_topic_partitions_response_partition,
                                           (size_t)count);
-    int32_t *node = this_node(request);
     for (int32_t i = 0; i < count; i++) {
+        struct copies copies = copies_of(request, topic, first + i);
         struct kafka_describe_topic_partitions_response_partition *partition = &out->partitions[i];
         struct partition_leader leader = broker_partition_leader(request->broker, topic, first + i);
         partition->partition_index = first + i;
         partition->leader_id = leader.node;
         partition->leader_epoch = leader.epoch;
-        partition->replica_nodes = partition->isr_nodes = node;
-        partition->replica_nodes_count = partition->isr_nodes_count = 1;
+        partition->replica_nodes = copies.nodes;
+        partition->replica_nodes_count = copies.count;
+        partition->isr_nodes = copies.live;
+        partition->isr_nodes_count = copies.live_count;
+        if (leader.node < 0) partition->error_code = KAFKA_LEADER_NOT_AVAILABLE;
     }
     return count;
 }
@@ -291,11 +322,15 @@ void kafka_metadata_describe_cluster(struct kafka_request *request) {
         return;
     }
     response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
-    response->controller_id = broker_node_id(request->broker);
-    response->brokers = kafka_request_array(request, &kafka_schema_describe_cluster_response_broker, 1);
-    response->brokers_count = 1;
-    response->brokers[0].broker_id = response->controller_id;
-    response->brokers[0].host = advertised(request, &response->brokers[0].port);
+    struct broker_node nodes[BROKER_NODES_MAX];
+    response->controller_id = broker_controller(request->broker);
+    response->brokers_count = live_nodes(request, nodes);
+    response->brokers = kafka_request_array(request, &kafka_schema_describe_cluster_response_broker,
+                                            (size_t)response->brokers_count);
+    for (int32_t i = 0; i < response->brokers_count; i++) {
+        response->brokers[i].broker_id = nodes[i].node;
+        response->brokers[i].host = node_host(request, &nodes[i], &response->brokers[i].port);
+    }
     if (message->include_cluster_authorized_operations)
         response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;
 }

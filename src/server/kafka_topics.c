@@ -2,7 +2,7 @@
 /* CreateTopics, DeleteTopics and CreatePartitions: each topic of a request is a change of its own. */
 #include "server/kafka_handlers.h"
 
-#define REPLICATION 1 /* one node holds everything */
+#define REPLICATION 1 /* where one node holds everything */
 
 struct topic_part {
     struct topic_change change;
@@ -29,9 +29,10 @@ static void part_start(struct topic_part *part) {
     broker_change_topic(part->request->broker, &part->change);
 }
 
-/* Node lists for partitions can only name this node. */
+/* Node lists for partitions can only name this node, and a cluster places by itself. */
 static bool names_this_node(struct kafka_request *request, const int32_t *nodes, int32_t count) {
-    return count == REPLICATION && nodes[0] == broker_node_id(request->broker);
+    return broker_peers(request->broker) == NULL && count == REPLICATION &&
+           nodes[0] == broker_node_id(request->broker);
 }
 
 /* Of the topics of one request each is changed once: those named twice are refused. */
@@ -71,7 +72,8 @@ static void tell_created(struct kafka_request *request, const struct topic_chang
     if (!change->validate_only) out->topic_id = change->id;
     out->num_partitions = change->partition_count == -1 ? options->default_partitions
                                                         : change->partition_count;
-    out->replication_factor = REPLICATION;
+    const struct broker_topic *topic = broker_topic_find(request->broker, change->name);
+    out->replication_factor = topic == NULL ? MAX(change->replication, REPLICATION) : topic->replication;
     out->configs_count = (int32_t)topic_config_count();
     out->configs = kafka_request_array(request, &kafka_schema_create_topics_response_config,
                                        topic_config_count());

@@ -9,6 +9,7 @@ static const struct {
     {SERVER_KAFKA, &kafka_protocol},
     {SERVER_GRPC, &grpc_protocol},
     {SERVER_HTTP, &http_protocol},
+    {SERVER_PEER, &peer_protocol},
 };
 
 const struct protocol *server_protocol(enum server_protocols which, unsigned allowed) {

@@ -187,19 +187,32 @@ struct log *server_log(struct server *server) {
     return server->log;
 }
 
+/* "HOST:PORT" or "[HOST]:PORT", in pieces; `text` is cut. */
+static const char *split_address(char *text, int32_t *port) {
+    char *colon = strrchr(text, ':');
+    *port = colon == NULL ? 0 : (int32_t)strtol(colon + 1, NULL, 10);
+    if (colon != NULL) *colon = '\0';
+    size_t size = strlen(text);
+    if (size < 2 || text[0] != '[' || text[size - 1] != ']') return text;
+    text[size - 1] = '\0';
+    return text + 1;
+}
+
+void server_node_address(struct connection *connection, const struct broker_node *node, char *host,
+                         size_t host_size, int32_t *port) {
+    if (node->address == NULL) {
+        server_advertised(connection, host, host_size, port);
+        return;
+    }
+    struct io_address address;
+    snprintf(address.text, sizeof address.text, "%s", node->address);
+    snprintf(host, host_size, "%s", split_address(address.text, port));
+}
+
 void server_advertised(struct connection *connection, char *host, size_t host_size, int32_t *port) {
     const struct server_options *options = &connection_server(connection)->options;
     struct io_address local = connection_local(connection);
-    /* "HOST:PORT" or "[HOST]:PORT" */
-    char *colon = strrchr(local.text, ':');
-    *port = options->advertised_port != 0 || colon == NULL ? options->advertised_port
-                                                           : (int32_t)strtol(colon + 1, NULL, 10);
-    if (colon != NULL) *colon = '\0';
-    const char *local_host = local.text;
-    size_t size = strlen(local_host);
-    if (size >= 2 && local_host[0] == '[' && local_host[size - 1] == ']') {
-        local.text[size - 1] = '\0';
-        local_host++;
-    }
+    const char *local_host = split_address(local.text, port);
+    if (options->advertised_port != 0) *port = options->advertised_port;
     snprintf(host, host_size, "%s", options->advertised_host != NULL ? options->advertised_host : local_host);
 }

@@ -8,7 +8,13 @@
 
 struct server;
 
-enum server_protocols { SERVER_KAFKA = 1, SERVER_GRPC = 2, SERVER_HTTP = 4, SERVER_ALL = 7 };
+enum server_protocols {
+    SERVER_KAFKA = 1,
+    SERVER_GRPC = 2,
+    SERVER_HTTP = 4,
+    SERVER_PEER = 8,
+    SERVER_ALL = 15
+};
 
 struct server_options {
     uint32_t connections_max;
@@ -40,10 +46,16 @@ struct log *server_log(struct server *server);
 struct connection;
 void server_advertised(struct connection *connection, char *host, size_t host_size, int32_t *port);
 
+/* Where clients of this connection reach a node: its registered address, or for a broker alone ours. `host`
+ * is filled in. */
+void server_node_address(struct connection *connection, const struct broker_node *node, char *host,
+                         size_t host_size, int32_t *port);
+
 /* The protocols: each in its own files, found here only by connection.c. */
 struct protocol;
 extern const struct protocol kafka_protocol; /* kafka_connection.c */
 extern const struct protocol grpc_protocol;  /* grpc_connection.c */
 extern const struct protocol http_protocol;  /* http_service.c */
+extern const struct protocol peer_protocol;  /* peer_connection.c */
 
 #endif

@@ -69,7 +69,7 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
     struct raft_host_options host = {.io = node->io,
                                      .store = node->store,
                                      .raft = w->raft,
-                                     .seed = number,
+                                     .seed = ++w->starts,
                                      .snapshot_piece_bytes = 16,
                                      .send = send_message,
                                      .ctx = node};

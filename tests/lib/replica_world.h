@@ -40,7 +40,7 @@ struct replica_world {
     /* hash of the history up to a position, by whoever applied it first */
     uint64_t hashes[REPLICA_HISTORY];
     uint64_t committed_end; /* the highest position that any replica applied */
-    uint64_t proposals, accepted, counter;
+    uint64_t proposals, accepted, counter, starts;
     struct diagnostic why;
 };
 

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/cluster.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/controller.h"
+#include "broker/keys.h"
+#include "broker/metadata_log.h"
+#include "broker/topics.h"
+
+#define IDENTITY_VERSION 2 /* 1: a node alone (metadata_log.c) */
+#define NOTICE_LEADERS   1
+#define ANNOUNCE_TICKS   20 /* who leads what is told again so often, should it have been lost */
+
+/* ---- identity -------------------------------------------------------------------------------------------
+ */
+
+static void encode_founding(const struct cluster *cluster, struct writer *out) {
+    for (uint32_t i = 0; i < cluster->founder_count; i++)
+        writer_be64(out, cluster->founders[i]);
+}
+
+static bool decode_founding(struct cluster *cluster, struct slice bytes) {
+    if (bytes.size % 8 != 0 || bytes.size / 8 > PEERS_MAX || bytes.size == 0) return false;
+    cluster->founder_count = (uint32_t)(bytes.size / 8);
+    for (uint32_t i = 0; i < cluster->founder_count; i++) {
+        cluster->founders[i] = load_be64(bytes.data + 8 * (size_t)i);
+        if (cluster->founders[i] == 0 || (i > 0 && cluster->founders[i - 1] >= cluster->founders[i]))
+            return false;
+    }
+    return true;
+}
+
+/* [version u8][node be32][incarnation be32][cluster id, 22 bytes or zeros][founders be64]... */
+static void put_identity(struct cluster *cluster, struct store_write *write) {
+    struct writer value;
+    writer_init(&value);
+    uint8_t id[PEER_CLUSTER_ID_SIZE];
+    memcpy(id, cluster->cluster_id, sizeof id);
+    writer_u8(&value, IDENTITY_VERSION);
+    writer_be32(&value, cluster->node);
+    writer_be32(&value, cluster->incarnation);
+    writer_bytes(&value, slice_make(id, sizeof id));
+    encode_founding(cluster, &value);
+    struct key key = key_prefix(0, KEY_META);
+    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+}
+
+static enum status read_identity(struct cluster *cluster, struct slice value, struct diagnostic *diagnostic) {
+    struct broker *broker = cluster->broker;
+    struct reader in = reader_make(value);
+    uint8_t version = reader_u8(&in);
+    uint32_t node = reader_be32(&in);
+    if (version != IDENTITY_VERSION)
+        return diagnose(
+            diagnostic, STATUS_INVALID,
+            "'%s' belongs to a broker that runs alone; a member of a cluster begins with an empty "
+            "--data-dir",
+            broker->data_dir);
+    cluster->incarnation = reader_be32(&in);
+    struct slice id = reader_bytes(&in, PEER_CLUSTER_ID_SIZE);
+    if (!reader_ok(&in) || cluster->incarnation == 0)
+        return diagnose(diagnostic, STATUS_CORRUPT, "the node's identity in '%s' is damaged",
+                        broker->data_dir);
+    memcpy(cluster->cluster_id, id.data, id.size);
+    if (cluster->cluster_id[0] != '\0' &&
+        !decode_founding(cluster, slice_make(in.pos, reader_remaining(&in))))
+        return diagnose(diagnostic, STATUS_CORRUPT, "the node's identity in '%s' is damaged",
+                        broker->data_dir);
+    if (node != cluster->node)
+        return diagnose(diagnostic, STATUS_INVALID,
+                        "'%s' belongs to node %u, this is node %u: start with --node-id %u, or with another "
+                        "--data-dir",
+                        broker->data_dir, node, cluster->node, node);
+    return STATUS_OK;
+}
+
+static void identity_durable(struct store_write *write);
+
+/* Before anything else that this disk will hold (store.h, I2). */
+static void write_identity(struct cluster *cluster) {
+    store_write_init(&cluster->identity, identity_durable);
+    put_identity(cluster, &cluster->identity);
+    store_write_submit(cluster->broker->store, &cluster->identity);
+}
+
+enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
+    struct cluster *cluster = mem_calloc(1, sizeof *cluster);
+    cluster->broker = broker;
+    cluster->node = (uint32_t)broker->options.node_id;
+    map_init(&cluster->leaders, broker->hash_seed);
+    store_write_init(&cluster->identity, identity_durable);
+    broker->cluster = cluster;
+    struct key key = key_prefix(0, KEY_META);
+    struct shared_slice value;
+    enum status status = store_get_blocking(broker->store, key_slice(&key), &value);
+    if (status == STATUS_OK) {
+        status = read_identity(cluster, value.bytes, diagnostic);
+        shared_slice_unref(value);
+        return status;
+    }
+    if (status != STATUS_NOT_FOUND)
+        return diagnose(diagnostic, status, "the node's identity in '%s' cannot be read: %s",
+                        broker->data_dir, status_text(status));
+    while (cluster->incarnation == 0)
+        io_random(broker->io, &cluster->incarnation, sizeof cluster->incarnation);
+    write_identity(cluster);
+    return STATUS_OK;
+}
+
+/* ---- founding and joining ---------------------------------------------------------------------------------
+ */
+
+struct raft_config *cluster_founding(const struct cluster *cluster,
+                                     const struct metadata_replicas *replicas) {
+    struct raft_config *config = mem_calloc(1, raft_config_size(replicas->count));
+    bool ours = false;
+    for (uint32_t i = 0; i < replicas->count; i++) {
+        const struct metadata_node *node = metadata_node(&cluster->broker->metadata, replicas->nodes[i]);
+        if (node == NULL) {
+            mem_free(config);
+            return NULL;
+        }
+        uint64_t id = raft_id(node->node, node->incarnation);
+        ours |= id == raft_id(cluster->node, cluster->incarnation);
+        uint32_t at = config->member_count++;
+        for (; at > 0 && config->members[at - 1].id > id; at--)
+            config->members[at] = config->members[at - 1];
+        config->members[at] = (struct raft_member){id, RAFT_VOTER};
+    }
+    if (ours) return config;
+    mem_free(config);
+    return NULL;
+}
+
+static struct raft_config *founders_config(const struct cluster *cluster) {
+    struct raft_config *config = mem_calloc(1, raft_config_size(cluster->founder_count));
+    config->member_count = cluster->founder_count;
+    bool ours = false;
+    for (uint32_t i = 0; i < cluster->founder_count; i++) {
+        config->members[i] = (struct raft_member){cluster->founders[i], RAFT_VOTER};
+        ours |= cluster->founders[i] == raft_id(cluster->node, cluster->incarnation);
+    }
+    if (ours) return config;
+    mem_free(config);
+    return NULL;
+}
+
+static void tell_peers(struct cluster *cluster) {
+    struct writer founding;
+    writer_init(&founding);
+    encode_founding(cluster, &founding);
+    peers_set_cluster(cluster->peers, cluster->cluster_id, writer_slice(&founding));
+    writer_release(&founding);
+}
+
+/* The cluster is known and stands on our disk: take part. */
+static enum status formed(struct cluster *cluster, struct diagnostic *diagnostic) {
+    struct raft_config *config = founders_config(cluster);
+    enum status status = controller_open(cluster, config, diagnostic);
+    mem_free(config);
+    if (status == STATUS_OK) tell_peers(cluster);
+    return status;
+}
+
+static void identity_durable(struct store_write *write) {
+    struct cluster *cluster = CONTAINER_OF(write, struct cluster, identity);
+    enum status status = write->status;
+    store_write_release(write);
+    struct log *log = cluster->broker->log;
+    if (status != STATUS_OK) {
+        log_error(log, "the node's identity cannot be stored reason=%s", status_name(status));
+        return;
+    }
+    if (!cluster->forming || cluster->stopping) return;
+    cluster->forming = false;
+    log_info(log, "cluster formed id=%s founders=%u", cluster->cluster_id, cluster->founder_count);
+    struct diagnostic why;
+    if (formed(cluster, &why) != STATUS_OK)
+        log_error(log, "the controller cannot start reason=\"%s\"", why.text);
+}
+
+static void begin_forming(struct cluster *cluster) {
+    cluster->forming = true;
+    write_identity(cluster);
+}
+
+/* All are there and all are new, and we have the lowest number. */
+static void found_if_possible(struct cluster *cluster) {
+    const struct broker_options *options = &cluster->broker->options;
+    if (cluster->cluster_id[0] != '\0' || cluster->forming || !list_empty(&cluster->identity.link)) return;
+    cluster->founder_count = 0;
+    for (uint32_t i = 0; i < options->peer_count; i++) {
+        uint32_t node = options->peers[i].node;
+        if (node < cluster->node) return;
+        uint32_t incarnation = node == cluster->node ? cluster->incarnation : cluster->fresh[i];
+        if (incarnation == 0 || (node != cluster->node && !cluster_node_is_up(cluster, node))) return;
+        uint64_t id = raft_id(node, incarnation);
+        uint32_t at = cluster->founder_count++;
+        for (; at > 0 && cluster->founders[at - 1] > id; at--)
+            cluster->founders[at] = cluster->founders[at - 1];
+        cluster->founders[at] = id;
+    }
+    metadata_random_id(cluster->broker->io, cluster->cluster_id);
+    begin_forming(cluster);
+}
+
+static void form(struct io_op *op) {
+    struct cluster *cluster = CONTAINER_OF(op, struct cluster, form);
+    cluster->form_scheduled = false;
+    if (!cluster->stopping) found_if_possible(cluster);
+}
+
+static enum peer_refusal hello(void *ctx, const struct peer_hello *hello) {
+    struct cluster *cluster = ctx;
+    const struct broker_options *options = &cluster->broker->options;
+    if (cluster->cluster_id[0] != '\0') return PEER_ACCEPTED;
+    if (hello->cluster_id[0] != '\0') {
+        if (!decode_founding(cluster, hello->founding)) return PEER_OTHER_CLUSTER;
+        memcpy(cluster->cluster_id, hello->cluster_id, sizeof cluster->cluster_id);
+        begin_forming(cluster);
+        return PEER_ACCEPTED;
+    }
+    for (uint32_t i = 0; i < options->peer_count; i++)
+        if (options->peers[i].node == hello->node) cluster->fresh[i] = hello->incarnation;
+    if (!cluster->form_scheduled) {
+        cluster->form_scheduled = true;
+        cluster->form.done = form;
+        io_defer(cluster->broker->io, &cluster->form);
+    }
+    return PEER_ACCEPTED;
+}
+
+/* ---- who leads what
+ * ---------------------------------------------------------------------------------------- */
+
+struct known_leader cluster_leader(struct cluster *cluster, uint64_t group) {
+    struct raft_replica *replica = cluster->host == NULL ? NULL : raft_host_find(cluster->host, group);
+    if (replica != NULL && raft_replica_leader(replica) != 0)
+        return (struct known_leader){raft_replica_leader(replica), raft_replica_raft(replica)->term};
+    uint8_t key[8];
+    store_be64(key, group);
+    const struct known_leader *known = map_get(&cluster->leaders, slice_make(key, sizeof key));
+    if (known == NULL || !cluster_node_is_up(cluster, known->node)) return (struct known_leader){0};
+    if (replica != NULL && raft_replica_raft(replica)->term > known->term) return (struct known_leader){0};
+    return *known;
+}
+
+static void learn_leader(struct cluster *cluster, uint64_t group, uint64_t term, uint32_t node) {
+    uint8_t bytes[8];
+    store_be64(bytes, group);
+    struct slice key = slice_make(bytes, sizeof bytes);
+    struct known_leader *known = map_get(&cluster->leaders, key);
+    if (known == NULL) {
+        /* Groups of topics that are gone stay until the process ends; a hostile peer shall not fill memory.
+         */
+        if (cluster->leaders.count > (size_t)cluster->broker->metadata.partition_total + 100000) return;
+        known = mem_calloc(1, sizeof *known);
+        map_put(&cluster->leaders, key, known);
+    }
+    if (term >= known->term) *known = (struct known_leader){node, term};
+}
+
+static void add_leader(struct writer *out, const struct raft_replica *replica) {
+    writer_be64(out, raft_replica_group(replica));
+    writer_be64(out, raft_replica_raft(replica)->term);
+}
+
+static void send_notice(struct cluster *cluster, uint32_t node, struct writer *notice) {
+    struct chain body;
+    chain_init(&body);
+    chain_append_copy(&body, writer_slice(notice));
+    MAYBE(peers_notice(cluster->peers, node, &body));
+    chain_release(&body);
+}
+
+void cluster_announce(struct cluster *cluster, const struct raft_replica *replica) {
+    struct writer notice;
+    writer_init(&notice);
+    writer_u8(&notice, NOTICE_LEADERS);
+    add_leader(&notice, replica);
+    struct peer_info peer;
+    for (uint32_t i = 0; peers_get(cluster->peers, i, &peer); i++)
+        send_notice(cluster, peer.node, &notice);
+    writer_release(&notice);
+}
+
+static void add_if_led(void *ctx, struct raft_replica *replica) {
+    if (raft_replica_is_leader(replica)) add_leader(ctx, replica);
+}
+
+static void announce_all_to(struct cluster *cluster, uint32_t node) {
+    struct writer notice;
+    writer_init(&notice);
+    writer_u8(&notice, NOTICE_LEADERS);
+    raft_host_visit(cluster->host, add_if_led, &notice);
+    if (notice.size > 1) send_notice(cluster, node, &notice);
+    writer_release(&notice);
+}
+
+/* ---- what peers say
+ * ------------------------------------------------------------------------------------------ */
+
+static void on_message(void *ctx, uint32_t node, struct shared_slice message) {
+    struct cluster *cluster = ctx;
+    MAYBE(node != 0);
+    raft_host_deliver(cluster->host, message);
+}
+
+static void on_request(void *ctx, uint32_t node, uint64_t number, struct shared_slice body) {
+    controller_request(ctx, node, number, body.bytes);
+}
+
+static void on_answer(void *ctx, uint32_t node, uint64_t number, struct shared_slice body) {
+    MAYBE(node != 0);
+    controller_answer(ctx, number, body.bytes);
+}
+
+static void on_notice(void *ctx, uint32_t node, struct shared_slice body) {
+    struct reader in = reader_make(body.bytes);
+    if (reader_u8(&in) != NOTICE_LEADERS) return;
+    while (reader_remaining(&in) >= 16) {
+        uint64_t group = reader_be64(&in);
+        learn_leader(ctx, group, reader_be64(&in), node);
+    }
+}
+
+static void on_down(void *ctx, uint32_t node) {
+    struct cluster *cluster = ctx;
+    raft_host_node_down(cluster->host, node);
+}
+
+static void on_up(void *ctx, uint32_t node) {
+    struct cluster *cluster = ctx;
+    raft_host_node_up(cluster->host, node);
+    announce_all_to(cluster, node);
+}
+
+static const struct peer_events events = {.message = on_message,
+                                          .request = on_request,
+                                          .answer = on_answer,
+                                          .notice = on_notice,
+                                          .down = on_down,
+                                          .up = on_up,
+                                          .hello = hello};
+
+static void send_message(void *ctx, uint32_t node, struct chain *message) {
+    struct cluster *cluster = ctx;
+    peers_send(cluster->peers, node, message);
+}
+
+bool cluster_node_is_up(const struct cluster *cluster, uint32_t node) {
+    struct peer_info info;
+    if (node == cluster->node) return true;
+    return cluster->peers != NULL && peers_find(cluster->peers, node, &info) && info.up;
+}
+
+/* ---- life
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* Nodes that were added later are not in --peers of those that came before. */
+static void know_registered(struct cluster *cluster) {
+    const struct metadata *m = &cluster->broker->metadata;
+    const struct broker_options *options = &cluster->broker->options;
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        bool listed = m->nodes[i].node == cluster->node;
+        for (uint32_t p = 0; p < options->peer_count; p++)
+            listed |= options->peers[p].node == m->nodes[i].node;
+        if (!listed) MAYBE(peers_add(cluster->peers, m->nodes[i].node, m->nodes[i].address) == STATUS_OK);
+    }
+}
+
+static void check_left(struct cluster *cluster) {
+    if (!cluster->leaving || cluster->left == NULL) return;
+    bool nothing_left = members_hand_over(cluster);
+    if (!nothing_left && io_now_ns(cluster->broker->io) < cluster->leave_deadline_ns) return;
+    void (*left)(void *ctx) = cluster->left;
+    cluster->left = NULL;
+    left(cluster->left_ctx);
+}
+
+static void tick(struct io_timer *timer) {
+    struct cluster *cluster = CONTAINER_OF(timer, struct cluster, timer);
+    cluster->ticks++;
+    /* Leaving is looked at more often: nobody is served meanwhile. */
+    uint64_t pause = cluster->leaving ? CLUSTER_TICK_NS / 10 : CLUSTER_TICK_NS;
+    io_timer_set(cluster->broker->io, timer, io_now_ns(cluster->broker->io) + pause);
+    found_if_possible(cluster);
+    if (cluster->controller != NULL) {
+        controller_tick(cluster);
+        know_registered(cluster);
+        if (!cluster->leaving) members_tend(cluster);
+        struct peer_info peer;
+        for (uint32_t i = 0; cluster->ticks % ANNOUNCE_TICKS == 0 && peers_get(cluster->peers, i, &peer); i++)
+            announce_all_to(cluster, peer.node);
+    }
+    check_left(cluster);
+}
+
+static struct raft_options raft_options_of(const struct cluster *cluster) {
+    const struct broker_options *options = &cluster->broker->options;
+    struct raft_options raft = raft_options_default(raft_id(cluster->node, cluster->incarnation));
+    raft.election_timeout_ns_min = options->election_timeout_ms * NS_PER_MS;
+    raft.election_timeout_ns_max = 2 * raft.election_timeout_ns_min;
+    raft.heartbeat_ns = raft.election_timeout_ns_min / 5;
+    raft.sleep_after_ns = 10 * raft.election_timeout_ns_max;
+    /* The broker's own bound on appends comes first. */
+    raft.uncommitted_bytes_max = 4 * options->append_bytes_in_flight_max + 256 * MIB;
+    return raft;
+}
+
+enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) {
+    struct cluster *cluster = broker->cluster;
+    struct raft_host_options host = {.io = broker->io,
+                                     .store = broker->store,
+                                     .log = broker->log,
+                                     .raft = raft_options_of(cluster),
+                                     .send = send_message,
+                                     .ctx = cluster};
+    io_random(broker->io, &host.seed, sizeof host.seed);
+    cluster->host = raft_host_new(&host);
+    struct peers_options options = peers_options_default();
+    options.io = broker->io;
+    options.log = broker->log;
+    options.node = cluster->node;
+    options.incarnation = cluster->incarnation;
+    options.ping_ns = host.raft.heartbeat_ns;
+    options.down_after_ns = host.raft.election_timeout_ns_min;
+    options.seed = host.seed;
+    options.events = &events;
+    options.ctx = cluster;
+    cluster->peers = peers_new(&options);
+    io_timer_init(&cluster->timer, tick);
+    io_timer_set(broker->io, &cluster->timer, io_now_ns(broker->io) + CLUSTER_TICK_NS);
+    for (uint32_t i = 0; i < broker->options.peer_count; i++) {
+        const struct broker_peer *peer = &broker->options.peers[i];
+        if (peer->node != cluster->node && peers_add(cluster->peers, peer->node, peer->address) != STATUS_OK)
+            return diagnose(diagnostic, STATUS_INVALID, "node %u cannot be a peer: there are too many",
+                            peer->node);
+    }
+    if (cluster->cluster_id[0] == '\0') return STATUS_OK;
+    return formed(cluster, diagnostic);
+}
+
+void cluster_leave(struct cluster *cluster, void (*done)(void *ctx), void *ctx) {
+    cluster->leaving = true;
+    cluster->left = done;
+    cluster->left_ctx = ctx;
+    uint64_t now = io_now_ns(cluster->broker->io);
+    cluster->leave_deadline_ns = now + CLUSTER_LEAVE_NS;
+    io_timer_set(cluster->broker->io, &cluster->timer, now);
+}
+
+void cluster_stop(struct cluster *cluster, void (*done)(void *ctx), void *ctx) {
+    cluster->stopping = true;
+    io_timer_cancel(cluster->broker->io, &cluster->timer);
+    peers_shutdown(cluster->peers, done, ctx);
+}
+
+void cluster_free(struct cluster *cluster) {
+    if (cluster->form_scheduled) io_defer_cancel(&cluster->form);
+    if (cluster->peers != NULL) {
+        io_timer_cancel(cluster->broker->io, &cluster->timer);
+        peers_free(cluster->peers);
+    }
+    controller_close(cluster);
+    if (cluster->host != NULL) raft_host_free(cluster->host);
+    store_write_abandon(&cluster->identity);
+    MAP_FOREACH(it, &cluster->leaders) {
+        mem_free(MAP_ENTRY(it)->value);
+    }
+    map_release(&cluster->leaders);
+    cluster->broker->cluster = NULL;
+    mem_free(cluster);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/* cluster.h: this broker's part in a cluster: who it is, whom it knows, the groups that it is a member of.
+ * Not for other folders; see broker.h.
+ *
+ *   empty disk ──> waits for the others ──> founds (all are new, the lowest number does it) ──┐
+ *                        └──> joins (somebody belongs to a cluster) ──────────────────────────┴──> formed
+ *
+ * IDENTITY. A node is its number and the incarnation of its disk, drawn when the disk is first used; both and
+ * the cluster's id and founding are the first thing on the disk (META of group 0), so everything that it ever
+ * says is said by that identity. A disk that is lost gives another incarnation: to consensus another member,
+ * which is admitted as a learner (members.c).
+ *
+ * FOUNDING. The members of group 0 at its beginning: all nodes of --peers, once all of them are there and
+ * new. A node that finds somebody who belongs to a cluster joins that one, so a lost disk never founds a
+ * second cluster beside the first.
+ *
+ * GROUPS. Group 0 is the controller (controller.h); every partition has a group on the nodes of its
+ * placement. Who leads groups that others host is told by notices.
+ *
+ * Loop    shard thread only.  Bounds: PEERS_MAX nodes. */
+#ifndef SENTINEL_BROKER_CLUSTER_H
+#define SENTINEL_BROKER_CLUSTER_H
+
+#include "broker/broker_state.h"
+#include "broker/peers.h"
+#include "broker/raft_host.h"
+
+#define CLUSTER_TICK_NS  (250 * NS_PER_MS)
+#define CLUSTER_LEAVE_NS (3 * NS_PER_S)
+
+struct controller;
+
+struct cluster {
+    struct broker *broker;
+    uint32_t node, incarnation;
+    char cluster_id[PEER_CLUSTER_ID_SIZE + 1]; /* empty: not formed yet */
+    uint64_t founders[PEERS_MAX];
+    uint32_t founder_count;
+    uint32_t fresh[PEERS_MAX]; /* before: incarnations of others without a cluster, as options.peers */
+    struct peers *peers;
+    struct raft_host *host;
+    struct controller *controller; /* NULL until formed */
+    struct map leaders;            /* group be64 -> struct known_leader: groups that are not here */
+    struct io_timer timer;
+    struct io_op form;
+    bool forming, form_scheduled;
+    struct store_write identity;
+    uint64_t ticks;
+    bool leaving, stopping;
+    uint64_t leave_deadline_ns;
+    void (*left)(void *ctx);
+    void *left_ctx;
+};
+
+struct known_leader {
+    uint32_t node;
+    uint64_t term;
+};
+
+/* Reads or makes the identity; blocks; at start. */
+enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
+/* After the topics are loaded: the groups that this node has, and the connections. */
+enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
+/* Hands over what is led here; `done` when nothing is, or after CLUSTER_LEAVE_NS. */
+void cluster_leave(struct cluster *cluster, void (*done)(void *ctx), void *ctx);
+/* Connections end; `done` when nothing is under way. */
+void cluster_stop(struct cluster *cluster, void (*done)(void *ctx), void *ctx);
+void cluster_free(struct cluster *cluster);
+
+/* The founding configuration of a group on these nodes with their incarnations now, if this node is among
+ * them as it is; else NULL. mem_free frees it. */
+struct raft_config *cluster_founding(const struct cluster *cluster, const struct metadata_replicas *replicas);
+/* Who leads a group, as far as is known; node 0: nobody. */
+struct known_leader cluster_leader(struct cluster *cluster, uint64_t group);
+/* Tells everybody, when a group is led here from now on. */
+void cluster_announce(struct cluster *cluster, const struct raft_replica *replica);
+bool cluster_node_is_up(const struct cluster *cluster, uint32_t node);
+
+/* members.c: makes the members of the groups led here what they should be, one step a tick. */
+void members_tend(struct cluster *cluster);
+/* Asks the members best placed to take over what is led here; true: nothing is. */
+bool members_hand_over(struct cluster *cluster);
+
+#endif

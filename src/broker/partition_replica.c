@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/partition_replica.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "broker/cluster.h"
+
+/* ---- producers --------------------------------------------------------------------------------------------
+ */
+
+struct producer_batch partition_replica_producer(const struct record_batch *batch, int64_t base_offset,
+                                                 int64_t now_ms) {
+    return (struct producer_batch){.producer_id = batch->producer_id,
+                                   .epoch = batch->producer_epoch,
+                                   .first_sequence = batch->base_sequence,
+                                   .record_count = batch->record_count,
+                                   .base_offset = base_offset,
+                                   .last_offset = base_offset + batch->last_offset_delta,
+                                   .append_time_ms = now_ms};
+}
+
+/* Each batch once, however often the log is gone through. */
+static void learn_producer(struct partition *p, struct producer_state *state,
+                           const struct record_batch *batch) {
+    if (batch->producer_id < 0 || (batch->attributes & BATCH_CONTROL) != 0) return;
+    struct producer_batch stored = partition_replica_producer(batch, batch->base_offset,
+                                                              io_wall_ms(p->broker->io));
+    if (!producer_state_has(state, &stored)) producer_state_apply(state, &stored);
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------
+ */
+
+static enum status load_meta(struct partition *p) {
+    struct key key = key_prefix(p->group, KEY_META);
+    struct shared_slice value;
+    enum status status = store_get_blocking(p->broker->store, key_slice(&key), &value);
+    if (status == STATUS_NOT_FOUND) return STATUS_OK;
+    if (status != STATUS_OK) return status;
+    struct partition_meta meta;
+    bool decoded = partition_meta_decode(value.bytes, &meta);
+    shared_slice_unref(value);
+    if (!decoded) return STATUS_CORRUPT;
+    p->log_start = meta.log_start_offset;
+    p->deleted_bytes = p->cumulative_bytes = meta.deleted_bytes;
+    return STATUS_OK;
+}
+
+static struct store_iterator *open_range(const struct partition *p, const struct key *lower,
+                                         const struct key *upper) {
+    return store_iterator_open(p->broker->store, key_slice(lower), key_slice(upper), STORE_ITERATOR_BLOCKING,
+                               NULL, NULL);
+}
+
+static enum status load_time(struct partition *p) {
+    struct key lower = key_prefix(p->group, KEY_TIME), upper = key_prefix(p->group, KEY_PRODUCER);
+    struct store_iterator *it = open_range(p, &lower, &upper);
+    enum status status = store_iterator_seek_prev(it, key_slice(&upper));
+    int64_t last_offset;
+    struct time_entry entry = {0};
+    if (status == STATUS_OK) {
+        if (!key_time_parse(store_iterator_key(it), &p->max_timestamp, &last_offset) ||
+            !time_entry_decode(store_iterator_value(it).bytes, &entry))
+            status = STATUS_CORRUPT;
+        else
+            p->stretch_first = last_offset + 1;
+        p->cumulative_bytes = MAX(p->cumulative_bytes, entry.cumulative_bytes);
+    }
+    store_iterator_close(it);
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
+static enum status load_producers(struct partition *p) {
+    struct key lower = key_prefix(p->group, KEY_PRODUCER), upper = key_prefix(p->group, KEY_STATE);
+    struct store_iterator *it = open_range(p, &lower, &upper);
+    enum status status = store_iterator_seek(it, key_slice(&lower));
+    while (status == STATUS_OK) {
+        int64_t producer_id;
+        if (!key_producer_parse(store_iterator_key(it), &producer_id) ||
+            producer_state_load(&p->committed, producer_id, store_iterator_value(it).bytes) != STATUS_OK)
+            status = STATUS_CORRUPT;
+        else
+            status = store_iterator_next(it);
+    }
+    store_iterator_close(it);
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
+/* Calls `take` for each batch that ends above `from`. */
+static enum status walk_log(struct partition *p, int64_t from,
+                            void (*take)(struct partition *p, const struct record_batch *batch)) {
+    struct key lower = key_log(p->group, from), upper = key_prefix(p->group, KEY_TIME);
+    struct store_iterator *it = open_range(p, &lower, &upper);
+    enum status status = store_iterator_seek(it, key_slice(&lower));
+    while (status == STATUS_OK) {
+        struct record_batch batch;
+        if (record_batch_read_trusted(store_iterator_value(it).bytes, &batch) != STATUS_OK)
+            status = STATUS_CORRUPT;
+        else
+            take(p, &batch);
+        if (status == STATUS_OK) status = store_iterator_next(it);
+    }
+    store_iterator_close(it);
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
+static void take_committed(struct partition *p, const struct record_batch *batch) {
+    int64_t end = record_batch_last_offset(batch) + 1;
+    if (end > p->high_watermark) return;
+    /* The log start may be inside the first batch: its stretch then begins before it (partition_load.c). */
+    if (p->grown_end <= p->stretch_first) p->stretch_first = MIN(p->stretch_first, batch->base_offset);
+    partition_grow(p, batch->bytes.size, batch->max_timestamp, end);
+    learn_producer(p, &p->committed, batch);
+}
+
+static void take_appended(struct partition *p, const struct record_batch *batch) {
+    learn_producer(p, &p->producers, batch);
+}
+
+void partition_replica_mend_producers(struct partition *p) {
+    p->producers_stale = false;
+    producer_state_release(&p->producers);
+    producer_state_init(&p->producers, p->broker->hash_seed);
+    producer_state_copy(&p->producers, &p->committed);
+    p->log_end = (int64_t)raft_replica_raft(p->replica)->log.end;
+    enum status status = walk_log(p, p->high_watermark, take_appended);
+    if (status != STATUS_OK)
+        log_error(p->broker->log, "the end of a log cannot be read topic=%s partition=%d reason=%s",
+                  p->topic->public.name, p->index, status_name(status));
+}
+
+static enum status load(struct partition *p) {
+    producer_state_release(&p->committed);
+    producer_state_init(&p->committed, p->broker->hash_seed);
+    p->log_start = p->stretch_first = p->max_timestamp = 0;
+    p->cumulative_bytes = p->deleted_bytes = 0;
+    p->high_watermark = (int64_t)raft_replica_applied(p->replica);
+    enum status status = load_meta(p);
+    if (status == STATUS_OK) status = load_time(p);
+    p->log_start = MAX(p->log_start, (int64_t)raft_replica_raft(p->replica)->log.start);
+    p->log_start_next = p->log_start = MIN(p->log_start, p->high_watermark);
+    p->grown_end = MAX(p->stretch_first, p->log_start);
+    partition_begin_stretch(p, io_wall_ms(p->broker->io));
+    if (status == STATUS_OK) status = load_producers(p);
+    if (status == STATUS_OK) status = walk_log(p, p->stretch_first, take_committed);
+    p->grown_end = MAX(p->grown_end, p->high_watermark);
+    if (status == STATUS_OK) partition_replica_mend_producers(p);
+    if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
+    p->phase = status == STATUS_OK ? PARTITION_READY : PARTITION_FAILED;
+    p->failure = status;
+    if (status == STATUS_OK) p->broker->stats.partitions_loaded++;
+    if (status != STATUS_OK)
+        log_error(p->broker->log, "partition cannot be loaded topic=%s partition=%d reason=%s",
+                  p->topic->public.name, p->index, status_name(status));
+    partition_check(p);
+    return status;
+}
+
+/* ---- the machine
+ * ------------------------------------------------------------------------------------------- */
+
+struct keeping {
+    struct partition *partition;
+    struct store_write *write;
+};
+
+static void keep_producer(void *ctx, const struct producer_entry *entry) {
+    struct keeping *keeping = ctx;
+    struct writer value;
+    writer_init(&value);
+    producer_entry_encode(entry, &value);
+    struct key key = key_producer(keeping->partition->group, entry->producer_id);
+    store_put(keeping->write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+}
+
+/* The stretch is full: its TIME key, and who wrote in it. */
+static void end_stretch_if_full(struct partition *p, struct store_write *write, int64_t now_ms) {
+    const struct broker_options *options = &p->broker->options;
+    if (p->stretch_first >= p->grown_end || (p->stretch_bytes < options->stretch_bytes &&
+                                             now_ms - p->stretch_started_ms < options->stretch_age_ms))
+        return;
+    struct keeping keeping = {p, write};
+    producer_state_visit(&p->committed, p->stretch_first, keep_producer, &keeping);
+    partition_end_stretch(p, write, now_ms);
+}
+
+static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {
+    struct partition *p = ctx;
+    int64_t now_ms = io_wall_ms(p->broker->io);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct record_batch batch;
+        p->grown_end = MAX(p->grown_end, (int64_t)entries[i].end);
+        bytes += entries[i].payload.bytes.size;
+        if (entries[i].kind != RAFT_ENTRY_DATA ||
+            record_batch_read_trusted(entries[i].payload.bytes, &batch) != STATUS_OK)
+            continue;
+        partition_grow(p, batch.bytes.size, batch.max_timestamp, (int64_t)entries[i].end);
+        learn_producer(p, &p->committed, &batch);
+        end_stretch_if_full(p, write, now_ms);
+    }
+    ASSERT_LE(p->high_watermark, (int64_t)entries[count - 1].end); /* I3 */
+    p->high_watermark = (int64_t)entries[count - 1].end;
+    p->log_end = MAX(p->log_end, p->high_watermark);
+    append_committed(p);
+    fetch_wake(p, partition_replica_use(p) == STATUS_OK ? bytes : UINT64_MAX);
+    partition_check(p);
+}
+
+static void appended(void *ctx, const struct raft_entry *entries, uint32_t count) {
+    struct partition *p = ctx;
+    p->log_end = MAX(p->log_end, (int64_t)entries[count - 1].end);
+    bool leads = raft_replica_is_leader(p->replica);
+    for (uint32_t i = 0; !leads && i < count; i++) {
+        struct record_batch batch;
+        if (entries[i].kind == RAFT_ENTRY_DATA &&
+            record_batch_read_trusted(entries[i].payload.bytes, &batch) == STATUS_OK)
+            learn_producer(p, &p->producers, &batch);
+    }
+}
+
+static void truncated(void *ctx, uint64_t from) {
+    struct partition *p = ctx;
+    p->log_end = (int64_t)from;
+    p->producers_stale = true;
+}
+
+static void changed(void *ctx) {
+    struct partition *p = ctx;
+    if (p->replica == NULL) return;
+    if (raft_replica_is_leader(p->replica)) {
+        p->log_end = (int64_t)raft_replica_raft(p->replica)->log.end;
+        if (p->broker->cluster != NULL) cluster_announce(p->broker->cluster, p->replica);
+    } else {
+        append_fail_all(p, STATUS_NOT_LEADER);
+    }
+    fetch_wake(p, UINT64_MAX);
+}
+
+static void reopened(void *ctx) {
+    struct partition *p = ctx;
+    append_fail_all(p, STATUS_NOT_LEADER);
+    MAYBE(load(p) == STATUS_OK);
+    fetch_wake(p, UINT64_MAX);
+}
+
+static void installed(void *ctx, uint64_t end) {
+    MAYBE(end > 0);
+    reopened(ctx);
+}
+
+static void failed(void *ctx, enum status status) {
+    struct partition *p = ctx;
+    append_fail_all(p, status == STATUS_NO_SPACE ? STATUS_NOT_LEADER : status);
+    fetch_wake(p, UINT64_MAX);
+}
+
+static const struct raft_machine machine = {.apply = apply,
+                                            .appended = appended,
+                                            .truncated = truncated,
+                                            .installed = installed,
+                                            .changed = changed,
+                                            .failed = failed,
+                                            .reopened = reopened,
+                                            .snapshot_kinds = 1u << KEY_META | 1u << KEY_PRODUCER,
+                                            .snapshot_at_start = true};
+
+/* ---- life
+ * --------------------------------------------------------------------------------------------------- */
+
+void partition_replica_open(struct partition *p, const struct metadata_replicas *replicas, bool is_new) {
+    struct cluster *cluster = p->broker->cluster;
+    bool ours = false;
+    for (uint32_t i = 0; i < replicas->count; i++)
+        ours |= replicas->nodes[i] == cluster->node;
+    if (!ours || p->replica != NULL) return;
+    struct raft_config *founding = is_new ? cluster_founding(cluster, replicas) : NULL;
+    struct raft_replica_options options = {.group = p->group,
+                                           .format = RAFT_FORMAT_BATCHES,
+                                           .machine = &machine,
+                                           .ctx = p,
+                                           .founding = founding,
+                                           .priority = RAFT_PRIORITY_MAX};
+    struct diagnostic why;
+    enum status status = raft_replica_open(cluster->host, &options, &p->replica, &why);
+    mem_free(founding);
+    if (status == STATUS_OK) {
+        MAYBE(load(p) == STATUS_OK);
+        return;
+    }
+    p->replica = NULL;
+    p->phase = PARTITION_FAILED;
+    p->failure = status;
+    log_error(p->broker->log, "partition cannot be opened topic=%s partition=%d reason=\"%s\"",
+              p->topic->public.name, p->index, why.text);
+}
+
+void partition_replica_close(struct partition *p) {
+    if (p->replica == NULL) return;
+    append_fail_all(p, p->broker->closing ? STATUS_NOT_LEADER : STATUS_UNKNOWN_TOPIC);
+    raft_replica_close(p->replica, p->dropped);
+    p->replica = NULL;
+}
+
+enum status partition_replica_health(const struct partition *p) {
+    if (p->replica == NULL) return p->phase == PARTITION_FAILED ? p->failure : STATUS_NOT_LEADER;
+    if (raft_replica_health(p->replica) == STATUS_NO_SPACE) return STATUS_NOT_LEADER;
+    if (raft_replica_health(p->replica) != STATUS_OK) return raft_replica_health(p->replica);
+    return p->phase == PARTITION_READY ? STATUS_OK : p->failure;
+}
+
+enum status partition_replica_use(const struct partition *p) {
+    enum status status = partition_replica_health(p);
+    if (status != STATUS_OK) return status;
+    bool serves = raft_replica_is_settled(p->replica) &&
+                  (uint64_t)p->high_watermark >= raft_replica_raft(p->replica)->term_start;
+    return serves ? STATUS_OK : STATUS_NOT_LEADER;
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+/* partition_replica.h: a partition whose log is a group of replicas (raft_host.h).
+ *
+ *   broker_append ─> propose ─> in the log (appended) ─> committed (apply): high watermark, index, answers
+ *
+ * The log holds the batches themselves; what is kept beside it follows what is committed: the TIME key of a
+ * stretch of log, and with it the producers that wrote there, are put when the stretch is full, in one write
+ * with the applied position. So a load reads one open stretch, and nothing that may be truncated is ever
+ * beside the log. In memory a partition knows its producers twice: as of the end of the log, to judge what
+ * comes next, and as of the high watermark, to be kept.
+ *
+ * Only a leader serves, and only when all that any leader before it acknowledged is committed and applied
+ * here: then no client sees the high watermark go back.
+ *
+ * Owner   the partition.  Loop: shard thread only. Loading blocks: one stretch of log, when the node starts,
+ * when an uncommitted suffix was truncated, when an append was refused on its way into the log. */
+#ifndef SENTINEL_BROKER_PARTITION_REPLICA_H
+#define SENTINEL_BROKER_PARTITION_REPLICA_H
+
+#include "broker/partition.h"
+#include "wire/record_batch.h"
+
+/* Opens the replica when the placement has this node among its own; loads what is kept beside the log. */
+void partition_replica_open(struct partition *partition, const struct metadata_replicas *replicas,
+                            bool is_new);
+/* What waits for a commit is answered; what is stored goes when the topic does (topic->deleting or dropped).
+ */
+void partition_replica_close(struct partition *partition);
+/* OK on a leader that may serve; NOT_LEADER; or why the replica is gone. */
+enum status partition_replica_use(const struct partition *partition) MUST_USE;
+enum status partition_replica_health(const struct partition *partition) MUST_USE;
+/* The producers as of the end of the log, from what is committed and the log behind it. */
+void partition_replica_mend_producers(struct partition *partition);
+struct producer_batch partition_replica_producer(const struct record_batch *batch, int64_t base_offset,
+                                                 int64_t now_ms);
+
+#endif
