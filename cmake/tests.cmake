@@ -59,9 +59,19 @@ foreach(kind process tools)
   endforeach()
 endforeach()
 
-# The simulator: seeds with crashes at random moments, and a crash at every disk operation of some seeds.
+# The simulator: every scenario; clusters of drawn seeds under all faults; one broker crashed at random moments and at
+# every disk operation of some seeds.
 if(TARGET sentinel)
+  file(GLOB scenarios CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/tests/scenarios tests/scenarios/*.scn)
+  foreach(scenario ${scenarios})
+    get_filename_component(name ${scenario} NAME_WE)
+    add_test(NAME scenario/${name} COMMAND sentinel sim --scenario tests/scenarios/${scenario}
+             WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(scenario/${name} PROPERTIES TIMEOUT 60 LABELS scenario)
+  endforeach()
+  add_test(NAME sim/clusters COMMAND sentinel sim --seeds 1..200 --jobs 2 --quiet)
   add_test(NAME sim/seeds COMMAND sentinel sim --workload broker --seeds 1..300 --quiet)
-  add_test(NAME sim/every_boundary COMMAND sentinel sim --workload broker --seeds 1..3 --appends 60 --crashes 1 --every-boundary --quiet)
-  set_tests_properties(sim/seeds sim/every_boundary PROPERTIES TIMEOUT 300 LABELS sim)
+  add_test(NAME sim/every_boundary
+           COMMAND sentinel sim --workload broker --seeds 1..3 --appends 60 --crashes 1 --every-boundary --quiet)
+  set_tests_properties(sim/clusters sim/seeds sim/every_boundary PROPERTIES TIMEOUT 300 LABELS sim)
 endif()

@@ -37,7 +37,7 @@ static bool logs_equal(struct world *w, uint32_t a, uint32_t b) {
 static bool members_are(struct world *w, uint32_t index, uint32_t voters, uint32_t learners) {
     const struct raft *raft = world_raft(w, world_leader(w, index), index);
     const struct raft_config *config = raft == NULL ? NULL : raft_config(raft);
-    if (config == NULL || raft_config_joint(config)) return false;
+    if (config == NULL || raft_config_joint(config) || raft->latest.position > raft->commit_end) return false;
     uint32_t have[2] = {0, 0};
     for (uint32_t i = 0; i < config->member_count; i++) {
         uint32_t node = raft_id_node(config->members[i].id);

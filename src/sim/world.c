@@ -353,13 +353,11 @@ static void take_action(struct world *w, const struct action *planned) {
     default:
         action.at_ns = ACTION_UNTIMED;
         taken = world_act(w, &action);
+        if (!taken) writer_text(&line, "skipped: ");
         action_print(&line, &action, &w->scenario->names);
         writer_u8(&line, 0);
-        if (taken) {
-            world_note(w, RECORD_ACTION, action.node <= w->node_count ? action.node : 0,
-                       (const char *)line.data);
-            log_action(w, &action);
-        }
+        world_note(w, RECORD_ACTION, action.node <= w->node_count ? action.node : 0, (const char *)line.data);
+        if (taken) log_action(w, &action);
     }
     writer_release(&line);
 }
@@ -411,6 +409,16 @@ static void world_release(struct world *w) {
     io_sim_free(w->sim);
 }
 
+/* What stands before all else is so from the start. */
+static void set_first_priorities(struct world *w) {
+    const struct scenario *scenario = w->scenario;
+    for (uint32_t i = 0; i < scenario->count && scenario->actions[i].kind == ACTION_PRIORITY; i++) {
+        const struct action *action = &scenario->actions[i];
+        if (action->node >= 1 && action->node <= w->node_count)
+            w->nodes[action->node].priority = (uint8_t)MIN(action->a, (uint64_t)RAFT_PRIORITY_MAX);
+    }
+}
+
 void world_run(const struct world_options *options, struct world_result *result) {
     const struct scenario *scenario = options->scenario;
     *result = (struct world_result){.ok = false};
@@ -419,6 +427,7 @@ void world_run(const struct world_options *options, struct world_result *result)
     result->log.count = 0;
     struct world *w = mem_alloc(sizeof *w);
     world_init(w, options, result);
+    set_first_priorities(w);
     for (uint32_t node = 1; node <= w->node_count; node++)
         world_start_node(w, node);
     for (uint32_t i = 0; i < scenario->count && !world_failed(w); i++) {
