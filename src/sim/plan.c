@@ -361,7 +361,8 @@ static void sort_actions(struct scenario *scenario) {
         from = to;
         to = swap;
     }
-    if (from != scenario->actions) memcpy(scenario->actions, from, scenario->count * sizeof *from);
+    if (from != scenario->actions && scenario->count != 0)
+        memcpy(scenario->actions, from, scenario->count * sizeof *from);
     mem_free(spare);
 }
 

@@ -104,7 +104,8 @@ static void drop_writes(struct shadow *shadow, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         write_release(&shadow->writes[i]);
     shadow->write_count -= count;
-    memmove(shadow->writes, shadow->writes + count, shadow->write_count * sizeof *shadow->writes);
+    if (shadow->write_count != 0)
+        memmove(shadow->writes, shadow->writes + count, shadow->write_count * sizeof *shadow->writes);
 }
 
 void shadow_release(struct shadow *shadow) {
