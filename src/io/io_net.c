@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "io/io_error.h"
 #include "io/io_file.h"
 
@@ -87,10 +88,26 @@ static void connected(struct io_real_socket *socket) {
     io_op_complete(socket->base.send_op, STATUS_OK, 0);
 }
 
-static void set_no_delay(int descriptor) {
-    int on = 1;
-    /* It fails on a connection that is reset already; the next receive says so. */
-    (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+/* A peer that vanished without a word is noticed when it is silent for so long, or takes nothing for so long.
+ */
+#define KEEPALIVE_IDLE_S     60
+#define KEEPALIVE_INTERVAL_S 15
+#define KEEPALIVE_COUNT      4
+#define UNTAKEN_MS_MAX       120000U
+
+static void set_options(int descriptor) {
+    static const struct {
+        int level, name, value;
+    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                   {SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
+                   {IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT},
+                   {IPPROTO_TCP, TCP_USER_TIMEOUT, UNTAKEN_MS_MAX}};
+    /* They fail on a connection that is reset already; the next receive says so. */
+    for (size_t i = 0; i < ARRAY_COUNT(options); i++)
+        (void)setsockopt(descriptor, options[i].level, options[i].name, &options[i].value,
+                         sizeof options[i].value);
 }
 
 static int open_descriptor(sa_family_t family) {
@@ -101,7 +118,7 @@ static int open_descriptor(sa_family_t family) {
 static int connect_start(struct io_real_socket *socket, const union io_sockaddr *address) {
     int descriptor = open_descriptor(address->any.sa_family);
     if (descriptor < 0) return errno;
-    set_no_delay(descriptor);
+    set_options(descriptor);
     int result = connect(descriptor, &address->any, io_sockaddr_size(address)) == 0 ? 0 : errno;
     /* Interrupted: the attempt goes on by itself. */
     bool pending = result == EINPROGRESS || result == EINTR;
@@ -227,7 +244,7 @@ struct io_socket *io_net_adopt(struct io_real *real, int descriptor) {
     socket->descriptor = descriptor;
     socket->watch.ready = socket_ready;
     socket->readable = socket->writable = true;
-    set_no_delay(descriptor);
+    set_options(descriptor);
     if (!io_real_watch(real, descriptor, &socket->watch, SOCKET_EVENTS)) {
         mem_free(socket);
         return NULL;

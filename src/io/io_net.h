@@ -7,6 +7,9 @@
  * nobody has used yet, and a receive that got less than it asked for has drained the socket (epoll(7)),
  * except that an end of stream seen earlier leaves no further edge, which `hangup` remembers.
  *
+ * A peer that vanishes (a cut cable, a host that lost power) is found out by TCP's own keepalive: after two
+ * minutes of silence, or of bytes it does not acknowledge, the next operation fails.
+ *
  * Owner   io_socket_close frees the socket. Errors  io_error of the errno. Loop  shard thread only. */
 #ifndef SENTINEL_IO_IO_NET_H
 #define SENTINEL_IO_IO_NET_H

@@ -227,6 +227,25 @@ class BadInput(unittest.TestCase):
                             pass
                         client.settimeout(20)
 
+    def test_http2_streams_opened_and_reset_are_cut_off(self):
+        fields = b"\x83\x86\x44\x01/\x41\x01x"  # POST http / x, by HPACK's static table
+        with self.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00") as client:
+            client.settimeout(20)
+            with self.assertRaises((ConnectionResetError, BrokenPipeError)):
+                for stream in range(1, 400000, 2):
+                    head = struct.pack(">I", len(fields))[1:] + b"\x01\x04" + struct.pack(">I", stream) + fields
+                    client.sendall(head + b"\x00\x00\x04\x03\x00" + struct.pack(">II", stream, 8))
+
+    def test_a_peer_that_vanished_is_looked_after(self):
+        """Nobody can cut a cable here: but the kernel says whether it would ask (timer 2 is keepalive)."""
+        with self.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+            client.recv(100)
+            ours = f"0100007F:{self.broker.port:04X}"
+            theirs = f"0100007F:{client.getsockname()[1]:04X}"
+            with open("/proc/net/tcp") as file:
+                rows = [line.split() for line in file]
+            self.assertEqual([row[5][:2] for row in rows if row[1] == ours and row[2] == theirs], ["02"])
+
     def test_a_reader_that_does_not_read_costs_bounded_memory(self):
         self.broker.run("produce", "large", "--quiet", input=(b"z" * 999 + b"\n") * 60000)
         before = self.broker.resident_kib()
