@@ -4,7 +4,7 @@
 #   make demo       install what is missing, build, start a broker, move real data through it
 #   make test       install what is missing, then everything CI runs
 #   make check      the quick part of it: format, layers, tidy, unit tests
-#   make compat     Kafka clients of npm against the built broker (skipped, with the reason, without npm)
+#   make compat     Kafka and gRPC clients of npm against the built broker (skipped, with the reason, without npm)
 #   make bench      every benchmark, beside the peers that are installed
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make mutants    every planted bug of tests/mutants in turn: do the tests notice?

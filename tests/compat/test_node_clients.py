@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kafka clients of npm against the built broker: kafkajs (old shapes only) and @platformatic/kafka (flexible only).
+"""Clients of npm against the built broker: kafkajs (old shapes only), @platformatic/kafka (flexible only), @grpc/grpc-js.
 
 `make compat` runs it. The clients are fetched into tests/compat/node_modules at the first run; without npm, or without
 its registry, the tests are skipped and say why.
@@ -21,7 +21,8 @@ def install():
     """None, or why the clients cannot be had."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return "node and npm are not installed"
-    if (HERE / "node_modules" / "kafkajs").is_dir() and (HERE / "node_modules" / "@platformatic").is_dir():
+    if (HERE / "node_modules" / "kafkajs").is_dir() and (HERE / "node_modules" / "@platformatic").is_dir() and \
+            (HERE / "node_modules" / "@grpc").is_dir():
         return None
     try:
         done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=HERE,
@@ -51,6 +52,9 @@ class NodeClients(unittest.TestCase):
         self.run_script("kafkajs.js")
         values = self.broker.run("consume", "kafkajs", "--from", "beginning", "--until-end").stdout
         self.assertEqual(values, b"".join(b"value %d\n" % i for i in range(100)) * 7)  # the first hundred are deleted
+
+    def test_grpc_js(self):
+        self.run_script("grpc.mjs")
 
     def test_platformatic(self):
         self.run_script("platformatic.mjs")
