@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/cluster_world.h"
+
+#include <stdio.h>
+
+#include "lib/test.h"
+
+#include "base/arena.h"
+#include "base/mem.h"
+#include "wire/record_batch.h"
+
+#define PORT        7000
+#define PATIENCE_MS 60000
+
+void cluster_world_run(struct cluster_world *w, uint64_t ms) {
+    io_sim_run_until(w->sim, io_sim_now(w->sim) + ms * NS_PER_MS);
+}
+
+static bool wait_for(struct cluster_world *w, const bool *done, uint64_t ms) {
+    for (uint64_t waited = 0; !*done && waited < ms; waited += 5)
+        cluster_world_run(w, 5);
+    return *done;
+}
+
+enum status cluster_world_try_start(struct cluster_world *w, uint32_t node) {
+    assert_null(w->nodes[node].broker);
+    w->nodes[node].io = io_sim_node_io(w->sim, node - 1);
+    struct broker_options options = broker_options_default();
+    options.data_dir = "data";
+    options.node_id = (int32_t)node;
+    options.peers = w->peers;
+    options.peer_count = w->count;
+    options.advertised = w->addresses[node - 1];
+    options.stretch_bytes = 2 * KIB; /* many of them */
+    options.store.memtable_bytes = 64 * KIB;
+    options.store.cache_bytes = 64 * KIB;
+    options.store.wal_segment_bytes = 64 * KIB;
+    options.store.table_bytes = 32 * KIB;
+    enum status status = broker_open(w->nodes[node].io, &options, &w->nodes[node].broker, &w->why);
+    if (status == STATUS_OK) {
+        char address[32];
+        snprintf(address, sizeof address, "0.0.0.0:%d", PORT);
+        assert_status(peers_listen(broker_peers(w->nodes[node].broker), address, NULL, &w->why), STATUS_OK);
+        return STATUS_OK;
+    }
+    w->nodes[node].broker = NULL;
+    io_sim_crash_node(w->sim, node - 1, IO_SIM_CRASH_PROCESS);
+    io_free(w->nodes[node].io);
+    return status;
+}
+
+void cluster_world_start(struct cluster_world *w, uint32_t node) {
+    enum status status = cluster_world_try_start(w, node);
+    if (status != STATUS_OK) printf("node %u: %s\n", node, w->why.text);
+    assert_status(status, STATUS_OK);
+}
+
+void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes) {
+    *w = (struct cluster_world){.sim = io_sim_new(seed), .count = nodes};
+    for (uint32_t i = 0; i < nodes; i++) {
+        snprintf(w->addresses[i], sizeof w->addresses[i], "node%u:%d", i, PORT);
+        w->peers[i] = (struct broker_peer){i + 1, w->addresses[i]};
+    }
+    for (uint32_t i = 1; i <= nodes; i++)
+        cluster_world_start(w, i);
+}
+
+static void release(struct cluster_world *w, uint32_t node) {
+    broker_close(w->nodes[node].broker);
+    w->nodes[node].broker = NULL;
+    io_free(w->nodes[node].io);
+}
+
+void cluster_world_crash(struct cluster_world *w, uint32_t node, enum io_sim_crash how) {
+    io_sim_crash_node(w->sim, node - 1, how);
+    release(w, node);
+}
+
+static void set_flag(void *ctx) {
+    *(bool *)ctx = true;
+}
+
+void cluster_world_shutdown(struct cluster_world *w, uint32_t node) {
+    bool left = false, down = false;
+    broker_leave(w->nodes[node].broker, set_flag, &left);
+    assert_true(wait_for(w, &left, PATIENCE_MS));
+    broker_shutdown(w->nodes[node].broker, set_flag, &down);
+    assert_true(wait_for(w, &down, PATIENCE_MS));
+    io_sim_crash_node(w->sim, node - 1, IO_SIM_CRASH_PROCESS);
+    release(w, node);
+}
+
+void cluster_world_close(struct cluster_world *w) {
+    for (uint32_t i = 1; i <= w->count; i++)
+        if (w->nodes[i].broker != NULL) cluster_world_crash(w, i, IO_SIM_CRASH_PROCESS);
+    io_sim_free(w->sim);
+}
+
+/* ---- topics
+ * ------------------------------------------------------------------------------------------------ */
+
+struct waiting_change {
+    struct topic_change change;
+    bool done;
+};
+
+static void changed(struct topic_change *change) {
+    CONTAINER_OF(change, struct waiting_change, change)->done = true;
+}
+
+static enum status change_topic(struct cluster_world *w, uint32_t node, struct topic_change *change) {
+    struct waiting_change waiting = {.change = *change};
+    waiting.change.done = changed;
+    broker_change_topic(w->nodes[node].broker, &waiting.change);
+    assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
+    w->why = waiting.change.diagnostic;
+    return waiting.change.status;
+}
+
+enum status cluster_world_create(struct cluster_world *w, uint32_t node, const char *topic, int partitions,
+                                 int replicas) {
+    struct topic_change change = {.kind = TOPIC_CREATE,
+                                  .name = slice_from_text(topic),
+                                  .partition_count = partitions,
+                                  .replication = (int16_t)replicas,
+                                  .config = topic_config_default()};
+    return change_topic(w, node, &change);
+}
+
+enum status cluster_world_delete(struct cluster_world *w, uint32_t node, const char *topic) {
+    return change_topic(w, node,
+                        &(struct topic_change){.kind = TOPIC_DELETE, .name = slice_from_text(topic)});
+}
+
+uint32_t cluster_world_leader(struct cluster_world *w, uint32_t asked, const char *topic, int partition) {
+    for (uint64_t waited = 0; waited < PATIENCE_MS; waited += 20) {
+        const struct broker_topic *found = broker_topic_find(w->nodes[asked].broker, slice_from_text(topic));
+        if (found != NULL) {
+            struct partition_leader leader = broker_partition_leader(w->nodes[asked].broker, found,
+                                                                     partition);
+            if (leader.node > 0 && w->nodes[leader.node].broker != NULL) return (uint32_t)leader.node;
+        }
+        cluster_world_run(w, 20);
+    }
+    fail_msg("no leader of %s/%d", topic, partition);
+    return 0;
+}
+
+/* ---- records
+ * ----------------------------------------------------------------------------------------------- */
+
+static struct buffer *one_record(const char *value, int64_t producer, int32_t sequence) {
+    struct record_batch_builder builder;
+    record_batch_begin(&builder);
+    record_batch_add(&builder, 1700000000000, SLICE_EMPTY, slice_from_text(value), NULL, 0);
+    struct record_batch_producer identity = {producer, 0, sequence};
+    struct buffer *batch = record_batch_finish(&builder, CODEC_NONE, producer < 0 ? NULL : &identity);
+    record_batch_builder_release(&builder);
+    return batch;
+}
+
+struct waiting_append {
+    struct append append;
+    bool done;
+};
+
+static void appended(struct append *append) {
+    CONTAINER_OF(append, struct waiting_append, append)->done = true;
+}
+
+enum status cluster_world_append(struct cluster_world *w, uint32_t node, const char *topic, int partition,
+                                 const char *value, int64_t producer, int32_t sequence, int64_t *offset) {
+    struct waiting_append waiting = {.done = false};
+    struct buffer *batch = one_record(value, producer, sequence);
+    waiting.append = (struct append){.topic = slice_from_text(topic),
+                                     .partition = partition,
+                                     .batch = {slice_make(batch->data, batch->size), batch},
+                                     .done = appended};
+    broker_append(w->nodes[node].broker, &waiting.append);
+    buffer_unref(batch);
+    assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
+    w->why = waiting.append.diagnostic;
+    if (offset != NULL) *offset = waiting.append.base_offset;
+    return waiting.append.status;
+}
+
+int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int partition, const char *value,
+                              int64_t producer, int32_t sequence) {
+    for (int attempt = 0; attempt < 2000; attempt++) {
+        for (uint32_t node = 1; node <= w->count; node++) {
+            int64_t offset;
+            if (w->nodes[node].broker == NULL) continue;
+            enum status status = cluster_world_append(w, node, topic, partition, value, producer, sequence,
+                                                      &offset);
+            if (status == STATUS_OK) return offset;
+            assert_true(status == STATUS_NOT_LEADER || status == STATUS_UNKNOWN_TOPIC ||
+                        status == STATUS_UNAVAILABLE);
+        }
+        cluster_world_run(w, 20);
+    }
+    fail_msg("nobody takes a record of %s/%d", topic, partition);
+    return -1;
+}
+
+struct waiting_fetch {
+    struct fetch fetch;
+    struct fetch_partition part;
+    bool done;
+};
+
+static void fetched(struct fetch *fetch) {
+    CONTAINER_OF(fetch, struct waiting_fetch, fetch)->done = true;
+}
+
+/* Adds the values of one batch; the offset behind it. */
+static int64_t take_batch(struct shared_slice bytes, int64_t expected, struct writer *out) {
+    struct record_batch batch;
+    assert_status(record_batch_read(bytes.bytes, &batch), STATUS_OK);
+    assert_int_equal(batch.base_offset, expected); /* no gap, nothing twice */
+    if ((batch.attributes & BATCH_CONTROL) == 0) {
+        struct arena arena;
+        arena_init(&arena, 4096);
+        struct record_iterator it;
+        struct record record;
+        assert_status(record_iterator_init(&it, &batch, &arena, 1 * MIB), STATUS_OK);
+        while (record_iterator_next(&it, &record) == STATUS_OK) {
+            writer_bytes(out, record.value);
+            writer_u8(out, '\n');
+        }
+        arena_release(&arena);
+    }
+    return record_batch_last_offset(&batch) + 1;
+}
+
+void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out) {
+    int64_t offset = 0;
+    for (int attempt = 0; attempt < 3000; attempt++) {
+        uint32_t asked = (uint32_t)attempt % w->count + 1;
+        if (w->nodes[asked].broker == NULL) continue;
+        uint32_t node = cluster_world_leader(w, asked, topic, partition);
+        struct waiting_fetch waiting = {.part = {.topic = slice_from_text(topic),
+                                                 .partition = partition,
+                                                 .offset = offset,
+                                                 .bytes_max = 1 << 20,
+                                                 .leader_epoch = -1}};
+        waiting.fetch = (struct fetch){
+            .partitions = &waiting.part, .partition_count = 1, .bytes_max = 1 << 20, .done = fetched};
+        broker_fetch(w->nodes[node].broker, &waiting.fetch);
+        assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
+        enum status status = waiting.part.status;
+        for (uint32_t i = 0; i < waiting.part.batch_count; i++)
+            offset = take_batch(waiting.part.batches[i], offset, out);
+        bool end = status == STATUS_OK && offset == waiting.part.high_watermark;
+        fetch_release(&waiting.fetch);
+        if (end) {
+            writer_u8(out, '\0');
+            return;
+        }
+        if (status != STATUS_OK) cluster_world_run(w, 20);
+    }
+    fail_msg("%s/%d cannot be read", topic, partition);
+}
+
+struct waiting_id {
+    struct producer_id_request request;
+    bool done;
+};
+
+static void got_id(struct producer_id_request *request) {
+    CONTAINER_OF(request, struct waiting_id, request)->done = true;
+}
+
+enum status cluster_world_producer_id(struct cluster_world *w, uint32_t node, int64_t *id) {
+    struct waiting_id waiting = {.request = {.done = got_id}};
+    broker_new_producer_id(w->nodes[node].broker, &waiting.request);
+    assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
+    *id = waiting.request.producer_id;
+    return waiting.request.status;
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/* cluster_world.h: real brokers on simulated machines that form a cluster. Connections between them come in
+ * on a listener of peers.h: there are no clients but the calls below. Time passes only inside calls. */
+#ifndef SENTINEL_TESTS_LIB_CLUSTER_WORLD_H
+#define SENTINEL_TESTS_LIB_CLUSTER_WORLD_H
+
+#include "broker/broker.h"
+#include "broker/peers.h"
+#include "io/io_sim.h"
+
+#define CLUSTER_NODES_MAX 5
+
+struct cluster_world {
+    struct io_sim *sim;
+    uint32_t count;
+    struct broker_peer peers[CLUSTER_NODES_MAX];
+    char addresses[CLUSTER_NODES_MAX][32];
+    struct {
+        struct io *io;
+        struct broker *broker;      /* NULL: down */
+    } nodes[CLUSTER_NODES_MAX + 1]; /* from 1 */
+    struct diagnostic why;
+};
+void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes); /* all are started */
+void cluster_world_close(struct cluster_world *w);
+enum status cluster_world_try_start(struct cluster_world *w, uint32_t node);
+void cluster_world_start(struct cluster_world *w, uint32_t node);
+/* No request of the node may be under way. */
+void cluster_world_crash(struct cluster_world *w, uint32_t node, enum io_sim_crash how);
+void cluster_world_shutdown(struct cluster_world *w, uint32_t node); /* with leaving */
+void cluster_world_run(struct cluster_world *w, uint64_t ms);
+
+enum status cluster_world_create(struct cluster_world *w, uint32_t node, const char *topic, int partitions,
+                                 int replicas);
+enum status cluster_world_delete(struct cluster_world *w, uint32_t node, const char *topic);
+/* Where the partition is led and served, as this node sees it; waits up to a minute; fails the test then. */
+uint32_t cluster_world_leader(struct cluster_world *w, uint32_t asked, const char *topic, int partition);
+/* One record, sent to one node; `producer` -1: not idempotent. BUSY: no answer within `ms`. */
+enum status cluster_world_append(struct cluster_world *w, uint32_t node, const char *topic, int partition,
+                                 const char *value, int64_t producer, int32_t sequence, int64_t *offset);
+/* The same until some leader takes it. Returns the offset. */
+int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int partition, const char *value,
+                              int64_t producer, int32_t sequence);
+/* Every record value from the beginning, joined with '\n', as the leader tells. */
+void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);
+enum status cluster_world_producer_id(struct cluster_world *w, uint32_t node, int64_t *id);
+
+#endif

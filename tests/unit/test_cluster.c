@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/test.h"
+
+#include <stdio.h>
+
+#include "base/cursor.h"
+#include "base/prng.h"
+#include "lib/cluster_world.h"
+
+static struct cluster_world world;
+
+static void open_with_topic(uint64_t seed, uint32_t nodes, int partitions, int replicas) {
+    cluster_world_open(&world, seed, nodes);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", partitions, replicas), STATUS_OK);
+}
+
+/* Values "0", "1", ... up to count, each once and in order. */
+static void expect_read(const char *topic, int partition, int count) {
+    struct writer have, want;
+    writer_init(&have);
+    writer_init(&want);
+    cluster_world_read(&world, topic, partition, &have);
+    for (int i = 0; i < count; i++)
+        writer_printf(&want, "%d\n", i);
+    writer_u8(&want, '\0');
+    assert_string_equal((const char *)have.data, (const char *)want.data);
+    writer_release(&have);
+    writer_release(&want);
+}
+
+static void produce(const char *topic, int partition, int from, int to, int64_t producer) {
+    for (int i = from; i < to; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        cluster_world_produce(&world, topic, partition, value, producer, i);
+    }
+}
+
+static void a_cluster_is_founded_and_serves(void **state) {
+    (void)state;
+    open_with_topic(1, 3, 4, 3);
+    const char *id = broker_cluster_id(world.nodes[1].broker);
+    assert_int_equal(strlen(id), 22);
+    for (uint32_t i = 1; i <= 3; i++) {
+        struct broker_node nodes[BROKER_NODES_MAX];
+        assert_string_equal(broker_cluster_id(world.nodes[i].broker), id);
+        cluster_world_run(&world, 1000);
+        assert_int_equal(broker_nodes(world.nodes[i].broker, nodes), 3);
+        assert_true(nodes[0].up && nodes[1].up && nodes[2].up);
+        assert_string_equal(nodes[2].address, "node2:7000");
+    }
+    for (int p = 0; p < 4; p++) {
+        produce("t", p, 0, 20, -1);
+        expect_read("t", p, 20);
+    }
+    assert_status(cluster_world_create(&world, 2, "t", 1, 1), STATUS_EXISTS);
+    assert_status(cluster_world_create(&world, 3, "u", 1, 4), STATUS_INVALID_REPLICATION);
+    cluster_world_close(&world);
+}
+
+static void who_does_not_lead_says_so(void **state) {
+    (void)state;
+    open_with_topic(2, 3, 1, 3);
+    produce("t", 0, 0, 1, -1);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+    for (uint32_t i = 1; i <= 3; i++) {
+        enum status status = cluster_world_append(&world, i, "t", 0, "x", -1, 0, NULL);
+        assert_status(status, i == leader ? STATUS_OK : STATUS_NOT_LEADER);
+    }
+    cluster_world_close(&world);
+}
+
+/* Leaders die one after the other, whole clusters lose power: nothing acknowledged is lost or doubled. */
+static void failures_lose_and_double_nothing(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        open_with_topic(seed, 3, 1, 3);
+        int64_t producer;
+        assert_status(cluster_world_producer_id(&world, 2, &producer), STATUS_OK);
+        int sent = 0;
+        for (int round = 0; round < 6; round++) {
+            produce("t", 0, sent, sent + 15, producer);
+            sent += 15;
+            uint32_t asked = world.nodes[1].broker == NULL ? 2 : 1;
+            uint32_t leader = cluster_world_leader(&world, asked, "t", 0);
+            if (round % 3 == 2) {
+                for (uint32_t i = 1; i <= 3; i++)
+                    cluster_world_crash(&world, i, IO_SIM_CRASH_POWER);
+                for (uint32_t i = 1; i <= 3; i++)
+                    cluster_world_start(&world, i);
+                continue;
+            }
+            cluster_world_crash(&world, leader,
+                                round % 2 == 0 ? IO_SIM_CRASH_POWER_BARE : IO_SIM_CRASH_POWER);
+            produce("t", 0, sent, sent + 5, producer);
+            sent += 5;
+            cluster_world_start(&world, leader);
+        }
+        /* A retry of the last is recognised, whoever leads now. */
+        char value[16];
+        snprintf(value, sizeof value, "%d", sent - 1);
+        cluster_world_produce(&world, "t", 0, value, producer, sent - 1);
+        expect_read("t", 0, sent);
+        cluster_world_close(&world);
+    }
+}
+
+static void a_minority_refuses(void **state) {
+    (void)state;
+    open_with_topic(3, 3, 1, 3);
+    produce("t", 0, 0, 5, -1);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i == leader - 1) continue;
+        io_sim_cut(world.sim, i, leader - 1, true);
+        io_sim_cut(world.sim, leader - 1, i, true);
+    }
+    /* It may still believe that it leads; what it cannot replicate it does not acknowledge. */
+    assert_status(cluster_world_append(&world, leader, "t", 0, "lost", -1, 0, NULL), STATUS_NOT_LEADER);
+    assert_status(cluster_world_create(&world, leader, "u", 1, 1), STATUS_UNAVAILABLE);
+    uint32_t other = leader % 3 + 1;
+    uint32_t next = cluster_world_leader(&world, other, "t", 0);
+    for (int i = 0; next == leader && i < 100; i++) {
+        cluster_world_run(&world, 100);
+        next = cluster_world_leader(&world, other, "t", 0);
+    }
+    assert_int_not_equal(next, leader);
+    assert_status(cluster_world_append(&world, next, "t", 0, "5", -1, 0, NULL), STATUS_OK);
+    for (uint32_t i = 0; i < 3; i++) {
+        io_sim_cut(world.sim, i, leader - 1, false);
+        io_sim_cut(world.sim, leader - 1, i, false);
+    }
+    cluster_world_run(&world, 60000);
+    expect_read("t", 0, 6);
+    cluster_world_close(&world);
+}
+
+static void a_wiped_node_is_rebuilt(void **state) {
+    (void)state;
+    for (uint32_t victim = 1; victim <= 3; victim++) {
+        open_with_topic(10 + victim, 3, 2, 3);
+        produce("t", 0, 0, 60, -1);
+        cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+        io_sim_wipe_disk(world.sim, victim - 1);
+        cluster_world_start(&world, victim);
+        cluster_world_run(&world, 20000);
+        /* The two that never lost anything go; the third alone is no majority, but with one of them it is. */
+        uint32_t gone = victim % 3 + 1;
+        cluster_world_crash(&world, gone, IO_SIM_CRASH_POWER);
+        produce("t", 0, 60, 70, -1);
+        expect_read("t", 0, 70);
+        produce("t", 1, 0, 5, -1);
+        cluster_world_close(&world);
+    }
+}
+
+static void a_deleted_topic_is_gone_everywhere(void **state) {
+    (void)state;
+    open_with_topic(20, 3, 2, 3);
+    produce("t", 0, 0, 10, -1);
+    assert_status(cluster_world_delete(&world, 3, "t"), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    for (uint32_t i = 1; i <= 3; i++)
+        assert_null(broker_topic_find(world.nodes[i].broker, SLICE_LITERAL("t")));
+    assert_status(cluster_world_create(&world, 2, "t", 1, 3), STATUS_OK);
+    produce("t", 0, 0, 3, -1);
+    expect_read("t", 0, 3);
+    cluster_world_close(&world);
+}
+
+static void rolling_restarts_keep_serving(void **state) {
+    (void)state;
+    open_with_topic(21, 3, 1, 3);
+    for (uint32_t node = 1; node <= 3; node++) {
+        produce("t", 0, (int)(node - 1) * 10, (int)node * 10, -1);
+        cluster_world_shutdown(&world, node);
+        uint32_t other = node % 3 + 1;
+        uint64_t before = io_sim_now(world.sim);
+        cluster_world_leader(&world, other, "t", 0); /* somebody leads already */
+        assert_true(io_sim_now(world.sim) - before < 100 * NS_PER_MS);
+        cluster_world_start(&world, node);
+        cluster_world_run(&world, 2000);
+    }
+    expect_read("t", 0, 30);
+    cluster_world_close(&world);
+}
+
+static void fewer_replicas_than_nodes_are_spread(void **state) {
+    (void)state;
+    open_with_topic(22, 3, 6, 1);
+    int count[4] = {0};
+    for (int p = 0; p < 6; p++) {
+        produce("t", p, 0, 3, -1);
+        count[cluster_world_leader(&world, 1 + (uint32_t)p % 3, "t", p)]++;
+        expect_read("t", p, 3);
+    }
+    assert_true(count[1] == 2 && count[2] == 2 && count[3] == 2);
+    cluster_world_close(&world);
+}
+
+static void directories_are_not_mixed_up(void **state) {
+    (void)state;
+    cluster_world_open(&world, 23, 3);
+    cluster_world_run(&world, 3000);
+    cluster_world_crash(&world, 1, IO_SIM_CRASH_PROCESS);
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_PROCESS);
+    io_sim_clone_disk(world.sim, 0, 1, IO_SIM_CRASH_PROCESS); /* node 2 with node 1's disk */
+    assert_status(cluster_world_try_start(&world, 2), STATUS_INVALID);
+    assert_non_null(strstr(world.why.text, "belongs to node 1"));
+    cluster_world_close(&world);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cluster_is_founded_and_serves),
+        cmocka_unit_test(who_does_not_lead_says_so),
+        cmocka_unit_test(failures_lose_and_double_nothing),
+        cmocka_unit_test(a_minority_refuses),
+        cmocka_unit_test(a_wiped_node_is_rebuilt),
+        cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
+        cmocka_unit_test(rolling_restarts_keep_serving),
+        cmocka_unit_test(fewer_replicas_than_nodes_are_spread),
+        cmocka_unit_test(directories_are_not_mixed_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
