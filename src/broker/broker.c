@@ -69,9 +69,9 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     }
     broker->producer_ids = producer_ids_new(broker);
     broker->retention = retention_new(broker);
-    if (broker->cluster != NULL) status = cluster_start(broker, diagnostic);
+    status = coordinators_open(broker, diagnostic);
+    if (status == STATUS_OK && broker->cluster != NULL) status = cluster_start(broker, diagnostic);
     if (status == STATUS_OK) topics_load(broker);
-    if (status == STATUS_OK) status = coordinators_open(broker, diagnostic);
     if (status != STATUS_OK)
         free_all(broker);
     else
@@ -105,6 +105,7 @@ void broker_check_shutdown(struct broker *broker) {
 static void cluster_is_down(void *ctx) {
     struct broker *broker = ctx;
     topics_close_replicas(broker);
+    coordinators_leave(broker);
     if (controller_replica(broker->cluster) != NULL) raft_replica_save(controller_replica(broker->cluster));
     controller_close(broker->cluster);
     broker->cluster_stopped = true;
@@ -274,6 +275,13 @@ uint32_t broker_partition_replicas(struct broker *broker, const struct broker_to
         if (!live || cluster_node_is_up(broker->cluster, replicas->nodes[i]))
             nodes[count++] = (int32_t)replicas->nodes[i];
     return count;
+}
+
+int32_t broker_coordinator(struct broker *broker, struct slice name) {
+    if (broker->cluster == NULL) return broker->options.node_id;
+    struct known_leader known = cluster_leader(broker->cluster,
+                                               COORDINATOR_GROUP_FIRST + coordinator_index(name));
+    return known.node == 0 ? -1 : (int32_t)known.node;
 }
 
 struct peers *broker_peers(struct broker *broker) {

@@ -281,6 +281,8 @@ struct broker_node {
 uint32_t broker_nodes(struct broker *broker, struct broker_node nodes[BROKER_NODES_MAX]);
 /* Who leads the controller; -1: nobody is known. */
 int32_t broker_controller(struct broker *broker);
+/* Which node coordinates a consumer group or transactional id; -1: nobody is known. */
+int32_t broker_coordinator(struct broker *broker, struct slice name);
 /* Who has a partition, the preferred leader first; `live`: only those that are there. */
 uint32_t broker_partition_replicas(struct broker *broker, const struct broker_topic *topic, int32_t partition,
                                    bool live, int32_t nodes[BROKER_REPLICAS_MAX]);

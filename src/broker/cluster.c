@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/controller.h"
+#include "broker/coordinator.h"
 #include "broker/keys.h"
 #include "broker/metadata_log.h"
 #include "broker/topics.h"
@@ -162,6 +163,10 @@ static void tell_peers(struct cluster *cluster) {
 static enum status formed(struct cluster *cluster, struct diagnostic *diagnostic) {
     struct raft_config *config = founders_config(cluster);
     enum status status = controller_open(cluster, config, diagnostic);
+    bool founder = false;
+    for (uint32_t i = 0; i < cluster->founder_count; i++)
+        founder |= raft_id_node(cluster->founders[i]) == cluster->node;
+    if (status == STATUS_OK && founder) status = coordinators_join(cluster->broker, config, diagnostic);
     mem_free(config);
     if (status == STATUS_OK) tell_peers(cluster);
     return status;
@@ -393,6 +398,7 @@ static void tick(struct io_timer *timer) {
     if (cluster->controller != NULL) {
         controller_tick(cluster);
         know_registered(cluster);
+        coordinators_tick(cluster->broker);
         if (!cluster->leaving) members_tend(cluster);
         struct peer_info peer;
         for (uint32_t i = 0; cluster->ticks % ANNOUNCE_TICKS == 0 && peers_get(cluster->peers, i, &peer); i++)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "broker/broker_state.h"
+#include "broker/raft_host.h"
 #include "broker/state_log.h"
 
 struct coordinator {
@@ -197,6 +198,28 @@ enum status coordinators_open(struct broker *broker, struct diagnostic *diagnost
                     broker->data_dir, status_text(result), broker->data_dir);
 }
 
+enum status coordinators_join(struct broker *broker, const struct raft_config *founding,
+                              struct diagnostic *diagnostic) {
+    enum status status = STATUS_OK;
+    for (uint32_t i = 0; i < COORDINATOR_COUNT && status == STATUS_OK; i++)
+        status = state_log_join(broker->coordinators->list[i].log, founding, diagnostic);
+    return status;
+}
+
+void coordinators_leave(struct broker *broker) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        state_log_leave(broker->coordinators->list[i].log);
+}
+
+void coordinators_tick(struct broker *broker) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        state_log_tick(broker->coordinators->list[i].log);
+}
+
+struct raft_replica *coordinator_replica(const struct broker *broker, uint32_t index) {
+    return broker->coordinators == NULL ? NULL : state_log_replica(broker->coordinators->list[index].log);
+}
+
 void coordinators_stop(struct broker *broker) {
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
         refuse_all(&broker->coordinators->list[i], STATUS_NOT_COORDINATOR);
@@ -231,12 +254,20 @@ bool coordinators_idle(const struct broker *broker) {
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
+/* Another node leads, or this one has not loaded it all yet. */
+static enum status not_ready(const struct coordinator *c) {
+    if (c->broker->cluster == NULL) return STATUS_COORDINATOR_LOADING;
+    const struct raft_replica *replica = state_log_replica(c->log);
+    return replica != NULL && raft_replica_is_leader(replica) ? STATUS_COORDINATOR_LOADING
+                                                              : STATUS_NOT_COORDINATOR;
+}
+
 /* The coordinator of `group`, with the call in its hands; NULL: the call is refused. */
 static struct coordinator *open_call(struct broker *broker, struct group_call *call, struct slice group) {
     struct coordinator *c = &broker->coordinators->list[coordinator_index(group)];
     begin(c, call, group);
     if (!broker->closing && state_log_is_ready(c->log)) return c;
-    call->status = broker->closing ? STATUS_COORDINATOR_UNAVAILABLE : STATUS_COORDINATOR_LOADING;
+    call->status = broker->closing ? STATUS_COORDINATOR_UNAVAILABLE : not_ready(c);
     list_remove(&call->link);
     list_push_front(&c->answered, &call->link);
     schedule_flush(c);
@@ -342,7 +373,8 @@ enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, c
     enum status status = STATUS_OK;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         const struct coordinator *c = &broker->coordinators->list[i];
-        if (!state_log_is_ready(c->log)) status = STATUS_COORDINATOR_LOADING;
+        if (!state_log_is_ready(c->log) && not_ready(c) == STATUS_COORDINATOR_LOADING)
+            status = STATUS_COORDINATOR_LOADING;
         MAP_FOREACH(it, &c->groups.groups) {
             visit(ctx, MAP_ENTRY(it)->value);
         }

@@ -46,6 +46,17 @@ bool coordinators_idle(const struct broker *broker);
 /* The topic is gone, with its offsets. */
 void coordinators_topic_deleted(struct broker *broker, struct slice topic);
 
+/* In a cluster, once it is formed: the coordinators' groups are founded with these members, or joined (NULL).
+ */
+struct raft_config;
+enum status coordinators_join(struct broker *broker, const struct raft_config *founding,
+                              struct diagnostic *diagnostic) MUST_USE;
+void coordinators_leave(struct broker *broker);
+void coordinators_tick(struct broker *broker);
+/* NULL: alone, or not joined. */
+struct raft_replica;
+struct raft_replica *coordinator_replica(const struct broker *broker, uint32_t index);
+
 /* Which coordinator serves a group or a transactional id. */
 uint32_t coordinator_index(struct slice name);
 

@@ -9,6 +9,7 @@
  * And leadership goes to where the placement wants it, when that member is there and has everything. */
 #include "base/assert.h"
 #include "broker/controller.h"
+#include "broker/coordinator.h"
 #include "broker/partition.h"
 
 /* Leadership that came with a failure stays for a while: the member may just be starting. */
@@ -135,6 +136,14 @@ void members_tend(struct cluster *cluster) {
         struct wanted wanted = {.count = 0};
         want_controllers(&wanted, cluster, raft_replica_raft(controller));
         tend(controller, &wanted);
+    }
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
+        struct raft_replica *replica = coordinator_replica(cluster->broker, i);
+        if (replica == NULL || !raft_replica_is_leader(replica)) continue;
+        struct wanted wanted = {.count = 0};
+        for (uint32_t f = 0; f < cluster->founder_count; f++)
+            want(&wanted, cluster, raft_id_node(cluster->founders[f]), RAFT_VOTER);
+        if (wanted.count == cluster->founder_count) tend(replica, &wanted);
     }
     MAP_FOREACH(it, &cluster->broker->topics) {
         struct topic_state *topic = MAP_ENTRY(it)->value;

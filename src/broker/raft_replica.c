@@ -113,12 +113,11 @@ static void finish_read(struct raft_read_index *read, enum status status) {
 }
 
 static void fail_reads(struct list *reads, enum status status) {
-    struct list gone;
+    struct list gone, *first;
     list_init(&gone);
     list_append(&gone, reads);
-    LIST_FOREACH(it, &gone) {
-        finish_read(CONTAINER_OF(it, struct raft_read_index, link), status);
-    }
+    while ((first = list_first(&gone)) != NULL) /* each may cancel others */
+        finish_read(CONTAINER_OF(first, struct raft_read_index, link), status);
 }
 
 static void take_read_states(struct raft_replica *r, const struct raft_effects *e) {
@@ -271,12 +270,11 @@ static enum status propose_some(struct raft_replica *r, uint32_t count) {
 }
 
 static void refuse_proposals(struct raft_replica *r, enum status status) {
-    struct list gone;
+    struct list gone, *first;
     list_init(&gone);
     list_append(&gone, &r->proposals);
-    LIST_FOREACH(it, &gone) {
-        finish_proposal(CONTAINER_OF(it, struct raft_propose, link), status);
-    }
+    while ((first = list_first(&gone)) != NULL) /* each may cancel others */
+        finish_proposal(CONTAINER_OF(first, struct raft_propose, link), status);
 }
 
 static void propose_all(struct raft_replica *r) {

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "broker/cluster.h"
 #include "broker/keys.h"
 
 #define META_VERSION 1
@@ -15,14 +16,19 @@ struct state_log {
     void *ctx;
     uint64_t proposed, committed;
     bool ready;
-    struct list writes; /* struct proposal, by index */
+    struct list writes;           /* struct proposal, by index */
+    struct raft_replica *replica; /* in a cluster */
+    struct io_op later;           /* look whether to load */
+    bool later_scheduled;
     struct io_timer retry;
 };
 
 struct proposal {
     struct list link;
     struct state_log *log;
-    struct store_write write;
+    struct store_write write;    /* alone */
+    struct raft_propose propose; /* in a cluster */
+    bool in_log;
     uint64_t index;
 };
 
@@ -44,7 +50,7 @@ static enum status load_index(struct state_log *log) {
 }
 
 static enum status load_keys(struct state_log *log) {
-    struct key lower = key_prefix(log->group, KEY_STATE), upper = key_prefix(log->group, KEY_KIND_END);
+    struct key lower = key_prefix(log->group, KEY_STATE), upper = key_prefix(log->group, KEY_RAFT);
     struct store_iterator *it = store_iterator_open(log->broker->store, key_slice(&lower), key_slice(&upper),
                                                     STORE_ITERATOR_BLOCKING, NULL, NULL);
     enum status status = store_iterator_seek(it, key_slice(&lower));
@@ -59,15 +65,22 @@ static enum status load_keys(struct state_log *log) {
 
 static enum status load(struct state_log *log) {
     ASSERT(list_empty(&log->writes) && !log->ready); /* I2 */
-    enum status status = load_index(log);
+    /* In a cluster the numbers only tell what is answered by what. */
+    enum status status = log->replica != NULL ? STATUS_OK : load_index(log);
     if (status == STATUS_OK) status = load_keys(log);
     if (status == STATUS_OK) status = log->hooks->ready(log->ctx);
     log->ready = status == STATUS_OK;
     return status == STATUS_MALFORMED ? STATUS_CORRUPT : status;
 }
 
+static bool may_load(const struct state_log *log) {
+    if (log->broker->cluster == NULL) return true;
+    return log->replica != NULL && raft_replica_is_settled(log->replica) &&
+           raft_replica_applied(log->replica) >= raft_replica_raft(log->replica)->term_start;
+}
+
 static void load_again(struct state_log *log) {
-    if (log->broker->closing || !list_empty(&log->writes)) return;
+    if (log->broker->closing || log->ready || !list_empty(&log->writes) || !may_load(log)) return;
     enum status status = load(log);
     if (status == STATUS_OK) return;
     log->hooks->lost(log->ctx, status);
@@ -88,16 +101,19 @@ enum status state_log_open(struct broker *broker, uint64_t group, const struct s
     list_init(&log->writes);
     io_timer_init(&log->retry, retry_fired);
     *result = log;
-    return load(log);
+    return broker->cluster != NULL ? STATUS_OK : load(log);
 }
 
 static void proposal_free(struct proposal *proposal) {
     list_remove(&proposal->link);
+    raft_propose_cancel(&proposal->propose);
     store_write_release(&proposal->write);
     mem_free(proposal);
 }
 
 void state_log_close(struct state_log *log) {
+    state_log_leave(log);
+    if (log->later_scheduled) io_defer_cancel(&log->later);
     LIST_FOREACH(it, &log->writes) {
         struct proposal *proposal = CONTAINER_OF(it, struct proposal, link);
         store_write_abandon(&proposal->write);
@@ -109,17 +125,17 @@ void state_log_close(struct state_log *log) {
 
 /* ---- proposing ----------------------------------------------------------------------------------------- */
 
-static void put_keys(struct state_log *log, struct proposal *proposal, struct slice encoded) {
+static enum status put_keys(struct state_log *log, struct store_write *write, struct slice encoded) {
     struct state_change_entry entry;
     enum status status = state_change_begin(&encoded);
     while (status == STATUS_OK && (status = state_change_next(&encoded, &entry)) == STATUS_OK) {
         struct key key = key_state(log->group, entry.key);
         if (entry.removed)
-            store_delete(&proposal->write, key_slice(&key));
+            store_delete(write, key_slice(&key));
         else
-            store_put(&proposal->write, key_slice(&key), (struct shared_slice){entry.value, NULL});
+            store_put(write, key_slice(&key), (struct shared_slice){entry.value, NULL});
     }
-    ASSERT(status == STATUS_END);
+    return status;
 }
 
 static void put_meta(struct state_log *log, struct proposal *proposal) {
@@ -150,19 +166,138 @@ static void change_durable(struct store_write *write) {
     broker_check_shutdown(log->broker);
 }
 
+/* ---- in a cluster -------------------------------------------------------------------------------------- */
+
+static void lose(struct state_log *log, enum status why) {
+    LIST_FOREACH(it, &log->writes) {
+        proposal_free(CONTAINER_OF(it, struct proposal, link));
+    }
+    bool was_ready = log->ready;
+    log->ready = false;
+    if (was_ready) log->hooks->lost(log->ctx, why);
+}
+
+static void proposed(struct raft_propose *propose) {
+    struct proposal *proposal = CONTAINER_OF(propose, struct proposal, propose);
+    struct state_log *log = proposal->log;
+    proposal->in_log = propose->status == STATUS_OK;
+    if (!proposal->in_log) lose(log, propose->status);
+}
+
+static void propose(struct state_log *log, struct proposal *proposal, struct slice encoded) {
+    struct buffer *payload = buffer_copy(encoded);
+    proposal->propose = (struct raft_propose){
+        .payload = {slice_make(payload->data, payload->size), payload}, .count = 1, .done = proposed};
+    list_init(&proposal->propose.link);
+    raft_replica_propose(log->replica, &proposal->propose);
+    buffer_unref(payload);
+}
+
+static void look_later(struct io_op *op) {
+    struct state_log *log = CONTAINER_OF(op, struct state_log, later);
+    log->later_scheduled = false;
+    load_again(log);
+}
+
+static void schedule_look(struct state_log *log) {
+    if (log->later_scheduled || log->ready) return;
+    log->later_scheduled = true;
+    log->later = (struct io_op){.done = look_later};
+    io_defer(log->broker->io, &log->later);
+}
+
+static void apply_entry(struct state_log *log, const struct raft_entry *entry, struct store_write *write) {
+    if (put_keys(log, write, entry->payload.bytes) != STATUS_END)
+        log_error(log->broker->log, "coordinator change does not parse group=%llu position=%llu",
+                  (unsigned long long)log->group, (unsigned long long)entry->base);
+    struct list *first = list_first(&log->writes);
+    struct proposal *proposal = first == NULL ? NULL : CONTAINER_OF(first, struct proposal, link);
+    if (proposal == NULL || !proposal->in_log || proposal->propose.base != entry->base ||
+        proposal->propose.term != entry->term)
+        return;
+    log->committed = proposal->index;
+    proposal_free(proposal);
+}
+
+static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {
+    struct state_log *log = ctx;
+    uint64_t before = log->committed;
+    for (uint32_t i = 0; i < count; i++)
+        if (entries[i].kind == RAFT_ENTRY_DATA) apply_entry(log, &entries[i], write);
+    if (log->ready && log->committed != before) log->hooks->committed(log->ctx);
+    schedule_look(log);
+}
+
+static void changed(void *ctx) {
+    struct state_log *log = ctx;
+    if (log->replica == NULL) return;
+    if (raft_replica_is_leader(log->replica))
+        cluster_announce(log->broker->cluster, log->replica);
+    else
+        lose(log, STATUS_NOT_LEADER);
+    schedule_look(log);
+}
+
+static void failed(void *ctx, enum status status) {
+    lose(ctx, status);
+}
+
+static const struct raft_machine machine = {
+    .apply = apply, .changed = changed, .failed = failed, .snapshot_kinds = 1u << KEY_STATE};
+
+enum status state_log_join(struct state_log *log, const struct raft_config *founding,
+                           struct diagnostic *diagnostic) {
+    struct raft_replica_options options = {.group = log->group,
+                                           .format = RAFT_FORMAT_PLAIN,
+                                           .machine = &machine,
+                                           .ctx = log,
+                                           .founding = founding,
+                                           .priority = RAFT_PRIORITY_MAX};
+    return raft_replica_open(log->broker->cluster->host, &options, &log->replica, diagnostic);
+}
+
+void state_log_leave(struct state_log *log) {
+    if (log->replica == NULL) return;
+    lose(log, STATUS_NOT_LEADER);
+    if (!log->broker->abandoning) raft_replica_save(log->replica);
+    raft_replica_close(log->replica, false);
+    log->replica = NULL;
+}
+
+void state_log_tick(struct state_log *log) {
+    if (log->replica == NULL) return;
+    uint64_t applied = raft_replica_applied(log->replica);
+    if (applied > raft_replica_raft(log->replica)->log.start + 2 * STATE_LOG_KEPT)
+        raft_replica_compact(log->replica, applied - STATE_LOG_KEPT);
+}
+
+struct raft_replica *state_log_replica(const struct state_log *log) {
+    return log->replica;
+}
+
+/* ---- proposing, continued -------------------------------------------------------------------------------
+ */
+
 uint64_t state_log_propose(struct state_log *log, const struct state_change *change) {
     ASSERT(log->ready && change->count > 0);
     struct proposal *proposal = mem_calloc(1, sizeof *proposal);
     proposal->log = log;
     proposal->index = ++log->proposed;
     list_push_back(&log->writes, &proposal->link);
+    list_init(&proposal->propose.link);
     store_write_init(&proposal->write, change_durable);
     struct writer encoded;
     writer_init(&encoded);
     state_change_encode(change, &encoded);
+    if (log->replica != NULL) {
+        propose(log, proposal, writer_slice(&encoded));
+        writer_release(&encoded);
+        return log->proposed;
+    }
     struct key key = key_log(log->group, (int64_t)proposal->index);
     store_put(&proposal->write, key_slice(&key), (struct shared_slice){writer_slice(&encoded), NULL});
-    put_keys(log, proposal, writer_slice(&encoded));
+    enum status status = put_keys(log, &proposal->write, writer_slice(&encoded));
+    ASSERT(status == STATUS_END);
     writer_release(&encoded);
     put_meta(log, proposal);
     if (proposal->index % STATE_LOG_KEPT == 0 && proposal->index > STATE_LOG_KEPT) {

@@ -7,6 +7,10 @@
  * ahead of what is stored: it is told (`lost`), and told again (`load`, `ready`) once everything under way is
  * over, from what the store has then.
  *
+ * In a cluster the log is a group of replicas: every member stores the keys, only the leader's machine is
+ * loaded, once everything that leaders before it committed is applied here; and lost when it does not lead
+ * any more. What it proposed then may be committed all the same, and is in the keys that the next one loads.
+ *
  * Source  machine/state_change.h for the idea; docs/formats.md for the bytes.
  * Owner   the coordinator; a change is copied. Hooks are never called from inside open or propose.
  * Errors  of a write: `lost` with its status. Loading that fails: `lost` with CORRUPT or IO, tried again
@@ -35,6 +39,13 @@ enum status state_log_open(struct broker *broker, uint64_t group, const struct s
                            void *ctx, struct state_log **log) MUST_USE;
 /* At shutdown, or a simulated crash: nothing is called any more. */
 void state_log_close(struct state_log *log);
+/* In a cluster: the members that found the group, or NULL when this node is to be added; at most once. */
+struct raft_config;
+enum status state_log_join(struct state_log *log, const struct raft_config *founding,
+                           struct diagnostic *diagnostic) MUST_USE;
+void state_log_leave(struct state_log *log);                         /* shutdown: no member any more */
+void state_log_tick(struct state_log *log);                          /* now and then: shortens the log */
+struct raft_replica *state_log_replica(const struct state_log *log); /* NULL: alone, or not joined */
 bool state_log_is_ready(const struct state_log *log);
 bool state_log_idle(const struct state_log *log);
 /* Only while ready. Its index: committed when state_log_committed has reached it. */

@@ -19,10 +19,19 @@ static void find_one(struct kafka_request *request, struct slice key,
         out->error_message = kafka_text(request, "no coordinators of kind %d here", message->key_type);
         return;
     }
-    char host[256];
-    server_advertised(kafka_request_link(request), host, sizeof host, &out->port);
-    out->host = arena_copy(&request->arena, slice_from_text(host));
-    out->node_id = broker_node_id(request->broker);
+    int32_t coordinator = broker_coordinator(request->broker, key);
+    struct broker_node nodes[BROKER_NODES_MAX];
+    uint32_t count = broker_nodes(request->broker, nodes);
+    for (uint32_t i = 0; i < count; i++) {
+        if (nodes[i].node != coordinator || !nodes[i].up) continue;
+        char host[256];
+        server_node_address(kafka_request_link(request), &nodes[i], host, sizeof host, &out->port);
+        out->host = arena_copy(&request->arena, slice_from_text(host));
+        out->node_id = coordinator;
+        return;
+    }
+    out->error_code = status_kafka_code(STATUS_COORDINATOR_UNAVAILABLE);
+    out->error_message = kafka_text(request, "no coordinator is elected");
 }
 
 void kafka_group_find_coordinator(struct kafka_request *request) {
