@@ -114,7 +114,8 @@ struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t node)
  * false: no such byte. */
 bool io_sim_flip_bit(struct io_sim *sim, uint32_t node, const char *path, uint64_t offset, unsigned bit);
 bool io_sim_break_sector(struct io_sim *sim, uint32_t node, const char *path, uint64_t offset);
-/* A bit of some file, chosen by `choice` among all bytes on the disk. false: there are none. */
+/* A bit of some file, chosen by `choice` among all bytes on the disk but those of the few files that were
+ * written last. false: there are none. */
 bool io_sim_rot(struct io_sim *sim, uint32_t node, uint64_t choice);
 /* An empty disk; the node must be down. */
 void io_sim_wipe_disk(struct io_sim *sim, uint32_t node);

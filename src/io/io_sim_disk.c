@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 
+#define RECENT_FILES  3
 #define FILE_SIZE_MAX ((uint64_t)1 << 40)
 #define KEY_SIZE_MAX  (sizeof(uint64_t) + IO_SIM_NAME_MAX)
 
@@ -122,7 +123,7 @@ static struct io_sim_change *first_change(struct io_sim_inode *inode) {
 }
 
 static void change_add(struct io_sim_disk *disk, struct io_sim_inode *inode, struct io_sim_change *change) {
-    change->sequence = ++disk->change_sequence;
+    change->sequence = inode->last_change = ++disk->change_sequence;
     list_push_back(&inode->pending, &change->link);
     if (++inode->pending_count <= IO_SIM_PENDING_MAX) return;
     struct io_sim_change *oldest = first_change(inode);
@@ -271,21 +272,29 @@ void io_sim_inode_damage(struct io_sim_inode *inode, uint64_t offset, uint8_t fl
     list_push_back(&inode->damages, &damage->link);
 }
 
+/* None of a file that is among the RECENT_FILES that were changed last. */
+static uint64_t bytes_at_rest(const struct io_sim_disk *disk, const struct io_sim_inode *inode) {
+    unsigned later = 0;
+    LIST_FOREACH(it, &disk->inodes)
+        later += CONTAINER_OF(it, struct io_sim_inode, link)->last_change > inode->last_change;
+    return later < RECENT_FILES ? 0 : inode->seen.size;
+}
+
 bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *number, uint64_t *offset) {
     uint64_t total = 0, at = 0;
     LIST_FOREACH(it, &disk->inodes)
-        total += CONTAINER_OF(it, struct io_sim_inode, link)->seen.size;
+        total += bytes_at_rest(disk, CONTAINER_OF(it, struct io_sim_inode, link));
     if (total == 0) return false;
     uint64_t target = choice % total;
     LIST_FOREACH(it, &disk->inodes) {
         struct io_sim_inode *inode = CONTAINER_OF(it, struct io_sim_inode, link);
-        if (target - at < inode->seen.size) {
+        if (target - at < bytes_at_rest(disk, inode)) {
             *number = inode->number;
             *offset = target - at;
             io_sim_inode_damage(inode, *offset, (uint8_t)(1U << choice / total % 8));
             return true;
         }
-        at += inode->seen.size;
+        at += bytes_at_rest(disk, inode);
     }
     return false;
 }

@@ -135,18 +135,19 @@ static void arrive(struct io_sim *sim, struct io_sim_connection *connection, uns
     struct io_sim_flow *flow = &connection->flows[side];
     struct io_sim_end *to = &connection->ends[1 - side];
     position = MIN(position, flow->limit);
-    if (position <= flow->arrived || to->os_error != 0) return;
+    if (position <= flow->arrived) return;
     if (flow->blocked || link_is_dead(sim, connection, side)) {
         block(sim, connection, side, position);
         return;
     }
-    if (sim->net.reset_ppm != 0 && prng_chance(&sim->net_random, sim->net.reset_ppm, PPM)) {
+    if (sim->net.reset_ppm != 0 && to->os_error == 0 &&
+        prng_chance(&sim->net_random, sim->net.reset_ppm, PPM)) {
         end_break(sim, connection, 1 - side, ECONNRESET);
         send_reset(sim, connection, 1 - side);
         return;
     }
     uint64_t data_end = MIN(position, flow->taken);
-    if (!to->open) {
+    if (!to->open || to->os_error != 0) {
         /* The end alone needs no answer; bytes that nobody will read do, and are sent until it gets there. */
         const struct io_sim_end *from = &connection->ends[side];
         if (data_end > MIN(flow->arrived, flow->taken)) send_reset(sim, connection, 1 - side);

@@ -106,6 +106,14 @@ static bool durable_majority(const struct raft_checker *checker, const struct ra
     return have > total / 2 || (total == 0 && flag == RAFT_VOTER_OLD);
 }
 
+bool raft_check_quorum(const struct raft_checker *checker, const struct checked_member *member,
+                       const struct raft *raft, uint64_t position) {
+    uint64_t chain = 0;
+    return raft_config(raft) != NULL && shadow_chain(&member->shadow.view, position, &chain) &&
+           durable_majority(checker, raft, RAFT_VOTER, position, chain) &&
+           durable_majority(checker, raft, RAFT_VOTER_OLD, position, chain);
+}
+
 /* R9, R10: a leader commits what is of its term and durable on a majority of each half of its configuration.
  */
 static void check_commit(struct raft_checker *checker, struct checked_member *member, const struct raft *raft,
@@ -117,8 +125,7 @@ static void check_commit(struct raft_checker *checker, struct checked_member *me
            raft->term, position, term);
     /* A change in the same step put another configuration in force after the commit was decided. */
     if (config_changed) return;
-    EXPECT(durable_majority(checker, raft, RAFT_VOTER, position, chain) &&
-               durable_majority(checker, raft, RAFT_VOTER_OLD, position, chain),
+    EXPECT(raft_check_quorum(checker, member, raft, position),
            "R10 committed is durable: %" PRIx64 " commits %" PRIu64 ", which no quorum has on disk",
            member->id, position);
     PROBE_IF(checker->probes, commit_without_leader_disk, shadow_end(&member->shadow.durable) < position);

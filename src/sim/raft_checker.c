@@ -79,6 +79,36 @@ static struct checked_member *member_of(struct raft_checker *checker, const stru
     return checker->members[checker->member_count++] = member;
 }
 
+/* ---- commits ----------------------------------------------------------------------------------------- */
+
+/* [from, end) became committed here. */
+static void check_commit(struct raft_checker *checker, struct checked_member *member, uint64_t from,
+                         uint64_t end, uint64_t term) {
+    const struct shadow_image *view = &member->shadow.view;
+    struct checked_group *group = member->group;
+    for (uint32_t i = shadow_above(view, from); i < view->count && view->log[i].entry.base < end; i++) {
+        EXPECT(view->log[i].entry.end <= end, "R13 commit between entries: %" PRIx64 " at %" PRIu64,
+               member->id, end);
+        bool known = view->log[i].entry.end <= raft_ghost_end(&group->ghost);
+        PROBE_IF(checker->probes, commit_of_earlier_term, !known && view->log[i].entry.term < term);
+        raft_ghost_commit(&group->ghost, &view->log[i], term, member->id);
+        if (!known) raft_check_refused_stays_out(checker, member, &view->log[i]);
+    }
+    take_violation(checker, group);
+}
+
+/* A group of one has committed what is on its disk, also what nobody heard of before a crash. Any other
+ * member begins below what was committed. */
+static void check_first_commit(struct raft_checker *checker, struct checked_member *member,
+                               const struct raft *raft) {
+    uint64_t end = raft_ghost_end(&member->group->ghost);
+    if (raft->commit_end <= end) return;
+    EXPECT(raft_check_quorum(checker, member, raft, raft->commit_end),
+           "R11 commit: %" PRIx64 " restarts with commit end %" PRIu64 ", nobody committed above %" PRIu64,
+           member->id, raft->commit_end, end);
+    check_commit(checker, member, end, raft->commit_end, raft->term);
+}
+
 /* ---- starting and stopping ---------------------------------------------------------------------------- */
 
 void raft_checker_started(struct raft_checker *checker, const struct raft *raft,
@@ -106,9 +136,8 @@ void raft_checker_started(struct raft_checker *checker, const struct raft *raft,
     member->starts++;
     member->applied_end = 0;
     member->restored = false;
-    EXPECT(raft->commit_end <= MAX(raft_ghost_end(&member->group->ghost), start->log_start),
-           "R11 commit: %" PRIx64 " restarts with commit end %" PRIu64 ", nobody committed above %" PRIu64,
-           member->id, raft->commit_end, raft_ghost_end(&member->group->ghost));
+    raft_check_config(checker, member, raft);
+    check_first_commit(checker, member, raft);
 }
 
 void raft_checker_stopped(struct raft_checker *checker, const struct raft *raft) {
@@ -161,22 +190,6 @@ void raft_checker_durable(struct raft_checker *checker, const struct raft *raft,
         if (write->number <= number) raft_check_durable(checker, member, write);
     }
     shadow_persist(&member->shadow, number);
-}
-
-/* [from, end) became committed here. */
-static void check_commit(struct raft_checker *checker, struct checked_member *member, uint64_t from,
-                         uint64_t end, uint64_t term) {
-    const struct shadow_image *view = &member->shadow.view;
-    struct checked_group *group = member->group;
-    for (uint32_t i = shadow_above(view, from); i < view->count && view->log[i].entry.base < end; i++) {
-        EXPECT(view->log[i].entry.end <= end, "R13 commit between entries: %" PRIx64 " at %" PRIu64,
-               member->id, end);
-        bool known = view->log[i].entry.end <= raft_ghost_end(&group->ghost);
-        PROBE_IF(checker->probes, commit_of_earlier_term, !known && view->log[i].entry.term < term);
-        raft_ghost_commit(&group->ghost, &view->log[i], term, member->id);
-        if (!known) raft_check_refused_stays_out(checker, member, &view->log[i]);
-    }
-    take_violation(checker, group);
 }
 
 static void begin_write(struct raft_checker *checker, struct checked_member *member, const struct raft *raft,

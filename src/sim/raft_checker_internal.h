@@ -64,6 +64,9 @@ struct checked_member *raft_checker_find(const struct raft_checker *checker, uin
 uint64_t raft_checker_content_at(const struct checked_group *group, uint64_t base);
 
 /* raft_check.c */
+/* The member's log up to `position` is on the disks of a quorum of its configuration. */
+bool raft_check_quorum(const struct raft_checker *checker, const struct checked_member *member,
+                       const struct raft *raft, uint64_t position);
 void raft_check_read_back(struct raft_checker *checker, struct checked_member *member,
                           const struct raft_event *event);
 void raft_check_durable(struct raft_checker *checker, struct checked_member *member,

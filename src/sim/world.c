@@ -354,7 +354,7 @@ static void take_action(struct world *w, const struct action *planned) {
         action.at_ns = ACTION_UNTIMED;
         taken = world_act(w, &action);
         if (!taken) writer_text(&line, "skipped: ");
-        action_print(&line, &action, &w->scenario->names);
+        action_print(&line, taken ? &action : planned, &w->scenario->names);
         writer_u8(&line, 0);
         world_note(w, RECORD_ACTION, action.node <= w->node_count ? action.node : 0, (const char *)line.data);
         if (taken) log_action(w, &action);
