@@ -179,6 +179,7 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
     ASSERT_LE(start->applied_end, start->log_end);
     ASSERT_LE(raft_log_last_term(&r->log), r->term);
     uint64_t known = MAX(start->hard_state.commit_end, MAX(start->applied_end, start->log_start));
+    if (start->config_before != NULL) known = MAX(known, start->config_before_position); /* I8 */
     r->commit_end = r->verified_end = MIN(known, start->log_end);
     r->latest = (struct raft_config_record){start->config_position, raft_config_copy(start->config)};
     r->before = (struct raft_config_record){start->config_before_position,
