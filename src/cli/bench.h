@@ -37,6 +37,7 @@ struct bench_report {
 #define BENCH_LIST(X)                                                                                        \
     X("broker", bench_broker_main, "one broker: starting, publishing, consuming, over Kafka and gRPC")       \
     X("memtable", bench_memtable_main, "reads and inserts of the memtable, no log, one thread")              \
+    X("raft", bench_raft_main, "consensus alone: commits through three members in memory")                   \
     X("storage", bench_storage_main, "the storage engine: appends, scans, reads, general keys, reopening")
 
 #define BENCH_DECLARE_(name, function, summary) int function(int argc, char **argv);
