@@ -94,6 +94,16 @@ int sentinel_cluster_describe(sentinel_client *client,
                               void (*visit)(void *context, const sentinel_cluster *cluster), void *context,
                               sentinel_error *error);
 
+typedef struct {
+    const char *path; /* on the node */
+    int32_t node_id;
+    int64_t files, bytes;
+} sentinel_checkpoint;
+/* A copy of the data of the node asked, as it is now, made of hard links in its data directory. */
+int sentinel_checkpoint_create(sentinel_client *client, const char *name,
+                               void (*visit)(void *context, const sentinel_checkpoint *checkpoint),
+                               void *context, sentinel_error *error);
+
 /* ---- records ------------------------------------------------------------------------------------------ */
 
 typedef struct {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `sentinel cluster status`: what the broker says of itself. */
+/* `sentinel cluster`: what the broker says of itself, and backups of its data. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,10 +8,25 @@
 #include "cli/commands.h"
 
 static void print_help(void) {
-    printf("usage: sentinel cluster status [OPTIONS]\n\n"
-           "Shows the cluster's id, its node, and how much is in it.\n\n"
-           "options:\n" CLIENT_OPTIONS_HELP
-           "\nexample:\n  sentinel cluster status --server 127.0.0.1:9092\n");
+    printf(
+        "usage: sentinel cluster status [OPTIONS]\n"
+        "       sentinel cluster checkpoint NAME [OPTIONS]\n\n"
+        "'status' shows the cluster's id, its node, and how much is in it. 'checkpoint' makes a copy of the "
+        "node's data\n"
+        "as it is now, while it serves: DATA_DIR/checkpoints/NAME on the node, a complete data directory "
+        "made "
+        "of hard\n"
+        "links. Copy it away, and delete it there.\n\n"
+        "options:\n" CLIENT_OPTIONS_HELP "\nexamples:\n"
+        "  sentinel cluster status --server 127.0.0.1:9092\n"
+        "  sentinel cluster checkpoint monday\n");
+}
+
+static void print_checkpoint(void *context, const sentinel_checkpoint *checkpoint) {
+    (void)context;
+    printf("%s\n", checkpoint->path);
+    fprintf(stderr, "node %d: %lld files, %lld bytes\n", checkpoint->node_id, (long long)checkpoint->files,
+            (long long)checkpoint->bytes);
 }
 
 static void print_cluster(void *context, const sentinel_cluster *cluster) {
@@ -40,13 +55,16 @@ int cluster_main(int argc, char **argv) {
                                               : EXIT_USAGE;
     }
     if (status != 0) return status;
-    if (argc - optind != 1 || strcmp(argv[optind], "status") != 0)
-        return usage_error("cluster", "wants 'status'");
+    bool checkpoint = argc - optind == 2 && strcmp(argv[optind], "checkpoint") == 0;
+    if (!checkpoint && (argc - optind != 1 || strcmp(argv[optind], "status") != 0))
+        return usage_error("cluster", "wants 'status' or 'checkpoint NAME'");
     sentinel_client *client = client_open("cluster", &client_options);
     if (client == NULL) return 1;
     sentinel_error error = {0};
-    if (sentinel_cluster_describe(client, print_cluster, NULL, &error) != 0)
-        status = client_failed("cluster", &error);
+    int result = checkpoint
+                     ? sentinel_checkpoint_create(client, argv[optind + 1], print_checkpoint, NULL, &error)
+                     : sentinel_cluster_describe(client, print_cluster, NULL, &error);
+    if (result != 0) status = client_failed("cluster", &error);
     sentinel_close(client);
     return status;
 }

@@ -39,6 +39,10 @@
     X(memtable_bytes, "memory.memtable", "", SIZE, 0, 0, INT64_MAX / 2,                                      \
       "size at which the memtable is written to a table; 0: the engine's default")                           \
     X(cache_bytes, "memory.cache", "", SIZE, 0, 0, INT64_MAX / 2, "block cache; 0: the engine's default")    \
+    X(scrub_rate, "scrub.rate", "", SIZE, 4194304, 0, INT64_MAX / 2,                                         \
+      "bytes a second read to find damaged files before somebody needs them; 0: as fast as they come")       \
+    X(scrub_interval_ms, "scrub.interval-ms", "", NUMBER, 86400000, 0, 31536000000,                          \
+      "pause after everything was read once; 0: never")                                                      \
     X(spin_us, "io.spin-us", "", NUMBER, 0, 0, 1000,                                                         \
       "microseconds of busy waiting before sleeping: lower latency for a busier CPU")                        \
     X(group_delay_ms, "group.initial-delay-ms", "group.initial.rebalance.delay.ms", NUMBER, 500, 0, 60000,   \

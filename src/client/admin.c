@@ -205,3 +205,22 @@ int sentinel_cluster_describe(sentinel_client *client,
     arena_release(&arena);
     return answer == NULL ? -1 : 0;
 }
+
+int sentinel_checkpoint_create(sentinel_client *client, const char *name,
+                               void (*visit)(void *context, const sentinel_checkpoint *checkpoint),
+                               void *context, sentinel_error *error) {
+    struct arena arena;
+    arena_init(&arena, 4 * KIB);
+    Sentinel__V1__CreateCheckpointRequest request = SENTINEL__V1__CREATE_CHECKPOINT_REQUEST__INIT;
+    request.name = (char *)(uintptr_t)name;
+    Sentinel__V1__CreateCheckpointResponse *answer = exchange(
+        client, CLUSTER_SERVICE "CreateCheckpoint", &request,
+        &sentinel__v1__create_checkpoint_response__descriptor, &arena, error);
+    if (answer != NULL) {
+        sentinel_checkpoint checkpoint = {answer->path, answer->node_id, answer->file_count,
+                                          answer->size_bytes};
+        visit(context, &checkpoint);
+    }
+    arena_release(&arena);
+    return answer == NULL ? -1 : 0;
+}

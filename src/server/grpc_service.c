@@ -25,6 +25,7 @@ static const struct {
     {grpc_offsets_methods, ARRAY_COUNT(grpc_offsets_methods)},
     {grpc_cluster_methods, ARRAY_COUNT(grpc_cluster_methods)},
     {grpc_groups_methods, ARRAY_COUNT(grpc_groups_methods)},
+    {grpc_checkpoint_methods, ARRAY_COUNT(grpc_checkpoint_methods)},
     {grpc_health_methods, ARRAY_COUNT(grpc_health_methods)},
     {grpc_reflection_methods, ARRAY_COUNT(grpc_reflection_methods)},
 };

@@ -21,6 +21,7 @@ extern const struct grpc_method grpc_topics_methods[6];
 extern const struct grpc_method grpc_offsets_methods[2];
 extern const struct grpc_method grpc_cluster_methods[2];
 extern const struct grpc_method grpc_groups_methods[5];
+extern const struct grpc_method grpc_checkpoint_methods[1];
 extern const struct grpc_method grpc_health_methods[3];
 extern const struct grpc_method grpc_reflection_methods[2];
 

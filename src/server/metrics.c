@@ -18,6 +18,12 @@ static void gauge(struct writer *out, const char *name, const char *help, uint64
     writer_printf(out, "sentinel_%s %llu\n", name, (unsigned long long)value);
 }
 
+static void seconds(struct writer *out, const char *name, const char *help, uint64_t ns) {
+    begin(out, name, "counter", help);
+    writer_printf(out, "sentinel_%s %llu.%09llu\n", name, (unsigned long long)(ns / NS_PER_S),
+                  (unsigned long long)(ns % NS_PER_S));
+}
+
 /* Nanoseconds in, seconds out, in steps of four from 16 us to 4 s. */
 static void latency(struct writer *out, const char *name, const char *help, const struct histogram *h) {
     begin(out, name, "histogram", help);
@@ -65,6 +71,31 @@ static void print_broker(struct server *server, struct writer *out) {
     latency(out, "append_seconds", "From the arrival of a batch until it is durable.", stats.append_ns);
 }
 
+static void by_level(struct writer *out, const char *name, const char *type, const char *help,
+                     const uint64_t values[STORE_LEVEL_COUNT]) {
+    begin(out, name, type, help);
+    for (unsigned i = 0; i < STORE_LEVEL_COUNT; i++)
+        writer_printf(out, "sentinel_%s{level=\"%u\"} %llu\n", name, i, (unsigned long long)values[i]);
+}
+
+/* Since the start; 0 while there is nothing to divide by. */
+static void ratio(struct writer *out, const char *name, const char *help, uint64_t above, uint64_t below) {
+    begin(out, name, "gauge", help);
+    writer_printf(out, "sentinel_%s %.3f\n", name, below == 0 ? 0.0 : (double)above / (double)below);
+}
+
+static void print_amplification(const struct store_stats *stats, struct writer *out) {
+    uint64_t level_bytes = 0;
+    for (unsigned i = 0; i < STORE_LEVEL_COUNT; i++)
+        level_bytes += stats->level_bytes[i];
+    ratio(out, "write_amplification", "Bytes written to disk for a byte given to the store.",
+          stats->wal_bytes + stats->flush_bytes + stats->compaction_write_bytes, stats->write_bytes);
+    ratio(out, "read_amplification", "Tables looked into for a key looked up.", stats->get_tables,
+          stats->gets);
+    ratio(out, "space_amplification", "Bytes of table files for a byte in the levels.", stats->table_bytes,
+          level_bytes);
+}
+
 static void print_store(struct server *server, struct writer *out) {
     struct store_stats stats;
     store_stats(broker_store(server->broker), &stats);
@@ -79,22 +110,42 @@ static void print_store(struct server *server, struct writer *out) {
     counter(out, "compaction_read_bytes_total", "Bytes read by compactions.", stats.compaction_read_bytes);
     counter(out, "compaction_write_bytes_total", "Bytes written by compactions.",
             stats.compaction_write_bytes);
-    counter(out, "cache_hits_total", "Blocks found in the cache.", stats.cache_hits);
-    counter(out, "cache_misses_total", "Blocks read from disk.", stats.cache_misses);
+    counter(out, "compaction_moves_total", "Compactions that moved tables without reading them.",
+            stats.moves);
+    counter(out, "cache_hits_total", "Data blocks and values found in the cache.", stats.cache_hits);
+    counter(out, "cache_misses_total", "Data blocks and values read from disk.", stats.cache_misses);
+    counter(out, "cache_meta_hits_total", "Index and filter blocks found in the cache.",
+            stats.cache_meta_hits);
+    counter(out, "cache_meta_misses_total", "Index and filter blocks read from disk.",
+            stats.cache_meta_misses);
+    counter(out, "cache_evictions_total", "Blocks that gave way to others.", stats.cache_evictions);
+    counter(out, "store_gets_total", "Keys looked up.", stats.gets);
+    counter(out, "store_get_tables_total", "Tables that lookups went into.", stats.get_tables);
+    counter(out, "table_reads_total", "Reads of table files.", stats.reads);
+    counter(out, "table_read_bytes_total", "Bytes read from table files.", stats.read_bytes);
     counter(out, "write_stalls_total", "Times writers had to wait for flushes.", stats.stalls);
+    seconds(out, "write_stall_seconds_total", "Time that writers had to wait for flushes.", stats.stall_ns);
+    counter(out, "scrub_rounds_total", "Times everything stored was read and checked.", stats.scrub.rounds);
+    counter(out, "scrub_bytes_total", "Bytes read to check them.", stats.scrub.bytes);
+    counter(out, "scrub_damaged_total", "Damaged places found by that.", stats.scrub.damaged);
     gauge(out, "memtable_bytes", "Memory held by memtables.", stats.memtable_bytes);
     gauge(out, "cache_bytes", "Memory held by the block cache.", stats.cache_bytes);
+    gauge(out, "cache_meta_bytes", "Memory held by index and filter blocks in it.", stats.cache_meta_bytes);
     gauge(out, "table_bytes", "Bytes of tables on disk.", stats.table_bytes);
     gauge(out, "wal_live_bytes", "Bytes of log that are not in tables yet.", stats.wal_live_bytes);
-    begin(out, "level_tables", "gauge", "Tables by level.");
-    for (unsigned i = 0; i < STORE_LEVEL_COUNT; i++)
-        writer_printf(out, "sentinel_level_tables{level=\"%u\"} %llu\n", i,
-                      (unsigned long long)stats.level_tables[i]);
-    begin(out, "level_bytes", "gauge", "Bytes of tables by level.");
-    for (unsigned i = 0; i < STORE_LEVEL_COUNT; i++)
-        writer_printf(out, "sentinel_level_bytes{level=\"%u\"} %llu\n", i,
-                      (unsigned long long)stats.level_bytes[i]);
+    by_level(out, "level_tables", "gauge", "Tables by level.", stats.level_tables);
+    by_level(out, "level_bytes", "gauge", "Bytes of tables by level.", stats.level_bytes);
+    by_level(out, "level_compaction_read_bytes_total", "counter", "Bytes compactions took from a level.",
+             stats.level_read_bytes);
+    by_level(out, "level_compaction_write_bytes_total", "counter", "Bytes compactions put into a level.",
+             stats.level_write_bytes);
+    print_amplification(&stats, out);
     latency(out, "wal_sync_seconds", "Time of one write and sync of the log.", stats.wal_sync_ns);
+    latency(out, "flush_seconds", "Time from the start of a flush until it is in the manifest.",
+            stats.flush_ns);
+    latency(out, "compaction_seconds", "Time from the start of a compaction until it is in the manifest.",
+            stats.compaction_ns);
+    latency(out, "table_read_seconds", "Time of one read of a table file.", stats.read_ns);
 }
 
 static void print_process(struct server *server, struct writer *out) {

@@ -362,6 +362,8 @@ static bool start_broker(struct world *w) {
     options.store.cache_bytes = 64 * KIB;
     options.store.wal_segment_bytes = 64 * KIB;
     options.store.table_bytes = 32 * KIB;
+    options.store.scrub_interval_ns = 5 * NS_PER_S;
+    options.store.scrub_bytes_per_s = MIB;
     struct diagnostic why;
     w->io = io_sim_node_io(w->sim, 0);
     enum status status = broker_open(w->io, &options, &w->broker, &why);

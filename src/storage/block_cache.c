@@ -12,14 +12,15 @@
 /* Four fifths of the capacity are for pieces that were asked for more than once. */
 #define PROTECTED_NUMERATOR   4u
 #define PROTECTED_DENOMINATOR 5u
+#define META_DENOMINATOR      2u
 
 struct cached {
-    struct list order;   /* probation or protected, most recently used first */
+    struct list order;   /* probation, protected or meta, most recently used first */
     struct cached *next; /* in its slot */
     uint64_t number, offset;
     struct slice contents;
     struct buffer *buffer;
-    bool is_protected;
+    bool is_protected, is_meta;
 };
 struct loading {
     struct io_op op;
@@ -28,14 +29,15 @@ struct loading {
     struct block_request request;
     struct block_cache *cache;
     struct buffer *buffer;
+    uint64_t started_ns;
 };
 struct block_cache {
     struct io *io;
     struct log *log;
-    size_t capacity, bytes, protected_bytes;
+    size_t capacity, bytes, protected_bytes, meta_bytes;
     struct cached **slots;
     size_t slot_count, count;
-    struct list probation, protected_;
+    struct list probation, protected_, meta;
     struct list loads;
     void (*idle)(void *ctx);
     void *ctx;
@@ -110,22 +112,37 @@ static void cache_remove(struct block_cache *cache, struct cached *piece) {
     *link = piece->next;
     list_remove(&piece->order);
     cache->bytes -= cached_bytes(piece);
+    cache->counters.bytes = cache->bytes;
     if (piece->is_protected) cache->protected_bytes -= cached_bytes(piece);
+    if (piece->is_meta) cache->meta_bytes -= cached_bytes(piece);
+    cache->counters.meta_bytes = cache->meta_bytes;
     cache->count--;
     buffer_unref(piece->buffer);
     mem_free(piece);
 }
 
+/* What goes first. */
+static struct list *cache_victims(struct block_cache *cache) {
+    if (cache->meta_bytes > cache->capacity / META_DENOMINATOR) return &cache->meta;
+    if (!list_empty(&cache->probation)) return &cache->probation;
+    return list_empty(&cache->protected_) ? &cache->meta : &cache->protected_;
+}
+
 static void cache_shrink(struct block_cache *cache, size_t limit) {
     while (cache->bytes > limit) {
-        struct list *order = list_empty(&cache->probation) ? &cache->protected_ : &cache->probation;
+        struct list *order = cache_victims(cache);
         ASSERT(!list_empty(order));
         cache_remove(cache, CONTAINER_OF(order->prev, struct cached, order));
+        cache->counters.evictions++;
     }
 }
 
 static void cache_touch(struct block_cache *cache, struct cached *piece) {
     list_remove(&piece->order);
+    if (piece->is_meta) {
+        list_push_front(&cache->meta, &piece->order);
+        return;
+    }
     list_push_front(&cache->protected_, &piece->order);
     if (!piece->is_protected) {
         piece->is_protected = true;
@@ -178,8 +195,12 @@ static void cache_insert(struct block_cache *cache, const struct block_request *
     struct cached **link = cache_find(cache, piece->number, piece->offset);
     ASSERT(*link == NULL);
     *link = piece;
-    list_push_front(&cache->probation, &piece->order);
+    piece->is_meta = request->meta;
+    list_push_front(piece->is_meta ? &cache->meta : &cache->probation, &piece->order);
+    if (piece->is_meta) cache->meta_bytes += bytes;
     cache->bytes += bytes;
+    cache->counters.bytes = cache->bytes;
+    cache->counters.meta_bytes = cache->meta_bytes;
     cache->count++;
 }
 
@@ -210,6 +231,7 @@ static void loaded(struct io_op *op) {
     if (status == STATUS_OK)
         status = block_request_check(&load->request, slice_make(load->buffer->data, op->result), &contents);
     list_remove(&load->link);
+    histogram_add(&cache->counters.read_ns, io_clock_ns(cache->io) - load->started_ns);
     if (status == STATUS_OK)
         cache_insert(cache, &load->request, load->buffer, contents);
     else
@@ -236,10 +258,24 @@ static struct loading *find_load(struct block_cache *cache, const struct block_r
     return NULL;
 }
 
+static void count_read(struct block_cache *cache, const struct block_request *request) {
+    cache->counters.reads++;
+    cache->counters.read_bytes += block_request_size(request);
+}
+
+static void count_lookup(struct block_cache *cache, const struct block_request *request, bool hit) {
+    if (request->kind == BLOCK_RAW) return;
+    if (request->meta)
+        *(hit ? &cache->counters.meta_hits : &cache->counters.meta_misses) += 1;
+    else
+        *(hit ? &cache->counters.hits : &cache->counters.misses) += 1;
+}
+
 static enum status read_blocking(struct block_cache *cache, const struct block_request *request,
                                  struct shared_slice *bytes) {
     struct buffer *buffer = buffer_new(block_request_size(request));
     struct slice contents;
+    count_read(cache, request);
     enum status status = block_read(request, buffer->data, &contents);
     if (status != STATUS_OK) {
         report(cache, request, status);
@@ -256,18 +292,19 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
     bool raw = request->kind == BLOCK_RAW;
     struct cached *piece = raw ? NULL : *cache_find(cache, request->source->number, request->offset);
     if (piece != NULL && piece->contents.size == request->size) {
-        cache->counters.hits++;
+        count_lookup(cache, request, true);
         cache_touch(cache, piece);
         *bytes = (struct shared_slice){piece->contents, buffer_ref(piece->buffer)};
         return STATUS_OK;
     }
     if (piece != NULL) return STATUS_CORRUPT; /* two references to one place disagree on its size */
-    cache->counters.misses += raw ? 0 : 1;
+    count_lookup(cache, request, false);
     struct loading *load = raw ? NULL : find_load(cache, request);
     if (wait == NULL && load == NULL) return read_blocking(cache, request, bytes);
     if (wait == NULL) { /* beside a read under way: keep this one out of the cache */
         struct buffer *buffer = buffer_new(block_request_size(request));
         struct slice contents;
+        count_read(cache, request);
         enum status status = block_read(request, buffer->data, &contents);
         if (status == STATUS_OK)
             *bytes = (struct shared_slice){contents, buffer};
@@ -285,6 +322,8 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
         list_init(&load->waits);
         list_push_back(&cache->loads, &load->link);
         block_source_pin(request->source);
+        count_read(cache, request);
+        load->started_ns = io_clock_ns(cache->io);
         io_read(cache->io, &load->op, request->source->file, load->buffer->data, load->buffer->size,
                 request->offset);
     }
@@ -295,8 +334,8 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
 }
 
 void block_cache_forget(struct block_cache *cache, const struct block_source *source) {
-    struct list *orders[2] = {&cache->probation, &cache->protected_};
-    for (size_t i = 0; i < 2; i++) {
+    struct list *orders[3] = {&cache->probation, &cache->protected_, &cache->meta};
+    for (size_t i = 0; i < 3; i++) {
         LIST_FOREACH(it, orders[i]) {
             struct cached *piece = CONTAINER_OF(it, struct cached, order);
             if (piece->number == source->number) cache_remove(cache, piece);
@@ -358,6 +397,8 @@ struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *
     cache->ctx = ctx;
     list_init(&cache->probation);
     list_init(&cache->protected_);
+    list_init(&cache->meta);
+    histogram_init(&cache->counters.read_ns);
     list_init(&cache->loads);
     cache_grow(cache);
     return cache;
@@ -380,8 +421,6 @@ bool block_cache_idle(const struct block_cache *cache) {
     return list_empty(&cache->loads);
 }
 
-struct block_cache_counters block_cache_counters(const struct block_cache *cache) {
-    struct block_cache_counters counters = cache->counters;
-    counters.bytes = cache->bytes;
-    return counters;
+const struct block_cache_counters *block_cache_counters(const struct block_cache *cache) {
+    return &cache->counters;
 }

@@ -6,7 +6,9 @@
  *
  * A piece is a block (it carries its own checksum, seeded with its address) or a value (whoever refers to it
  * knows its checksum). Eviction is segmented LRU: a piece enters on probation and is protected once it is
- * asked for again, so that one long scan cannot push out what is used all the time.
+ * asked for again, so that one long scan cannot push out what is used all the time. Index and filter blocks,
+ * which every lookup in their table needs, have a part of their own: up to half of the capacity they give way
+ * to nothing but each other, beyond it they go before everything else.
  *
  * Source  Karedla, Love, Wherry 1994 (segmented LRU).
  * Owner   bytes handed out carry a reference of the receiver's. A read under way pins its source.
@@ -18,6 +20,7 @@
 #define SENTINEL_STORAGE_BLOCK_CACHE_H
 
 #include "base/buffer.h"
+#include "base/histogram.h"
 #include "io/io.h"
 
 /* Something that can be read from: a table, or a log segment. It lives while it has pins. */
@@ -46,6 +49,7 @@ struct block_request {
     uint32_t size; /* of the contents */
     enum block_kind kind;
     uint32_t crc; /* BLOCK_VALUE */
+    bool meta;    /* an index or filter */
 };
 /* Checks what was read for `request`; *contents is the part without the trailer. */
 enum status block_request_check(const struct block_request *request, struct slice read,
@@ -100,8 +104,12 @@ enum status block_fetch_read(struct block_fetch *fetch, const struct block_reque
                              struct shared_slice *bytes) MUST_USE;
 
 struct block_cache_counters {
-    uint64_t hits, misses, bytes;
+    uint64_t hits, misses, meta_hits, meta_misses; /* raw stretches are neither */
+    uint64_t bytes, meta_bytes;                    /* held now; bytes: both */
+    uint64_t evictions;
+    uint64_t reads, read_bytes; /* of files, raw stretches too */
+    struct histogram read_ns;   /* of reads that nobody blocked for */
 };
-struct block_cache_counters block_cache_counters(const struct block_cache *cache);
+const struct block_cache_counters *block_cache_counters(const struct block_cache *cache);
 
 #endif

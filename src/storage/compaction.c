@@ -17,6 +17,7 @@ struct compaction {
     struct manifest_commit commit;
     struct version *version; /* pinned while a plan is carried out */
     bool running, moving;    /* moving: no job, only an edit */
+    uint64_t started_ns;
     struct manifest_commit sweep;
     bool sweeping;
     uint64_t swept; /* generation of the range deletions that were swept last */
@@ -145,21 +146,35 @@ static void commit_prepare(struct manifest_commit *commit, struct writer *edit) 
     }
 }
 
+static void count(struct compaction *c) {
+    struct store_stats *stats = &c->store->stats;
+    if (c->moving) {
+        stats->moves++;
+        return;
+    }
+    uint64_t upper = 0, lower = 0, out = 0;
+    for (size_t i = 0; i < c->plan.upper_count; i++)
+        upper += c->plan.upper[i]->meta.bytes;
+    for (size_t i = 0; i < c->plan.lower_count; i++)
+        lower += c->plan.lower[i]->meta.bytes;
+    for (uint32_t i = 0; i < c->work.output.count; i++)
+        out += c->work.output.tables[i].size;
+    stats->compactions++;
+    stats->compaction_read_bytes += upper + lower;
+    stats->compaction_write_bytes += out;
+    stats->level_read_bytes[c->plan.level] += upper;
+    stats->level_read_bytes[c->plan.output_level] += lower;
+    stats->level_write_bytes[c->plan.output_level] += out;
+    histogram_add(&c->store->compaction_ns, io_now_ns(c->store->io) - c->started_ns);
+}
+
 static void commit_done(struct manifest_commit *commit, enum status status, struct slice edit) {
     struct compaction *c = CONTAINER_OF(commit, struct compaction, commit);
     struct store *store = c->store;
     if (status == STATUS_OK) {
         status = version_set_apply(&store->versions, edit, NULL);
         ASSERT(status == STATUS_OK);
-        if (!c->moving) {
-            store->stats.compactions++;
-            for (size_t i = 0; i < c->plan.upper_count; i++)
-                store->stats.compaction_read_bytes += c->plan.upper[i]->meta.bytes;
-            for (size_t i = 0; i < c->plan.lower_count; i++)
-                store->stats.compaction_read_bytes += c->plan.lower[i]->meta.bytes;
-            for (uint32_t i = 0; i < c->work.output.count; i++)
-                store->stats.compaction_write_bytes += c->work.output.tables[i].size;
-        }
+        count(c);
     }
     end(c, status);
 }
@@ -207,6 +222,7 @@ static enum status open_inputs(struct compaction *c) {
 static void start(struct compaction *c) {
     struct store *store = c->store;
     c->running = true;
+    c->started_ns = io_now_ns(store->io);
     c->version = store->versions.current;
     version_pin(c->version);
     mark(c, true, false);

@@ -89,26 +89,54 @@ static void size_text(uint64_t bytes, char text[24]) {
     snprintf(text, 24, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }
 
+struct level_totals {
+    uint64_t tables, entries, bytes;
+};
+
+static struct level_totals count_level(const struct version_level *level) {
+    struct level_totals totals = {.bytes = level->bytes};
+    for (size_t i = 0; i < level->count; i++) {
+        totals.entries += level->runs[i]->meta.entries;
+        bool again = false; /* runs of one table are neighbours, but not always */
+        for (size_t k = 0; k < i && !again; k++)
+            again = level->runs[k]->table == level->runs[i]->table;
+        totals.tables += !again;
+    }
+    return totals;
+}
+
 static void show_levels(struct dir_view *view) {
     struct inspect_out *out = view->out;
     const struct version *version = view->versions.current;
-    uint64_t largest = 0;
-    for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++)
-        largest = MAX(largest, version->levels[l].bytes);
-    inspect_out_line(out, "level     runs      size");
+    struct level_totals totals[STORE_LEVEL_COUNT];
+    uint64_t largest = 0, in_use = 0;
     for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {
-        char text[BAR_WIDTH + 1], size[24];
-        bar(version->levels[l].bytes, largest, text);
-        size_text(version->levels[l].bytes, size);
-        inspect_out_line(out, "%5u %8zu %10s  %s", l, version->levels[l].count, size, text);
+        totals[l] = count_level(&version->levels[l]);
+        largest = MAX(largest, totals[l].bytes);
+        in_use += totals[l].bytes;
     }
+    char size[24], files[24];
+    inspect_out_line(out, "level     runs   tables      entries       size");
+    for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {
+        char text[BAR_WIDTH + 1];
+        bar(totals[l].bytes, largest, text);
+        size_text(totals[l].bytes, size);
+        inspect_out_line(out, "%5u %8zu %8" PRIu64 " %12" PRIu64 " %10s  %s", l, version->levels[l].count,
+                         totals[l].tables, totals[l].entries, size, text);
+    }
+    size_text(in_use, size);
+    size_text(view->versions.table_bytes, files);
+    inspect_out_line(out, "%s of %s in table files are in use (space amplification %.2f)", size, files,
+                     in_use == 0 ? 1.0 : (double)view->versions.table_bytes / (double)in_use);
     if (!out->options->json) return;
     inspect_out_begin_list(out, "levels");
     for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {
         inspect_out_begin_row(out);
         inspect_out_number(out, "level", l);
         inspect_out_number(out, "runs", version->levels[l].count);
-        inspect_out_number(out, "bytes", version->levels[l].bytes);
+        inspect_out_number(out, "tables", totals[l].tables);
+        inspect_out_number(out, "entries", totals[l].entries);
+        inspect_out_number(out, "bytes", totals[l].bytes);
         inspect_out_end_row(out);
     }
     inspect_out_end_list(out);

@@ -17,9 +17,8 @@
 /* The newest format this program reads and the one it writes. */
 #define LAYOUT_VERSION 1u
 
-/* Folders in a store's directory. */
-#define LAYOUT_QUARANTINE  "quarantine"  /* damaged files that nothing needs any more; never read */
-#define LAYOUT_CHECKPOINTS "checkpoints" /* what checkpoints are made in, by name */
+/* A folder in a store's directory: damaged files that nothing needs any more; never read. */
+#define LAYOUT_QUARANTINE "quarantine"
 
 enum layout_kind {
     LAYOUT_OTHER, /* not ours: never touched */

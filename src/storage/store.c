@@ -135,6 +135,8 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     store->refuse.done = refuse_done;
     store->shutdown_op.done = shutdown_told;
     histogram_init(&store->write_ns);
+    histogram_init(&store->flush_ns);
+    histogram_init(&store->compaction_ns);
     store->cache = block_cache_new(io, store->options.cache_bytes, store->log, store_changed, store);
     store_versions_init(store);
     store->active = memtable_new();
@@ -279,10 +281,19 @@ void store_stats(const struct store *store, struct store_stats *stats) {
     }
     stats->write_ns = &store->write_ns;
     if (store->scrub != NULL) stats->scrub = scrub_counters(store->scrub);
-    struct block_cache_counters cache = block_cache_counters(store->cache);
-    stats->cache_hits = cache.hits;
-    stats->cache_misses = cache.misses;
-    stats->cache_bytes = cache.bytes;
+    stats->flush_ns = &store->flush_ns;
+    stats->compaction_ns = &store->compaction_ns;
+    const struct block_cache_counters *cache = block_cache_counters(store->cache);
+    stats->cache_hits = cache->hits;
+    stats->cache_misses = cache->misses;
+    stats->cache_meta_hits = cache->meta_hits;
+    stats->cache_meta_misses = cache->meta_misses;
+    stats->cache_evictions = cache->evictions;
+    stats->cache_bytes = cache->bytes;
+    stats->cache_meta_bytes = cache->meta_bytes;
+    stats->reads = cache->reads;
+    stats->read_bytes = cache->read_bytes;
+    stats->read_ns = &cache->read_ns;
     stats->table_bytes = store->versions.table_bytes;
     stats->jobs_running = store->flush.running +
                           (store->compaction != NULL && !compaction_idle(store->compaction));

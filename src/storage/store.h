@@ -131,6 +131,7 @@ void store_flush(struct store *store, void (*done)(void *ctx, enum status status
 
 /* A copy of the store as it is now, as hard links in `dir`, on the same file system (checkpoint.h). It is
  * made when done is called with OK: a store with everything acknowledged before the call. */
+#define STORE_CHECKPOINTS "checkpoints" /* a folder in the store's own that may be used for them */
 struct store_checkpoint {
     void (*done)(struct store_checkpoint *request);
     enum status status;
@@ -148,12 +149,18 @@ struct scrub_counters {
 struct store_stats {
     uint64_t write_batches, write_bytes, wal_syncs, wal_bytes, flushes, flush_bytes;
     uint64_t compactions, compaction_read_bytes, compaction_write_bytes;
-    uint64_t cache_hits, cache_misses, stalls, stall_ns;
+    /* by level: bytes that compactions took from it and put into it */
+    uint64_t level_read_bytes[STORE_LEVEL_COUNT], level_write_bytes[STORE_LEVEL_COUNT];
+    uint64_t moves; /* compactions that moved runs without reading them */
+    uint64_t stalls, stall_ns;
+    uint64_t gets, get_tables; /* point reads, and the tables they looked into */
+    uint64_t cache_hits, cache_misses, cache_meta_hits, cache_meta_misses, cache_evictions, cache_meta_bytes;
+    uint64_t reads, read_bytes; /* of table files, by gets and iterators */
     uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
     uint32_t jobs_running; /* flush, compaction, and the edits that end them */
     uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
     struct scrub_counters scrub;
-    const struct histogram *wal_sync_ns, *write_ns;
+    const struct histogram *wal_sync_ns, *write_ns, *flush_ns, *compaction_ns, *read_ns;
 };
 void store_stats(const struct store *store, struct store_stats *stats);
 /* OK, or the final status that stopped writes. */

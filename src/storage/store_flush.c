@@ -60,6 +60,7 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     ASSERT(status == STATUS_OK);
     ASSERT(flush->memtable == store->immutables[0]);
     store->stats.flushes++;
+    histogram_add(&store->flush_ns, io_now_ns(store->io) - flush->started_ns);
     for (uint32_t i = 0; i < flush->output.count; i++)
         store->stats.flush_bytes += flush->output.tables[i].size;
     store->immutable_count--;
@@ -103,6 +104,7 @@ void store_flush_start(struct store *store) {
     /* A table must not hold what the log has not made durable: it could still fail. */
     if (store->immutables[0]->last_sequence > wal_durable_sequence(store->wal)) return;
     flush->running = true;
+    flush->started_ns = io_now_ns(store->io);
     flush->memtable = store->immutables[0];
     size_t bytes = memtable_bytes(flush->memtable);
     flush->options = (struct flush_options){.io = store->io,

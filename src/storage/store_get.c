@@ -64,6 +64,7 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
     const struct run *run;
     while ((run = next_run(state, key)) != NULL) {
         struct block_entry entry;
+        store->stats.get_tables += state->lookup.number != run->table->source.number;
         enum status status = table_open(run->table, store->io, store->dir);
         if (status == STATUS_OK)
             status = table_lookup_run(&state->lookup, run->table, key, hash, &entry, value);
@@ -104,6 +105,7 @@ static void state_init(struct get_state *state, struct store *store, struct slic
 enum status store_get(struct store *store, struct slice key, struct store_get *get,
                       struct shared_slice *value) {
     *value = (struct shared_slice){0};
+    store->stats.gets += get->waiting == NULL;
     enum status status = get_from_memory(store, key, value);
     struct get_state *state = get->waiting;
     if (status == STATUS_END) {
@@ -133,6 +135,7 @@ void store_get_cancel(struct store_get *get) {
 
 enum status store_get_blocking(struct store *store, struct slice key, struct shared_slice *value) {
     *value = (struct shared_slice){0};
+    store->stats.gets++;
     enum status status = get_from_memory(store, key, value);
     if (status != STATUS_END) return status;
     struct get_state state;

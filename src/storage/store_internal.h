@@ -32,6 +32,7 @@ struct store_flush {
     struct flush_options options;
     struct table_output output;
     enum status status;
+    uint64_t started_ns;
     struct io_timer retry; /* after NO_SPACE */
 };
 struct store_flush_waiter {
@@ -81,7 +82,7 @@ struct store {
     void *shutdown_ctx;
     struct io_op shutdown_op;
     struct store_stats stats;
-    struct histogram write_ns;
+    struct histogram write_ns, flush_ns, compaction_ns;
 };
 
 /* recovery.c: fills versions and active, and starts log and manifest. */

@@ -85,7 +85,8 @@ static enum status load_index(struct table_cursor *cursor) {
     struct block_request request = {.source = &table->source,
                                     .offset = table->index.offset,
                                     .size = table->index.size,
-                                    .kind = BLOCK_CHECKED};
+                                    .kind = BLOCK_CHECKED,
+                                    .meta = true};
     if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     drop(&cursor->index_bytes); /* of an attempt that found it damaged */
     enum status status;
@@ -278,8 +279,11 @@ static enum status read_step(struct table_lookup *lookup, struct table *table, u
                              struct table_handle handle, struct slice *bytes) {
     struct shared_slice *kept = &lookup->kept[step];
     if (kept->owner == NULL) {
-        struct block_request request = {
-            .source = &table->source, .offset = handle.offset, .size = handle.size, .kind = BLOCK_CHECKED};
+        struct block_request request = {.source = &table->source,
+                                        .offset = handle.offset,
+                                        .size = handle.size,
+                                        .kind = BLOCK_CHECKED,
+                                        .meta = step < 2}; /* all but the data block */
         if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
         enum status status = block_fetch_read(&lookup->fetch, &request, kept);
         if (status != STATUS_OK) return status;

@@ -33,6 +33,7 @@ static void make(struct store_model *model, uint64_t seed) {
     model->options.memtable_bytes = 24 * KIB;
     model->options.wal_segment_bytes = 32 * KIB;
     model->options.table_bytes = 32 * KIB;
+    model->options.manifest_bytes = 300; /* replaced again and again */
 }
 
 static void crash_everywhere(enum io_sim_crash how, enum io_sim_stop stop, uint64_t seed) {

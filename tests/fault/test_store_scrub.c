@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "lib/store_model.h"
 #include "lib/test.h"
@@ -145,6 +146,44 @@ static void every_part_of_a_table_is_checked(void **state) {
     store_model_release(&model);
 }
 
+static void write_done(struct store_write *write) {
+    assert_status(write->status, STATUS_OK);
+}
+
+/* Damage does not end the reading of a run. */
+static void all_damage_of_a_run_is_found(void **state) {
+    (void)state;
+    struct store_model model;
+    store_model_init(&model, 8);
+    model.options.memtable_bytes = MIB;
+    model.options.table_bytes = MIB;
+    assert_true(store_model_open(&model));
+    struct store_write write;
+    store_write_init(&write, write_done);
+    for (uint16_t k = 0; k < 400; k++) { /* several blocks */
+        uint8_t key[2], value[200] = {1};
+        store_be16(key, k);
+        store_put(&write, slice_make(key, 2), (struct shared_slice){slice_make(value, sizeof value), NULL});
+    }
+    store_write_submit(model.store, &write);
+    store_model_flush(&model);
+    store_model_run(&model, NS_PER_S);
+    store_write_release(&write);
+    struct found_table table = {{0}, 0};
+    assert_status(io_list_dir(model.io, "data", find_table, &table), STATUS_OK);
+    struct table_footer footer = footer_of(model.io, table.path, size_of(model.io, table.path));
+    assert_true(footer.filter.offset > 3 * TABLE_BLOCK_SIZE);
+    io_sim_clone_disk(model.sim, STORE_MODEL_NODE, PATIENT, IO_SIM_CRASH_POWER_CLEAN);
+    for (uint64_t i = 0; i < 3; i++) /* the first, a middle and the last block */
+        assert_true(
+            io_sim_flip_bit(model.sim, PATIENT, table.path, i * (footer.filter.offset - 100) / 2 + 50, 1));
+    struct patient patient;
+    patient_open(&patient, &model);
+    assert_int_equal(scrub(&patient, &model).damaged, 3);
+    patient_close(&patient, &model);
+    store_model_release(&model);
+}
+
 static void a_sound_store_gives_no_alarm(void **state) {
     (void)state;
     struct store_model model;
@@ -158,10 +197,6 @@ static void a_sound_store_gives_no_alarm(void **state) {
     assert_true(counters.bytes > 10000);
     patient_close(&patient, &model);
     store_model_release(&model);
-}
-
-static void write_done(struct store_write *write) {
-    assert_status(write->status, STATUS_OK);
 }
 
 static void count_tables(void *ctx, const char *name, bool is_dir) {
@@ -255,6 +290,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_store_gives_no_alarm),
         cmocka_unit_test(every_part_of_a_table_is_checked),
+        cmocka_unit_test(all_damage_of_a_run_is_found),
         cmocka_unit_test(the_rest_stays_readable_and_the_file_is_put_aside),
         cmocka_unit_test(the_rate_is_kept),
     };

@@ -117,6 +117,7 @@ void store_script_draw(struct store_script *script, uint64_t seed) {
     script->prefix_size = prng_chance(&prng, 1, 2) ? 8 : 0;
     script->value_size_max = prng_chance(&prng, 1, 3) ? 20000 : 2000;
     script->manifest_bytes = prng_chance(&prng, 1, 2) ? 500 : MIB;
+    script->scrub_ms = prng_chance(&prng, 1, 3) ? prng_range(&prng, 1, 200) : 0;
     uint32_t weights[SCRIPT_KIND_COUNT], sum = 0;
     for (size_t k = 0; k < SCRIPT_KIND_COUNT; k++) {
         uint32_t factor = (uint32_t)prng_below(&prng, 4); /* 0: not in this seed */
@@ -295,6 +296,8 @@ void store_script_run(const struct store_script *script,
     model->options.table_bytes = script->table_bytes;
     model->options.partition_prefix_size = script->prefix_size;
     model->options.manifest_bytes = script->manifest_bytes;
+    model->options.scrub_interval_ns = script->scrub_ms * NS_PER_MS;
+    model->options.scrub_bytes_per_s = 10 * MIB;
     if (!store_model_open(model)) fail();
     for (size_t i = 0; i < script->count; i++) {
         if (has_stopped(&run)) {

@@ -47,7 +47,7 @@ struct store_script {
     uint64_t seed; /* of the simulated machine */
     bool forgetful;
     uint64_t memtable_bytes, cache_bytes, segment_bytes, table_bytes, prefix_size, value_size_max;
-    uint64_t manifest_bytes;
+    uint64_t manifest_bytes, scrub_ms;
     struct store_script_op *ops;
     size_t count, capacity;
 };

@@ -4,10 +4,8 @@
 
 #include "lib/store_model.h"
 #include "lib/test.h"
-#include "storage/checkpoint.h"
-#include "storage/layout.h"
 
-#define COPY "data/" LAYOUT_CHECKPOINTS "/one"
+#define COPY "data/" STORE_CHECKPOINTS "/one"
 
 struct asked {
     struct store_checkpoint request;
@@ -123,7 +121,7 @@ static void refusals_are_told(void **state) {
     make(&model, 21);
     struct asked first, second;
     ask(&model, &first, COPY);
-    ask(&model, &second, "data/" LAYOUT_CHECKPOINTS "/two");
+    ask(&model, &second, "data/" STORE_CHECKPOINTS "/two");
     wait(&model, &second);
     assert_status(second.request.status, STATUS_BUSY);
     wait(&model, &first);
@@ -136,16 +134,16 @@ static void refusals_are_told(void **state) {
     store_model_run(&model, NS_PER_S);
     model.failures_allowed = true;
     io_sim_disk_faults(model.sim, STORE_MODEL_NODE)->no_space_countdown = 1;
-    ask(&model, &second, "data/" LAYOUT_CHECKPOINTS "/two");
+    ask(&model, &second, "data/" STORE_CHECKPOINTS "/two");
     wait(&model, &second);
     assert_status(second.request.status, STATUS_NO_SPACE);
     struct io_file *file;
-    assert_status(io_file_open(model.io, "data/" LAYOUT_CHECKPOINTS "/two/MANIFEST", IO_OPEN_READ, &file),
+    assert_status(io_file_open(model.io, "data/" STORE_CHECKPOINTS "/two/MANIFEST", IO_OPEN_READ, &file),
                   STATUS_NOT_FOUND);
     assert_status(store_health(model.store), STATUS_OK);
     /* A shutdown does not wait for a flush that waits for room. */
     store_model_write(&model);
-    ask(&model, &first, "data/" LAYOUT_CHECKPOINTS "/three");
+    ask(&model, &first, "data/" STORE_CHECKPOINTS "/three");
     store_model_shutdown(&model);
     assert_true(first.done);
     store_model_release(&model);
