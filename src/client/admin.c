@@ -213,7 +213,7 @@ int sentinel_checkpoint_create(sentinel_client *client, const char *name,
     arena_init(&arena, 4 * KIB);
     Sentinel__V1__CreateCheckpointRequest request = SENTINEL__V1__CREATE_CHECKPOINT_REQUEST__INIT;
     request.name = (char *)(uintptr_t)name;
-    Sentinel__V1__CreateCheckpointResponse *answer = exchange(
+    Sentinel__V1__CreateCheckpointResponse *answer = client_exchange(
         client, CLUSTER_SERVICE "CreateCheckpoint", &request,
         &sentinel__v1__create_checkpoint_response__descriptor, &arena, error);
     if (answer != NULL) {
