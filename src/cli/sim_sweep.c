@@ -87,10 +87,12 @@ static void failed(struct sweep *s, uint64_t seed, const struct sim_summary *sum
         s->first_seed = seed;
     }
     s->failed++;
-    if (s->command->keep_going)
+    if (s->command->keep_going) {
         printf("seed %" PRIu64 " failed: %s\n", seed, summary->failure);
-    else
+        fflush(stdout);
+    } else {
         s->stopping = true;
+    }
 }
 
 static void take_result(struct sweep *s, uint32_t worker, const struct message *message) {
