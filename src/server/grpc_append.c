@@ -11,6 +11,8 @@
 #include "wire/protobuf_record.h"
 #include "wire/record_batch.h"
 
+/* What a record may take beyond its message: lengths of what protobuf leaves out. */
+#define RECORD_OVERHEAD  ((size_t)24)
 #define TIMESTAMP_MS_MAX INT64_C(253402300799999) /* the last millisecond of the year 9999 */
 
 /* ---- checking
@@ -119,6 +121,10 @@ static struct buffer *build_batch(const struct protobuf_produce *produce, const 
                                   size_t count, int64_t now_ms, struct arena *scratch) {
     struct record_batch_builder builder;
     record_batch_begin(&builder);
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += routed[i].message.size + RECORD_OVERHEAD;
+    record_batch_reserve(&builder, size);
     for (size_t i = 0; i < count; i++)
         add_record(&builder, routed[i].message, now_ms, scratch);
     struct record_batch_producer producer = {.id = produce->producer_id,

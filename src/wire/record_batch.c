@@ -212,6 +212,10 @@ void record_batch_begin(struct record_batch_builder *builder) {
     writer_init(&builder->out);
 }
 
+void record_batch_reserve(struct record_batch_builder *builder, size_t size) {
+    (void)writer_reserve(&builder->out, size);
+}
+
 static size_t zigzag_size(int64_t v) {
     return varint_size(zigzag_encode(v));
 }

@@ -97,6 +97,8 @@ struct record_batch_builder {
 };
 /* Once for a new builder; after record_batch_finish it is ready for the next batch by itself. */
 void record_batch_begin(struct record_batch_builder *builder);
+/* Room for so many bytes of records at once, where the caller knows it. */
+void record_batch_reserve(struct record_batch_builder *builder, size_t size);
 void record_batch_add(struct record_batch_builder *builder, int64_t timestamp, struct slice key,
                       struct slice value, const struct record_header *headers, uint32_t header_count);
 size_t record_batch_builder_size(const struct record_batch_builder *builder);
