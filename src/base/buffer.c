@@ -9,7 +9,7 @@
 static _Thread_local size_t bytes_live;
 
 struct buffer *buffer_new(size_t size) {
-    struct buffer *buffer = mem_alloc(sizeof *buffer + size);
+    struct buffer *buffer = size == BUFFER_HUGE_SIZE ? mem_alloc_huge() : mem_alloc(sizeof *buffer + size);
     buffer->references = 1;
     buffer->size = size;
     bytes_live += sizeof *buffer + size;
@@ -33,7 +33,10 @@ void buffer_unref(struct buffer *buffer) {
     ASSERT(buffer->references > 0);
     if (--buffer->references > 0) return;
     bytes_live -= sizeof *buffer + buffer->size;
-    mem_free(buffer);
+    if (buffer->size == BUFFER_HUGE_SIZE)
+        mem_free_huge(buffer);
+    else
+        mem_free(buffer);
 }
 
 size_t buffer_bytes_live(void) {

@@ -12,6 +12,7 @@
 #ifndef SENTINEL_BASE_BUFFER_H
 #define SENTINEL_BASE_BUFFER_H
 
+#include "base/mem.h"
 #include "base/slice.h"
 
 struct buffer {
@@ -19,6 +20,9 @@ struct buffer {
     size_t size; /* bytes usable in data; what is filled is the owner's to know */
     uint8_t data[];
 };
+
+/* A buffer of exactly this size lies in a huge page of its own (mem_alloc_huge). */
+#define BUFFER_HUGE_SIZE (MEM_HUGE_SIZE - sizeof(struct buffer))
 
 struct buffer *buffer_new(size_t size);
 struct buffer *buffer_copy(struct slice bytes);

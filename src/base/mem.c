@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 
@@ -46,6 +47,34 @@ void *mem_alloc_aligned(size_t align, size_t size) {
         out_of_memory(size);
     return ptr;
 }
+
+#ifdef __SANITIZE_ADDRESS__
+/* The sanitizer watches what comes from the heap. */
+void *mem_alloc_huge(void) {
+    return memset(mem_alloc_aligned(MEM_HUGE_SIZE, MEM_HUGE_SIZE), 0, MEM_HUGE_SIZE);
+}
+
+void mem_free_huge(void *ptr) {
+    mem_free(ptr);
+}
+#else
+void *mem_alloc_huge(void) {
+    /* Twice as much address space holds an aligned piece; the rest goes back untouched. */
+    uint8_t *space = mmap(NULL, 2 * MEM_HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                          0);
+    if (space == MAP_FAILED) out_of_memory(MEM_HUGE_SIZE);
+    size_t before = -(uintptr_t)space & (MEM_HUGE_SIZE - 1);
+    if (before > 0) munmap(space, before);
+    munmap(space + before + MEM_HUGE_SIZE, MEM_HUGE_SIZE - before);
+    madvise(space + before, MEM_HUGE_SIZE, MADV_HUGEPAGE); /* ordinary pages serve as well */
+    return space + before;
+}
+
+void mem_free_huge(void *ptr) {
+    int failed = munmap(ptr, MEM_HUGE_SIZE);
+    ASSERT_EQ(failed, 0);
+}
+#endif
 
 char *mem_strdup(const char *text) {
     size_t size = strlen(text) + 1;

@@ -14,11 +14,17 @@
 #include <stddef.h>
 
 #define MEM_ALLOC_SIZE_MAX ((size_t)1 << 32)
+#define MEM_HUGE_SIZE      ((size_t)2 << 20)
 
 void *mem_alloc(size_t size);                       /* uninitialised */
 void *mem_calloc(size_t count, size_t size);        /* zeroed, count * size checked */
 void *mem_realloc(void *ptr, size_t size);          /* ptr may be NULL */
 void *mem_alloc_aligned(size_t align, size_t size); /* align: power of two; released with mem_free */
+/* MEM_HUGE_SIZE bytes of zeros, aligned to as much and in one huge page where the system has them: for memory
+ * that is filled and then read at random, which then costs no address translation. Given back with
+ * mem_free_huge. */
+void *mem_alloc_huge(void);
+void mem_free_huge(void *ptr);
 char *mem_strdup(const char *text);
 void mem_free(void *ptr);
 /* Gives memory that nobody uses back to the system, after a burst; takes up to some milliseconds. */

@@ -6,11 +6,11 @@
 #include "base/units.h"
 #include "storage/memtable_node.h"
 
-/* Pages of entries grow, so that a memtable that holds little is charged for little; a value that a reader
- * keeps keeps its page alive, so they stay moderate. */
+/* Pages grow, so that a memtable that holds little is charged for little. The last size is a huge page's. */
 #define PAGE_SIZE_MIN (8 * KIB)
-#define PAGE_SIZE_MAX (256 * KIB)
-#define NODES_BLOCK   (16 * KIB)
+#define PAGE_SIZE_MAX MEM_HUGE_SIZE
+/* Nodes lie together, in slabs: what is searched is dense. */
+#define SLAB_SIZE_MAX (64 * KIB)
 #define DEPTH_MAX     12u /* 32^12 keys: out of reach */
 
 /* The path from the root to a leaf: by level the node and the child taken. */
@@ -18,41 +18,6 @@ struct path {
     struct memtable_node *nodes[DEPTH_MAX];
     uint32_t children[DEPTH_MAX];
 };
-
-/* ---- life -------------------------------------------------------------------------------------------- */
-
-struct memtable *memtable_new(void) {
-    struct memtable *memtable = mem_calloc(1, sizeof *memtable);
-    memtable->pins = 1;
-    memtable->page_size = PAGE_SIZE_MIN;
-    arena_init(&memtable->nodes, NODES_BLOCK);
-    tombstone_set_init(&memtable->tombstones);
-    memtable->root = memtable->first_leaf = memtable->last_leaf = memtable_node_new(&memtable->nodes, 0);
-    return memtable;
-}
-
-struct memtable *memtable_pin(struct memtable *memtable) {
-    ASSERT(memtable->pins > 0);
-    memtable->pins++;
-    return memtable;
-}
-
-void memtable_unpin(struct memtable *memtable) {
-    if (memtable == NULL) return;
-    ASSERT(memtable->pins > 0);
-    if (--memtable->pins > 0) return;
-    for (uint32_t i = 0; i < memtable->owner_count; i++)
-        buffer_unref(memtable->owners[i]);
-    mem_free(memtable->owners);
-    tombstone_set_release(&memtable->tombstones);
-    arena_release(&memtable->nodes);
-    mem_free(memtable);
-}
-
-size_t memtable_bytes(const struct memtable *memtable) {
-    return sizeof *memtable + memtable->nodes.bytes + memtable->owner_bytes +
-           memtable->owner_capacity * sizeof(void *) + tombstone_set_bytes(&memtable->tombstones);
-}
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
@@ -75,18 +40,66 @@ static uint32_t own(struct memtable *memtable, struct buffer *owner) {
     return *recent = add_owner(memtable, buffer_ref(owner));
 }
 
-static void *page_alloc(struct memtable *memtable, size_t size) {
+/* align: a power of two, at least 8. */
+static void *page_alloc(struct memtable *memtable, size_t align, size_t size) {
+    size_t skip = -(uintptr_t)memtable->page_pos & (align - 1);
     size = (size + 7) & ~(size_t)7;
-    if (size > (size_t)(memtable->page_end - memtable->page_pos)) {
-        struct buffer *page = buffer_new(MAX(memtable->page_size - sizeof *page, size));
+    if (size + skip > (size_t)(memtable->page_end - memtable->page_pos)) {
+        struct buffer *page = buffer_new(MAX(memtable->page_size - sizeof *page, size + align));
         memtable->page = add_owner(memtable, page);
         memtable->page_pos = page->data;
         memtable->page_end = page->data + page->size;
         memtable->page_size = MIN(memtable->page_size * 2, PAGE_SIZE_MAX);
+        skip = -(uintptr_t)memtable->page_pos & (align - 1);
     }
-    void *at = memtable->page_pos;
-    memtable->page_pos += size;
+    void *at = memtable->page_pos + skip;
+    memtable->page_pos += skip + size;
     return at;
+}
+
+static struct memtable_node *node_new(struct memtable *memtable, uint8_t level) {
+    size_t size = memtable_node_size(level);
+    if (size > (size_t)(memtable->slab_end - memtable->slab_pos)) {
+        size_t slab = MAX(MIN(memtable->page_size / 8, SLAB_SIZE_MAX), size);
+        memtable->slab_pos = page_alloc(memtable, 64, slab);
+        memtable->slab_end = memtable->slab_pos + slab;
+    }
+    struct memtable_node *node = memtable_node_init(memtable->slab_pos, level);
+    memtable->slab_pos += size;
+    return node;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+struct memtable *memtable_new(void) {
+    struct memtable *memtable = mem_calloc(1, sizeof *memtable);
+    memtable->pins = 1;
+    memtable->page_size = PAGE_SIZE_MIN;
+    tombstone_set_init(&memtable->tombstones);
+    memtable->root = memtable->first_leaf = memtable->last_leaf = node_new(memtable, 0);
+    return memtable;
+}
+
+struct memtable *memtable_pin(struct memtable *memtable) {
+    ASSERT(memtable->pins > 0);
+    memtable->pins++;
+    return memtable;
+}
+
+void memtable_unpin(struct memtable *memtable) {
+    if (memtable == NULL) return;
+    ASSERT(memtable->pins > 0);
+    if (--memtable->pins > 0) return;
+    for (uint32_t i = 0; i < memtable->owner_count; i++)
+        buffer_unref(memtable->owners[i]);
+    mem_free(memtable->owners);
+    tombstone_set_release(&memtable->tombstones);
+    mem_free(memtable);
+}
+
+size_t memtable_bytes(const struct memtable *memtable) {
+    return sizeof *memtable + memtable->owner_bytes + memtable->owner_capacity * sizeof(void *) +
+           tombstone_set_bytes(&memtable->tombstones);
 }
 
 /* ---- the tree ---------------------------------------------------------------------------------------- */
@@ -112,7 +125,7 @@ static uint32_t split_point(const struct memtable_node *node, uint32_t at) {
 
 static void grow(struct memtable *memtable, const struct memtable_entry *separator,
                  struct memtable_node *child) {
-    struct memtable_node *root = memtable_node_new(&memtable->nodes, (uint8_t)(memtable->root->level + 1));
+    struct memtable_node *root = node_new(memtable, (uint8_t)(memtable->root->level + 1));
     ASSERT_LT(root->level, DEPTH_MAX);
     root->children[0] = memtable->root;
     memtable_node_insert(root, 0, separator, child);
@@ -133,7 +146,7 @@ static void insert_child(struct memtable *memtable, const struct path *path,
         /* The separator at the cut goes up; what is behind it goes to a new node. */
         uint32_t cut = split_point(node, at);
         const struct memtable_entry *middle = node->entries[cut];
-        struct memtable_node *right = memtable_node_new(&memtable->nodes, node->level);
+        struct memtable_node *right = node_new(memtable, node->level);
         memtable_node_fill(right, node, cut + 1, node->count);
         memtable_node_cut(node, cut);
         if (at <= cut)
@@ -154,7 +167,7 @@ static struct memtable_node *split_leaf(struct memtable *memtable, struct memtab
     ASSERT(found == leaf);
     MEMTABLE_STORE(memtable->structure, memtable->structure + 1);
     uint32_t cut = split_point(leaf, at);
-    struct memtable_node *right = memtable_node_new(&memtable->nodes, 0), *taker = right;
+    struct memtable_node *right = node_new(memtable, 0), *taker = right;
     memtable_node_fill(right, leaf, cut, leaf->count);
     if (at < cut || (at == cut && right->count > 0)) taker = leaf;
     if (taker == right) memtable_node_insert(right, at - cut, entry, NULL);
@@ -226,7 +239,7 @@ static struct memtable_entry *entry_new(struct memtable *memtable, struct slice 
                                         enum entry_kind kind, size_t extra) {
     ASSERT_LE(key.size, (size_t)UINT16_MAX);
     ASSERT_LE(memtable->last_sequence, sequence);
-    struct memtable_entry *entry = page_alloc(memtable, sizeof *entry + key.size + extra);
+    struct memtable_entry *entry = page_alloc(memtable, 8, sizeof *entry + key.size + extra);
     *entry = (struct memtable_entry){
         .sequence = sequence, .kind = (uint8_t)kind, .key_size = (uint16_t)key.size, .owner = UINT32_MAX};
     if (key.size > 0) memcpy(entry->key, key.data, key.size);

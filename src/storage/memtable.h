@@ -69,13 +69,13 @@ struct memtable {
     uint64_t first_sequence, last_sequence; /* 0 when empty */
     /* entries lie in buffers like values do, so that a value copied in can be referred to */
     uint8_t *page_pos, *page_end;
-    uint32_t page; /* index of its buffer */
+    uint8_t *slab_pos, *slab_end; /* a part of a page, for nodes */
+    uint32_t page;                /* index of its buffer */
     uint32_t owner_count, owner_capacity;
     struct buffer **owners;
     size_t owner_bytes, page_size;
     struct memtable_node *last_leaf;
     struct tombstone_set tombstones;
-    struct arena nodes;
     struct memtable_node *fingers[MEMTABLE_FINGERS]; /* by partition: the leaf of the last insertion */
     uint32_t owners_recent[MEMTABLE_OWNERS_RECENT];
 };
@@ -118,6 +118,10 @@ static inline uint64_t memtable_last_sequence(const struct memtable *memtable) {
     return __atomic_load_n(&memtable->last_sequence, __ATOMIC_ACQUIRE);
 }
 size_t memtable_bytes(const struct memtable *memtable);
+/* The same without what its last page has left: what a limit is held against. */
+static inline size_t memtable_used(const struct memtable *memtable) {
+    return memtable_bytes(memtable) - (size_t)(memtable->page_end - memtable->page_pos);
+}
 void memtable_check(const struct memtable *memtable); /* O(entries) */
 
 /* A position among the keys that have an entry at a snapshot: of each the newest entry <= snapshot. */

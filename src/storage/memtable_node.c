@@ -7,9 +7,9 @@
 
 #define POSITION_COUNT 4u
 
-struct memtable_node *memtable_node_new(struct arena *arena, uint8_t level) {
-    size_t children = level > 0 ? MEMTABLE_FANOUT * sizeof(struct memtable_node *) : 0;
-    struct memtable_node *node = arena_alloc_aligned(arena, 64, sizeof *node + children);
+struct memtable_node *memtable_node_init(void *memory, uint8_t level) {
+    ASSERT_EQ((uintptr_t)memory % _Alignof(struct memtable_node), (uintptr_t)0);
+    struct memtable_node *node = memory;
     memset(node, 0, offsetof(struct memtable_node, heads));
     node->level = level;
     for (uint32_t i = 0; i < MEMTABLE_FANOUT; i++)

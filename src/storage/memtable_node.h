@@ -22,7 +22,7 @@
  *
  * Source  Graefe 2001 (poor man's normalized keys); Binna et al. 2018 (HOT: only the bits that discriminate);
  *         Bohannon, McIlroy, Rastogi 2001 (partial keys).
- * Owner   nodes lie in the memtable's arena and go with it. Loop: see memtable.h.
+ * Owner   nodes lie in the memtable's pages and go with it. Loop: see memtable.h.
  * I1  heads[i] is the head of entries[i]; INT32_MIN is head 0, as the sign is flipped; from count on
  * INT32_MAX. I2  a node's keys are in order, each once; an inner node has count separators and count + 1
  * children, child i + 1 begins at separator i. */
@@ -58,7 +58,11 @@ static inline void memtable_node_fence(void) {
 #endif
 }
 
-struct memtable_node *memtable_node_new(struct arena *arena, uint8_t level);
+static inline size_t memtable_node_size(uint8_t level) {
+    return sizeof(struct memtable_node) + (level > 0 ? MEMTABLE_FANOUT * sizeof(struct memtable_node *) : 0);
+}
+/* An empty node in `memory`, which is aligned to a cache line. */
+struct memtable_node *memtable_node_init(void *memory, uint8_t level);
 
 /* ---- searching --------------------------------------------------------------------------------------- */
 

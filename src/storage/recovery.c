@@ -285,7 +285,7 @@ static enum status replay(void *ctx, const struct wal_record *record) {
         log_info(store->log, "recovery replays the log bytes=%" PRIu64, r->replayed_bytes);
     }
     bool keep = store->options.read_only || r->keep_in_memory;
-    if (keep || memtable_bytes(store->active) < store->options.memtable_bytes) return STATUS_OK;
+    if (keep || memtable_used(store->active) < store->options.memtable_bytes) return STATUS_OK;
     return flush_now(r);
 }
 

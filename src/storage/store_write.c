@@ -143,7 +143,7 @@ void store_write_submit(struct store *store, struct store_write *write) {
     drop_values(write); /* the memtable and the log hold what they need */
     store->stats.write_batches++;
     store->stats.write_bytes += write->bytes;
-    if (memtable_bytes(store->active) >= store->options.memtable_bytes) {
+    if (memtable_used(store->active) >= store->options.memtable_bytes) {
         store_rotate(store);
         store_flush_start(store);
     }
