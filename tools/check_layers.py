@@ -18,7 +18,7 @@ SYSTEM_HEADERS = re.compile(
     r"^(sys/|netinet/|arpa/|linux/|unistd\.h|fcntl\.h|time\.h|pthread\.h|threads\.h|poll\.h|netdb\.h|signal\.h|"
     r"liburing\.h|dirent\.h|malloc\.h|spawn\.h|semaphore\.h|sched\.h)")
 # cli: the process itself is its business (allocator tuning, signals of the terminal) but not files or sockets.
-SYSTEM_ALLOWED = {"io": SYSTEM_HEADERS, "base": re.compile(r"^malloc\.h$"), "cli": re.compile(r"^malloc\.h$")}
+SYSTEM_ALLOWED = {"io": SYSTEM_HEADERS, "base": re.compile(r"^(malloc|sys/mman)\.h$"), "cli": re.compile(r"^malloc\.h$")}
 PURE_LIBC = re.compile(
     r"^(mem(cpy|cmp|move|set|chr|mem)|str(len|nlen|cmp|ncmp|chr|rchr|str|tol|toll|toul|toull)|snprintf|vsnprintf|"
     r"qsort|bsearch|abort|__stack_chk_fail|__assert_fail|_GLOBAL_OFFSET_TABLE_|__errno_location|__ctype_b_loc|"

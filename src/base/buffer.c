@@ -22,16 +22,7 @@ struct buffer *buffer_copy(struct slice bytes) {
     return buffer;
 }
 
-struct buffer *buffer_ref(struct buffer *buffer) {
-    ASSERT(buffer->references > 0 && buffer->references < UINT32_MAX);
-    buffer->references++;
-    return buffer;
-}
-
-void buffer_unref(struct buffer *buffer) {
-    if (buffer == NULL) return;
-    ASSERT(buffer->references > 0);
-    if (--buffer->references > 0) return;
+void buffer_free(struct buffer *buffer) {
     bytes_live -= sizeof *buffer + buffer->size;
     if (buffer->size == BUFFER_HUGE_SIZE)
         mem_free_huge(buffer);

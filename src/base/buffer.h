@@ -12,6 +12,7 @@
 #ifndef SENTINEL_BASE_BUFFER_H
 #define SENTINEL_BASE_BUFFER_H
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/slice.h"
 
@@ -26,8 +27,17 @@ struct buffer {
 
 struct buffer *buffer_new(size_t size);
 struct buffer *buffer_copy(struct slice bytes);
-struct buffer *buffer_ref(struct buffer *buffer);
-void buffer_unref(struct buffer *buffer); /* NULL is allowed */
+void buffer_free(struct buffer *buffer); /* the last reference is gone: called by buffer_unref */
+static inline struct buffer *buffer_ref(struct buffer *buffer) {
+    ASSERT(buffer->references > 0 && buffer->references < UINT32_MAX);
+    buffer->references++;
+    return buffer;
+}
+static inline void buffer_unref(struct buffer *buffer) { /* NULL is allowed */
+    if (buffer == NULL) return;
+    ASSERT(buffer->references > 0);
+    if (--buffer->references == 0) buffer_free(buffer);
+}
 /* Bytes held by all live buffers, bookkeeping included: honest memory accounting. */
 size_t buffer_bytes_live(void);
 

@@ -293,8 +293,8 @@ void memtable_rollback(struct memtable *memtable, uint64_t sequence) {
 /* ---- reading ----------------------------------------------------------------------------------------- */
 
 /* The newest entry of `key`. Without `exact` a key that is there may be missed. */
-static inline const struct memtable_entry *look_up(const struct memtable *memtable, struct slice key,
-                                                   bool exact) {
+MEMTABLE_INLINE const struct memtable_entry *look_up(const struct memtable *memtable, struct slice key,
+                                                     bool exact) {
     while (true) {
         uint32_t structure = MEMTABLE_LOAD(memtable->structure);
         const struct memtable_node *node = MEMTABLE_LOAD(memtable->root);
@@ -304,6 +304,8 @@ static inline const struct memtable_entry *look_up(const struct memtable *memtab
                                 : memtable_node_rank(node, key, &equal);
             node = MEMTABLE_LOAD(node->children[at + equal]);
         }
+        for (uint32_t i = 0; i < MEMTABLE_FANOUT; i += 8)
+            __builtin_prefetch(&node->entries[i]);
         uint32_t version = MEMTABLE_LOAD(node->version);
         uint32_t at = memtable_node_rank(node, key, &equal);
         const struct memtable_entry *entry = equal ? MEMTABLE_LOAD(node->entries[at]) : NULL;
@@ -314,8 +316,8 @@ static inline const struct memtable_entry *look_up(const struct memtable *memtab
     }
 }
 
-const struct memtable_entry *memtable_get(const struct memtable *memtable, struct slice key,
-                                          uint64_t snapshot) {
+MEMTABLE_CLONES const struct memtable_entry *memtable_get(const struct memtable *memtable, struct slice key,
+                                                          uint64_t snapshot) {
     const struct memtable_entry *entry = look_up(memtable, key, false);
     if (entry == NULL && MEMTABLE_LOAD(memtable->root)->level > 0) entry = look_up(memtable, key, true);
     while (entry != NULL && entry->sequence > snapshot)

@@ -155,7 +155,8 @@ uint32_t memtable_node_ties(const struct memtable_node *node, struct slice key, 
     return bisect(node, key, at, end, equal);
 }
 
-uint32_t memtable_node_search(const struct memtable_node *node, struct slice key, bool *equal) {
+MEMTABLE_CLONES uint32_t memtable_node_search(const struct memtable_node *node, struct slice key,
+                                              bool *equal) {
     uint32_t count = MEMTABLE_LOAD(node->count);
     *equal = false;
     if (count == 0) return 0;

@@ -15,11 +15,15 @@ struct get_state {
     size_t index; /* level 0: which run is next */
 };
 
+static inline uint64_t cover_of(const struct tombstone_set *set, struct slice key, uint64_t cover) {
+    return set->count == 0 ? cover : MAX(cover, tombstone_set_cover(set, key, UINT64_MAX));
+}
+
 uint64_t store_cover(const struct store *store, const struct version *version, struct slice key) {
-    uint64_t cover = tombstone_set_cover(&store->active->tombstones, key, UINT64_MAX);
+    uint64_t cover = cover_of(&store->active->tombstones, key, 0);
     for (uint32_t i = 0; i < store->immutable_count; i++)
-        cover = MAX(cover, tombstone_set_cover(&store->immutables[i]->tombstones, key, UINT64_MAX));
-    return MAX(cover, tombstone_set_cover(&version->tombstones->set, key, UINT64_MAX));
+        cover = cover_of(&store->immutables[i]->tombstones, key, cover);
+    return cover_of(&version->tombstones->set, key, cover);
 }
 
 /* The newest entry of `key` in the memtables. OK: *value is set (with a reference). NOT_FOUND: it is deleted.
