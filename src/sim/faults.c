@@ -246,3 +246,8 @@ void world_mend_all(struct world *w) {
         start(w, node);
     }
 }
+
+void world_restart_unhealthy(struct world *w) {
+    for (uint32_t node = 1; node <= w->node_count; node++)
+        if (world_is_up(w, node)) start(w, node);
+}
