@@ -251,3 +251,11 @@ void world_restart_unhealthy(struct world *w) {
     for (uint32_t node = 1; node <= w->node_count; node++)
         if (world_is_up(w, node)) start(w, node);
 }
+
+void world_replace_spoiled(struct world *w) {
+    for (uint32_t node = 1; node <= w->node_count; node++) {
+        if (!w->nodes[node].spoiled) continue;
+        wipe(w, node);
+        start(w, node);
+    }
+}

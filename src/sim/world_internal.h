@@ -72,6 +72,8 @@ void world_note(struct world *world, enum record_kind kind, uint32_t node, const
 /* faults.c: false: skipped, its target is not there. */
 bool world_act(struct world *world, struct action *action);
 void world_mend_all(struct world *world);
+/* Nodes whose disks were damaged get other disks, and come back as other members. */
+void world_replace_spoiled(struct world *world);
 /* Starts again what has stopped serving. */
 void world_restart_unhealthy(struct world *world);
 
