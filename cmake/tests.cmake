@@ -25,8 +25,12 @@ foreach(kind unit conformance fault)
 endforeach()
 
 # Longer runs of the same programs, for `make soak` (ctest -C soak -L soak): more seeds than a build has time for.
-foreach(name test_store_model)
-  add_test(NAME soak/${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} CONFIGURATIONS soak)
+foreach(name test_store_model test_raft_random test_raft_model)
+  set(arguments)
+  if(name STREQUAL "test_raft_model")
+    set(arguments --soak)
+  endif()
+  add_test(NAME soak/${name} COMMAND ${name} ${arguments} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} CONFIGURATIONS soak)
   set_tests_properties(soak/${name} PROPERTIES TIMEOUT 36000 LABELS soak)
 endforeach()
 
