@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Appending: check, number, submit; then durable, committed, answered (partition.h). */
 #include "base/assert.h"
+#include "broker/forward.h"
 #include "broker/partition.h"
 #include "broker/partition_replica.h"
 #include "wire/record_batch.h"
@@ -10,6 +11,7 @@
 
 static void release(struct append *append) {
     raft_propose_cancel(&append->propose);
+    forward_cancel(&append->forwarding);
     store_write_release(&append->write);
     buffer_unref(append->batch.owner);
 }
@@ -374,6 +376,41 @@ static void append_resumed(struct partition_waiter *waiter) {
                diagnose(&append->diagnostic, STATUS_UNKNOWN_TOPIC, "the topic was deleted meanwhile"));
 }
 
+/* ---- another node leads -------------------------------------------------------------------------------- */
+
+static void append_answered(struct forward *forward, enum status status, struct shared_slice body) {
+    struct append *append = CONTAINER_OF(forward, struct append, forwarding);
+    struct reader in = reader_make(body.bytes);
+    int64_t base_offset = (int64_t)reader_be64(&in), time_ms = (int64_t)reader_be64(&in);
+    int64_t log_start = (int64_t)reader_be64(&in);
+    int32_t epoch = (int32_t)reader_be32(&in), bad_record = (int32_t)reader_be32(&in);
+    if (!reader_ok(&in)) {
+        if (status == STATUS_OK) status = STATUS_NOT_LEADER;
+        diagnose(&append->diagnostic, status, "the node that leads the partition did not answer");
+    } else {
+        append->base_offset = base_offset;
+        append->log_append_time_ms = time_ms;
+        append->log_start_offset = log_start;
+        append->leader_epoch = epoch;
+        append->bad_record = bad_record;
+        diagnose(&append->diagnostic, status, "%.*s", (int)reader_remaining(&in), (const char *)in.pos);
+    }
+    append->status = status;
+    finish(append);
+}
+
+static bool forward_append(struct broker *broker, struct append *append) {
+    if (!forward_is_elsewhere(broker, append->topic, append->partition)) return false;
+    struct chain rest;
+    chain_init(&rest);
+    chain_append_shared(&rest, append->batch);
+    append->forwarding.answered = append_answered;
+    bool sent = forward_start(broker, &append->forwarding, FORWARD_APPEND, append->topic, append->partition,
+                              &rest);
+    chain_release(&rest);
+    return sent;
+}
+
 void broker_append(struct broker *broker, struct append *append) {
     ASSERT(append->batch.owner != NULL);
     buffer_ref(append->batch.owner);
@@ -382,6 +419,7 @@ void broker_append(struct broker *broker, struct append *append) {
     append->base_offset = append->log_append_time_ms = append->log_start_offset = -1;
     append->leader_epoch = LEADER_EPOCH;
     list_init(&append->propose.link);
+    forward_init(&append->forwarding);
     append->broker = broker;
     append->arrived_ns = io_now_ns(broker->io);
     append->waiter = (struct partition_waiter){.resume = append_resumed};
@@ -408,7 +446,7 @@ void broker_append(struct broker *broker, struct append *append) {
                diagnose(&append->diagnostic, STATUS_UNKNOWN_TOPIC, "no partition %d of topic '%.*s'",
                         append->partition, (int)append->topic.size,
                         append->topic.size == 0 ? "" : (const char *)append->topic.data));
-    } else {
+    } else if (!append->forward || !forward_append(broker, append)) {
         append_to(p, append);
     }
 }

@@ -121,6 +121,13 @@ struct topic_change {
 };
 void broker_change_topic(struct broker *broker, struct topic_change *change);
 
+/* A request on its way to the node that leads its partition (forward.h); the broker's own. */
+struct forward {
+    void (*answered)(struct forward *forward, enum status status, struct shared_slice body);
+    struct list link;
+    uint64_t number, deadline_ns;
+};
+
 /* ---- appending ---------------------------------------------------------------------------------------- */
 
 /* A request that waits until its partition is loaded; the broker's own. */
@@ -137,6 +144,7 @@ struct append {
     struct slice topic; /* borrowed until the call returns */
     int32_t partition;
     struct shared_slice batch; /* the owner is referenced until done; its bytes must not be shared yet */
+    bool forward;              /* when another node leads, it is asked; else NOT_LEADER */
     void (*done)(struct append *append);
     enum status status;
     struct diagnostic diagnostic;
@@ -150,6 +158,7 @@ struct append {
     struct partition_waiter waiter;
     struct store_write write;
     struct raft_propose propose; /* in a cluster */
+    struct forward forwarding;
     struct list link;
     struct io_op op;
     int64_t last_offset;
@@ -198,6 +207,7 @@ struct fetch {
     uint32_t partition_count;
     uint32_t wait_max_ms;
     int32_t bytes_min, bytes_max;
+    bool forward; /* as append.forward */
     void (*done)(struct fetch *fetch);
     /* the broker's own */
     struct broker *broker;
@@ -218,6 +228,7 @@ struct list_offset {
     struct slice topic; /* borrowed until the call returns */
     int32_t partition;
     int64_t timestamp_ms; /* >= 0: first record at or after this time, exactly; or OFFSET_* */
+    bool forward;         /* as append.forward */
     void (*done)(struct list_offset *request);
     enum status status;
     int64_t offset;             /* -1: no such record */
@@ -228,6 +239,7 @@ struct list_offset {
     struct partition_waiter waiter;
     struct io_op op;
     struct offset_search *search;
+    struct forward forwarding;
 };
 void broker_list_offset(struct broker *broker, struct list_offset *request);
 void broker_list_offset_cancel(struct list_offset *request);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "broker/controller.h"
 #include "broker/coordinator.h"
+#include "broker/forward.h"
 #include "broker/keys.h"
 #include "broker/metadata_log.h"
 #include "broker/topics.h"
@@ -91,6 +92,8 @@ static void write_identity(struct cluster *cluster) {
 
 enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     struct cluster *cluster = mem_calloc(1, sizeof *cluster);
+    list_init(&cluster->forwards);
+    list_init(&cluster->served);
     cluster->broker = broker;
     cluster->node = (uint32_t)broker->options.node_id;
     map_init(&cluster->leaders, broker->hash_seed);
@@ -317,12 +320,16 @@ static void on_message(void *ctx, uint32_t node, struct shared_slice message) {
 }
 
 static void on_request(void *ctx, uint32_t node, uint64_t number, struct shared_slice body) {
-    controller_request(ctx, node, number, body.bytes);
+    if (body.bytes.size == 0) return;
+    if (body.bytes.data[0] == FORWARD_CONTROLLER)
+        controller_request(ctx, node, number, slice_make(body.bytes.data + 1, body.bytes.size - 1));
+    else
+        forward_request(ctx, node, number, body);
 }
 
 static void on_answer(void *ctx, uint32_t node, uint64_t number, struct shared_slice body) {
     MAYBE(node != 0);
-    controller_answer(ctx, number, body.bytes);
+    if (!forward_answer(ctx, number, body)) controller_answer(ctx, number, body.bytes);
 }
 
 static void on_notice(void *ctx, uint32_t node, struct shared_slice body) {
@@ -391,6 +398,7 @@ static void check_left(struct cluster *cluster) {
 static void tick(struct io_timer *timer) {
     struct cluster *cluster = CONTAINER_OF(timer, struct cluster, timer);
     cluster->ticks++;
+    forward_tick(cluster);
     /* Leaving is looked at more often: nobody is served meanwhile. */
     uint64_t pause = cluster->leaving ? CLUSTER_TICK_NS / 10 : CLUSTER_TICK_NS;
     io_timer_set(cluster->broker->io, timer, io_now_ns(cluster->broker->io) + pause);
@@ -463,6 +471,7 @@ void cluster_leave(struct cluster *cluster, void (*done)(void *ctx), void *ctx) 
 
 void cluster_stop(struct cluster *cluster, void (*done)(void *ctx), void *ctx) {
     cluster->stopping = true;
+    forward_tick(cluster); /* who waits for others waits in vain */
     io_timer_cancel(cluster->broker->io, &cluster->timer);
     peers_shutdown(cluster->peers, done, ctx);
 }

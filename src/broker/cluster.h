@@ -46,6 +46,8 @@ struct cluster {
     bool forming, form_scheduled;
     struct store_write identity;
     uint64_t ticks;
+    uint64_t next_number;         /* of requests to others */
+    struct list forwards, served; /* forward.c */
     bool leaving, stopping;
     uint64_t leave_deadline_ns;
     void (*left)(void *ctx);

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/forward.h"
 #include "broker/keys.h"
 #include "broker/topics.h"
 
@@ -29,7 +30,6 @@ struct controller {
     struct cluster *cluster;
     struct raft_replica *replica;
     struct list calls; /* struct controller_call: of this node */
-    uint64_t next_number;
     struct list queue; /* struct command_run: waiting */
     uint32_t queue_count;
     struct command_run *current;
@@ -301,8 +301,10 @@ static void send_call(struct controller *c, struct controller_call *call) {
     if (leader.node == 0 || leader.node == cluster->node) return; /* waits for one */
     struct chain body;
     chain_init(&body);
+    uint8_t op = FORWARD_CONTROLLER;
+    chain_append_copy(&body, slice_make(&op, 1));
     chain_append_copy(&body, writer_slice(&call->command));
-    call->number = ++c->next_number;
+    call->number = ++cluster->next_number;
     if (peers_request(cluster->peers, leader.node, call->number, &body)) call->phase = CALL_ASKED;
     chain_release(&body);
 }

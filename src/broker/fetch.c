@@ -11,6 +11,7 @@
  * difference. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/forward.h"
 #include "broker/partition.h"
 
 struct fetch_wait {
@@ -26,7 +27,10 @@ struct fetch_state {
     struct store_iterator *it;
     struct key lower; /* where it begins */
     bool positioned, expired, scheduled;
-    bool full; /* a limit kept bytes back: waiting brings nothing */
+    bool full;             /* a limit kept bytes back: waiting brings nothing */
+    struct forward remote; /* of the current partition, led elsewhere */
+    bool remote_waits, remote_done, any_remote;
+    struct io_timer poll; /* partitions led elsewhere cannot wake us */
     size_t bytes;
     struct fetch_wait waits[];
 };
@@ -55,7 +59,7 @@ static void timer_fired(struct io_timer *timer) {
     struct fetch *fetch = CONTAINER_OF(timer, struct fetch, timer);
     fetch->state->expired = true;
     /* In the middle of a read the iterator's answer comes first; the read then sees that time is up. */
-    if (fetch->state->it == NULL) schedule(fetch);
+    if (fetch->state->it == NULL && !fetch->state->remote_waits) schedule(fetch);
 }
 
 void fetch_wake(struct partition *p, uint64_t bytes) {
@@ -65,7 +69,7 @@ void fetch_wake(struct partition *p, uint64_t bytes) {
         /* UINT64_MAX: loaded, or going away: a reason to look again by itself. */
         if (bytes == UINT64_MAX) list_remove(it);
         state->missing = bytes >= state->missing ? 0 : state->missing - bytes;
-        if (state->missing == 0) schedule(wait->fetch);
+        if (state->missing == 0 && !state->remote_waits) schedule(wait->fetch);
     }
 }
 
@@ -73,7 +77,7 @@ void fetch_end_waits(struct broker *broker) {
     LIST_FOREACH(it, &broker->fetches) {
         struct fetch_state *state = CONTAINER_OF(it, struct fetch_state, link);
         state->expired = true;
-        if (state->it == NULL) schedule(state->fetch);
+        if (state->it == NULL && !state->remote_waits) schedule(state->fetch);
     }
 }
 
@@ -98,6 +102,8 @@ static void free_state(struct fetch *fetch) {
     struct fetch_state *state = fetch->state;
     stop_waiting(fetch);
     io_timer_cancel(fetch->broker->io, &fetch->timer);
+    io_timer_cancel(fetch->broker->io, &state->poll);
+    forward_cancel(&state->remote);
     if (state->scheduled) io_defer_cancel(&fetch->op);
     if (state->it != NULL) store_iterator_close(state->it);
     list_remove(&state->link);
@@ -186,10 +192,61 @@ static enum status next_batch(struct fetch_state *state, const struct key *lower
     return status;
 }
 
-/* Reads the current partition; PENDING: iterator_ready comes. */
+/* ---- led elsewhere ------------------------------------------------------------------------------------- */
+
+static void take_remote(struct fetch *fetch, struct fetch_partition *part, struct shared_slice body) {
+    struct reader in = reader_make(body.bytes);
+    part->high_watermark = part->last_stable_offset = (int64_t)reader_be64(&in);
+    part->log_start_offset = (int64_t)reader_be64(&in);
+    if (!reader_ok(&in) && part->status == STATUS_OK) part->status = STATUS_NOT_LEADER;
+    while (part->status == STATUS_OK && reader_ok(&in) && reader_remaining(&in) > 0) {
+        struct slice batch = reader_bytes(&in, reader_be32(&in));
+        if (reader_ok(&in)) add_batch(fetch, part, (struct shared_slice){batch, body.owner});
+    }
+}
+
+static void remote_answered(struct forward *forward, enum status status, struct shared_slice body) {
+    struct fetch *fetch = CONTAINER_OF(forward, struct fetch_state, remote)->fetch;
+    struct fetch_state *state = fetch->state;
+    struct fetch_partition *part = &fetch->partitions[state->current];
+    part->status = status;
+    part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
+    take_remote(fetch, part, body);
+    state->remote_waits = false;
+    state->remote_done = true;
+    run(fetch);
+}
+
+/* True: asked. */
+static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
+    struct fetch_state *state = fetch->state;
+    if (!fetch->forward || !forward_is_elsewhere(fetch->broker, part->topic, part->partition)) return false;
+    size_t room = (size_t)MAX(fetch->bytes_max, 0) - MIN(state->bytes, (size_t)MAX(fetch->bytes_max, 0));
+    struct writer numbers;
+    struct chain rest;
+    writer_init(&numbers);
+    chain_init(&rest);
+    writer_be64(&numbers, (uint64_t)part->offset);
+    writer_be32(&numbers, (uint32_t)MIN((size_t)MAX(part->bytes_max, 0), room));
+    chain_append_copy(&rest, writer_slice(&numbers));
+    writer_release(&numbers);
+    state->remote.answered = remote_answered;
+    state->any_remote = true;
+    state->remote_waits = forward_start(fetch->broker, &state->remote, FORWARD_FETCH, part->topic,
+                                        part->partition, &rest);
+    chain_release(&rest);
+    return state->remote_waits;
+}
+
+/* Reads the current partition; PENDING: iterator_ready or remote_answered comes. */
 static enum status read_partition(struct fetch *fetch, struct fetch_partition *part) {
     struct fetch_state *state = fetch->state;
+    if (state->remote_done) {
+        state->remote_done = false;
+        return STATUS_OK;
+    }
     if (state->it == NULL) {
+        if (ask_remote(fetch, part)) return STATUS_PENDING;
         if (!look_at(fetch, part)) return STATUS_OK;
         if (!has_room(fetch, part, 1)) {
             state->full = true;
@@ -233,17 +290,21 @@ static void wait_for_more(struct fetch *fetch) {
         drop_batches(part);
         struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
         /* What came between the look and now is not missing any more; a topic deleted meanwhile is told. */
-        if (p == NULL || p->high_watermark > part->high_watermark) state->missing = 0;
+        bool elsewhere = fetch->forward && forward_is_elsewhere(fetch->broker, part->topic, part->partition);
+        if (p == NULL || (!elsewhere && p->high_watermark > part->high_watermark)) state->missing = 0;
         if (p != NULL) wait_for(fetch, i, p);
     }
     state->bytes = 0;
     fetch->broker->stats.fetch_waits++;
-    if (state->missing == 0) schedule(fetch);
+    if (state->missing == 0)
+        schedule(fetch);
+    else if (state->any_remote)
+        io_timer_set(fetch->broker->io, &state->poll, io_now_ns(fetch->broker->io) + FORWARD_POLL_NS);
 }
 
 static void run(struct fetch *fetch) {
     struct fetch_state *state = fetch->state;
-    if (state->it == NULL && state->current == 0) {
+    if (state->it == NULL && state->current == 0 && !state->remote_done) {
         stop_waiting(fetch);
         if (!all_loaded(fetch)) return;
     }
@@ -256,6 +317,10 @@ static void run(struct fetch *fetch) {
         finish(fetch);
     else
         wait_for_more(fetch);
+}
+
+static void poll_fired(struct io_timer *timer) {
+    schedule(CONTAINER_OF(timer, struct fetch_state, poll)->fetch);
 }
 
 void broker_fetch(struct broker *broker, struct fetch *fetch) {
@@ -271,6 +336,8 @@ void broker_fetch(struct broker *broker, struct fetch *fetch) {
         part->batch_count = part->batch_capacity = 0;
         part->bytes = 0;
     }
+    forward_init(&state->remote);
+    io_timer_init(&state->poll, poll_fired);
     fetch->broker = broker;
     fetch->state = state;
     fetch->op = (struct io_op){0};

@@ -11,6 +11,7 @@
  *                         not there (deleted): the whole index gives it               ─> search for that */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/forward.h"
 #include "broker/partition.h"
 #include "wire/record_batch.h"
 
@@ -370,6 +371,30 @@ static void resumed(struct partition_waiter *waiter) {
         answer(request, STATUS_UNKNOWN_TOPIC, -1, -1);
 }
 
+static void lookup_answered(struct forward *forward, enum status status, struct shared_slice body) {
+    struct list_offset *request = CONTAINER_OF(forward, struct list_offset, forwarding);
+    struct reader in = reader_make(body.bytes);
+    int64_t offset = (int64_t)reader_be64(&in), timestamp_ms = (int64_t)reader_be64(&in);
+    request->leader_epoch = (int32_t)reader_be32(&in);
+    if (!reader_ok(&in) && status == STATUS_OK) status = STATUS_NOT_LEADER;
+    answer(request, status, offset, timestamp_ms);
+}
+
+static bool forward_lookup(struct list_offset *request) {
+    struct broker *broker = request->broker;
+    if (!forward_is_elsewhere(broker, request->topic, request->partition)) return false;
+    uint8_t number[8];
+    struct chain rest;
+    store_be64(number, (uint64_t)request->timestamp_ms);
+    chain_init(&rest);
+    chain_append_copy(&rest, slice_make(number, sizeof number));
+    request->forwarding.answered = lookup_answered;
+    bool sent = forward_start(broker, &request->forwarding, FORWARD_LIST, request->topic, request->partition,
+                              &rest);
+    chain_release(&rest);
+    return sent;
+}
+
 void broker_list_offset(struct broker *broker, struct list_offset *request) {
     request->broker = broker;
     request->search = NULL;
@@ -379,14 +404,16 @@ void broker_list_offset(struct broker *broker, struct list_offset *request) {
     request->waiter = (struct partition_waiter){.resume = resumed};
     list_init(&request->waiter.link);
     struct partition *p = broker_partition(broker, request->topic, request->partition);
+    forward_init(&request->forwarding);
     if (p == NULL)
         answer(request, STATUS_UNKNOWN_TOPIC, -1, -1);
-    else
+    else if (!request->forward || !forward_lookup(request))
         look(request, p);
 }
 
 void broker_list_offset_cancel(struct list_offset *request) {
     partition_waiter_cancel(&request->waiter);
+    forward_cancel(&request->forwarding);
     io_defer_cancel(&request->op);
     if (request->search != NULL) end_search(request->search);
 }

@@ -211,6 +211,7 @@ static void submit(struct grpc_append *append, struct grpc_call *call) {
         part->whole = append;
         part->append.topic = append->topic;
         part->append.batch = part->batch;
+        part->append.forward = true;
         part->append.done = part_done;
         append->bytes += part->batch.bytes.size;
         broker_append(grpc_call_broker(call), &part->append);

@@ -172,6 +172,7 @@ static bool start_fetch(struct consume *self) {
                                  .wait_max_ms = FETCH_WAIT_MS,
                                  .bytes_min = 1,
                                  .bytes_max = bytes_max,
+                                 .forward = true,
                                  .done = fetch_done};
     self->fetching = true;
     self->fetch_started_ns = io_now_ns(grpc_call_io(self->call));

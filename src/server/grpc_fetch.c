@@ -107,6 +107,7 @@ static void fetch_message(struct grpc_call *call, struct grpc_message *message) 
     fetch->bytes_max = request->max_bytes == 0 ? BYTES_DEFAULT : MIN(request->max_bytes, BYTES_MAX);
     fetch->bytes_min = MAX(MIN(request->min_bytes, fetch->bytes_max), 1);
     fetch->wait_max_ms = wait_ms(call, request->max_wait_ms);
+    fetch->forward = true;
     fetch->done = fetch_done;
     fetch->partition_count = (uint32_t)request->n_partitions;
     fetch->partitions = arena_calloc(&call->arena, request->n_partitions, sizeof *fetch->partitions);

@@ -149,6 +149,7 @@ static void look_up_rows(struct groups *g, int64_t timestamp_ms) {
         row->lookup = (struct list_offset){.topic = row->topic,
                                            .partition = row->partition,
                                            .timestamp_ms = timestamp_ms,
+                                           .forward = true,
                                            .done = look_up_done};
         broker_list_offset(grpc_call_broker(g->call), &row->lookup);
     }

@@ -104,8 +104,11 @@ static void list_offsets(struct grpc_call *call, struct grpc_message *message) {
         lookup->all = all;
         sentinel__v1__partition_offset__init(&lookup->message);
         lookup->message.partition = partition;
-        lookup->request = (struct list_offset){
-            .topic = all->topic, .partition = partition, .timestamp_ms = timestamp_ms, .done = lookup_done};
+        lookup->request = (struct list_offset){.topic = all->topic,
+                                               .partition = partition,
+                                               .timestamp_ms = timestamp_ms,
+                                               .forward = true,
+                                               .done = lookup_done};
     }
     all->busy = all->count;
     for (size_t i = 0; i < all->count; i++) {

@@ -47,6 +47,7 @@ void grpc_sources_look_up(struct grpc_source *source, struct grpc_start start) {
     source->lookup = (struct list_offset){.topic = source->topic,
                                           .partition = source->partition,
                                           .timestamp_ms = start.timestamp_ms,
+                                          .forward = true,
                                           .done = lookup_done};
     broker_list_offset(grpc_call_broker(all->call), &source->lookup);
 }

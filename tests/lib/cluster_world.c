@@ -174,6 +174,7 @@ enum status cluster_world_append(struct cluster_world *w, uint32_t node, const c
     struct buffer *batch = one_record(value, producer, sequence);
     waiting.append = (struct append){.topic = slice_from_text(topic),
                                      .partition = partition,
+                                     .forward = w->forward,
                                      .batch = {slice_make(batch->data, batch->size), batch},
                                      .done = appended};
     broker_append(w->nodes[node].broker, &waiting.append);
@@ -237,14 +238,17 @@ void cluster_world_read(struct cluster_world *w, const char *topic, int partitio
     for (int attempt = 0; attempt < 3000; attempt++) {
         uint32_t asked = (uint32_t)attempt % w->count + 1;
         if (w->nodes[asked].broker == NULL) continue;
-        uint32_t node = cluster_world_leader(w, asked, topic, partition);
+        uint32_t node = w->forward ? 1 : cluster_world_leader(w, asked, topic, partition);
         struct waiting_fetch waiting = {.part = {.topic = slice_from_text(topic),
                                                  .partition = partition,
                                                  .offset = offset,
                                                  .bytes_max = 1 << 20,
                                                  .leader_epoch = -1}};
-        waiting.fetch = (struct fetch){
-            .partitions = &waiting.part, .partition_count = 1, .bytes_max = 1 << 20, .done = fetched};
+        waiting.fetch = (struct fetch){.partitions = &waiting.part,
+                                       .partition_count = 1,
+                                       .bytes_max = 1 << 20,
+                                       .forward = w->forward,
+                                       .done = fetched};
         broker_fetch(w->nodes[node].broker, &waiting.fetch);
         assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
         enum status status = waiting.part.status;

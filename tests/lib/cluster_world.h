@@ -20,6 +20,7 @@ struct cluster_world {
         struct broker *broker;      /* NULL: down */
     } nodes[CLUSTER_NODES_MAX + 1]; /* from 1 */
     struct diagnostic why;
+    bool forward; /* requests may be taken to the leader */
 };
 void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes); /* all are started */
 void cluster_world_close(struct cluster_world *w);
@@ -41,7 +42,8 @@ enum status cluster_world_append(struct cluster_world *w, uint32_t node, const c
 /* The same until some leader takes it. Returns the offset. */
 int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int partition, const char *value,
                               int64_t producer, int32_t sequence);
-/* Every record value from the beginning, joined with '\n', as the leader tells. */
+/* Every record value from the beginning, joined with '\n', as the leader tells; with `forward`: as node 1
+ * does. */
 void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);
 enum status cluster_world_producer_id(struct cluster_world *w, uint32_t node, int64_t *id);
 

@@ -199,6 +199,35 @@ static void fewer_replicas_than_nodes_are_spread(void **state) {
     cluster_world_close(&world);
 }
 
+/* Any node takes anything, whoever leads, when it is asked to. */
+static void requests_are_taken_to_the_leader(void **state) {
+    (void)state;
+    open_with_topic(24, 3, 6, 1);
+    world.forward = true;
+    for (int p = 0; p < 6; p++) {
+        cluster_world_leader(&world, 1, "t", p);
+        for (int i = 0; i < 9; i++) {
+            char value[16];
+            int64_t offset = -1;
+            snprintf(value, sizeof value, "%d", i);
+            enum status status = cluster_world_append(&world, (uint32_t)i % 3 + 1, "t", p, value, -1, 0,
+                                                      &offset);
+            assert_status(status, STATUS_OK);
+            assert_int_equal(offset, i);
+        }
+        expect_read("t", p, 9);
+    }
+    /* Whoever would have to be asked is gone: it is said soon, and the others go on. */
+    uint32_t victim = cluster_world_leader(&world, 1, "t", 0) == 1 ? 2
+                                                                   : cluster_world_leader(&world, 1, "t", 0);
+    int gone = 0;
+    while (cluster_world_leader(&world, 1, "t", gone) != victim)
+        gone++;
+    cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+    assert_status(cluster_world_append(&world, 1, "t", gone, "x", -1, 0, NULL), STATUS_NOT_LEADER);
+    cluster_world_close(&world);
+}
+
 static void directories_are_not_mixed_up(void **state) {
     (void)state;
     cluster_world_open(&world, 23, 3);
@@ -221,6 +250,7 @@ int main(void) {
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(rolling_restarts_keep_serving),
         cmocka_unit_test(fewer_replicas_than_nodes_are_spread),
+        cmocka_unit_test(requests_are_taken_to_the_leader),
         cmocka_unit_test(directories_are_not_mixed_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
