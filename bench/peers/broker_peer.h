@@ -262,6 +262,28 @@ peer_case_latency(void (*open)(struct peer_link *link, int i, uint32_t value_byt
     peer_add("publish 1 KiB, one at a time: p999", times[PEER_LATENCY * 999 / 1000] * 1e6, "us");
 }
 
+/* Twice --mib of 1 KiB messages, then started again on them. */
+static __attribute__((unused)) void
+peer_case_stored(double (*start)(void), void (*open)(struct peer_link *link, int i, uint32_t value_bytes),
+                 peer_parse *parse) {
+    uint64_t mib = peer.mib > 32 ? 2 * peer.mib : 64;
+    struct peer_link links[PEER_LINKS];
+    for (int i = 0; i < PEER_LINKS; i++) {
+        open(&links[i], i, 1024);
+        links[i].total = mib * 1024 / PEER_LINKS;
+        links[i].window = PEER_UNDER_WAY / 1024 / PEER_LINKS;
+    }
+    peer_drive(links, PEER_LINKS, parse, NULL);
+    for (int i = 0; i < PEER_LINKS; i++)
+        peer_link_close(&links[i]);
+    io_child_stop(&peer.child, 60);
+    char text[64];
+    snprintf(text, sizeof text, "ready, %llu MiB stored", (unsigned long long)mib);
+    peer_add(text, start() * 1e3, "ms");
+    snprintf(text, sizeof text, "ready, %llu MiB stored: resident", (unsigned long long)mib);
+    peer_add(text, (double)peer_usage().resident_bytes / (1 << 20), "MiB");
+}
+
 /* Random bytes that stay on one line. */
 static __attribute__((unused)) void peer_value(char *value, size_t size) {
     struct prng prng;

@@ -159,6 +159,10 @@ int main(int argc, char **argv) {
             peer_link_close(&links[i]);
         consume();
     }
+    if (peer_wants("stored")) {
+        make_stream();
+        peer_case_stored(start_server, open_publisher, parse);
+    }
     peer_add("resident, at the end", (double)peer_usage().resident_bytes / (1 << 20), "MiB");
     io_child_stop(&peer.child, 10);
     io_measure_remove_dir(peer.dir);

@@ -36,8 +36,13 @@ static double start_server(void) {
     while ((descriptor = peer_connect()) < 0 && io_measure_seconds() - began < 30)
         usleep(500);
     if (descriptor < 0) peer_fail("redis-server does not listen");
-    peer_say(descriptor, "PING\r\n", 6);
-    peer_expect(descriptor, "+PONG");
+    char answer[256] = "";
+    do { /* while it loads what is stored it says so */
+        peer_say(descriptor, "PING\r\n", 6);
+        ssize_t n = read(descriptor, answer, sizeof answer - 1);
+        if (n <= 0) peer_fail("redis-server closed the connection");
+        answer[n] = '\0';
+    } while (strncmp(answer, "+PONG", 5) != 0 && io_measure_seconds() - began < PEER_SECONDS);
     close(descriptor);
     return io_measure_seconds() - began;
 }
@@ -154,6 +159,10 @@ int main(int argc, char **argv) {
         for (int i = 0; i < PEER_LINKS; i++)
             peer_link_close(&links[i]);
         consume();
+    }
+    if (peer_wants("stored")) {
+        forget_all();
+        peer_case_stored(start_server, open_publisher, parse_added);
     }
     peer_add("resident, at the end", (double)peer_usage().resident_bytes / (1 << 20), "MiB");
     io_child_stop(&peer.child, 10);

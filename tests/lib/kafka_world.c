@@ -52,6 +52,11 @@ static void receive(struct kafka_world_client *client) {
     io_recv(client->socket, &client->receive, client->buffer, sizeof client->buffer);
 }
 
+void kafka_world_hear(struct kafka_world_client *client) {
+    client->deaf = false;
+    if (!client->receiving && !client->closed) receive(client);
+}
+
 static void connect_done(struct io_op *op) {
     struct kafka_world_client *client = CONTAINER_OF(op, struct kafka_world_client, connect);
     assert_status(op->status, STATUS_OK);

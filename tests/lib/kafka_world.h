@@ -41,6 +41,8 @@ void kafka_world_run(struct kafka_world *world, uint64_t ms);
 void kafka_world_connect(struct kafka_world *world, struct kafka_world_client *client);
 void kafka_world_disconnect(struct kafka_world *world, struct kafka_world_client *client);
 
+/* No longer deaf. */
+void kafka_world_hear(struct kafka_world_client *client);
 void kafka_world_send_bytes(struct kafka_world_client *client, struct slice bytes);
 void kafka_world_send(struct kafka_world_client *client, int16_t key, int16_t version, int32_t correlation_id,
                       const void *request);

@@ -140,6 +140,39 @@ static void an_idle_client_with_a_protocol_stays(void **state) {
     small_close(&world, &small);
 }
 
+/* Every client asks for much and takes nothing: together they cannot make us hold more than
+ * memory_in_flight_max and a share each, and each gets everything in the end. */
+static void answers_that_nobody_takes_are_bounded_together(void **state) {
+    (void)state;
+    enum { CLIENTS = 24, REQUESTS = 4000 };
+    struct kafka_world world, small;
+    small_open(&world, &small);
+    static struct kafka_world_client clients[CLIENTS];
+    struct kafka_api_versions_request request = {0};
+    size_t before = buffer_bytes_live();
+    for (int i = 0; i < CLIENTS; i++) {
+        kafka_world_connect(&small, &clients[i]);
+        clients[i].deaf = true;
+        for (int32_t id = 0; id < REQUESTS; id++)
+            kafka_world_send(&clients[i], KAFKA_API_VERSIONS, 0, id, &request);
+    }
+    kafka_world_run(&small, 3000);
+    /* What the clients have queued themselves is counted in the same sum. */
+    size_t queued = 0;
+    for (int i = 0; i < CLIENTS; i++)
+        queued += clients[i].out.size;
+    size_t held = buffer_bytes_live() - before;
+    assert_true(held < queued + 1 * MIB + (size_t)CLIENTS * 192 * KIB);
+    for (int i = 0; i < CLIENTS; i++) {
+        arena_clear(&small.arena);
+        kafka_world_hear(&clients[i]);
+        for (int32_t id = 0; id < REQUESTS; id++)
+            (void)kafka_world_receive(&small, &clients[i], KAFKA_API_VERSIONS, 0, id);
+        kafka_world_disconnect(&small, &clients[i]);
+    }
+    small_close(&world, &small);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_large_message_that_stops_does_not_keep_others_waiting),
@@ -147,6 +180,7 @@ int main(void) {
         cmocka_unit_test(a_byte_now_and_then_does_not_keep_a_large_buffer),
         cmocka_unit_test(an_idle_client_with_a_protocol_stays),
         cmocka_unit_test(a_burst_leaves_nothing_behind),
+        cmocka_unit_test(answers_that_nobody_takes_are_bounded_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
