@@ -383,6 +383,7 @@ static bool well_formed(const struct raft_message *m) {
 static bool append_entries(struct raft *r, const struct raft_entry *entry, const struct raft_entry *end) {
     for (; entry < end; entry++) {
         struct raft_config *config = NULL;
+        if (entry->term < raft_log_last_term(&r->log)) return false;
         if (entry->kind == RAFT_ENTRY_CONFIG &&
             raft_config_decode(entry->payload.bytes, &config) != STATUS_OK)
             return false;
@@ -415,8 +416,12 @@ static bool take_entries(struct raft *r, const struct raft_message *m) {
     if (!make_room(r, bytes)) return false;
     if (entry->base < r->log.end) {
         /* verified_end covers what is committed and what this very leader has shown to be in its log: neither
-         * can be in conflict with it; nor can a configuration whose successor is in the log (I8). */
-        if (entry->base < r->verified_end || entry->base < r->before.position) {
+         * can be in conflict with it; nor can a configuration whose successor is in the log (I8). And logs
+         * part between entries. */
+        uint32_t count;
+        const struct raft_entry *ours = raft_log_window(&r->log, entry->base, &count);
+        bool inside = ours != NULL && ours->base != entry->base;
+        if (entry->base < r->verified_end || entry->base < r->before.position || inside) {
             raft_refuse(r);
             return false;
         }
