@@ -17,7 +17,7 @@
 #include "broker/cluster.h"
 
 #define CONTROLLER_QUEUE_MAX  10000
-#define CONTROLLER_TIMEOUT_NS (10 * NS_PER_S)
+#define CONTROLLER_TIMEOUT_NS (5 * NS_PER_S)
 
 struct controller_call {
     struct writer command; /* metadata_encode; released by the controller before done */
