@@ -19,7 +19,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
 
-.PHONY: all setup demo test check compat bench fuzz mutants asan debug clang format install clean
+.PHONY: all setup demo cluster test check compat bench fuzz mutants asan debug clang format install clean
 
 all: build/build.ninja
 	cmake --build build -j $(JOBS)
@@ -33,6 +33,9 @@ setup:
 
 demo: setup all
 	tools/demo --sentinel build/sentinel
+
+cluster: all
+	tools/cluster
 
 test: setup
 	tools/run_tests

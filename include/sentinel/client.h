@@ -86,9 +86,18 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
                           int32_t partition_count, sentinel_error *error);
 
 typedef struct {
+    int32_t node_id, port;
+    const char *host, *state;  /* "ready", "read-only", "down" */
+    int64_t leaders, replicas; /* partitions that it leads, and has */
+} sentinel_node;
+typedef struct {
     const char *cluster_id, *version;
     int32_t node_id;
     int64_t topics, partitions;
+    int32_t controller_id;                /* -1: nobody leads the controller */
+    int64_t leaderless, under_replicated; /* of the partitions */
+    const sentinel_node *nodes;
+    size_t node_count;
 } sentinel_cluster;
 int sentinel_cluster_describe(sentinel_client *client,
                               void (*visit)(void *context, const sentinel_cluster *cluster), void *context,

@@ -188,6 +188,22 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
     return result;
 }
 
+static const sentinel_node *nodes_of(struct arena *arena, const Sentinel__V1__ListNodesResponse *answer) {
+    static const char *const states[] = {"unknown", "ready", "read-only", "down"};
+    sentinel_node *nodes = arena_calloc(arena, answer->n_nodes, sizeof *nodes);
+    for (size_t i = 0; i < answer->n_nodes; i++) {
+        const Sentinel__V1__Node *from = answer->nodes[i];
+        nodes[i] = (sentinel_node){
+            .node_id = from->node_id,
+            .port = from->port,
+            .host = from->host,
+            .state = states[(unsigned)from->state < ARRAY_COUNT(states) ? from->state : 0],
+            .leaders = from->leader_count,
+            .replicas = from->replica_count};
+    }
+    return nodes;
+}
+
 int sentinel_cluster_describe(sentinel_client *client,
                               void (*visit)(void *context, const sentinel_cluster *cluster), void *context,
                               sentinel_error *error) {
@@ -197,13 +213,26 @@ int sentinel_cluster_describe(sentinel_client *client,
     Sentinel__V1__GetClusterResponse *answer = client_exchange(
         client, CLUSTER_SERVICE "GetCluster", &request, &sentinel__v1__get_cluster_response__descriptor,
         &arena, error);
-    if (answer != NULL) {
-        sentinel_cluster cluster = {answer->cluster_id, answer->version, answer->node_id, answer->topic_count,
-                                    answer->partition_count};
+    Sentinel__V1__ListNodesRequest nodes_request = SENTINEL__V1__LIST_NODES_REQUEST__INIT;
+    Sentinel__V1__ListNodesResponse *nodes =
+        answer == NULL ? NULL
+                       : client_exchange(client, CLUSTER_SERVICE "ListNodes", &nodes_request,
+                                         &sentinel__v1__list_nodes_response__descriptor, &arena, error);
+    if (nodes != NULL) {
+        sentinel_cluster cluster = {.cluster_id = answer->cluster_id,
+                                    .version = answer->version,
+                                    .node_id = answer->node_id,
+                                    .topics = answer->topic_count,
+                                    .partitions = answer->partition_count,
+                                    .controller_id = answer->controller_node_id,
+                                    .leaderless = answer->leaderless_count,
+                                    .under_replicated = answer->under_replicated_count,
+                                    .nodes = nodes_of(&arena, nodes),
+                                    .node_count = nodes->n_nodes};
         visit(context, &cluster);
     }
     arena_release(&arena);
-    return answer == NULL ? -1 : 0;
+    return nodes == NULL ? -1 : 0;
 }
 
 int sentinel_checkpoint_create(sentinel_client *client, const char *name,

@@ -5,42 +5,88 @@
 #include "server/grpc_service.h"
 
 struct totals {
-    int64_t topics, partitions;
+    struct broker *broker;
+    int64_t topics, partitions, leaderless, under_replicated;
+    struct broker_node nodes[BROKER_NODES_MAX];
+    int64_t leaders[BROKER_NODES_MAX], replicas[BROKER_NODES_MAX];
+    uint32_t node_count;
 };
+
+static void count_for(struct totals *totals, int64_t *counts, int32_t node) {
+    for (uint32_t i = 0; i < totals->node_count; i++)
+        if (totals->nodes[i].node == node) counts[i]++;
+}
+
+static void count_partition(struct totals *totals, const struct broker_topic *topic, int32_t partition) {
+    int32_t nodes[BROKER_REPLICAS_MAX], live[BROKER_REPLICAS_MAX];
+    struct partition_leader leader = broker_partition_leader(totals->broker, topic, partition);
+    uint32_t count = broker_partition_replicas(totals->broker, topic, partition, false, nodes);
+    totals->leaderless += leader.node < 0;
+    totals->under_replicated += broker_partition_replicas(totals->broker, topic, partition, true, live) <
+                                count;
+    count_for(totals, totals->leaders, leader.node);
+    for (uint32_t i = 0; i < count; i++)
+        count_for(totals, totals->replicas, nodes[i]);
+}
+
 static void count_topic(void *ctx, const struct broker_topic *topic) {
     struct totals *totals = ctx;
     totals->topics++;
     totals->partitions += topic->partition_count;
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        count_partition(totals, topic, i);
+}
+
+static void count_all(struct totals *totals, struct broker *broker) {
+    *totals = (struct totals){.broker = broker};
+    totals->node_count = broker_nodes(broker, totals->nodes);
+    broker_topics_visit(broker, count_topic, totals);
 }
 
 static void get_cluster(struct grpc_call *call, struct grpc_message *message) {
     if (grpc_call_unpack(call, &sentinel__v1__get_cluster_request__descriptor, message->bytes) == NULL)
         return;
     struct broker *broker = grpc_call_broker(call);
-    struct totals totals = {0};
-    broker_topics_visit(broker, count_topic, &totals);
+    struct totals totals;
+    count_all(&totals, broker);
     Sentinel__V1__GetClusterResponse response = SENTINEL__V1__GET_CLUSTER_RESPONSE__INIT;
     response.cluster_id = (char *)broker_cluster_id(broker);
-    response.node_id = response.controller_node_id = broker_node_id(broker);
+    response.node_id = broker_node_id(broker);
+    response.controller_node_id = broker_controller(broker);
     response.version = (char *)SENTINEL_VERSION;
     response.topic_count = totals.topics;
     response.partition_count = totals.partitions;
+    response.leaderless_count = totals.leaderless;
+    response.under_replicated_count = totals.under_replicated;
     grpc_call_reply_packed(call, &response.base);
+}
+
+static Sentinel__V1__Node *node_message(struct grpc_call *call, const struct totals *totals, uint32_t index) {
+    const struct broker_node *from = &totals->nodes[index];
+    Sentinel__V1__Node *node = arena_alloc(&call->arena, sizeof *node);
+    char host[256];
+    sentinel__v1__node__init(node);
+    server_node_address(grpc_call_connection(call), from, host, sizeof host, &node->port);
+    node->host = arena_text(&call->arena, slice_from_text(host));
+    node->node_id = from->node;
+    node->leader_count = totals->leaders[index];
+    node->replica_count = totals->replicas[index];
+    bool sick = from->node == broker_node_id(totals->broker) && broker_health(totals->broker) != STATUS_OK;
+    node->state = !from->up ? SENTINEL__V1__NODE_STATE__NODE_STATE_DOWN
+                  : sick    ? SENTINEL__V1__NODE_STATE__NODE_STATE_READ_ONLY
+                            : SENTINEL__V1__NODE_STATE__NODE_STATE_READY;
+    return node;
 }
 
 static void list_nodes(struct grpc_call *call, struct grpc_message *message) {
     if (grpc_call_unpack(call, &sentinel__v1__list_nodes_request__descriptor, message->bytes) == NULL) return;
-    struct broker *broker = grpc_call_broker(call);
-    char host[256];
-    Sentinel__V1__Node node = SENTINEL__V1__NODE__INIT, *nodes[] = {&node};
-    node.node_id = broker_node_id(broker);
-    server_advertised(grpc_call_connection(call), host, sizeof host, &node.port);
-    node.host = host;
-    node.state = broker_health(broker) == STATUS_OK ? SENTINEL__V1__NODE_STATE__NODE_STATE_READY
-                                                    : SENTINEL__V1__NODE_STATE__NODE_STATE_READ_ONLY;
+    struct totals totals;
+    count_all(&totals, grpc_call_broker(call));
     Sentinel__V1__ListNodesResponse response = SENTINEL__V1__LIST_NODES_RESPONSE__INIT;
-    response.n_nodes = 1;
-    response.nodes = nodes;
+    response.n_nodes = totals.node_count;
+    response.nodes = arena_calloc(&call->arena, totals.node_count, sizeof *response.nodes);
+    for (uint32_t i = 0; i < totals.node_count; i++)
+        response.nodes[i] = node_message(call, &totals, i);
     grpc_call_reply_packed(call, &response.base);
 }
 
