@@ -61,6 +61,8 @@ struct broker_options {
     int64_t stretch_age_ms;
     struct group_limits groups;
     struct log *log;
+    const struct raft_host_watch *watch; /* the simulator's; NULL: nobody looks */
+    void *watch_ctx;
 };
 struct broker_options broker_options_default(void);
 

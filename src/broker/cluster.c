@@ -434,7 +434,9 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
                                      .log = broker->log,
                                      .raft = raft_options_of(cluster),
                                      .send = send_message,
-                                     .ctx = cluster};
+                                     .ctx = cluster,
+                                     .watch = broker->options.watch,
+                                     .watch_ctx = broker->options.watch_ctx};
     io_random(broker->io, &host.seed, sizeof host.seed);
     cluster->host = raft_host_new(&host);
     struct peers_options options = peers_options_default();

@@ -214,13 +214,18 @@ static enum status step(struct raft_replica *r, struct raft_event *event) {
     const struct raft_host_watch *watch = host->options.watch;
     void *ctx = host->options.watch_ctx;
     if (watch != NULL && watch->before != NULL) watch->before(ctx, &r->raft, event);
-    enum status status = raft_step(&r->raft, event, &host->effects);
-    if (watch != NULL && watch->after != NULL) watch->after(ctx, &r->raft, event, &host->effects, status);
-    return status;
+    return raft_step(&r->raft, event, &host->effects);
+}
+
+static void show_step(struct raft_replica *r, const struct raft_event *event, enum status status) {
+    const struct raft_host *host = r->host;
+    if (host->options.watch != NULL && host->options.watch->after != NULL)
+        host->options.watch->after(host->options.watch_ctx, &r->raft, event, &host->effects, status);
 }
 
 enum status replica_step(struct raft_replica *r, struct raft_event *event) {
     enum status status = step(r, event);
+    show_step(r, event, status);
     carry_out(r, &r->host->effects);
     r->host->stepping = false;
     return status;
@@ -238,6 +243,21 @@ static void finish_proposal(struct raft_propose *propose, enum status status) {
     shared_slice_unref(payload);
 }
 
+/* The first `count` proposals were accepted: where they are, also in the headers of batches. */
+static void place_proposals(struct raft_replica *r, uint32_t count) {
+    uint64_t base = r->host->effects.proposed_base;
+    LIST_FOREACH(it, &r->proposals) {
+        if (count-- == 0) break;
+        struct raft_propose *propose = CONTAINER_OF(it, struct raft_propose, link);
+        propose->base = base;
+        propose->term = r->raft.term;
+        if (r->options.format == RAFT_FORMAT_BATCHES)
+            record_batch_set_base((uint8_t *)(uintptr_t)propose->payload.bytes.data, (int64_t)base,
+                                  (int32_t)propose->term);
+        base += propose->count;
+    }
+}
+
 /* The first `count` proposals as one step. */
 static enum status propose_some(struct raft_replica *r, uint32_t count) {
     struct raft_host *host = r->host;
@@ -253,17 +273,10 @@ static enum status propose_some(struct raft_replica *r, uint32_t count) {
     }
     struct raft_event event = {.kind = RAFT_EVENT_PROPOSE, .propose = {host->proposals, count}};
     enum status status = step(r, &event);
-    uint64_t base = host->effects.proposed_base;
-    for (uint32_t i = 0; status == STATUS_OK && i < count; i++) {
-        struct raft_propose *propose = CONTAINER_OF(list_first(&r->proposals), struct raft_propose, link);
-        propose->base = base;
-        propose->term = r->raft.term;
-        if (r->options.format == RAFT_FORMAT_BATCHES)
-            record_batch_set_base((uint8_t *)(uintptr_t)propose->payload.bytes.data, (int64_t)base,
-                                  (int32_t)propose->term);
-        base += propose->count;
-        finish_proposal(propose, STATUS_OK);
-    }
+    if (status == STATUS_OK) place_proposals(r, count);
+    show_step(r, &event, status);
+    for (uint32_t i = 0; status == STATUS_OK && i < count; i++)
+        finish_proposal(CONTAINER_OF(list_first(&r->proposals), struct raft_propose, link), STATUS_OK);
     carry_out(r, &host->effects);
     host->stepping = false;
     return status;

@@ -159,7 +159,7 @@ static bool write_text(const char *path, struct slice text) {
 }
 
 static int write_outcome(const struct sim_command *command, const struct scenario *scenario,
-                         const struct record *record, const struct world_result *result) {
+                         const struct recording *record, const struct world_result *result) {
     struct writer text;
     int status = 0;
     writer_init(&text);
@@ -179,7 +179,7 @@ static int write_outcome(const struct sim_command *command, const struct scenari
 }
 
 int sim_one(const struct sim_command *command, struct scenario *scenario) {
-    struct record record;
+    struct recording record;
     struct world_options options = {.scenario = scenario};
     struct world_result result;
     FILE *trace = NULL;

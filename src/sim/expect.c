@@ -206,6 +206,25 @@ static void finish_group(struct world *w, uint32_t index) {
     raft_checker_finish(w->checker, leader->group, members, count);
 }
 
+static bool clients_finished(struct world *w, void *ctx) {
+    (void)ctx;
+    return w->program->finished(w->clients);
+}
+
+/* Clients have what they sent acknowledged, and read everything back. */
+static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_ns) {
+    w->program->finish(w->clients);
+    if (!world_advance(w, until_ns, clients_finished, NULL) && !world_failed(w)) {
+        struct writer text;
+        writer_init(&text);
+        w->program->report(w->clients, &text);
+        writer_u8(&text, 0);
+        world_fail(w, "L3 liveness: clients do not come to an end: %.300s", (const char *)text.data);
+        writer_release(&text);
+    }
+    w->result->equal_ns = io_sim_now(w->sim) - begun_ns;
+}
+
 void world_converge(struct world *w, const struct action *action) {
     uint64_t begun_ns = io_sim_now(w->sim), until_ns = begun_ns + action->a;
     world_mend_all(w);
@@ -215,6 +234,10 @@ void world_converge(struct world *w, const struct action *action) {
         world_restart_unhealthy(w);
     }
     uint64_t settled_ns = io_sim_now(w->sim);
+    if (w->program->finish != NULL) {
+        converge_clients(w, until_ns, begun_ns);
+        return;
+    }
     if (!world_advance(w, until_ns, all_led, NULL)) {
         if (!world_failed(w)) not_so(w, "L1 liveness: ", action);
         return;

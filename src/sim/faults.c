@@ -222,6 +222,8 @@ static bool ask_leaders(struct world *w, struct action *action) {
 
 bool world_act(struct world *w, struct action *action) {
     if (action->kind <= ACTION_NETWORK) return act_on_network(w, action);
+    if (action_is_operation(action->kind) && w->program->operate != NULL)
+        return w->program->operate(w->clients, action);
     if (action->kind == ACTION_MEMBERS || action->kind == ACTION_TRANSFER) return ask_leaders(w, action);
     action->node = world_resolve(w, action->node);
     if (action->node == 0) return false;

@@ -10,6 +10,8 @@
 #include "raft/raft.h"
 
 #define CONVERGE_NS (30 * NS_PER_S)
+/* Operations on groups, which brokers do by themselves. */
+#define PLAN_FAULTS_OF_GROUPS (1U << PLAN_members | 1U << PLAN_transfer | 1U << PLAN_compact)
 
 enum { STREAM_SHAPE = 101, STREAM_FAULTS, STREAM_WORKLOAD, STREAM_KNOBS };
 
@@ -311,6 +313,7 @@ static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
         if (prng_chance(&streams[kind], 1, 3)) on |= 1U << kind;
     }
     on &= allowed;
+    if (strcmp(p->scenario->workload, "raft") != 0) on &= ~PLAN_FAULTS_OF_GROUPS;
     /* Fewer voters survive fewer losses: while disks may be lost, all nodes stay members. */
     if ((on & (1U << PLAN_wipe | 1U << PLAN_rot)) != 0) on &= ~(1U << PLAN_members);
     for (uint32_t kind = 0; kind < PLAN_FAULT_COUNT; kind++) {

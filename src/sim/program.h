@@ -31,8 +31,16 @@ struct program_calls {
     bool (*act)(void *program, const struct action *action);
     /* Members of consensus groups on this node: the i-th; NULL: no more. */
     const struct raft *(*raft)(const void *program, uint32_t index);
+    /* Where clients are a part of the world and not of the nodes; else NULL. `finish` asks them to come to an
+     * end, after which `finished` says so; `report` what they still wait for. */
+    void *(*open)(struct world *world);
+    void (*close)(void *clients);
+    bool (*operate)(void *clients, const struct action *action);
+    void (*finish)(void *clients);
+    bool (*finished)(void *clients);
+    void (*report)(void *clients, struct writer *to);
 };
 
-extern const struct program_calls raft_program;
+extern const struct program_calls raft_program, kafka_program;
 
 #endif

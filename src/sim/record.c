@@ -7,20 +7,20 @@
 
 #define OPEN_MAX 4096U
 
-void record_init(struct record *record) {
-    *record = (struct record){0};
+void record_init(struct recording *record) {
+    *record = (struct recording){0};
     writer_init(&record->texts);
     writer_u8(&record->texts, 0);
 }
 
-void record_release(struct record *record) {
+void record_release(struct recording *record) {
     mem_free(record->events);
     mem_free(record->open);
     writer_release(&record->texts);
 }
 
 /* Messages of the first half go. */
-static void thin_out(struct record *record) {
+static void thin_out(struct recording *record) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < record->count; i++)
         if (record->events[i].kind != RECORD_MESSAGE || i >= record->count / 2)
@@ -29,7 +29,8 @@ static void thin_out(struct record *record) {
     record->open_count = 0;
 }
 
-struct record_event *record_add(struct record *record, uint64_t at_ns, enum record_kind kind, uint32_t node) {
+struct record_event *record_add(struct recording *record, uint64_t at_ns, enum record_kind kind,
+                                uint32_t node) {
     if (record->count >= RECORD_EVENTS_MAX) thin_out(record);
     if (record->count == record->capacity) {
         record->capacity = MAX(1024U, record->capacity * 2);
@@ -40,13 +41,13 @@ struct record_event *record_add(struct record *record, uint64_t at_ns, enum reco
     return event;
 }
 
-void record_text(struct record *record, struct record_event *event, struct slice text) {
+void record_text(struct recording *record, struct record_event *event, struct slice text) {
     event->text = (uint32_t)record->texts.size;
     writer_bytes(&record->texts, text);
     writer_u8(&record->texts, 0);
 }
 
-const char *record_text_of(const struct record *record, const struct record_event *event) {
+const char *record_text_of(const struct recording *record, const struct record_event *event) {
     return (const char *)record->texts.data + event->text;
 }
 
@@ -58,7 +59,7 @@ static uint64_t print_key(struct writer *line, const struct raft_message *m) {
     return key ^ m->group * 0x9e3779b97f4a7c15U;
 }
 
-void record_sent(struct record *record, uint64_t at_ns, const struct raft_message *m, bool lost) {
+void record_sent(struct recording *record, uint64_t at_ns, const struct raft_message *m, bool lost) {
     struct writer line;
     writer_init(&line);
     struct record_event *event = record_add(record, at_ns, RECORD_MESSAGE, raft_id_node(m->from));
@@ -83,7 +84,7 @@ void record_sent(struct record *record, uint64_t at_ns, const struct raft_messag
     record->open[record->open_count++] = (uint32_t)(event - record->events);
 }
 
-void record_received(struct record *record, uint64_t at_ns, const struct raft_message *m) {
+void record_received(struct recording *record, uint64_t at_ns, const struct raft_message *m) {
     struct writer line;
     writer_init(&line);
     uint64_t key = print_key(&line, m);

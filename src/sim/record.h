@@ -32,7 +32,7 @@ struct record_event {
     uint32_t text; /* offset among the texts; 0: none */
     bool lost;
 };
-struct record {
+struct recording {
     struct record_event *events;
     uint32_t count, capacity;
     struct writer texts;
@@ -41,13 +41,14 @@ struct record {
     uint32_t open_count, open_capacity;
 };
 
-void record_init(struct record *record);
-void record_release(struct record *record);
-struct record_event *record_add(struct record *record, uint64_t at_ns, enum record_kind kind, uint32_t node);
-void record_text(struct record *record, struct record_event *event, struct slice text);
-const char *record_text_of(const struct record *record, const struct record_event *event);
+void record_init(struct recording *record);
+void record_release(struct recording *record);
+struct record_event *record_add(struct recording *record, uint64_t at_ns, enum record_kind kind,
+                                uint32_t node);
+void record_text(struct recording *record, struct record_event *event, struct slice text);
+const char *record_text_of(const struct recording *record, const struct record_event *event);
 /* A message leaves, and arrives: matched by what it says. */
-void record_sent(struct record *record, uint64_t at_ns, const struct raft_message *message, bool lost);
-void record_received(struct record *record, uint64_t at_ns, const struct raft_message *message);
+void record_sent(struct recording *record, uint64_t at_ns, const struct raft_message *message, bool lost);
+void record_received(struct recording *record, uint64_t at_ns, const struct raft_message *message);
 
 #endif

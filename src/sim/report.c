@@ -25,7 +25,7 @@ static void print_string(struct writer *to, const char *text) {
     writer_u8(to, '"');
 }
 
-static void print_events(struct writer *to, const struct record *record) {
+static void print_events(struct writer *to, const struct recording *record) {
     uint32_t text = 0; /* number 0: none */
     writer_text(to, "\"events\":[");
     for (uint32_t i = 0; i < record->count; i++) {
@@ -47,7 +47,7 @@ static void print_events(struct writer *to, const struct record *record) {
     writer_text(to, "]");
 }
 
-void report_print(struct writer *to, const struct record *record, const struct scenario *scenario,
+void report_print(struct writer *to, const struct recording *record, const struct scenario *scenario,
                   const struct world_result *result) {
     size_t place = 0, place_size = strlen(PLACE);
     while (memcmp(report_page + place, PLACE, place_size) != 0)

@@ -9,7 +9,7 @@
 #include "sim/record.h"
 #include "sim/world.h"
 
-void report_print(struct writer *to, const struct record *record, const struct scenario *scenario,
+void report_print(struct writer *to, const struct recording *record, const struct scenario *scenario,
                   const struct world_result *result);
 
 #endif

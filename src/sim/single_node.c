@@ -8,7 +8,7 @@
 #include "base/prng.h"
 #include "broker/broker.h"
 #include "io/io_sim.h"
-#include "sim/history.h"
+#include "sim/history_reader.h"
 #include "wire/record_batch.h"
 
 #define PARTITIONS            3
@@ -46,13 +46,10 @@ struct producer {
 /* Reads one partition from `offset` on, for ever. */
 struct reader_client {
     struct world *world;
-    uint32_t partition;
     bool busy, at_end;
-    int64_t offset, log_start, high_watermark;
+    struct history_reader reader;
     struct fetch fetch;
     struct fetch_partition part;
-    bool *seen; /* while verifying: by offset - log_start */
-    size_t seen_capacity;
 };
 
 /* Follows all partitions with one fetch at a time, as Kafka's clients do: some are at their end, some are not
@@ -164,42 +161,6 @@ static void produce_next(struct producer *p) {
 /* ---- reading ----------------------------------------------------------------------------------------------
  */
 
-static void take_batch(struct reader_client *r, struct slice bytes) {
-    struct world *w = r->world;
-    struct record_batch batch;
-    struct record_iterator it;
-    struct record record;
-    struct arena arena;
-    arena_init(&arena, 16 * KIB);
-    enum status status = record_batch_read(bytes, &batch);
-    if (status == STATUS_OK) status = record_iterator_init(&it, &batch, &arena, 1 * MIB);
-    while (status == STATUS_OK && (status = record_iterator_next(&it, &record)) == STATUS_OK) {
-        if (record.offset < r->offset) continue;
-        if (record.offset != r->offset && r->log_start <= r->offset)
-            history_violate(&w->history, "B12: partition %u: asked for %lld, got %lld", r->partition,
-                            (long long)r->offset, (long long)record.offset);
-        if (record.offset >= r->high_watermark)
-            history_violate(&w->history, "B5: partition %u: offset %lld read above the high watermark %lld",
-                            r->partition, (long long)record.offset, (long long)r->high_watermark);
-        history_read(&w->history, r->partition, record.offset, history_hash(record.value));
-        if (w->verifying) {
-            size_t index = (size_t)(record.offset - r->log_start);
-            if (index >= r->seen_capacity) {
-                size_t capacity = MAX(index + 1, r->seen_capacity * 2);
-                r->seen = mem_realloc(r->seen, capacity);
-                memset(r->seen + r->seen_capacity, 0, capacity - r->seen_capacity);
-                r->seen_capacity = capacity;
-            }
-            r->seen[index] = true;
-        }
-        r->offset = record.offset + 1;
-    }
-    if (status != STATUS_END)
-        history_violate(&w->history, "S6: partition %u: a batch read back is damaged: %s", r->partition,
-                        status_name(status));
-    arena_release(&arena);
-}
-
 static void fetched(struct fetch *fetch) {
     struct reader_client *r = CONTAINER_OF(fetch, struct reader_client, fetch);
     struct world *w = r->world;
@@ -207,17 +168,17 @@ static void fetched(struct fetch *fetch) {
     r->busy = false;
     bool crashing = io_sim_crash_due(w->sim, 0) || broker_health(w->broker) != STATUS_OK;
     if (part->status == STATUS_OK) {
-        r->log_start = part->log_start_offset;
-        r->high_watermark = part->high_watermark;
-        history_high_watermark(&w->history, r->partition, part->high_watermark);
+        r->reader.log_start = part->log_start_offset;
+        r->reader.high_watermark = part->high_watermark;
+        history_high_watermark(&w->history, r->reader.partition, part->high_watermark);
         for (uint32_t i = 0; i < part->batch_count; i++)
-            take_batch(r, part->batches[i].bytes);
-        r->at_end = r->offset >= part->high_watermark;
-    } else if (part->status == STATUS_OFFSET_OUT_OF_RANGE && part->log_start_offset > r->offset) {
-        r->offset = r->log_start = part->log_start_offset;
+            history_reader_take(&w->history, &r->reader, part->batches[i].bytes);
+        r->at_end = r->reader.offset >= part->high_watermark;
+    } else if (part->status == STATUS_OFFSET_OUT_OF_RANGE && part->log_start_offset > r->reader.offset) {
+        r->reader.offset = r->reader.log_start = part->log_start_offset;
     } else if (!crashing) {
-        history_violate(&w->history, "L3: partition %u cannot be read at %lld: %s", r->partition,
-                        (long long)r->offset, status_name(part->status));
+        history_violate(&w->history, "L3: partition %u cannot be read at %lld: %s", r->reader.partition,
+                        (long long)r->reader.offset, status_name(part->status));
     }
     fetch_release(fetch);
     if (!crashing) fetch_next(r);
@@ -228,8 +189,8 @@ static void fetch_next(struct reader_client *r) {
     if (r->busy || (w->verifying && r->at_end) || w->history.violation[0] != '\0') return;
     r->busy = true;
     r->part = (struct fetch_partition){.topic = SLICE_LITERAL(TOPIC),
-                                       .partition = (int32_t)r->partition,
-                                       .offset = r->offset,
+                                       .partition = (int32_t)r->reader.partition,
+                                       .offset = r->reader.offset,
                                        .bytes_max = FETCH_PARTITION_BYTES,
                                        .leader_epoch = -1};
     r->fetch = (struct fetch){.partitions = &r->part,
@@ -422,22 +383,24 @@ static void verify(struct world *w) {
     w->verifying = true;
     for (uint32_t i = 0; i < PARTITIONS; i++) {
         struct reader_client *r = &w->readers[i];
-        r->offset = r->log_start = 0;
+        history_reader_restart(&r->reader);
         r->at_end = false;
-        if (r->seen != NULL) memset(r->seen, 0, r->seen_capacity);
         fetch_next(r);
     }
     if (run_until(w, all_read, "reading everything back")) {
         for (uint32_t i = 0; i < PARTITIONS; i++) {
             struct reader_client *r = &w->readers[i];
-            if ((size_t)(r->offset - r->log_start) > r->seen_capacity) {
-                history_violate(&w->history, "B1: partition %u is empty up to %lld", i, (long long)r->offset);
+            if ((size_t)(r->reader.offset - r->reader.log_start) > r->reader.seen_capacity) {
+                history_violate(&w->history, "B1: partition %u is empty up to %lld", i,
+                                (long long)r->reader.offset);
                 break;
             }
-            history_read_all(&w->history, i, r->log_start, r->high_watermark, r->seen);
+            history_read_all(&w->history, i, r->reader.log_start, r->reader.high_watermark, r->reader.seen);
         }
     }
     w->verifying = false;
+    for (uint32_t i = 0; i < PARTITIONS; i++)
+        w->readers[i].reader.verifying = false;
 }
 
 static void begin_clients(struct world *w) {
@@ -506,7 +469,7 @@ static void world_init(struct world *w, const struct single_node_options *option
     }
     for (uint32_t i = 0; i < PARTITIONS; i++) {
         w->readers[i].world = w;
-        w->readers[i].partition = i;
+        w->readers[i].reader.partition = i;
     }
     w->follower.world = w;
 }
@@ -515,7 +478,7 @@ static void world_release(struct world *w) {
     for (uint32_t i = 0; i < PRODUCERS; i++)
         buffer_unref(w->producers[i].batch);
     for (uint32_t i = 0; i < PARTITIONS; i++)
-        mem_free(w->readers[i].seen);
+        history_reader_release(&w->readers[i].reader);
     history_release(&w->history);
     io_sim_free(w->sim);
 }

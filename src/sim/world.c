@@ -13,7 +13,9 @@
 
 enum { STREAM_WORKLOAD = 1, STREAM_NODES = 2 };
 
-static const struct program_calls *const programs[] = {&raft_program};
+#define CLIENTS_NODE (SIM_NODES_MAX + 1)
+
+static const struct program_calls *const programs[] = {&raft_program, &kafka_program};
 
 /* ---- failing ------------------------------------------------------------------------------------------ */
 
@@ -90,7 +92,29 @@ uint8_t world_priority(const struct world *w, uint32_t node) {
 }
 
 uint64_t world_node_seed(struct world *w, uint32_t node) {
-    return prng_next(&w->nodes[node].prng);
+    return prng_next(node <= w->node_count ? &w->nodes[node].prng : &w->workload);
+}
+
+struct io_sim *world_sim(struct world *w) {
+    return w->sim;
+}
+
+void *world_clients(struct world *w) {
+    return w->clients;
+}
+
+bool world_node_is_up(const struct world *w, uint32_t node) {
+    return world_is_up(w, node);
+}
+
+void world_violation(struct world *w, const char *text) {
+    world_fail(w, "%s", text);
+}
+
+void world_client_event(struct world *w, uint32_t node, const char *text, bool acknowledged) {
+    w->acknowledged += acknowledged;
+    w->steps++;
+    world_note(w, RECORD_CLIENT, node, text);
 }
 
 struct raft_checker *world_checker(struct world *w) {
@@ -189,6 +213,7 @@ bool world_advance(struct world *w, uint64_t until_ns, bool (*holds)(struct worl
 /* ---- what programs tell ------------------------------------------------------------------------------- */
 
 void world_started(struct world *w, const struct raft *raft, const struct raft_start *start) {
+    w->nodes[raft_id_node(raft->options->id)].incarnation = (uint32_t)raft->options->id;
     raft_checker_started(w->checker, raft, start);
     w->steps++;
     if (w->record == NULL) return;
@@ -400,11 +425,16 @@ static void world_init(struct world *w, const struct world_options *options, str
         w->nodes[node].priority = RAFT_PRIORITY_MAX;
     }
     w->checker = raft_checker_new(&result->probes);
+    if (w->program->open != NULL) w->clients = w->program->open(w);
 }
 
 static void world_release(struct world *w) {
     for (uint32_t node = 1; node <= w->node_count; node++)
         if (world_is_up(w, node)) world_crash_node(w, node, IO_SIM_CRASH_PROCESS);
+    if (w->program->close != NULL) {
+        io_sim_crash_node(w->sim, CLIENTS_NODE, IO_SIM_CRASH_PROCESS);
+        w->program->close(w->clients);
+    }
     raft_checker_free(w->checker);
     io_sim_free(w->sim);
 }

@@ -32,8 +32,8 @@ struct world_options {
     const struct scenario *scenario;
     void (*trace)(void *ctx, const char *line); /* every event, or NULL */
     void *ctx;
-    struct record *record; /* what a report shows, or NULL */
-    uint64_t real_ms_max;  /* not used by the world itself: of its caller */
+    struct recording *record; /* what a report shows, or NULL */
+    uint64_t real_ms_max;     /* not used by the world itself: of its caller */
 };
 struct world_result {
     bool ok;
@@ -59,6 +59,12 @@ uint32_t world_incarnation(const struct world *world, uint32_t node);
 uint8_t world_priority(const struct world *world, uint32_t node);
 /* A number of the node's own stream of chance, new at each start. */
 uint64_t world_node_seed(struct world *world, uint32_t node);
+struct io_sim *world_sim(struct world *world);
+void *world_clients(struct world *world); /* what program->open made */
+bool world_node_is_up(const struct world *world, uint32_t node);
+/* A client was told something that a client of this cluster must not be told. */
+void world_violation(struct world *world, const char *text);
+void world_client_event(struct world *world, uint32_t node, const char *text, bool acknowledged);
 struct raft_checker *world_checker(struct world *world);
 struct probes *world_probes(struct world *world);
 /* A payload that no other operation has. */

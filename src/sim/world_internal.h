@@ -29,10 +29,11 @@ struct world {
     const struct world_options *options;
     const struct scenario *scenario;
     const struct program_calls *program;
+    void *clients; /* of program->open */
     struct world_result *result;
     struct io_sim *sim;
     struct raft_checker *checker;
-    struct record *record;
+    struct recording *record;
     uint32_t node_count;
     struct world_node nodes[SIM_NODES_MAX + 1]; /* from 1 */
     uint32_t names[SIM_NODES_MAX];              /* what scenario.names stand for; 0: nothing yet */

@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/kafka_clients.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/prng.h"
+#include "base/units.h"
+#include "io/io_sim.h"
+#include "sim/history_reader.h"
+#include "sim/kafka_link.h"
+#include "sim/world.h"
+#include "wire/kafka_codec.h"
+#include "wire/record_batch.h"
+
+#define TOPIC        "simulated"
+#define PARTITIONS   3
+#define PRODUCERS    4
+#define RECORDS_MAX  8
+#define JOBS_MAX     4096
+#define ANSWER_NS    (5 * NS_PER_S) /* then the connection is given up */
+#define RETRY_NS     (60 * NS_PER_MS)
+#define LONG_POLL_MS 200
+#define FETCH_BYTES  (256 * KIB)
+
+enum { ERROR_NONE = 0, ERROR_OUT_OF_RANGE = 1, ERROR_EXISTS = 36, ERROR_OUT_OF_ORDER = 45 };
+enum role { ADMIN, PRODUCER, CONSUMER };
+enum asking { NOTHING, METADATA, CREATE_TOPIC, PRODUCER_ID, PRODUCE, FETCH };
+
+struct job {
+    uint32_t size, records;
+};
+struct client {
+    struct clients *all;
+    enum role role;
+    uint32_t index;
+    int32_t partition;
+    struct kafka_link *link;
+    uint32_t leader; /* 0: unknown */
+    uint32_t attempts;
+    enum asking asking;
+    struct io_timer timer; /* to try again, or to give an answer up */
+    struct prng prng;
+    /* producers */
+    bool idempotent;
+    int64_t producer_id;
+    int32_t sequence;
+    struct job *jobs;
+    uint32_t job_first, job_count;
+    struct buffer *batch; /* on its way, or to be sent again */
+    int32_t record_count;
+    uint64_t hashes[RECORDS_MAX];
+    uint32_t counter;
+    /* consumers */
+    struct history_reader reader;
+    int64_t floor; /* no answer to what was asked may tell a lower high watermark */
+    bool verified;
+};
+struct clients {
+    struct world *world;
+    struct io *io;
+    struct history history;
+    bool topic_made, finishing, verifying;
+    uint32_t next_producer;
+    struct client clients[1 + PRODUCERS + PARTITIONS];
+};
+
+static void go_on(struct client *c);
+static const struct kafka_link_calls link_calls;
+
+static void check(struct clients *all) {
+    if (all->history.violation[0] != '\0') world_violation(all->world, all->history.violation);
+}
+
+static void tell(struct client *c, bool acknowledged, const char *what, int64_t offset) {
+    char text[100];
+    snprintf(text, sizeof text, "client %u: %s, partition %d at %lld", c->index, what, c->partition,
+             (long long)offset);
+    world_client_event(c->all->world, c->link == NULL ? 0 : kafka_link_node(c->link), text, acknowledged);
+}
+
+/* ---- a client's connection ---------------------------------------------------------------------------- */
+
+static uint64_t now(const struct client *c) {
+    return io_now_ns(c->all->io);
+}
+
+/* Gives the connection up, and tries again in a while, elsewhere perhaps. */
+static void give_up(struct client *c) {
+    if (c->link != NULL) kafka_link_drop(c->link);
+    c->link = NULL;
+    c->leader = 0;
+    /* What a producer without identity has sent may be there or not: it lets it be. */
+    if (c->asking == PRODUCE && !c->idempotent) {
+        buffer_unref(c->batch);
+        c->batch = NULL;
+    }
+    c->asking = NOTHING;
+    io_timer_set(c->all->io, &c->timer, now(c) + RETRY_NS / 2 + prng_below(&c->prng, RETRY_NS));
+}
+
+static void link_connected(void *ctx) {
+    struct client *c = ctx;
+    io_timer_cancel(c->all->io, &c->timer);
+    go_on(c);
+}
+
+static void link_failed(void *ctx) {
+    give_up(ctx);
+}
+
+static void timer_fired(struct io_timer *timer) {
+    struct client *c = CONTAINER_OF(timer, struct client, timer);
+    if (c->link != NULL)
+        give_up(c);
+    else
+        go_on(c);
+}
+
+static void ask(struct client *c, enum asking what, int16_t key, int16_t version, const void *request) {
+    c->asking = what;
+    io_timer_set(c->all->io, &c->timer, now(c) + ANSWER_NS);
+    kafka_link_ask(c->link, key, version, request);
+}
+
+/* ---- requests ----------------------------------------------------------------------------------------- */
+
+static void ask_metadata(struct client *c) {
+    struct kafka_metadata_request_topic topic;
+    struct kafka_metadata_request request;
+    kafka_message_init(&kafka_schema_metadata_request_topic, &topic);
+    kafka_message_init(&kafka_schema_metadata_request, &request);
+    topic.name = SLICE_LITERAL(TOPIC);
+    request.topics = &topic;
+    request.topics_count = 1;
+    request.allow_auto_topic_creation = false;
+    ask(c, METADATA, KAFKA_METADATA, 9, &request);
+}
+
+static void ask_topic(struct client *c) {
+    struct kafka_create_topics_request_topic topic;
+    struct kafka_create_topics_request request;
+    uint32_t nodes = world_node_count(c->all->world);
+    kafka_message_init(&kafka_schema_create_topics_request_topic, &topic);
+    kafka_message_init(&kafka_schema_create_topics_request, &request);
+    topic.name = SLICE_LITERAL(TOPIC);
+    topic.num_partitions = PARTITIONS;
+    topic.replication_factor = (int16_t)MIN(nodes, 3U);
+    request.topics = &topic;
+    request.topics_count = 1;
+    request.timeout_ms = 3000;
+    ask(c, CREATE_TOPIC, KAFKA_CREATE_TOPICS, 7, &request);
+}
+
+static void ask_producer_id(struct client *c) {
+    struct kafka_init_producer_id_request request;
+    kafka_message_init(&kafka_schema_init_producer_id_request, &request);
+    request.transactional_id = (struct slice){NULL, 0};
+    request.transaction_timeout_ms = 1000;
+    ask(c, PRODUCER_ID, KAFKA_INIT_PRODUCER_ID, 4, &request);
+}
+
+static void make_batch(struct client *c) {
+    struct job job = c->jobs[c->job_first];
+    c->job_first = (c->job_first + 1) % JOBS_MAX;
+    c->job_count--;
+    struct record_batch_builder builder;
+    record_batch_begin(&builder);
+    uint8_t *value = mem_alloc(job.size + 64);
+    c->record_count = (int32_t)MIN(job.records, (uint32_t)RECORDS_MAX);
+    for (int32_t i = 0; i < c->record_count; i++) {
+        size_t head = (size_t)snprintf((char *)value, 64, "%u/%u/%d:", c->index, c->counter, i);
+        prng_bytes(&c->prng, value + head, job.size);
+        c->hashes[i] = history_hash(slice_make(value, head + job.size));
+        record_batch_add(&builder, io_wall_ms(c->all->io), SLICE_EMPTY, slice_make(value, head + job.size),
+                         NULL, 0);
+    }
+    mem_free(value);
+    c->counter++;
+    struct record_batch_producer identity = {c->producer_id, 0, c->sequence};
+    struct record_batch_producer none = {-1, -1, -1};
+    c->batch = record_batch_finish(&builder, c->counter % 4 == 0 ? CODEC_LZ4 : CODEC_NONE,
+                                   c->idempotent ? &identity : &none);
+    record_batch_builder_release(&builder);
+}
+
+static void ask_produce(struct client *c) {
+    struct kafka_produce_request_partition partition;
+    struct kafka_produce_request request;
+    kafka_message_init(&kafka_schema_produce_request_partition, &partition);
+    kafka_message_init(&kafka_schema_produce_request, &request);
+    struct kafka_produce_request_topic topic = {
+        .name = SLICE_LITERAL(TOPIC), .partition_data = &partition, .partition_data_count = 1};
+    partition.index = c->partition;
+    partition.records.bytes = slice_make(c->batch->data, c->batch->size);
+    request.acks = -1;
+    request.timeout_ms = 3000;
+    request.topic_data = &topic;
+    request.topic_data_count = 1;
+    ask(c, PRODUCE, KAFKA_PRODUCE, 9, &request);
+}
+
+static void ask_fetch(struct client *c) {
+    struct kafka_fetch_request_partition partition;
+    struct kafka_fetch_request_topic topic;
+    struct kafka_fetch_request request;
+    kafka_message_init(&kafka_schema_fetch_request_partition, &partition);
+    kafka_message_init(&kafka_schema_fetch_request_topic, &topic);
+    kafka_message_init(&kafka_schema_fetch_request, &request);
+    partition.partition = c->partition;
+    partition.fetch_offset = c->reader.offset;
+    partition.partition_max_bytes = FETCH_BYTES;
+    topic.topic = SLICE_LITERAL(TOPIC);
+    topic.partitions = &partition;
+    topic.partitions_count = 1;
+    request.max_wait_ms = LONG_POLL_MS;
+    request.min_bytes = 1;
+    request.max_bytes = FETCH_BYTES;
+    request.topics = &topic;
+    request.topics_count = 1;
+    c->floor = c->all->history.partitions[c->partition].high_watermark;
+    ask(c, FETCH, KAFKA_FETCH, 11, &request);
+}
+
+static bool has_work(struct client *c) {
+    if (c->role == ADMIN) return !c->all->topic_made;
+    if (!c->all->topic_made) return false;
+    if (c->role == CONSUMER) return !c->verified;
+    return c->batch != NULL || c->job_count != 0;
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------ */
+
+static void take_metadata(struct client *c, const struct kafka_metadata_response *m) {
+    for (int32_t i = 0; i < m->topics_count; i++) {
+        const struct kafka_metadata_response_topic *topic = &m->topics[i];
+        for (int32_t j = 0; topic->error_code == ERROR_NONE && j < topic->partitions_count; j++)
+            if (topic->partitions[j].partition_index == c->partition && topic->partitions[j].leader_id > 0)
+                c->leader = (uint32_t)topic->partitions[j].leader_id;
+    }
+    if (c->leader == 0 || c->leader > world_node_count(c->all->world)) give_up(c);
+}
+
+static void take_produced(struct client *c, const struct kafka_produce_response *m) {
+    const struct kafka_produce_response_partition *p = &m->responses[0].partition_responses[0];
+    if (p->error_code == ERROR_OUT_OF_ORDER)
+        history_violate(&c->all->history,
+                        "B8 producer state: partition %d: sequence %d of producer %lld is refused",
+                        c->partition, c->sequence, (long long)c->producer_id);
+    if (p->error_code != ERROR_NONE) {
+        tell(c, false, "not appended", p->error_code);
+        give_up(c);
+        return;
+    }
+    for (int32_t i = 0; i < c->record_count; i++)
+        history_acknowledged(&c->all->history, (uint32_t)c->partition, p->base_offset + i, c->hashes[i]);
+    c->sequence += c->record_count;
+    buffer_unref(c->batch);
+    c->batch = NULL;
+    tell(c, true, "acknowledged", p->base_offset);
+}
+
+/* Everything up to the end was read: what was acknowledged must have been there. */
+static void verify(struct client *c) {
+    struct history_reader *r = &c->reader;
+    if ((size_t)(r->offset - r->log_start) > r->seen_capacity)
+        history_violate(&c->all->history, "B1 dense offsets: partition %d is empty up to %lld", c->partition,
+                        (long long)r->offset);
+    else
+        history_read_all(&c->all->history, (uint32_t)c->partition, r->log_start, r->high_watermark, r->seen);
+    c->verified = true;
+    world_client_event(c->all->world, 0, "a partition is read back", false);
+}
+
+static void take_fetched(struct client *c, const struct kafka_fetch_response *m) {
+    struct history *h = &c->all->history;
+    struct history_reader *r = &c->reader;
+    if (m->error_code != ERROR_NONE || m->responses_count != 1) {
+        give_up(c);
+        return;
+    }
+    const struct kafka_fetch_response_partition *p = &m->responses[0].partitions[0];
+    if (p->error_code == ERROR_OUT_OF_RANGE)
+        history_violate(
+            h, "B6 nothing acknowledged is lost: partition %d is said not to reach %lld, where it was read",
+            c->partition, (long long)r->offset);
+    if (p->error_code != ERROR_NONE) {
+        give_up(c);
+        return;
+    }
+    if (p->high_watermark < c->floor)
+        history_violate(h, "B4 high watermark: partition %d: %lld is told after %lld", c->partition,
+                        (long long)p->high_watermark, (long long)c->floor);
+    struct history_partition *known = &h->partitions[c->partition];
+    known->high_watermark = MAX(known->high_watermark, p->high_watermark);
+    r->high_watermark = p->high_watermark;
+    r->log_start = p->log_start_offset;
+    struct slice bytes = p->records.bytes;
+    while (bytes.size > 12) {
+        size_t size = 12 + (size_t)load_be32(bytes.data + 8);
+        if (size > bytes.size) break;
+        history_reader_take(h, r, slice_make(bytes.data, size));
+        bytes = slice_make(bytes.data + size, bytes.size - size);
+    }
+    if (r->verifying && r->offset >= r->high_watermark) verify(c);
+}
+
+static void take_topic(struct client *c, const struct kafka_create_topics_response *m) {
+    int16_t error = m->topics[0].error_code;
+    if (error != ERROR_NONE && error != ERROR_EXISTS) {
+        give_up(c);
+        return;
+    }
+    c->all->topic_made = true;
+    for (size_t i = 0; i < ARRAY_COUNT(c->all->clients); i++)
+        go_on(&c->all->clients[i]);
+}
+
+static void take_producer_id(struct client *c, const struct kafka_init_producer_id_response *m) {
+    if (m->error_code != ERROR_NONE) {
+        give_up(c);
+        return;
+    }
+    c->producer_id = m->producer_id;
+}
+
+static void answered(void *ctx, const void *message) {
+    struct client *c = ctx;
+    enum asking asked = c->asking;
+    io_timer_cancel(c->all->io, &c->timer);
+    c->asking = NOTHING;
+    switch (asked) {
+    case METADATA:
+        take_metadata(c, message);
+        break;
+    case CREATE_TOPIC:
+        take_topic(c, message);
+        break;
+    case PRODUCER_ID:
+        take_producer_id(c, message);
+        break;
+    case PRODUCE:
+        take_produced(c, message);
+        break;
+    case FETCH:
+        take_fetched(c, message);
+        break;
+    case NOTHING:
+        break;
+    }
+    check(c->all);
+    go_on(c);
+}
+
+static const struct kafka_link_calls link_calls = {
+    .connected = link_connected, .failed = link_failed, .answered = answered};
+
+/* Whatever comes next: a connection, a look at the metadata, or the request itself. */
+static void go_on(struct client *c) {
+    if (c->asking != NOTHING || io_timer_armed(&c->timer) || !has_work(c)) return;
+    if (c->link == NULL) {
+        uint32_t nodes = world_node_count(c->all->world);
+        uint32_t node = c->leader != 0 ? c->leader : (c->index + c->attempts++) % nodes + 1;
+        c->link = kafka_link_new(c->all->io, node, &link_calls, c);
+        io_timer_set(c->all->io, &c->timer, now(c) + ANSWER_NS);
+        return;
+    }
+    if (c->role == ADMIN) {
+        ask_topic(c);
+    } else if (c->leader == 0) {
+        ask_metadata(c);
+    } else if (c->leader != kafka_link_node(c->link)) {
+        kafka_link_drop(c->link);
+        c->link = NULL;
+        go_on(c);
+    } else if (c->role == CONSUMER) {
+        ask_fetch(c);
+    } else if (c->idempotent && c->producer_id < 0) {
+        ask_producer_id(c);
+    } else {
+        if (c->batch == NULL) make_batch(c);
+        ask_produce(c);
+    }
+}
+
+/* ---- the world's side --------------------------------------------------------------------------------- */
+
+void *kafka_clients_open(struct world *world) {
+    struct clients *all = mem_calloc(1, sizeof *all);
+    struct prng root;
+    prng_init(&root, world_node_seed(world, KAFKA_CLIENTS_NODE));
+    all->world = world;
+    all->io = io_sim_node_io(world_sim(world), KAFKA_CLIENTS_NODE);
+    history_init(&all->history);
+    for (uint32_t i = 0; i < ARRAY_COUNT(all->clients); i++) {
+        struct client *c = &all->clients[i];
+        c->all = all;
+        c->index = i;
+        c->role = i == 0 ? ADMIN : i <= PRODUCERS ? PRODUCER : CONSUMER;
+        c->partition = c->role == CONSUMER ? (int32_t)(i - 1 - PRODUCERS) : (int32_t)(i % PARTITIONS);
+        c->idempotent = i % 2 == 0;
+        c->producer_id = -1;
+        c->prng = prng_split(&root, i + 1);
+        c->reader.partition = (uint32_t)c->partition;
+        io_timer_init(&c->timer, timer_fired);
+        if (c->role == PRODUCER) c->jobs = mem_alloc(JOBS_MAX * sizeof *c->jobs);
+    }
+    io_timer_set(all->io, &all->clients[0].timer, io_now_ns(all->io) + NS_PER_MS);
+    return all;
+}
+
+/* The machine is off: nothing completes any more. */
+void kafka_clients_close(void *clients) {
+    struct clients *all = clients;
+    for (uint32_t i = 0; i < ARRAY_COUNT(all->clients); i++) {
+        struct client *c = &all->clients[i];
+        if (c->link != NULL) kafka_link_drop(c->link);
+        buffer_unref(c->batch);
+        mem_free(c->jobs);
+        history_reader_release(&c->reader);
+    }
+    history_release(&all->history);
+    mem_free(all);
+}
+
+bool kafka_clients_operate(void *clients, const struct action *action) {
+    struct clients *all = clients;
+    if (action->kind != ACTION_APPEND || all->finishing) return false;
+    struct client *c = &all->clients[1 + all->next_producer];
+    if (c->job_count == JOBS_MAX) return false;
+    all->next_producer = (all->next_producer + 1) % PRODUCERS;
+    c->jobs[(c->job_first + c->job_count++) % JOBS_MAX] = (struct job){(uint32_t)action->a, action->count};
+    go_on(c);
+    return true;
+}
+
+void kafka_clients_finish(void *clients) {
+    ((struct clients *)clients)->finishing = true;
+}
+
+static bool producers_done(const struct clients *all) {
+    for (uint32_t i = 0; i <= PRODUCERS; i++)
+        if (all->clients[i].batch != NULL || all->clients[i].job_count != 0) return false;
+    return all->topic_made;
+}
+
+bool kafka_clients_finished(void *clients) {
+    struct clients *all = clients;
+    if (!all->finishing || !producers_done(all)) return false;
+    bool done = true;
+    for (uint32_t i = 1 + PRODUCERS; i < ARRAY_COUNT(all->clients); i++) {
+        struct client *c = &all->clients[i];
+        if (!all->verifying) {
+            history_reader_restart(&c->reader);
+            if (c->link != NULL) kafka_link_drop(c->link); /* what is under way was asked before */
+            c->link = NULL;
+            c->asking = NOTHING;
+            io_timer_cancel(all->io, &c->timer);
+            go_on(c);
+        }
+        done = done && c->verified;
+    }
+    all->verifying = true;
+    return done;
+}
+
+void kafka_clients_report(void *clients, struct writer *to) {
+    const struct clients *all = clients;
+    static const char *const asked[] = {"nothing", "metadata", "topic", "producer id", "produce", "fetch"};
+    writer_printf(to, "topic %s", all->topic_made ? "made" : "not made");
+    for (uint32_t i = 0; i < ARRAY_COUNT(all->clients); i++) {
+        const struct client *c = &all->clients[i];
+        if (c->role == PRODUCER && (c->batch != NULL || c->job_count != 0))
+            writer_printf(to, "; producer %u of partition %d has %u batches, asked %s of %u", i, c->partition,
+                          c->job_count + (c->batch != NULL), asked[c->asking], c->leader);
+        if (c->role == CONSUMER && all->verifying && !c->verified)
+            writer_printf(to, "; consumer of partition %d at %lld of %lld, asked %s of %u", c->partition,
+                          (long long)c->reader.offset, (long long)c->reader.high_watermark, asked[c->asking],
+                          c->leader);
+    }
+}

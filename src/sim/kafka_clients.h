@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+/* kafka_clients.h: clients that speak Kafka's protocol in real bytes over simulated sockets.
+ *
+ * On a machine of their own, which never crashes: one that makes the topic, producers (every other one
+ * idempotent), a consumer for each partition. Each has one connection at a time and one request on it; what
+ * fails is asked again elsewhere, after a look at the metadata. What they are told is held against a history
+ * (history.h) that survives all brokers: B1, B2, B4, B5, B6, B7, B8, B12, S6.
+ *
+ *   finish: producers send what they have left ─> consumers read everything from the start ─> finished
+ *
+ * Owner   the world. Loop: one thread. */
+#ifndef SENTINEL_SIM_KAFKA_CLIENTS_H
+#define SENTINEL_SIM_KAFKA_CLIENTS_H
+
+#include "sim/program.h"
+
+#define KAFKA_PORT         9092
+#define KAFKA_CLIENTS_NODE (SIM_NODES_MAX + 1)
+
+void *kafka_clients_open(struct world *world);
+void kafka_clients_close(void *clients);
+/* An append is a batch for the next producer. */
+bool kafka_clients_operate(void *clients, const struct action *action);
+void kafka_clients_finish(void *clients);
+bool kafka_clients_finished(void *clients);
+void kafka_clients_report(void *clients, struct writer *to);
+
+#endif

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Whole brokers on every node: the server with its Kafka port over the broker over replicated partitions, as
+ * `sentinel serve --peers` starts them; with clients on a machine of their own (kafka_clients.c).
+ *
+ * A crash drops what the process had in memory: none of it is freed, as none of it is on a real machine,
+ * where the system takes the pages. So nothing has to be able to end in the middle of anything. */
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "broker/broker.h"
+#include "server/server.h"
+#include "sim/kafka_clients.h"
+#include "sim/program.h"
+#include "sim/world.h"
+
+#define GROUPS_MAX 64
+
+struct node {
+    struct world *world;
+    uint32_t number;
+    struct broker *broker;
+    struct server *server;
+    struct broker_peer peers[SIM_NODES_MAX];
+    char addresses[SIM_NODES_MAX][24];
+    const struct raft *rafts[GROUPS_MAX]; /* [0] that of group 0, or NULL */
+    uint32_t raft_count;
+};
+
+/* ---- the watch ---------------------------------------------------------------------------------------- */
+
+static void on_started(void *ctx, const struct raft *raft, const struct raft_start *start) {
+    struct node *n = ctx;
+    if (raft->group == 0)
+        n->rafts[0] = raft;
+    else if (n->raft_count < GROUPS_MAX)
+        n->rafts[n->raft_count++] = raft;
+    world_started(n->world, raft, start);
+}
+
+static void on_stopped(void *ctx, const struct raft *raft) {
+    struct node *n = ctx;
+    for (uint32_t i = 0; i < n->raft_count; i++)
+        if (n->rafts[i] == raft) n->rafts[i] = NULL;
+    world_stopped(n->world, raft);
+}
+
+static void on_before(void *ctx, const struct raft *raft, const struct raft_event *event) {
+    world_before(((struct node *)ctx)->world, raft, event);
+}
+
+static void on_after(void *ctx, const struct raft *raft, const struct raft_event *event,
+                     const struct raft_effects *effects, enum status status) {
+    MAYBE(status == STATUS_OK);
+    world_after(((struct node *)ctx)->world, raft, event, effects);
+}
+
+static void on_durable(void *ctx, const struct raft *raft, uint64_t write) {
+    raft_checker_durable(world_checker(((struct node *)ctx)->world), raft, write);
+}
+
+static bool on_leaving(void *ctx, const struct raft *raft, const struct raft_message *message) {
+    return world_leaving(((struct node *)ctx)->world, raft, message);
+}
+
+static const struct raft_host_watch watch = {.started = on_started,
+                                             .before = on_before,
+                                             .after = on_after,
+                                             .durable = on_durable,
+                                             .leaving = on_leaving,
+                                             .stopped = on_stopped};
+
+/* ---- life --------------------------------------------------------------------------------------------- */
+
+static struct broker_options options_of(struct node *n) {
+    const struct sim_knobs *knobs = world_knobs(n->world);
+    struct broker_options options = broker_options_default();
+    uint32_t count = world_node_count(n->world);
+    for (uint32_t i = 0; i < count; i++) {
+        snprintf(n->addresses[i], sizeof n->addresses[i], "node%u:%d", i + 1, KAFKA_PORT);
+        n->peers[i] = (struct broker_peer){i + 1, n->addresses[i]};
+    }
+    options.data_dir = "data";
+    options.node_id = (int32_t)n->number;
+    options.peers = n->peers;
+    options.peer_count = count;
+    options.advertised = n->addresses[n->number - 1];
+    options.election_timeout_ms = knobs->election_ms_min;
+    options.store.memtable_bytes = knobs->memtable_bytes;
+    options.store.wal_segment_bytes = knobs->wal_segment_bytes;
+    options.store.cache_bytes = 64 * KIB;
+    options.store.table_bytes = 32 * KIB;
+    options.watch = &watch;
+    options.watch_ctx = n;
+    return options;
+}
+
+static enum status start(struct world *world, uint32_t number, struct io *io, void **program,
+                         struct diagnostic *why) {
+    struct node *n = mem_calloc(1, sizeof *n);
+    n->world = world;
+    n->number = number;
+    n->raft_count = 1;
+    *program = n;
+    struct broker_options options = options_of(n);
+    enum status status = broker_open(io, &options, &n->broker, why);
+    if (status != STATUS_OK) return status;
+    struct server_options server = server_options_default();
+    server.request_bytes_max = 4 * MIB;
+    n->server = server_new(io, n->broker, &server);
+    return server_listen(n->server, n->addresses[number - 1], SERVER_ALL, NULL, why);
+}
+
+static void stop(void *program, bool crashed) {
+    struct node *n = program;
+    MAYBE(crashed);
+    for (uint32_t i = 0; i < n->raft_count; i++)
+        if (n->rafts[i] != NULL) world_stopped(n->world, n->rafts[i]);
+    /* Everything else stays as it is: see above. */
+}
+
+static bool healthy(const void *program) {
+    const struct node *n = program;
+    return broker_health(n->broker) == STATUS_OK;
+}
+
+static const struct raft *raft_of(const void *program, uint32_t index) {
+    const struct node *n = program;
+    return index < n->raft_count ? n->rafts[index] : NULL;
+}
+
+const struct program_calls kafka_program = {
+    .name = "kafka",
+    .start = start,
+    .stop = stop,
+    .healthy = healthy,
+    .raft = raft_of,
+    .open = kafka_clients_open,
+    .close = kafka_clients_close,
+    .operate = kafka_clients_operate,
+    .finish = kafka_clients_finish,
+    .finished = kafka_clients_finished,
+    .report = kafka_clients_report,
+};
