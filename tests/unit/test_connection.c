@@ -26,6 +26,7 @@ static void small_close(struct kafka_world *world, struct kafka_world *small) {
     kafka_world_run(small, 2000);
     assert_true(small->drained);
     server_free(small->server);
+    arena_release(&small->arena);
     kafka_world_close(world);
 }
 
