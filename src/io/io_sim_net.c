@@ -20,6 +20,7 @@
 
 #define LOCAL_LATENCY_MIN_NS (5 * NS_PER_US)
 #define LOCAL_LATENCY_MAX_NS (30 * NS_PER_US)
+#define LATENCY_NS_MAX       NS_PER_S /* longer is a loss, and sent again */
 #define RETRY_NS_MIN         (200 * NS_PER_MS)
 #define RETRY_NS_MAX         (5 * NS_PER_S)
 
@@ -37,7 +38,8 @@ static uint64_t draw_latency_ns(struct io_sim *sim, const struct io_sim_connecti
     const struct io_sim_net_options *net = &sim->net;
     uint64_t ns = prng_range(&sim->net_random, net->latency_min_ns, net->latency_max_ns);
     if (net->slow_ppm != 0 && prng_chance(&sim->net_random, net->slow_ppm, PPM)) ns *= net->slow_factor;
-    return ns * MAX(sim->slow[connection->ends[side].node][connection->ends[1 - side].node], 1U);
+    ns *= MAX(sim->slow[connection->ends[side].node][connection->ends[1 - side].node], 1U);
+    return MIN(ns, LATENCY_NS_MAX);
 }
 
 /* Packets of end `side` do not get through now. */
