@@ -11,6 +11,9 @@
 /* What one fetch may bring at most, whatever the client allows: Kafka's default of fetch.max.bytes. */
 #define FETCH_BYTES_MAX (55 * MIB)
 
+/* From here on a batch may keep a buffer that is four times its size; the log copies smaller ones anyway. */
+#define SHARE_MIN (64 * KIB)
+
 enum { ACKS_ALL = -1, ACKS_NONE = 0, ACKS_LEADER = 1 };
 
 /* ---- produce ------------------------------------------------------------------------------------------ */
@@ -86,11 +89,18 @@ static void produce_partition(struct kafka_request *request, struct slice topic,
         append_part(request, topic, in, shared, response);
 }
 
+/* Large requests lie several in one buffer, each with batches of its own: the buffer is then kept for most of
+ * what is in it. The memtable is charged for all of it, once. */
+static bool is_shared(const struct kafka_request *request) {
+    size_t size = request->frame.size, whole = request->buffer->size;
+    return size >= whole / 2 || (size >= SHARE_MIN && size >= whole / 4);
+}
+
 void kafka_data_produce(struct kafka_request *request) {
     const struct kafka_produce_request *message = request->message;
     struct kafka_produce_response *response = request->response;
     request->silent = message->acks == ACKS_NONE;
-    bool shared = request->frame.size >= request->buffer->size / 2;
+    bool shared = is_shared(request);
     response->responses_count = MAX(message->topic_data_count, 0);
     response->responses = kafka_request_array(request, &kafka_schema_produce_response_topic,
                                               (size_t)response->responses_count);
