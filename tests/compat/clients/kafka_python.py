@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Features of kafka-python (PyPI): kafka_python.py FEATURE"""
+import os
+import sys
+import time
+import uuid
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+
+SERVER = os.environ["SENTINEL_SERVER"]
+
+
+def topic(partitions):
+    name = "kp-" + uuid.uuid4().hex[:12]
+    admin_client = KafkaAdminClient(bootstrap_servers=SERVER)
+    admin_client.create_topics([NewTopic(name, partitions, 1)])
+    admin_client.close()
+    return name
+
+
+def produce(name, count, partitions, **settings):
+    producer = KafkaProducer(bootstrap_servers=SERVER, **settings)
+    for i in range(count):
+        producer.send(name, b"%d" % i, partition=i % partitions)
+    producer.flush()
+    producer.close()
+
+
+def consumer(name, group):
+    return KafkaConsumer(name, bootstrap_servers=SERVER, group_id=group, auto_offset_reset="earliest",
+                         enable_auto_commit=False, session_timeout_ms=6000, heartbeat_interval_ms=300)
+
+
+def poll(consumers, until, seconds=40):
+    got, end = [], time.monotonic() + seconds
+    while not until(got):
+        assert time.monotonic() < end, f"{len(got)} messages"
+        for c in consumers:
+            for records in c.poll(timeout_ms=100).values():
+                got += [int(r.value) for r in records]
+    return got
+
+
+def data():
+    name = topic(1)
+    for codec in (None, "gzip"):
+        produce(name, 100, 1, compression_type=codec)
+    c = KafkaConsumer(bootstrap_servers=SERVER)
+    c.assign([TopicPartition(name, 0)])
+    c.seek_to_beginning()
+    assert len(poll([c], lambda m: len(m) >= 200)) == 200
+
+
+def group():
+    name = topic(4)
+    produce(name, 400, 4)
+    members = [consumer(name, "g-" + name) for _ in range(2)]
+    got = poll(members, lambda m: all(len(c.assignment()) == 2 for c in members) and len(set(m)) == 400)
+    members[1].close()
+    got += poll(members[:1], lambda m: len(members[0].assignment()) == 4)
+    assert set(got) == set(range(400))
+    members[0].close()
+
+
+def resume():
+    name = topic(1)
+    produce(name, 100, 1)
+    first = consumer(name, "r-" + name)
+    got = poll([first], lambda m: len(m) >= 1)
+    first.commit()
+    first.close()
+    produce(name, 50, 1)
+    second = consumer(name, "r-" + name)
+    got += poll([second], lambda m: len(m) + len(got) >= 150)
+    assert len(got) == 150
+    second.close()
+
+
+def admin():
+    client = KafkaAdminClient(bootstrap_servers=SERVER)
+    name = topic(2)
+    assert name in client.list_topics()
+    client.delete_topics([name])
+    client.close()
+
+
+if __name__ == "__main__":
+    {"data": data, "group": group, "resume": resume, "admin": admin}[sys.argv[1]]()
