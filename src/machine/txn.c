@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "machine/txn.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/units.h"
+
+#define RECORD_VERSION    1
+#define KEY_TAG           't'
+#define NEVER             INT64_MAX
+#define RETENTION_LOOK_MS (60 * 60 * 1000)
+
+void txn_machine_init(struct txn_machine *m, int32_t timeout_max_ms, int64_t retention_ms, uint64_t seed) {
+    *m = (struct txn_machine){
+        .timeout_max_ms = timeout_max_ms, .retention_ms = retention_ms, .hash_seed = seed};
+    map_init(&m->txns, seed);
+}
+
+const char *txn_phase_name(enum txn_phase phase) {
+    static const char *const names[] = {"Empty",        "Ongoing",        "PrepareCommit",
+                                        "PrepareAbort", "CompleteCommit", "CompleteAbort"};
+    return names[phase];
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
+static struct slice own(struct slice bytes) {
+    uint8_t *copy = mem_alloc(bytes.size + 1);
+    if (bytes.size != 0) memcpy(copy, bytes.data, bytes.size);
+    return slice_make(copy, bytes.size);
+}
+
+static void disown(struct slice bytes) {
+    mem_free((void *)(uintptr_t)bytes.data);
+}
+
+static void clear_places(struct txn *txn) {
+    MAP_FOREACH(it, &txn->places) {
+        struct txn_place *place = MAP_ENTRY(it)->value;
+        map_remove(&txn->places, map_entry_key(MAP_ENTRY(it)));
+        disown(place->topic);
+        mem_free(place);
+    }
+}
+
+static struct txn *txn_new(struct txn_machine *m, struct slice id) {
+    struct txn *txn = mem_calloc(1, sizeof *txn);
+    txn->id = own(id);
+    txn->deadline_ms = NEVER;
+    map_init(&txn->places, m->hash_seed);
+    ASSERT(map_put(&m->txns, id, txn) == NULL);
+    return txn;
+}
+
+static void txn_free(struct txn *txn) {
+    clear_places(txn);
+    map_release(&txn->places);
+    disown(txn->id);
+    mem_free(txn);
+}
+
+void txn_machine_release(struct txn_machine *m) {
+    MAP_FOREACH(it, &m->txns) {
+        txn_free(MAP_ENTRY(it)->value);
+    }
+    map_release(&m->txns);
+}
+
+const struct txn *txn_find(const struct txn_machine *m, struct slice id) {
+    return map_get(&m->txns, id);
+}
+
+/* ---- storage ------------------------------------------------------------------------------------------- */
+
+bool txn_owns_key(struct slice key) {
+    return key.size > 0 && key.data[0] == KEY_TAG;
+}
+
+struct txn_key {
+    uint8_t bytes[1 + TXN_ID_SIZE_MAX];
+    size_t size;
+};
+
+static struct txn_key key_of(const struct txn *txn) {
+    struct txn_key key = {.size = 1 + txn->id.size};
+    key.bytes[0] = KEY_TAG;
+    memcpy(key.bytes + 1, txn->id.data, txn->id.size);
+    return key;
+}
+
+static void save(struct txn *txn, struct state_change *change, const struct txn_clock *clock) {
+    txn->changed_wall_ms = clock->wall_ms;
+    struct txn_key key = key_of(txn);
+    struct writer *out = state_change_put(change, slice_make(key.bytes, key.size));
+    writer_u8(out, RECORD_VERSION);
+    writer_be64(out, (uint64_t)txn->producer_id);
+    writer_be16(out, (uint16_t)txn->epoch);
+    writer_be32(out, (uint32_t)txn->timeout_ms);
+    writer_u8(out, (uint8_t)txn->phase);
+    writer_u8(out, txn->moved_epoch);
+    writer_be64(out, (uint64_t)txn->started_wall_ms);
+    writer_be64(out, (uint64_t)txn->changed_wall_ms);
+    writer_varint64(out, txn->places.count);
+    MAP_FOREACH(it, &txn->places) {
+        const struct txn_place *place = MAP_ENTRY(it)->value;
+        writer_be32(out, (uint32_t)place->partition);
+        writer_varint64(out, place->topic.size);
+        writer_bytes(out, place->topic);
+    }
+    state_change_end(change);
+}
+
+struct place_key {
+    uint8_t bytes[4 + TXN_ID_SIZE_MAX];
+    size_t size;
+};
+
+static struct place_key place_key(const struct txn_place *place) {
+    struct place_key key = {.size = 4 + place->topic.size};
+    ASSERT_LE(place->topic.size, (size_t)TXN_ID_SIZE_MAX);
+    store_be32(key.bytes, (uint32_t)place->partition);
+    if (place->topic.size != 0) memcpy(key.bytes + 4, place->topic.data, place->topic.size);
+    return key;
+}
+
+static bool add_place(struct txn *txn, const struct txn_place *place) {
+    struct place_key key = place_key(place);
+    struct slice bytes = slice_make(key.bytes, key.size);
+    if (map_get(&txn->places, bytes) != NULL) return false;
+    struct txn_place *copy = mem_alloc(sizeof *copy);
+    *copy = (struct txn_place){own(place->topic), place->partition};
+    map_put(&txn->places, bytes, copy);
+    return true;
+}
+
+enum status txn_load(struct txn_machine *m, struct slice key, struct slice value) {
+    struct slice id = slice_make(key.data + 1, key.size - 1);
+    struct reader in = reader_make(value);
+    if (id.size == 0 || id.size > TXN_ID_SIZE_MAX || txn_find(m, id) != NULL ||
+        reader_u8(&in) != RECORD_VERSION)
+        return STATUS_MALFORMED;
+    struct txn *txn = txn_new(m, id);
+    txn->producer_id = (int64_t)reader_be64(&in);
+    txn->epoch = (int16_t)reader_be16(&in);
+    txn->timeout_ms = (int32_t)reader_be32(&in);
+    uint8_t phase = reader_u8(&in);
+    txn->moved_epoch = reader_u8(&in) != 0;
+    txn->started_wall_ms = (int64_t)reader_be64(&in);
+    txn->changed_wall_ms = (int64_t)reader_be64(&in);
+    uint64_t count = reader_varint64(&in);
+    if (phase > TXN_COMPLETE_ABORT || count > TXN_PARTITIONS_MAX || txn->producer_id < 0 || txn->epoch < 0)
+        return STATUS_MALFORMED;
+    txn->phase = (enum txn_phase)phase;
+    for (uint64_t i = 0; i < count && reader_ok(&in); i++) {
+        struct txn_place place = {.partition = (int32_t)reader_be32(&in)};
+        place.topic = reader_bytes(&in, reader_varint64(&in));
+        if (place.topic.size > TXN_ID_SIZE_MAX || !reader_ok(&in)) return STATUS_MALFORMED;
+        MAYBE(add_place(txn, &place));
+    }
+    return reader_ok(&in) && reader_remaining(&in) == 0 ? STATUS_OK : STATUS_MALFORMED;
+}
+
+void txn_loaded(struct txn_machine *m, const struct txn_clock *clock) {
+    MAP_FOREACH(it, &m->txns) {
+        struct txn *txn = MAP_ENTRY(it)->value;
+        if (txn->phase == TXN_ONGOING) txn->deadline_ms = clock->now_ms + MAX(txn->timeout_ms, 0);
+    }
+}
+
+/* ---- ownership ----------------------------------------------------------------------------------------- */
+
+static bool is_decided(const struct txn *txn) {
+    return txn->phase == TXN_PREPARE_COMMIT || txn->phase == TXN_PREPARE_ABORT;
+}
+
+/* The next epoch; with none left the producer goes on under another id. */
+static void move_epoch(struct txn *txn, int64_t fresh_id) {
+    if (txn->epoch < TXN_EPOCH_MAX) {
+        txn->epoch++;
+    } else {
+        txn->producer_id = fresh_id;
+        txn->epoch = 0;
+    }
+}
+
+static void decide(struct txn *txn, struct state_change *change, const struct txn_clock *clock, bool commit) {
+    ASSERT(txn->phase == TXN_ONGOING || txn->phase == TXN_EMPTY || txn->phase >= TXN_COMPLETE_COMMIT);
+    txn->phase = commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT;
+    txn->deadline_ms = NEVER;
+    save(txn, change, clock);
+}
+
+/* Aborted by somebody else than its producer, whose epoch ends with it. */
+static void fence(struct txn *txn, struct state_change *change, const struct txn_clock *clock) {
+    /* The marker needs a higher epoch of the same id; the last one may be used for it. */
+    txn->epoch++;
+    txn->moved_epoch = false;
+    decide(txn, change, clock, false);
+}
+
+static enum status check_claim(const struct txn *txn, int64_t producer_id, int16_t epoch) {
+    if (producer_id < 0) return STATUS_OK;
+    if (producer_id != txn->producer_id) return STATUS_PRODUCER_FENCED;
+    /* The one before: the answer to the last call may have been lost. */
+    return epoch == txn->epoch || epoch == txn->epoch - 1 ? STATUS_OK : STATUS_PRODUCER_FENCED;
+}
+
+enum status txn_init_producer(struct txn_machine *m, struct state_change *change,
+                              const struct txn_clock *clock, struct slice id, int32_t timeout_ms,
+                              int64_t producer_id, int16_t epoch, int64_t fresh_id,
+                              const struct txn **result) {
+    if (id.size == 0 || id.size > TXN_ID_SIZE_MAX) return STATUS_INVALID;
+    if (timeout_ms <= 0 || timeout_ms > m->timeout_max_ms) return STATUS_INVALID_TXN_TIMEOUT;
+    struct txn *txn = map_get(&m->txns, id);
+    if (txn == NULL) {
+        txn = txn_new(m, id);
+        txn->producer_id = fresh_id;
+    } else {
+        enum status status = check_claim(txn, producer_id, epoch);
+        if (status != STATUS_OK) return status;
+        if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
+        if (txn->phase == TXN_ONGOING) {
+            fence(txn, change, clock);
+            return STATUS_CONCURRENT_TRANSACTIONS;
+        }
+        move_epoch(txn, fresh_id);
+    }
+    txn->timeout_ms = timeout_ms;
+    txn->phase = TXN_EMPTY;
+    txn->moved_epoch = false;
+    save(txn, change, clock);
+    *result = txn;
+    return STATUS_OK;
+}
+
+/* ---- transactions -------------------------------------------------------------------------------------- */
+
+static enum status find_owned(const struct txn_machine *m, const struct txn_producer *who, struct txn **txn) {
+    *txn = map_get(&m->txns, who->id);
+    if (*txn == NULL || (*txn)->producer_id != who->producer_id) return STATUS_INVALID_PRODUCER_ID_MAPPING;
+    return STATUS_OK;
+}
+
+enum status txn_add(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
+                    const struct txn_producer *who, const struct txn_place *places, uint32_t count) {
+    struct txn *txn;
+    enum status status = find_owned(m, who, &txn);
+    if (status != STATUS_OK) return status;
+    if (who->epoch != txn->epoch) return STATUS_PRODUCER_FENCED;
+    if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
+    for (uint32_t i = 0; i < count; i++)
+        if (places[i].topic.size == 0 || places[i].topic.size > TXN_ID_SIZE_MAX) return STATUS_INVALID;
+    if (txn->phase == TXN_ONGOING && txn->places.count + count > TXN_PARTITIONS_MAX) return STATUS_BUSY;
+    bool changed = txn->phase != TXN_ONGOING;
+    if (changed) {
+        ASSERT_EQ(txn->places.count, (size_t)0);
+        txn->phase = TXN_ONGOING;
+        txn->started_wall_ms = clock->wall_ms;
+        txn->deadline_ms = clock->now_ms + txn->timeout_ms;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        changed |= add_place(txn, &places[i]);
+    if (changed) save(txn, change, clock);
+    return STATUS_OK;
+}
+
+enum status txn_verify(const struct txn_machine *m, const struct txn_producer *who,
+                       const struct txn_place *place) {
+    struct txn *txn;
+    enum status status = find_owned(m, who, &txn);
+    if (status != STATUS_OK) return status;
+    if (who->epoch != txn->epoch) return STATUS_PRODUCER_FENCED;
+    if (place->topic.size > TXN_ID_SIZE_MAX) return STATUS_INVALID;
+    struct place_key key = place_key(place);
+    bool part = txn->phase == TXN_ONGOING && map_get(&txn->places, slice_make(key.bytes, key.size)) != NULL;
+    return part ? STATUS_OK : STATUS_INVALID_TXN_STATE;
+}
+
+/* Whether the end that is asked for has happened already, as far as the producer can know. */
+static bool has_ended(const struct txn *txn, bool commit) {
+    return commit ? txn->phase == TXN_PREPARE_COMMIT || txn->phase == TXN_COMPLETE_COMMIT
+                  : txn->phase == TXN_PREPARE_ABORT || txn->phase == TXN_COMPLETE_ABORT;
+}
+
+enum status txn_end(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
+                    const struct txn_producer *who, bool commit, bool moves_epoch, int64_t fresh_id,
+                    const struct txn **result) {
+    struct txn *txn;
+    enum status status = find_owned(m, who, &txn);
+    if (status != STATUS_OK) return status;
+    *result = txn;
+    bool again = txn->moved_epoch && who->epoch == txn->epoch - 1;
+    if (again) return has_ended(txn, commit) ? STATUS_OK : STATUS_INVALID_TXN_STATE;
+    if (who->epoch != txn->epoch) return STATUS_PRODUCER_FENCED;
+    if (txn->phase != TXN_ONGOING) {
+        if (!moves_epoch && has_ended(txn, commit))
+            return is_decided(txn) ? STATUS_CONCURRENT_TRANSACTIONS : STATUS_OK;
+        if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
+        /* A producer that aborts what never began wants a new epoch (KIP-890). */
+        if (!moves_epoch || commit) return STATUS_INVALID_TXN_STATE;
+    }
+    if (!moves_epoch) {
+        txn->moved_epoch = false;
+        decide(txn, change, clock, commit);
+        return STATUS_OK;
+    }
+    if (txn->epoch >= TXN_EPOCH_MAX) {
+        /* The markers go out under the old id's last epoch; the new id begins once they are written. */
+        if (txn->phase == TXN_ONGOING) {
+            fence(txn, change, clock);
+            return STATUS_PRODUCER_FENCED;
+        }
+        move_epoch(txn, fresh_id);
+    } else {
+        txn->epoch++;
+    }
+    txn->moved_epoch = true;
+    decide(txn, change, clock, commit);
+    return STATUS_OK;
+}
+
+struct txn *txn_next_decided(struct txn_machine *m) {
+    MAP_FOREACH(it, &m->txns) {
+        struct txn *txn = MAP_ENTRY(it)->value;
+        if (!is_decided(txn) || txn->at_work) continue;
+        txn->at_work = true;
+        return txn;
+    }
+    return NULL;
+}
+
+void txn_completed(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
+                   struct slice id) {
+    struct txn *txn = map_get(&m->txns, id);
+    ASSERT(txn != NULL && is_decided(txn) && txn->at_work); /* I2 */
+    txn->at_work = false;
+    clear_places(txn);
+    txn->phase = txn->phase == TXN_PREPARE_COMMIT ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT;
+    save(txn, change, clock);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------- */
+
+int64_t txn_deadline(const struct txn_machine *m) {
+    int64_t deadline = NEVER;
+    MAP_FOREACH(it, &m->txns) {
+        const struct txn *txn = MAP_ENTRY(it)->value;
+        deadline = MIN(deadline, txn->deadline_ms);
+    }
+    return deadline;
+}
+
+static void forget(struct txn_machine *m, struct state_change *change, struct txn *txn) {
+    struct txn_key key = key_of(txn);
+    state_change_remove(change, slice_make(key.bytes, key.size));
+    map_remove(&m->txns, txn->id);
+    txn_free(txn);
+}
+
+void txn_expire(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock) {
+    MAP_FOREACH(it, &m->txns) {
+        struct txn *txn = MAP_ENTRY(it)->value;
+        bool idle = txn->phase != TXN_ONGOING && !is_decided(txn);
+        if (txn->phase == TXN_ONGOING && txn->deadline_ms <= clock->now_ms)
+            fence(txn, change, clock);
+        else if (idle && clock->wall_ms - txn->changed_wall_ms > m->retention_ms)
+            forget(m, change, txn);
+    }
+}
