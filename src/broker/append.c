@@ -115,14 +115,16 @@ static enum status check_batch(struct partition *p, struct append *append, struc
     const struct topic_config *config = &p->topic->public.config;
     struct slice bytes = append->batch.bytes;
     if (p->producers_stale) partition_replica_mend_producers(p);
+    if (append->marker) return record_batch_read(bytes, batch);
     if (bytes.size > (uint64_t)config->max_message_bytes)
         return diagnose(&append->diagnostic, STATUS_TOO_LARGE,
                         "the batch has %zu bytes, max.message.bytes of topic '%s' is %lld", bytes.size,
                         p->topic->public.name, (long long)config->max_message_bytes);
     enum status status = record_batch_validate(bytes, false, INFLATE_MAX, batch, &append->bad_record);
     if (status != STATUS_OK) return diagnose(&append->diagnostic, status, "%s", status_text(status));
-    if (batch->attributes & BATCH_TRANSACTIONAL)
-        return diagnose(&append->diagnostic, STATUS_UNSUPPORTED, "transactions are not supported yet");
+    if ((batch->attributes & BATCH_TRANSACTIONAL) != 0 && (!append->in_transaction || batch->producer_id < 0))
+        return diagnose(&append->diagnostic, STATUS_INVALID_TXN_STATE,
+                        "a transactional batch comes from a producer with a transactional id");
     status = check_timestamps(p, append, batch);
     if (status == STATUS_OK && (config->cleanup_policy & 2) != 0)
         status = check_records_have_keys(batch, append);
@@ -133,10 +135,7 @@ static enum status check_batch(struct partition *p, struct append *append, struc
 static enum status check_producer(struct partition *p, struct append *append,
                                   const struct record_batch *batch) {
     if (batch->producer_id < 0) return STATUS_OK;
-    struct producer_batch sent = {.producer_id = batch->producer_id,
-                                  .epoch = batch->producer_epoch,
-                                  .first_sequence = batch->base_sequence,
-                                  .record_count = batch->record_count};
+    struct producer_batch sent = partition_producer_batch(batch, p->log_end, 0);
     int64_t base_offset = -1, last_offset = -1;
     enum status status = producer_state_check(&p->producers, &sent, &base_offset, &last_offset);
     if (status != STATUS_DUPLICATE_SEQUENCE) {
@@ -174,7 +173,8 @@ static void commit(struct partition *p, struct append *append) {
     p->high_watermark = append->last_offset + 1;
     append->log_start_offset = p->log_start;
     if (!list_empty(&p->duplicates)) answer_duplicates(p, false);
-    fetch_wake(p, append->batch.bytes.size);
+    /* A marker may make more visible than its own bytes. */
+    fetch_wake(p, append->marker ? UINT64_MAX : append->batch.bytes.size);
     partition_check(p);
 }
 
@@ -226,19 +226,15 @@ static void append_durable(struct store_write *write) {
 
 static void put_producer(struct partition *p, struct append *append, const struct record_batch *batch,
                          int64_t now_ms) {
-    struct producer_batch stored = {.producer_id = batch->producer_id,
-                                    .epoch = batch->producer_epoch,
-                                    .first_sequence = batch->base_sequence,
-                                    .record_count = batch->record_count,
-                                    .base_offset = append->base_offset,
-                                    .last_offset = append->last_offset,
-                                    .append_time_ms = now_ms};
+    struct producer_batch stored = partition_producer_batch(batch, append->base_offset, now_ms);
     struct writer value;
     writer_init(&value);
     producer_entry_encode(producer_state_apply(&p->producers, &stored), &value);
     struct key key = key_producer(p->group, batch->producer_id);
     store_put(&append->write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
     writer_release(&value);
+    if (stored.kind == PRODUCER_ABORT)
+        partition_put_aborted(p, &p->producers, stored.last_offset, &append->write);
 }
 
 /* ---- in a cluster: proposed, committed -------------------------------------------------------------------
@@ -268,7 +264,7 @@ static void propose(struct partition *p, struct append *append, const struct rec
                     int64_t now_ms) {
     p->log_end = append->last_offset + 1;
     if (batch->producer_id >= 0) {
-        struct producer_batch stored = partition_replica_producer(batch, append->base_offset, now_ms);
+        struct producer_batch stored = partition_producer_batch(batch, append->base_offset, now_ms);
         producer_state_apply(&p->producers, &stored);
     }
     append->propose = (struct raft_propose){

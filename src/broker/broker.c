@@ -26,6 +26,7 @@ struct broker_options broker_options_default(void) {
         .stretch_bytes = 256 * KIB,
         .stretch_age_ms = 10 * 60 * MS_PER_S,
         .groups = group_limits_default(),
+        .txn_timeout_max_ms = 15 * 60 * 1000,
     };
 }
 
@@ -201,6 +202,10 @@ struct store *broker_store(struct broker *broker) {
 
 const struct broker_options *broker_get_options(const struct broker *broker) {
     return &broker->options;
+}
+
+bool broker_has_transactions(const struct broker *broker) {
+    return broker->cluster == NULL;
 }
 
 enum status broker_health(const struct broker *broker) {

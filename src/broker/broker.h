@@ -60,6 +60,7 @@ struct broker_options {
     uint64_t stretch_bytes;
     int64_t stretch_age_ms;
     struct group_limits groups;
+    int32_t txn_timeout_max_ms;
     struct log *log;
     const struct raft_host_watch *watch; /* the simulator's; NULL: nobody looks */
     void *watch_ctx;
@@ -78,6 +79,9 @@ const char *broker_cluster_id(const struct broker *broker); /* 22 characters, ma
 int32_t broker_node_id(const struct broker *broker);
 struct store *broker_store(struct broker *broker);
 const struct broker_options *broker_get_options(const struct broker *broker);
+/* Markers reach the partitions that this node leads: until nodes hand them on, a broker alone has
+ * transactions. */
+bool broker_has_transactions(const struct broker *broker);
 /* OK, or why this node serves no writes. */
 enum status broker_health(const struct broker *broker);
 
@@ -147,6 +151,8 @@ struct append {
     int32_t partition;
     struct shared_slice batch; /* the owner is referenced until done; its bytes must not be shared yet */
     bool forward;              /* when another node leads, it is asked; else NOT_LEADER */
+    bool in_transaction;       /* its producer's transaction was asked: a transactional batch may be stored */
+    bool marker;               /* it is a transaction's marker: a control batch of our own */
     void (*done)(struct append *append);
     enum status status;
     struct diagnostic diagnostic;
@@ -188,6 +194,9 @@ void broker_new_producer_id(struct broker *broker, struct producer_id_request *r
 
 /* ---- fetching ----------------------------------------------------------------------------------------- */
 
+struct fetch_aborted {
+    int64_t producer_id, first_offset;
+};
 struct fetch_partition {
     struct slice topic; /* borrowed until done */
     int32_t partition;
@@ -200,6 +209,10 @@ struct fetch_partition {
     struct shared_slice *batches; /* whole batches in offset order, references held until fetch_release */
     uint32_t batch_count, batch_capacity;
     size_t bytes;
+    /* With read_committed: transactions to be skipped in `batches`, from their first offset to their marker;
+     * freed by fetch_release. */
+    struct fetch_aborted *aborted;
+    uint32_t aborted_count;
 };
 /* A fetch of several partitions with long poll: done when bytes_min are there, an error is, or wait_max_ms
  * have passed. At least one batch is given even when it exceeds bytes_max, so that a reader is never stuck.
@@ -209,7 +222,8 @@ struct fetch {
     uint32_t partition_count;
     uint32_t wait_max_ms;
     int32_t bytes_min, bytes_max;
-    bool forward; /* as append.forward */
+    bool forward;        /* as append.forward */
+    bool read_committed; /* nothing at or above the first open transaction */
     void (*done)(struct fetch *fetch);
     /* the broker's own */
     struct broker *broker;
@@ -231,6 +245,7 @@ struct list_offset {
     int32_t partition;
     int64_t timestamp_ms; /* >= 0: first record at or after this time, exactly; or OFFSET_* */
     bool forward;         /* as append.forward */
+    bool read_committed;  /* LATEST is then the first open transaction, if there is one */
     void (*done)(struct list_offset *request);
     enum status status;
     int64_t offset;             /* -1: no such record */

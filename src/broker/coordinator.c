@@ -5,24 +5,8 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "broker/broker_state.h"
+#include "broker/coordinator_state.h"
 #include "broker/raft_host.h"
-#include "broker/state_log.h"
-
-struct coordinator {
-    struct broker *broker;
-    struct state_log *log;
-    struct group_machine groups;
-    struct group_step step;
-    struct list parked;   /* struct group_call: the machine will reply */
-    struct list answered; /* struct group_call, by `after`: until it is committed */
-    struct io_timer timer;
-    struct io_op flush;
-    bool flush_scheduled;
-};
-struct coordinators {
-    struct coordinator list[COORDINATOR_COUNT];
-};
 
 uint32_t coordinator_index(struct slice name) {
     return crc32c(0, name.data, name.size) % COORDINATOR_COUNT;
@@ -70,7 +54,7 @@ static void begin(struct coordinator *c, struct group_call *call, struct slice g
     list_push_back(&c->parked, &call->link);
 }
 
-static void answer(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
+void coordinator_answer(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
     ASSERT(!call->answered);
     call->answered = true;
     call->after = state_log_proposed(c->log);
@@ -80,24 +64,28 @@ static void answer(struct coordinator *c, struct group_call *call, const struct 
 }
 
 static void set_timer(struct coordinator *c) {
-    int64_t deadline_ms = group_deadline(&c->groups);
+    int64_t deadline_ms = MIN(group_deadline(&c->groups), txn_deadline(&c->txns));
     if (deadline_ms == GROUP_NEVER)
         io_timer_cancel(c->broker->io, &c->timer);
     else
         io_timer_set(c->broker->io, &c->timer, (uint64_t)MAX(deadline_ms, (int64_t)0) * NS_PER_MS);
 }
 
-/* Logs what the step changed, then answers: no answer overtakes what it rests on. */
-static void end_step(struct coordinator *c) {
+void coordinator_end_step(struct coordinator *c) {
     ASSERT_SLOW((group_machine_check(&c->groups), true));
     if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
     for (uint32_t i = 0; i < c->step.reply_count; i++)
-        answer(c, c->step.replies[i].call, &c->step.replies[i]);
+        coordinator_answer(c, c->step.replies[i].call, &c->step.replies[i]);
+    coordinator_txn_decided(c);
     set_timer(c);
     schedule_flush(c);
 }
 
-static struct group_step *begin_step(struct coordinator *c) {
+struct txn_clock coordinator_clock(const struct coordinator *c) {
+    return (struct txn_clock){c->step.now_ms, c->step.wall_ms};
+}
+
+struct group_step *coordinator_begin_step(struct coordinator *c) {
     group_step_clear(&c->step);
     c->step.now_ms = (int64_t)(io_now_ns(c->broker->io) / NS_PER_MS);
     c->step.wall_ms = io_wall_ms(c->broker->io);
@@ -108,12 +96,15 @@ static struct group_step *begin_step(struct coordinator *c) {
 static void timer_fired(struct io_timer *timer) {
     struct coordinator *c = CONTAINER_OF(timer, struct coordinator, timer);
     if (!state_log_is_ready(c->log) || c->broker->closing) return;
-    group_expire(&c->groups, begin_step(c));
-    end_step(c);
+    group_expire(&c->groups, coordinator_begin_step(c));
+    const struct txn_clock clock = coordinator_clock(c);
+    txn_expire(&c->txns, &c->step.change, &clock);
+    coordinator_end_step(c);
 }
 
 /* Ends calls without an answer of the machine. */
 static void refuse_all(struct coordinator *c, enum status status) {
+    coordinator_txn_drop(c);
     LIST_FOREACH(it, &c->answered) {
         CONTAINER_OF(it, struct group_call, link)->status = status;
         CONTAINER_OF(it, struct group_call, link)->after = 0;
@@ -131,34 +122,42 @@ static void refuse_all(struct coordinator *c, enum status status) {
 
 static enum status load(void *ctx, struct slice key, struct slice value) {
     struct coordinator *c = ctx;
-    return group_load(&c->groups, key, value);
+    return txn_owns_key(key) ? txn_load(&c->txns, key, value) : group_load(&c->groups, key, value);
 }
 
 static enum status ready(void *ctx) {
     struct coordinator *c = ctx;
-    const struct group_step *step = begin_step(c);
+    const struct group_step *step = coordinator_begin_step(c);
     enum status status = group_loaded(&c->groups, step->now_ms, step->wall_ms);
-    if (status == STATUS_OK) set_timer(c);
+    const struct txn_clock clock = coordinator_clock(c);
+    txn_loaded(&c->txns, &clock);
+    if (status != STATUS_OK) return status;
+    coordinator_txn_decided(c);
+    set_timer(c);
     return status;
 }
 
 static void committed(void *ctx) {
+    coordinator_txn_committed(ctx);
     schedule_flush(ctx);
 }
 
 static void make_machine(struct coordinator *c) {
     uint64_t seed;
     io_random(c->broker->io, &seed, sizeof seed);
-    group_machine_init(&c->groups, &c->broker->options.groups, seed);
+    const struct group_limits *limits = &c->broker->options.groups;
+    group_machine_init(&c->groups, limits, seed);
+    txn_machine_init(&c->txns, c->broker->options.txn_timeout_max_ms, limits->offset_retention_ms, seed);
 }
 
 static void lost(void *ctx, enum status why) {
     struct coordinator *c = ctx;
     MAYBE(why);
+    refuse_all(c, STATUS_NOT_COORDINATOR);
     group_machine_release(&c->groups);
+    txn_machine_release(&c->txns);
     make_machine(c);
     set_timer(c);
-    refuse_all(c, STATUS_NOT_COORDINATOR);
 }
 
 static const struct state_log_hooks hooks = {
@@ -177,6 +176,7 @@ static enum status open_one(struct broker *broker, struct coordinator *c, uint32
     c->broker = broker;
     list_init(&c->parked);
     list_init(&c->answered);
+    list_init(&c->jobs);
     io_timer_init(&c->timer, timer_fired);
     group_step_init(&c->step);
     c->step.topics.ctx = broker;
@@ -188,6 +188,7 @@ static enum status open_one(struct broker *broker, struct coordinator *c, uint32
 enum status coordinators_open(struct broker *broker, struct diagnostic *diagnostic) {
     struct coordinators *all = broker->coordinators = mem_calloc(1, sizeof *all);
     enum status result = STATUS_OK;
+    list_init(&all->dropped);
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         enum status status = open_one(broker, &all->list[i], i);
         if (result == STATUS_OK) result = status;
@@ -236,12 +237,14 @@ static void close_one(struct coordinator *c) {
     state_log_close(c->log);
     group_step_release(&c->step);
     group_machine_release(&c->groups);
+    txn_machine_release(&c->txns);
 }
 
 void coordinators_close(struct broker *broker) {
     if (broker->coordinators == NULL) return;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
         close_one(&broker->coordinators->list[i]);
+    coordinator_txn_abandon(broker);
     mem_free(broker->coordinators);
     broker->coordinators = NULL;
 }
@@ -262,8 +265,8 @@ static enum status not_ready(const struct coordinator *c) {
                                                               : STATUS_NOT_COORDINATOR;
 }
 
-/* The coordinator of `group`, with the call in its hands; NULL: the call is refused. */
-static struct coordinator *open_call(struct broker *broker, struct group_call *call, struct slice group) {
+struct coordinator *coordinator_open_call(struct broker *broker, struct group_call *call,
+                                          struct slice group) {
     struct coordinator *c = &broker->coordinators->list[coordinator_index(group)];
     begin(c, call, group);
     if (!broker->closing && state_log_is_ready(c->log)) return c;
@@ -274,84 +277,86 @@ static struct coordinator *open_call(struct broker *broker, struct group_call *c
     return NULL;
 }
 
-/* A call that is answered within its step. */
-static void end_call(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
+void coordinator_end_call(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
     if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
     state_change_clear(&c->step.change);
-    answer(c, call, reply);
-    end_step(c);
+    coordinator_answer(c, call, reply);
+    coordinator_end_step(c);
 }
 
 static void end_with_status(struct coordinator *c, struct group_call *call, enum status status) {
-    end_call(c, call, &(struct group_reply){.call = call, .status = status});
+    coordinator_end_call(c, call, &(struct group_reply){.call = call, .status = status});
 }
 
 void coordinator_join(struct broker *broker, struct group_call *call, struct group_join *join) {
-    struct coordinator *c = open_call(broker, call, join->group);
+    struct coordinator *c = coordinator_open_call(broker, call, join->group);
     if (c == NULL) return;
     join->call = call;
-    group_join(&c->groups, begin_step(c), join);
-    end_step(c);
+    group_join(&c->groups, coordinator_begin_step(c), join);
+    coordinator_end_step(c);
 }
 
 void coordinator_sync(struct broker *broker, struct group_call *call, struct group_sync *sync) {
-    struct coordinator *c = open_call(broker, call, sync->group);
+    struct coordinator *c = coordinator_open_call(broker, call, sync->group);
     if (c == NULL) return;
     sync->call = call;
-    group_sync(&c->groups, begin_step(c), sync);
-    end_step(c);
+    group_sync(&c->groups, coordinator_begin_step(c), sync);
+    coordinator_end_step(c);
 }
 
 void coordinator_heartbeat(struct broker *broker, struct group_call *call, const struct group_identity *who) {
-    struct coordinator *c = open_call(broker, call, who->group);
-    if (c != NULL) end_with_status(c, call, group_heartbeat(&c->groups, begin_step(c), who));
+    struct coordinator *c = coordinator_open_call(broker, call, who->group);
+    if (c != NULL) end_with_status(c, call, group_heartbeat(&c->groups, coordinator_begin_step(c), who));
 }
 
 void coordinator_leave(struct broker *broker, struct group_call *call, const struct group_identity *who) {
-    struct coordinator *c = open_call(broker, call, who->group);
-    if (c != NULL) end_with_status(c, call, group_leave(&c->groups, begin_step(c), who));
+    struct coordinator *c = coordinator_open_call(broker, call, who->group);
+    if (c != NULL) end_with_status(c, call, group_leave(&c->groups, coordinator_begin_step(c), who));
 }
 
 void coordinator_beat(struct broker *broker, struct group_call *call, const struct group_consumer_beat *beat,
                       bool *assignment_changed) {
-    struct coordinator *c = open_call(broker, call, beat->group);
+    struct coordinator *c = coordinator_open_call(broker, call, beat->group);
     if (c == NULL) return;
     struct group_reply reply = {.call = call};
-    reply.status = group_consumer_beat(&c->groups, begin_step(c), beat, &reply.member, assignment_changed);
+    reply.status = group_consumer_beat(&c->groups, coordinator_begin_step(c), beat, &reply.member,
+                                       assignment_changed);
     reply.group = group_find(&c->groups, beat->group);
-    end_call(c, call, &reply);
+    coordinator_end_call(c, call, &reply);
 }
 
 void coordinator_commit(struct broker *broker, struct group_call *call, const struct group_commit *commit) {
-    struct coordinator *c = open_call(broker, call, commit->who.group);
-    if (c != NULL) end_with_status(c, call, group_commit(&c->groups, begin_step(c), commit));
+    struct coordinator *c = coordinator_open_call(broker, call, commit->who.group);
+    if (c != NULL) end_with_status(c, call, group_commit(&c->groups, coordinator_begin_step(c), commit));
 }
 
 void coordinator_read(struct broker *broker, struct group_call *call, const struct group_identity *who) {
-    struct coordinator *c = open_call(broker, call, who->group);
+    struct coordinator *c = coordinator_open_call(broker, call, who->group);
     if (c == NULL) return;
-    MAYBE(begin_step(c));
+    MAYBE(coordinator_begin_step(c));
     struct group_reply reply = {.call = call, .status = group_check_reader(&c->groups, who)};
     reply.group = group_find(&c->groups, who->group);
-    end_call(c, call, &reply);
+    coordinator_end_call(c, call, &reply);
 }
 
 void coordinator_delete_offset(struct broker *broker, struct group_call *call, struct slice group,
                                struct slice topic, int32_t partition) {
-    struct coordinator *c = open_call(broker, call, group);
+    struct coordinator *c = coordinator_open_call(broker, call, group);
     if (c != NULL)
-        end_with_status(c, call, group_delete_offset(&c->groups, begin_step(c), group, topic, partition));
+        end_with_status(c, call,
+                        group_delete_offset(&c->groups, coordinator_begin_step(c), group, topic, partition));
 }
 
 void coordinator_delete_group(struct broker *broker, struct group_call *call, struct slice group) {
-    struct coordinator *c = open_call(broker, call, group);
-    if (c != NULL) end_with_status(c, call, group_delete(&c->groups, begin_step(c), group));
+    struct coordinator *c = coordinator_open_call(broker, call, group);
+    if (c != NULL) end_with_status(c, call, group_delete(&c->groups, coordinator_begin_step(c), group));
 }
 
 void coordinator_cancel(struct group_call *call) {
     struct coordinator *c = call->coordinator;
     if (c == NULL) return;
     if (!call->answered) group_forget_call(&c->groups, call->group, call);
+    if (!call->answered) coordinator_txn_forget_call(c, call);
     list_remove(&call->link);
     call->coordinator = NULL;
     mem_free((void *)(uintptr_t)call->group.data);
@@ -363,8 +368,8 @@ void coordinators_topic_deleted(struct broker *broker, struct slice topic) {
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         struct coordinator *c = &broker->coordinators->list[i];
         if (!state_log_is_ready(c->log)) continue;
-        group_topic_deleted(&c->groups, begin_step(c), topic);
-        end_step(c);
+        group_topic_deleted(&c->groups, coordinator_begin_step(c), topic);
+        coordinator_end_step(c);
     }
 }
 

@@ -17,6 +17,7 @@
 
 #include "broker/broker.h"
 #include "machine/group.h"
+#include "machine/txn.h"
 
 #define COORDINATOR_COUNT 16
 /* Their groups in the store: far above those of partitions, which count from 1. */
@@ -75,6 +76,41 @@ void coordinator_delete_offset(struct broker *broker, struct group_call *call, s
 void coordinator_delete_group(struct broker *broker, struct group_call *call, struct slice group);
 /* Neither answer nor done will be called any more; a member stays one. Also when it is not under way. */
 void coordinator_cancel(struct group_call *call);
+
+/* ---- transactions (machine/txn.h) -----------------------------------------------------------------------
+ */
+
+struct txn_call {
+    struct group_call call; /* `answer` is the coordinator's */
+    enum status result;     /* of the machine; call.status is OK then */
+    int64_t producer_id;    /* begin, end: the ones in force */
+    int16_t epoch;
+};
+/* fresh_id: broker_new_producer_id. producer_id and epoch: what the client had, or -1. */
+struct txn_begin {
+    struct slice id;
+    int32_t timeout_ms;
+    int64_t producer_id;
+    int16_t epoch;
+    int64_t fresh_id;
+};
+void coordinator_txn_begin(struct broker *broker, struct txn_call *call, const struct txn_begin *begin);
+void coordinator_txn_add(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
+                         const struct txn_place *places, uint32_t count);
+void coordinator_txn_verify(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
+                            const struct txn_place *place);
+/* Done when every marker is written: whoever reads then sees the end. */
+void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
+                         bool commit, bool moves_epoch);
+/* Offsets that wait for the transaction; `who` must own it and have the group in it, at this very moment.
+ * Statuses of the offsets are set when it returns. */
+void coordinator_txn_commit_offsets(struct broker *broker, struct txn_call *call,
+                                    const struct txn_producer *who, const struct group_commit *commit);
+/* The group of a transaction that has ended: its offsets are committed or dropped. */
+void coordinator_end_pending(struct broker *broker, struct group_call *call, struct slice group,
+                             int64_t producer_id, bool commit);
+enum status coordinators_visit_txns(struct broker *broker, void (*visit)(void *ctx, const struct txn *txn),
+                                    void *ctx) MUST_USE;
 
 /* Every group this node coordinates; LOADING: some are not known yet. */
 enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, const struct group *group),

@@ -86,6 +86,9 @@ static void drop_batches(struct fetch_partition *part) {
         shared_slice_unref(part->batches[i]);
     part->batch_count = 0;
     part->bytes = 0;
+    mem_free(part->aborted);
+    part->aborted = NULL;
+    part->aborted_count = 0;
 }
 
 void fetch_release(struct fetch *fetch) {
@@ -143,6 +146,10 @@ static void iterator_ready(void *ctx) {
     run(ctx);
 }
 
+static int64_t limit_of(const struct fetch *fetch, const struct fetch_partition *part) {
+    return fetch->read_committed ? part->last_stable_offset : part->high_watermark;
+}
+
 /* Fills in what is known without reading; true when there may be something to read. */
 static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
@@ -151,18 +158,19 @@ static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
     /* Another load began since all were looked at: nothing to give from it this time. */
     if (part->status == STATUS_PENDING) part->status = STATUS_UNAVAILABLE;
     if (part->status != STATUS_OK) return false;
-    part->high_watermark = part->last_stable_offset = p->high_watermark;
+    part->high_watermark = p->high_watermark;
+    part->last_stable_offset = partition_stable_offset(p);
     part->log_start_offset = p->log_start;
     if (part->offset < p->log_start || part->offset > p->log_end)
         part->status = STATUS_OFFSET_OUT_OF_RANGE;
     else if (part->leader_epoch > partition_epoch(p))
         part->status = STATUS_UNKNOWN_EPOCH;
-    return part->status == STATUS_OK && part->offset < p->high_watermark;
+    return part->status == STATUS_OK && part->offset < limit_of(fetch, part);
 }
 
 static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
-    struct key upper = key_log(p->group, part->high_watermark);
+    struct key upper = key_log(p->group, limit_of(fetch, part));
     fetch->state->lower = key_log(p->group, part->offset);
     fetch->state->it = store_iterator_open(fetch->broker->store, key_slice(&fetch->state->lower),
                                            key_slice(&upper), 0, iterator_ready, fetch);
@@ -238,6 +246,21 @@ static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
     return state->remote_waits;
 }
 
+/* Every one that reaches into what was read; more do no harm. */
+static void add_aborted(const struct fetch *fetch, struct fetch_partition *part) {
+    const struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    if (p == NULL || part->batch_count == 0 || !fetch->read_committed) return;
+    const struct producer_state *state = partition_producers(p);
+    uint32_t from = state->aborted_count;
+    while (from > 0 && state->aborted[from - 1].last_offset >= part->offset)
+        from--;
+    part->aborted = mem_alloc((state->aborted_count - from + 1) * sizeof *part->aborted);
+    for (uint32_t i = from; i < state->aborted_count; i++)
+        if (state->aborted[i].first_offset < part->last_stable_offset)
+            part->aborted[part->aborted_count++] = (struct fetch_aborted){state->aborted[i].producer_id,
+                                                                          state->aborted[i].first_offset};
+}
+
 /* Reads the current partition; PENDING: iterator_ready or remote_answered comes. */
 static enum status read_partition(struct fetch *fetch, struct fetch_partition *part) {
     struct fetch_state *state = fetch->state;
@@ -266,6 +289,7 @@ static enum status read_partition(struct fetch *fetch, struct fetch_partition *p
     if (status == STATUS_PENDING) return status;
     store_iterator_close(state->it);
     state->it = NULL;
+    if (status == STATUS_OK || status == STATUS_END) add_aborted(fetch, part);
     if (status != STATUS_OK && status != STATUS_END) {
         drop_batches(part);
         part->status = status;
@@ -335,6 +359,8 @@ void broker_fetch(struct broker *broker, struct fetch *fetch) {
         part->batches = NULL;
         part->batch_count = part->batch_capacity = 0;
         part->bytes = 0;
+        part->aborted = NULL;
+        part->aborted_count = 0;
     }
     forward_init(&state->remote);
     io_timer_init(&state->poll, poll_fired);

@@ -342,7 +342,8 @@ static void look(struct list_offset *request, struct partition *p) {
     if (status != STATUS_OK)
         answer(request, status, -1, -1);
     else if (request->timestamp_ms == OFFSET_LATEST)
-        answer(request, STATUS_OK, p->high_watermark, -1);
+        answer(request, STATUS_OK, request->read_committed ? partition_stable_offset(p) : p->high_watermark,
+               -1);
     else if (request->timestamp_ms == OFFSET_EARLIEST)
         answer(request, STATUS_OK, p->log_start, -1);
     else if (request->timestamp_ms >= 0 || request->timestamp_ms == OFFSET_MAX_TIMESTAMP)

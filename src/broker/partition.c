@@ -151,3 +151,45 @@ void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp, 
     p->max_timestamp = MAX(p->max_timestamp, max_timestamp);
     p->stretch_max_timestamp = MAX(p->stretch_max_timestamp, max_timestamp);
 }
+
+/* ---- transactions -------------------------------------------------------------------------------------- */
+
+const struct producer_state *partition_producers(const struct partition *p) {
+    return p->replica == NULL ? &p->producers : &p->committed;
+}
+
+int64_t partition_stable_offset(const struct partition *p) {
+    return MIN(producer_state_open_offset(partition_producers(p)), p->high_watermark);
+}
+
+struct producer_batch partition_producer_batch(const struct record_batch *batch, int64_t base_offset,
+                                               int64_t now_ms) {
+    struct producer_batch result = {.producer_id = batch->producer_id,
+                                    .epoch = batch->producer_epoch,
+                                    .first_sequence = batch->base_sequence,
+                                    .record_count = batch->record_count,
+                                    .base_offset = base_offset,
+                                    .last_offset = base_offset + batch->last_offset_delta,
+                                    .append_time_ms = now_ms};
+    int16_t type;
+    struct slice value;
+    if ((batch->attributes & BATCH_TRANSACTIONAL) != 0) result.kind = PRODUCER_TRANSACTIONAL;
+    if ((batch->attributes & BATCH_CONTROL) != 0 &&
+        record_batch_control_read(batch, &type, &value) == STATUS_OK)
+        result.kind = type == CONTROL_COMMIT ? PRODUCER_COMMIT : PRODUCER_ABORT;
+    return result;
+}
+
+void partition_put_aborted(const struct partition *p, const struct producer_state *state, int64_t offset,
+                           struct store_write *write) {
+    for (uint32_t i = state->aborted_count; i > 0 && state->aborted[i - 1].last_offset >= offset; i--) {
+        struct writer name, value;
+        writer_init(&name);
+        writer_init(&value);
+        producer_aborted_encode(&state->aborted[i - 1], &name, &value);
+        struct key key = key_state(p->group, writer_slice(&name));
+        store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+        writer_release(&name);
+        writer_release(&value);
+    }
+}

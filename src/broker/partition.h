@@ -26,6 +26,7 @@
 #include "broker/keys.h"
 #include "broker/raft_host.h"
 #include "machine/producer_state.h"
+#include "wire/record_batch.h"
 
 #define PARTITION_RETRY_NS (NS_PER_S)
 /* The one leader epoch of a log that never had another leader: of a broker that runs alone. */
@@ -83,6 +84,8 @@ void partition_waiter_cancel(struct partition_waiter *waiter);
 void partition_loaded(struct partition *partition, enum status status);
 
 /* partition_load.c */
+/* A PRODUCER key, or a STATE key of an aborted transaction; false: damaged. */
+bool partition_load_producer(struct producer_state *state, struct slice key, struct slice value);
 void partition_load_start(struct partition *partition);
 void partition_load_cancel(struct partition *partition);
 
@@ -94,6 +97,16 @@ void partition_begin_stretch(struct partition *partition, int64_t now_ms);
  * and load alike). */
 void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_timestamp, int64_t end);
 int32_t partition_epoch(const struct partition *partition);
+/* What is below is decided: no transaction that is open begins there. At most the high watermark. */
+int64_t partition_stable_offset(const struct partition *partition);
+/* The producers of everything below the high watermark. */
+const struct producer_state *partition_producers(const struct partition *partition);
+/* A batch as the producers' state sees it. */
+struct producer_batch partition_producer_batch(const struct record_batch *batch, int64_t base_offset,
+                                               int64_t now_ms);
+/* Stores the aborted transactions that ended at or above `offset`. */
+void partition_put_aborted(const struct partition *partition, const struct producer_state *state,
+                           int64_t offset, struct store_write *write);
 /* As partition_use, also where another node leads. */
 enum status partition_use_here(struct partition *partition, struct partition_waiter *waiter) MUST_USE;
 

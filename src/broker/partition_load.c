@@ -146,16 +146,21 @@ static enum status load_log(struct partition_load *load) {
     return status == STATUS_END ? STATUS_OK : status;
 }
 
+bool partition_load_producer(struct producer_state *state, struct slice key, struct slice value) {
+    int64_t producer_id;
+    if (key_producer_parse(key, &producer_id))
+        return producer_state_load(state, producer_id, value) == STATUS_OK;
+    return producer_state_load_aborted(state, key_state_rest(key), value) == STATUS_OK;
+}
+
 static enum status load_producers(struct partition_load *load) {
     struct partition *p = load->partition;
-    struct key lower = key_prefix(p->group, KEY_PRODUCER), upper = key_prefix(p->group, KEY_STATE);
+    struct key lower = key_prefix(p->group, KEY_PRODUCER), upper = key_prefix(p->group, KEY_STATE + 1);
     if (load->it == NULL) open_range(load, &lower, &upper);
     enum status status;
     while ((status = step_range(load, &lower)) == STATUS_OK) {
-        int64_t producer_id;
-        if (!key_producer_parse(store_iterator_key(load->it), &producer_id) ||
-            producer_state_load(&p->producers, producer_id, store_iterator_value(load->it).bytes) !=
-                STATUS_OK) {
+        if (!partition_load_producer(&p->producers, store_iterator_key(load->it),
+                                     store_iterator_value(load->it).bytes)) {
             status = STATUS_CORRUPT;
             break;
         }

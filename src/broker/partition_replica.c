@@ -8,23 +8,12 @@
 /* ---- producers --------------------------------------------------------------------------------------------
  */
 
-struct producer_batch partition_replica_producer(const struct record_batch *batch, int64_t base_offset,
-                                                 int64_t now_ms) {
-    return (struct producer_batch){.producer_id = batch->producer_id,
-                                   .epoch = batch->producer_epoch,
-                                   .first_sequence = batch->base_sequence,
-                                   .record_count = batch->record_count,
-                                   .base_offset = base_offset,
-                                   .last_offset = base_offset + batch->last_offset_delta,
-                                   .append_time_ms = now_ms};
-}
-
 /* Each batch once, however often the log is gone through. */
 static void learn_producer(struct partition *p, struct producer_state *state,
                            const struct record_batch *batch) {
-    if (batch->producer_id < 0 || (batch->attributes & BATCH_CONTROL) != 0) return;
-    struct producer_batch stored = partition_replica_producer(batch, batch->base_offset,
-                                                              io_wall_ms(p->broker->io));
+    if (batch->producer_id < 0) return; /* also of the log's own control batches */
+    struct producer_batch stored = partition_producer_batch(batch, batch->base_offset,
+                                                            io_wall_ms(p->broker->io));
     if (!producer_state_has(state, &stored)) producer_state_apply(state, &stored);
 }
 
@@ -71,13 +60,11 @@ static enum status load_time(struct partition *p) {
 }
 
 static enum status load_producers(struct partition *p) {
-    struct key lower = key_prefix(p->group, KEY_PRODUCER), upper = key_prefix(p->group, KEY_STATE);
+    struct key lower = key_prefix(p->group, KEY_PRODUCER), upper = key_prefix(p->group, KEY_STATE + 1);
     struct store_iterator *it = open_range(p, &lower, &upper);
     enum status status = store_iterator_seek(it, key_slice(&lower));
     while (status == STATUS_OK) {
-        int64_t producer_id;
-        if (!key_producer_parse(store_iterator_key(it), &producer_id) ||
-            producer_state_load(&p->committed, producer_id, store_iterator_value(it).bytes) != STATUS_OK)
+        if (!partition_load_producer(&p->committed, store_iterator_key(it), store_iterator_value(it).bytes))
             status = STATUS_CORRUPT;
         else
             status = store_iterator_next(it);
@@ -182,6 +169,7 @@ static void end_stretch_if_full(struct partition *p, struct store_write *write, 
         return;
     struct keeping keeping = {p, write};
     producer_state_visit(&p->committed, p->stretch_first, keep_producer, &keeping);
+    partition_put_aborted(p, &p->committed, p->stretch_first, write);
     partition_end_stretch(p, write, now_ms);
 }
 
@@ -189,6 +177,7 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
     struct partition *p = ctx;
     int64_t now_ms = io_wall_ms(p->broker->io);
     uint64_t bytes = 0;
+    bool ended = false; /* a transaction: more may be visible than came */
     for (uint32_t i = 0; i < count; i++) {
         struct record_batch batch;
         p->grown_end = MAX(p->grown_end, (int64_t)entries[i].end);
@@ -198,13 +187,14 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
             continue;
         partition_grow(p, batch.bytes.size, batch.max_timestamp, (int64_t)entries[i].end);
         learn_producer(p, &p->committed, &batch);
+        ended |= (batch.attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) > BATCH_CONTROL;
         end_stretch_if_full(p, write, now_ms);
     }
     ASSERT_LE(p->high_watermark, (int64_t)entries[count - 1].end); /* I3 */
     p->high_watermark = (int64_t)entries[count - 1].end;
     p->log_end = MAX(p->log_end, p->high_watermark);
     append_committed(p);
-    fetch_wake(p, partition_replica_use(p) == STATUS_OK ? bytes : UINT64_MAX);
+    fetch_wake(p, partition_replica_use(p) == STATUS_OK && !ended ? bytes : UINT64_MAX);
     partition_check(p);
 }
 
@@ -263,7 +253,8 @@ static const struct raft_machine machine = {.apply = apply,
                                             .changed = changed,
                                             .failed = failed,
                                             .reopened = reopened,
-                                            .snapshot_kinds = 1u << KEY_META | 1u << KEY_PRODUCER,
+                                            .snapshot_kinds = 1u << KEY_META | 1u << KEY_PRODUCER |
+                                                              1u << KEY_STATE,
                                             .snapshot_at_start = true};
 
 /* ---- life

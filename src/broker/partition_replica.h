@@ -31,7 +31,5 @@ enum status partition_replica_use(const struct partition *partition) MUST_USE;
 enum status partition_replica_health(const struct partition *partition) MUST_USE;
 /* The producers as of the end of the log, from what is committed and the log behind it. */
 void partition_replica_mend_producers(struct partition *partition);
-struct producer_batch partition_replica_producer(const struct record_batch *batch, int64_t base_offset,
-                                                 int64_t now_ms);
 
 #endif

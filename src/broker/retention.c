@@ -88,6 +88,14 @@ static void expire_producers(struct retention *r, struct partition *p, int64_t n
     struct forgetting f = {&r->forget, p->group};
     producer_state_expire(&p->producers, now_ms - PRODUCER_EXPIRY_MS, forget_producer, &f);
     producer_state_expire(&p->committed, now_ms - PRODUCER_EXPIRY_MS, forget_producer, &f);
+    bool trimmed_some = producer_state_trim_aborted(&p->producers, p->log_start);
+    trimmed_some |= producer_state_trim_aborted(&p->committed, p->log_start);
+    if (trimmed_some) {
+        uint8_t start[8];
+        store_be64(start, (uint64_t)p->log_start);
+        struct key from = key_prefix(p->group, KEY_STATE), to = key_state(p->group, slice_make(start, 8));
+        store_delete_range(&r->forget, key_slice(&from), key_slice(&to));
+    }
     r->forgetting = r->forget.change_count != 0;
     if (r->forgetting)
         store_write_submit(r->broker->store, &r->forget);

@@ -206,6 +206,8 @@ struct group_sync {
 };
 void group_sync(struct group_machine *m, struct group_step *step, const struct group_sync *sync);
 
+/* As a generation: a committer that is believed without being a member. */
+#define GROUP_ANYBODY INT32_MIN
 struct group_identity {
     struct slice group, member_id, instance_id;
     int32_t generation; /* consumer groups: the member epoch */

@@ -7,6 +7,9 @@
  * without a gap; a higher epoch begins again at sequence 0; a lower one is fenced. Sequences wrap after 2^31
  * - 1.
  *
+ * A producer's first transactional batch opens a transaction here, a marker closes it. What is open keeps
+ * readers of committed records below it; what was aborted is remembered, so that they can skip it.
+ *
  * Pure: a function of the log. The host writes an entry's bytes in the same atomic write as its batch and
  * gives them back at load, so that retries are recognised after a restart (B8).
  *
@@ -22,7 +25,9 @@
 
 #define PRODUCER_BATCHES 5
 
+enum producer_batch_kind { PRODUCER_PLAIN, PRODUCER_TRANSACTIONAL, PRODUCER_COMMIT, PRODUCER_ABORT };
 struct producer_batch {
+    enum producer_batch_kind kind;
     int64_t producer_id;
     int16_t epoch;
     int32_t first_sequence;
@@ -40,9 +45,17 @@ struct producer_entry {
         int64_t base_offset, last_offset;
     } batches[PRODUCER_BATCHES]; /* oldest first */
     int64_t last_time_ms;
+    int64_t open_offset;   /* of the transaction's first batch; -1: none is open */
+    int64_t marker_offset; /* of the last marker; -1: none */
+};
+struct producer_aborted {
+    int64_t producer_id, first_offset, last_offset; /* the last is the marker's */
 };
 struct producer_state {
-    struct map producers; /* producer id, 8 bytes big-endian -> struct producer_entry */
+    struct map producers;             /* producer id, 8 bytes big-endian -> struct producer_entry */
+    uint32_t open_count;              /* transactions */
+    struct producer_aborted *aborted; /* by last_offset */
+    uint32_t aborted_count, aborted_capacity;
 };
 
 void producer_state_init(struct producer_state *state, uint64_t hash_seed);
@@ -62,6 +75,16 @@ void producer_state_copy(struct producer_state *to, const struct producer_state 
 /* Calls `visit` for each producer with a batch at or above `offset`. */
 void producer_state_visit(const struct producer_state *state, int64_t offset,
                           void (*visit)(void *ctx, const struct producer_entry *entry), void *ctx);
+/* The first offset of a transaction that is open; INT64_MAX: none is. */
+int64_t producer_state_open_offset(const struct producer_state *state);
+/* Aborted transactions as keys beside the entries' own, for the host to store when apply has added one, and
+ * to give back at load. */
+void producer_aborted_encode(const struct producer_aborted *aborted, struct writer *key,
+                             struct writer *value);
+enum status producer_state_load_aborted(struct producer_state *state, struct slice key,
+                                        struct slice value) MUST_USE;
+/* Forgets transactions that ended below `offset`, the start of the log; true: there were some. */
+bool producer_state_trim_aborted(struct producer_state *state, int64_t offset);
 void producer_entry_encode(const struct producer_entry *entry, struct writer *out);
 enum status producer_state_load(struct producer_state *state, int64_t producer_id,
                                 struct slice value) MUST_USE;

@@ -12,7 +12,7 @@
 
 void txn_machine_init(struct txn_machine *m, int32_t timeout_max_ms, int64_t retention_ms, uint64_t seed) {
     *m = (struct txn_machine){
-        .timeout_max_ms = timeout_max_ms, .retention_ms = retention_ms, .hash_seed = seed};
+        .timeout_max_ms = timeout_max_ms, .retention_ms = retention_ms, .hash_seed = seed, .wake_ms = NEVER};
     map_init(&m->txns, seed);
 }
 
@@ -68,6 +68,10 @@ void txn_machine_release(struct txn_machine *m) {
 
 const struct txn *txn_find(const struct txn_machine *m, struct slice id) {
     return map_get(&m->txns, id);
+}
+
+static bool is_decided(const struct txn *txn) {
+    return txn->phase == TXN_PREPARE_COMMIT || txn->phase == TXN_PREPARE_ABORT;
 }
 
 /* ---- storage ------------------------------------------------------------------------------------------- */
@@ -164,14 +168,12 @@ void txn_loaded(struct txn_machine *m, const struct txn_clock *clock) {
     MAP_FOREACH(it, &m->txns) {
         struct txn *txn = MAP_ENTRY(it)->value;
         if (txn->phase == TXN_ONGOING) txn->deadline_ms = clock->now_ms + MAX(txn->timeout_ms, 0);
+        m->decided_count += is_decided(txn);
     }
+    m->wake_ms = clock->now_ms; /* looks at all of them */
 }
 
 /* ---- ownership ----------------------------------------------------------------------------------------- */
-
-static bool is_decided(const struct txn *txn) {
-    return txn->phase == TXN_PREPARE_COMMIT || txn->phase == TXN_PREPARE_ABORT;
-}
 
 /* The next epoch; with none left the producer goes on under another id. */
 static void move_epoch(struct txn *txn, int64_t fresh_id) {
@@ -183,19 +185,22 @@ static void move_epoch(struct txn *txn, int64_t fresh_id) {
     }
 }
 
-static void decide(struct txn *txn, struct state_change *change, const struct txn_clock *clock, bool commit) {
+static void decide(struct txn_machine *m, struct txn *txn, struct state_change *change,
+                   const struct txn_clock *clock, bool commit) {
     ASSERT(txn->phase == TXN_ONGOING || txn->phase == TXN_EMPTY || txn->phase >= TXN_COMPLETE_COMMIT);
     txn->phase = commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT;
     txn->deadline_ms = NEVER;
+    m->decided_count++;
     save(txn, change, clock);
 }
 
 /* Aborted by somebody else than its producer, whose epoch ends with it. */
-static void fence(struct txn *txn, struct state_change *change, const struct txn_clock *clock) {
+static void fence(struct txn_machine *m, struct txn *txn, struct state_change *change,
+                  const struct txn_clock *clock) {
     /* The marker needs a higher epoch of the same id; the last one may be used for it. */
     txn->epoch++;
     txn->moved_epoch = false;
-    decide(txn, change, clock, false);
+    decide(m, txn, change, clock, false);
 }
 
 static enum status check_claim(const struct txn *txn, int64_t producer_id, int16_t epoch) {
@@ -220,7 +225,7 @@ enum status txn_init_producer(struct txn_machine *m, struct state_change *change
         if (status != STATUS_OK) return status;
         if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
         if (txn->phase == TXN_ONGOING) {
-            fence(txn, change, clock);
+            fence(m, txn, change, clock);
             return STATUS_CONCURRENT_TRANSACTIONS;
         }
         move_epoch(txn, fresh_id);
@@ -257,6 +262,7 @@ enum status txn_add(struct txn_machine *m, struct state_change *change, const st
         txn->phase = TXN_ONGOING;
         txn->started_wall_ms = clock->wall_ms;
         txn->deadline_ms = clock->now_ms + txn->timeout_ms;
+        m->wake_ms = MIN(m->wake_ms, txn->deadline_ms);
     }
     for (uint32_t i = 0; i < count; i++)
         changed |= add_place(txn, &places[i]);
@@ -283,7 +289,7 @@ static bool has_ended(const struct txn *txn, bool commit) {
 }
 
 enum status txn_end(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
-                    const struct txn_producer *who, bool commit, bool moves_epoch, int64_t fresh_id,
+                    const struct txn_producer *who, bool commit, bool moves_epoch,
                     const struct txn **result) {
     struct txn *txn;
     enum status status = find_owned(m, who, &txn);
@@ -301,32 +307,29 @@ enum status txn_end(struct txn_machine *m, struct state_change *change, const st
     }
     if (!moves_epoch) {
         txn->moved_epoch = false;
-        decide(txn, change, clock, commit);
+        decide(m, txn, change, clock, commit);
         return STATUS_OK;
     }
-    if (txn->epoch >= TXN_EPOCH_MAX) {
-        /* The markers go out under the old id's last epoch; the new id begins once they are written. */
-        if (txn->phase == TXN_ONGOING) {
-            fence(txn, change, clock);
-            return STATUS_PRODUCER_FENCED;
-        }
-        move_epoch(txn, fresh_id);
-    } else {
-        txn->epoch++;
+    if (txn->epoch >= TXN_EPOCH_MAX) { /* there is no next one: the producer begins anew, under another id */
+        if (txn->phase == TXN_ONGOING) fence(m, txn, change, clock);
+        return STATUS_PRODUCER_FENCED;
     }
+    txn->epoch++;
     txn->moved_epoch = true;
-    decide(txn, change, clock, commit);
+    decide(m, txn, change, clock, commit);
     return STATUS_OK;
 }
 
 struct txn *txn_next_decided(struct txn_machine *m) {
+    if (m->decided_count == 0) return NULL;
     MAP_FOREACH(it, &m->txns) {
         struct txn *txn = MAP_ENTRY(it)->value;
         if (!is_decided(txn) || txn->at_work) continue;
         txn->at_work = true;
+        m->decided_count--;
         return txn;
     }
-    return NULL;
+    UNREACHABLE();
 }
 
 void txn_completed(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
@@ -342,12 +345,7 @@ void txn_completed(struct txn_machine *m, struct state_change *change, const str
 /* ---- time ---------------------------------------------------------------------------------------------- */
 
 int64_t txn_deadline(const struct txn_machine *m) {
-    int64_t deadline = NEVER;
-    MAP_FOREACH(it, &m->txns) {
-        const struct txn *txn = MAP_ENTRY(it)->value;
-        deadline = MIN(deadline, txn->deadline_ms);
-    }
-    return deadline;
+    return m->txns.count == 0 ? NEVER : m->wake_ms;
 }
 
 static void forget(struct txn_machine *m, struct state_change *change, struct txn *txn) {
@@ -358,12 +356,16 @@ static void forget(struct txn_machine *m, struct state_change *change, struct tx
 }
 
 void txn_expire(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock) {
+    if (m->wake_ms > clock->now_ms) return;
+    m->wake_ms = clock->now_ms + RETENTION_LOOK_MS;
     MAP_FOREACH(it, &m->txns) {
         struct txn *txn = MAP_ENTRY(it)->value;
         bool idle = txn->phase != TXN_ONGOING && !is_decided(txn);
         if (txn->phase == TXN_ONGOING && txn->deadline_ms <= clock->now_ms)
-            fence(txn, change, clock);
+            fence(m, txn, change, clock);
         else if (idle && clock->wall_ms - txn->changed_wall_ms > m->retention_ms)
             forget(m, change, txn);
+        else
+            m->wake_ms = MIN(m->wake_ms, txn->deadline_ms);
     }
 }

@@ -94,16 +94,16 @@ enum status txn_verify(const struct txn_machine *m, const struct txn_producer *w
 /* moves_epoch: the client knows that each end moves the epoch (KIP-890). On OK the txn tells the one in
  * force. */
 enum status txn_end(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
-                    const struct txn_producer *who, bool commit, bool moves_epoch, int64_t fresh_id,
+                    const struct txn_producer *who, bool commit, bool moves_epoch,
                     const struct txn **result) MUST_USE;
 
-/* A decided transaction that nobody works on, which is marked as at work; NULL: none. `id` of the last one,
- * or SLICE_EMPTY. */
+/* A decided transaction that nobody works on, which is marked as at work; NULL: none. */
 struct txn *txn_next_decided(struct txn_machine *m);
 /* Its markers are written. */
 void txn_completed(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
                    struct slice id);
-int64_t txn_deadline(const struct txn_machine *m); /* INT64_MAX: none */
+/* When txn_expire wants to be called; INT64_MAX: never. */
+int64_t txn_deadline(const struct txn_machine *m);
 void txn_expire(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock);
 
 enum status txn_load(struct txn_machine *m, struct slice key, struct slice value) MUST_USE;

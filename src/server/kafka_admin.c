@@ -29,6 +29,22 @@ static bool is_software_name(struct slice name) {
     return true;
 }
 
+/* With transaction.version 2 clients end each transaction with a new epoch (KIP-890). */
+static void tell_features(struct kafka_request *request, struct kafka_api_versions_response *response) {
+    response->supported_features = kafka_request_array(
+        request, &kafka_schema_api_versions_response_supported_feature, 1);
+    response->supported_features_count = 1;
+    response->supported_features[0].name = SLICE_LITERAL("transaction.version");
+    response->supported_features[0].max_version = 2;
+    response->finalized_features = kafka_request_array(
+        request, &kafka_schema_api_versions_response_finalized_feature, 1);
+    response->finalized_features_count = 1;
+    response->finalized_features[0].name = SLICE_LITERAL("transaction.version");
+    response->finalized_features[0].max_version_level = 2;
+    response->finalized_features[0].min_version_level = 2;
+    response->finalized_features_epoch = 0;
+}
+
 void kafka_admin_api_versions(struct kafka_request *request) {
     const struct kafka_api_versions_request *message = request->message;
     struct kafka_api_versions_response *response = request->response;
@@ -44,6 +60,7 @@ void kafka_admin_api_versions(struct kafka_request *request) {
     response->api_keys_count = (int32_t)count;
     for (unsigned i = 0; i < count; i++)
         fill_api(kafka_api_at(i), &response->api_keys[i]);
+    if (broker_has_transactions(request->broker)) tell_features(request, response);
 }
 
 /* ---- DescribeLogDirs (KIP-113, KIP-827) ---------------------------------------------------------------- */

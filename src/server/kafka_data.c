@@ -6,7 +6,9 @@
  * reference. There are no fetch sessions (KIP-227): every response says session 0, so every client sends its
  * partitions in full. */
 #include "base/assert.h"
+#include "broker/coordinator.h"
 #include "server/kafka_handlers.h"
+#include "wire/record_batch.h"
 
 /* What one fetch may bring at most, whatever the client allows: Kafka's default of fetch.max.bytes. */
 #define FETCH_BYTES_MAX (55 * MIB)
@@ -20,6 +22,7 @@ enum { ACKS_ALL = -1, ACKS_NONE = 0, ACKS_LEADER = 1 };
 
 struct produce_part {
     struct append append;
+    struct txn_call txn; /* of a transactional batch: first its transaction is asked */
     struct kafka_request *request;
     struct kafka_produce_response_partition *response;
 };
@@ -57,6 +60,42 @@ static void append_done(struct append *append) {
     kafka_request_release(request);
 }
 
+static void transaction_told(struct group_call *call) {
+    struct produce_part *part = CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct produce_part,
+                                             txn);
+    struct kafka_request *request = part->request;
+    struct buffer *owner = part->append.batch.owner;
+    enum status status = call->status != STATUS_OK ? call->status : part->txn.result;
+    part->append.in_transaction = status == STATUS_OK;
+    if (status == STATUS_OK) {
+        broker_append(request->broker, &part->append);
+    } else {
+        bool passes = status == STATUS_COORDINATOR_LOADING || status == STATUS_COORDINATOR_UNAVAILABLE ||
+                      status == STATUS_NOT_COORDINATOR || status == STATUS_CLOSED;
+        if (status == STATUS_PRODUCER_FENCED) status = STATUS_INVALID_PRODUCER_EPOCH;
+        refuse_part(request, part->response, kafka_error_code(passes ? STATUS_UNAVAILABLE : status),
+                    status_text(status));
+        kafka_request_release(request);
+    }
+    buffer_unref(owner);
+}
+
+/* A batch that came late must not open a transaction anew (KIP-890): it has to be part of the one that is
+ * open. From version 12 on it makes itself part of it. */
+static void ask_transaction(struct produce_part *part, const struct record_batch *batch) {
+    const struct kafka_produce_request *message = part->request->message;
+    const struct txn_producer who = {message->transactional_id, batch->producer_id, batch->producer_epoch};
+    const struct txn_place place = {part->append.topic, part->append.partition};
+    struct broker *broker = part->request->broker;
+    const struct broker_topic *topic = broker_topic_find(broker, place.topic);
+    bool known = topic != NULL && place.partition >= 0 && place.partition < topic->partition_count;
+    part->txn.call.done = transaction_told;
+    if (part->request->header.api_version >= 12 && known)
+        coordinator_txn_add(broker, &part->txn, &who, &place, 1);
+    else
+        coordinator_txn_verify(broker, &part->txn, &who, &place);
+}
+
 static void append_part(struct kafka_request *request, struct slice topic,
                         const struct kafka_produce_request_partition *in, bool shared,
                         struct kafka_produce_response_partition *response) {
@@ -69,6 +108,15 @@ static void append_part(struct kafka_request *request, struct slice topic,
     part->append = (struct append){
         .topic = topic, .partition = in->index, .batch = {bytes, owner}, .done = append_done};
     kafka_request_hold(request);
+    struct record_batch batch;
+    const struct kafka_produce_request *message = request->message;
+    bool transactional = message->transactional_id.data != NULL &&
+                         record_batch_read(bytes, &batch) == STATUS_OK &&
+                         (batch.attributes & BATCH_TRANSACTIONAL) != 0;
+    if (transactional) {
+        ask_transaction(part, &batch); /* which gives the buffer back */
+        return;
+    }
     broker_append(request->broker, &part->append);
     buffer_unref(owner); /* the broker has its own */
 }
@@ -81,8 +129,6 @@ static void produce_partition(struct kafka_request *request, struct slice topic,
     if (message->acks < ACKS_ALL || message->acks > ACKS_LEADER)
         refuse_part(request, response, status_kafka_code(STATUS_INVALID_ACKS),
                     status_text(STATUS_INVALID_ACKS));
-    else if (message->transactional_id.data != NULL)
-        refuse_part(request, response, KAFKA_UNSUPPORTED_VERSION, "transactions are not supported yet");
     else if (in->records.bytes.size == 0)
         refuse_part(request, response, status_kafka_code(STATUS_INVALID_RECORD), "there is no record batch");
     else
@@ -141,8 +187,14 @@ static void fill_partition(struct kafka_request *request, const struct fetch_par
     to->high_watermark = from->high_watermark;
     to->last_stable_offset = from->last_stable_offset;
     to->log_start_offset = from->log_start_offset;
-    /* Null when aborted transactions were not asked about; none can exist yet. */
-    to->aborted_transactions_count = message->isolation_level == 1 ? 0 : -1;
+    /* Null when aborted transactions were not asked about. */
+    to->aborted_transactions_count = message->isolation_level == 1 ? (int32_t)from->aborted_count : -1;
+    to->aborted_transactions = kafka_request_array(request, &kafka_schema_fetch_response_aborted_transaction,
+                                                   from->aborted_count);
+    for (uint32_t i = 0; i < from->aborted_count; i++) {
+        to->aborted_transactions[i].producer_id = from->aborted[i].producer_id;
+        to->aborted_transactions[i].first_offset = from->aborted[i].first_offset;
+    }
     to->records = (struct kafka_records){
         .bytes = SLICE_LITERAL(""), .pieces = from->batches, .piece_count = from->batch_count};
 }
@@ -243,6 +295,7 @@ void kafka_data_fetch(struct kafka_request *request) {
                                   .wait_max_ms = (uint32_t)MAX(message->max_wait_ms, 0),
                                   .bytes_min = MIN(message->min_bytes, bytes_max),
                                   .bytes_max = bytes_max,
+                                  .read_committed = message->isolation_level == 1,
                                   .done = fetch_done};
     request->cost += (size_t)bytes_max;
     request->state = state;

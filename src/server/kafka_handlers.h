@@ -50,6 +50,14 @@ void kafka_group_delete(struct kafka_request *request);
 void kafka_group_consumer_heartbeat(struct kafka_request *request);
 void kafka_group_consumer_describe(struct kafka_request *request);
 
+/* kafka_txn.c */
+void kafka_txn_add_partitions(struct kafka_request *request);
+void kafka_txn_add_offsets(struct kafka_request *request);
+void kafka_txn_end(struct kafka_request *request);
+void kafka_txn_offset_commit(struct kafka_request *request);
+void kafka_txn_list(struct kafka_request *request);
+void kafka_txn_describe(struct kafka_request *request);
+
 /* A client of a version we do not know still learns which we do (KIP-511). */
 void kafka_admin_api_versions_unsupported(struct kafka_request *request);
 

@@ -40,14 +40,17 @@ static void ask_stop(struct kafka_request *request) {
 }
 
 static struct offset_part *ask(struct kafka_request *request, struct slice topic, int32_t partition,
-                               int64_t timestamp_ms, void (*answer)(struct offset_part *part),
-                               void *response) {
+                               int64_t timestamp_ms, bool read_committed,
+                               void (*answer)(struct offset_part *part), void *response) {
     struct offset_part *part = kafka_request_calloc(request, 1, sizeof *part);
     part->request = request;
     part->answer = answer;
     part->response = response;
-    part->ask = (struct list_offset){
-        .topic = topic, .partition = partition, .timestamp_ms = timestamp_ms, .done = ask_done};
+    part->ask = (struct list_offset){.topic = topic,
+                                     .partition = partition,
+                                     .timestamp_ms = timestamp_ms,
+                                     .read_committed = read_committed,
+                                     .done = ask_done};
     part->running = true;
     part->next = request->state;
     request->state = part;
@@ -82,6 +85,7 @@ static void list_answer(struct offset_part *part) {
 static void list_partition(struct kafka_request *request, struct slice topic,
                            const struct kafka_list_offsets_request_partition *in,
                            struct kafka_list_offsets_response_partition *out) {
+    const struct kafka_list_offsets_request *message = request->message;
     out->partition_index = in->partition_index;
     out->error_code = check_epoch(request, topic, in->partition_index, in->current_leader_epoch);
     if (out->error_code != KAFKA_NONE || in->timestamp == PLACE_LATEST_TIERED) return;
@@ -89,7 +93,7 @@ static void list_partition(struct kafka_request *request, struct slice topic,
     if (timestamp < OFFSET_MAX_TIMESTAMP)
         out->error_code = KAFKA_UNSUPPORTED_VERSION;
     else
-        ask(request, topic, in->partition_index, timestamp, list_answer, out);
+        ask(request, topic, in->partition_index, timestamp, message->isolation_level == 1, list_answer, out);
 }
 
 void kafka_offsets_list(struct kafka_request *request) {
@@ -141,7 +145,7 @@ void kafka_offsets_for_leader_epoch(struct kafka_request *request) {
             told->partition = asked->partition;
             told->error_code = check_epoch(request, in->topic, asked->partition, asked->current_leader_epoch);
             if (told->error_code != KAFKA_NONE) continue;
-            ask(request, in->topic, asked->partition, OFFSET_LATEST, epoch_answer, told)->epoch =
+            ask(request, in->topic, asked->partition, OFFSET_LATEST, false, epoch_answer, told)->epoch =
                 asked->leader_epoch;
         }
     }

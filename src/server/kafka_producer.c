@@ -1,33 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
-/* InitProducerId: an identity for an idempotent producer (KIP-98). Transactional ids are refused. */
+/* InitProducerId: an identity for an idempotent producer (KIP-98), or the next epoch of a transactional one
+ * (KIP-360). */
+#include "broker/coordinator.h"
 #include "server/kafka_handlers.h"
+
+/* From this version on a client knows PRODUCER_FENCED. */
+#define KNOWS_FENCED 4
 
 struct init_state {
     struct producer_id_request ask;
+    struct txn_call begin;
     struct kafka_request *request;
 };
 
+static void tell(struct kafka_request *request, enum status status, int64_t producer_id, int16_t epoch) {
+    struct kafka_init_producer_id_response *response = request->response;
+    if (status == STATUS_PRODUCER_FENCED && request->header.api_version < KNOWS_FENCED)
+        status = STATUS_INVALID_PRODUCER_EPOCH;
+    response->error_code = status_kafka_code(status);
+    response->producer_id = status == STATUS_OK ? producer_id : -1;
+    response->producer_epoch = status == STATUS_OK ? epoch : -1;
+}
+
+static void begin_done(struct group_call *call) {
+    struct init_state *state = CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct init_state,
+                                            begin);
+    enum status status = call->status != STATUS_OK ? call->status : state->begin.result;
+    if (status == STATUS_CLOSED) status = STATUS_NOT_COORDINATOR;
+    tell(state->request, status, state->begin.producer_id, state->begin.epoch);
+    kafka_request_release(state->request);
+}
+
+static void begin(struct init_state *state, int64_t fresh_id) {
+    const struct kafka_init_producer_id_request *message = state->request->message;
+    const struct txn_begin begin = {.id = message->transactional_id,
+                                    .timeout_ms = message->transaction_timeout_ms,
+                                    .producer_id = message->producer_id,
+                                    .epoch = message->producer_epoch,
+                                    .fresh_id = fresh_id};
+    state->begin.call.done = begin_done;
+    coordinator_txn_begin(state->request->broker, &state->begin, &begin);
+}
+
 static void ask_done(struct producer_id_request *ask) {
     struct init_state *state = CONTAINER_OF(ask, struct init_state, ask);
-    struct kafka_init_producer_id_response *response = state->request->response;
-    response->error_code = kafka_error_code(ask->status);
-    response->producer_id = ask->status == STATUS_OK ? ask->producer_id : -1;
-    response->producer_epoch = ask->status == STATUS_OK ? ask->producer_epoch : -1;
+    const struct kafka_init_producer_id_request *message = state->request->message;
+    if (ask->status == STATUS_OK && message->transactional_id.data != NULL) {
+        begin(state, ask->producer_id);
+        return;
+    }
+    tell(state->request, ask->status, ask->producer_id, ask->producer_epoch);
+    if (ask->status != STATUS_OK) {
+        struct kafka_init_producer_id_response *response = state->request->response;
+        response->error_code = message->transactional_id.data != NULL
+                                   ? status_kafka_code(STATUS_COORDINATOR_LOADING) /* every client retries */
+                                   : kafka_error_code(ask->status);
+    }
     kafka_request_release(state->request);
+}
+
+static void init_stop(struct kafka_request *request) {
+    struct init_state *state = request->state;
+    if (state->begin.call.coordinator == NULL) return;
+    coordinator_cancel(&state->begin.call);
+    tell(request, STATUS_NOT_COORDINATOR, -1, -1);
+    kafka_request_release(request);
 }
 
 void kafka_producer_init_id(struct kafka_request *request) {
     const struct kafka_init_producer_id_request *message = request->message;
     struct kafka_init_producer_id_response *response = request->response;
-    if (message->transactional_id.data != NULL) {
-        response->error_code = message->transactional_id.size == 0 ? KAFKA_INVALID_REQUEST
-                                                                   : KAFKA_UNSUPPORTED_VERSION;
+    bool transactional = message->transactional_id.data != NULL;
+    bool unsupported = transactional && !broker_has_transactions(request->broker);
+    if ((transactional && message->transactional_id.size == 0) || unsupported) {
+        response->error_code = unsupported ? KAFKA_UNSUPPORTED_VERSION : KAFKA_INVALID_REQUEST;
         response->producer_epoch = -1;
         return;
     }
     struct init_state *state = kafka_request_calloc(request, 1, sizeof *state);
     state->request = request;
     state->ask.done = ask_done;
+    request->state = state;
+    request->stop = init_stop;
     kafka_request_hold(request);
     broker_new_producer_id(request->broker, &state->ask);
 }

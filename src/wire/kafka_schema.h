@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* kafka_schema.h: every Kafka message we speak, as tables: one line a field.
  *
- * A row in kafka_schema_data.h, _admin.h or _group.h gives both the member of the C struct (here) and the
- * entry the codec interprets (kafka_schema.c), so the two cannot disagree. Rows stand in wire order:
+ * A row in kafka_schema_data.h, _admin.h, _group.h or _txn.h gives both the member of the C struct (here) and
+ * the entry the codec interprets (kafka_schema.c), so the two cannot disagree. Rows stand in wire order:
  *
  *   FIELD(T, type, name, since, until, ...)   one value
  *   LIST(T, type, name, since, until, ...)    values: type *name; int32_t name_count (-1: null)
@@ -24,8 +24,10 @@
 #include "wire/kafka_schema_admin.h"
 #include "wire/kafka_schema_data.h"
 #include "wire/kafka_schema_group.h"
+#include "wire/kafka_schema_txn.h"
 
-#define KAFKA_STRUCTS(S) KAFKA_STRUCTS_DATA(S) KAFKA_STRUCTS_ADMIN(S) KAFKA_STRUCTS_GROUP(S)
+#define KAFKA_STRUCTS(S)                                                                                     \
+    KAFKA_STRUCTS_DATA(S) KAFKA_STRUCTS_ADMIN(S) KAFKA_STRUCTS_GROUP(S) KAFKA_STRUCTS_TXN(S)
 
 /* Record batches. Decoded: `bytes` points into the message. Encoded: `pieces` are appended by reference when
  * there are any, else `bytes` are copied; bytes.data NULL and no pieces: null. */
@@ -110,7 +112,7 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
  * and tagged fields.
  *  symbol, key, messages, first, last, flexible */
 #define KAFKA_API_LIST(X)                                                                                    \
-    X(PRODUCE, 0, produce, 0, 11, 9)                                                                         \
+    X(PRODUCE, 0, produce, 0, 12, 9)                                                                         \
     X(FETCH, 1, fetch, 4, 17, 12)                                                                            \
     X(LIST_OFFSETS, 2, list_offsets, 1, 10, 6)                                                               \
     X(METADATA, 3, metadata, 0, 12, 9)                                                                       \
@@ -129,6 +131,10 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(DELETE_RECORDS, 21, delete_records, 0, 2, 2)                                                           \
     X(INIT_PRODUCER_ID, 22, init_producer_id, 0, 5, 2)                                                       \
     X(OFFSET_FOR_LEADER_EPOCH, 23, offset_for_leader_epoch, 2, 4, 4)                                         \
+    X(ADD_PARTITIONS_TO_TXN, 24, add_partitions_to_txn, 0, 3, 3)                                             \
+    X(ADD_OFFSETS_TO_TXN, 25, add_offsets_to_txn, 0, 4, 3)                                                   \
+    X(END_TXN, 26, end_txn, 0, 5, 3)                                                                         \
+    X(TXN_OFFSET_COMMIT, 28, txn_offset_commit, 0, 5, 3)                                                     \
     X(DESCRIBE_CONFIGS, 32, describe_configs, 1, 4, 4)                                                       \
     X(ALTER_CONFIGS, 33, alter_configs, 0, 2, 2)                                                             \
     X(DESCRIBE_LOG_DIRS, 35, describe_log_dirs, 1, 4, 2)                                                     \
@@ -138,6 +144,8 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(LIST_PARTITION_REASSIGNMENTS, 46, list_partition_reassignments, 0, 0, 0)                               \
     X(OFFSET_DELETE, 47, offset_delete, 0, 0, 99)                                                            \
     X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 1, 0)                                                       \
+    X(DESCRIBE_TRANSACTIONS, 65, describe_transactions, 0, 0, 0)                                             \
+    X(LIST_TRANSACTIONS, 66, list_transactions, 0, 1, 0)                                                     \
     X(CONSUMER_GROUP_HEARTBEAT, 68, consumer_group_heartbeat, 0, 1, 0)                                       \
     X(CONSUMER_GROUP_DESCRIBE, 69, consumer_group_describe, 0, 1, 0)                                         \
     X(DESCRIBE_TOPIC_PARTITIONS, 75, describe_topic_partitions, 0, 0, 0)

@@ -306,16 +306,32 @@ void record_batch_builder_release(struct record_batch_builder *builder) {
 
 /* ---- control batches ---------------------------------------------------------------------------------- */
 
-struct buffer *record_batch_control(int16_t type, struct slice value) {
+static struct buffer *control_batch(int16_t type, struct slice value, int64_t timestamp_ms) {
     struct record_batch_builder builder;
     record_batch_begin(&builder);
     uint8_t key[4];
     store_be16(key, 0);
     store_be16(key + 2, (uint16_t)type);
-    record_batch_add(&builder, -1, slice_make(key, sizeof key), value, NULL, 0);
+    record_batch_add(&builder, timestamp_ms, slice_make(key, sizeof key), value, NULL, 0);
     struct buffer *buffer = record_batch_finish(&builder, CODEC_NONE, NULL);
     record_batch_builder_release(&builder);
     store_be16(buffer->data + BATCH_AT_ATTRIBUTES, BATCH_CONTROL);
+    return buffer;
+}
+
+struct buffer *record_batch_control(int16_t type, struct slice value) {
+    struct buffer *buffer = control_batch(type, value, -1);
+    store_be32(buffer->data + BATCH_AT_CRC, batch_checksum(slice_make(buffer->data, buffer->size)));
+    return buffer;
+}
+
+struct buffer *record_batch_marker(bool commit, int64_t producer_id, int16_t epoch, int64_t timestamp_ms) {
+    uint8_t value[6] = {0}; /* version i16, coordinator epoch i32 */
+    struct buffer *buffer = control_batch(commit ? CONTROL_COMMIT : CONTROL_ABORT,
+                                          slice_make(value, sizeof value), timestamp_ms);
+    store_be16(buffer->data + BATCH_AT_ATTRIBUTES, BATCH_CONTROL | BATCH_TRANSACTIONAL);
+    store_be64(buffer->data + BATCH_AT_PRODUCER_ID, (uint64_t)producer_id);
+    store_be16(buffer->data + BATCH_AT_PRODUCER_EPOCH, (uint16_t)epoch);
     store_be32(buffer->data + BATCH_AT_CRC, batch_checksum(slice_make(buffer->data, buffer->size)));
     return buffer;
 }

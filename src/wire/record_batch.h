@@ -116,6 +116,9 @@ void record_batch_builder_release(struct record_batch_builder *builder);
 /* A control batch: one record that tells the log something and that clients skip (KIP-98). Key: version i16 =
  * 0, type i16. No timestamp: a lookup by time never finds it. */
 struct buffer *record_batch_control(int16_t type, struct slice value);
+/* The control batch that ends a transaction of a producer (KIP-98). */
+enum { CONTROL_ABORT = 0, CONTROL_COMMIT = 1 };
+struct buffer *record_batch_marker(bool commit, int64_t producer_id, int16_t epoch, int64_t timestamp_ms);
 /* MALFORMED: no control batch of one record with such a key. */
 enum status record_batch_control_read(const struct record_batch *batch, int16_t *type,
                                       struct slice *value) MUST_USE;
