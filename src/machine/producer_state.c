@@ -123,8 +123,9 @@ void producer_aborted_encode(const struct producer_aborted *aborted, struct writ
 
 enum status producer_state_load_aborted(struct producer_state *state, struct slice key, struct slice value) {
     struct reader name = reader_make(key), in = reader_make(value);
-    struct producer_aborted aborted = {.last_offset = (int64_t)reader_be64(&name),
-                                       .producer_id = (int64_t)reader_be64(&name)};
+    struct producer_aborted aborted = {0};
+    aborted.last_offset = (int64_t)reader_be64(&name);
+    aborted.producer_id = (int64_t)reader_be64(&name);
     uint8_t version = reader_u8(&in);
     aborted.first_offset = (int64_t)reader_be64(&in);
     bool whole = reader_ok(&name) && reader_ok(&in) && reader_remaining(&name) == 0 &&

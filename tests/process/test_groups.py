@@ -22,7 +22,7 @@ class Groups(unittest.TestCase):
 
     def consumer(self, group, **more):
         settings = {"bootstrap.servers": self.broker.address, "group.id": group, "auto.offset.reset": "earliest",
-                    "session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "enable.auto.commit": False}
+                    "session.timeout.ms": 2000, "heartbeat.interval.ms": 100, "enable.auto.commit": False}
         settings.update({key.replace("_", "."): value for key, value in more.items()})
         return kafka.Consumer(settings)
 
@@ -99,8 +99,8 @@ class Groups(unittest.TestCase):
         self.fill("dead", 4, 400)
         living = self.consumer("g-dead")
         living.subscribe(["dead"])
-        command = ["kcat", "-b", self.broker.address, "-q", "-X", "session.timeout.ms=6000", "-X",
-                   "heartbeat.interval.ms=300", "-G", "g-dead", "dead"]
+        command = ["kcat", "-b", self.broker.address, "-q", "-X", "session.timeout.ms=2000", "-X",
+                   "heartbeat.interval.ms=100", "-G", "g-dead", "dead"]
         dying = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self.poll([living], lambda _: len(living.assignment()) == 2)

@@ -214,7 +214,7 @@ static void forged_headers_with_good_checksums_are_refused(void **state) {
         {23, 4, 0x7fffffff, STATUS_INVALID_RECORD},
         {23, 4, 0xffffffff, STATUS_INVALID_RECORD},
         {21, 2, BATCH_CONTROL, STATUS_INVALID_RECORD}, /* attributes */
-        {21, 2, BATCH_TRANSACTIONAL, STATUS_UNSUPPORTED},
+        {21, 2, BATCH_TRANSACTIONAL, STATUS_INVALID_TXN_STATE},
         {21, 2, 5, STATUS_UNSUPPORTED_COMPRESSION},
         {21, 2, 7, STATUS_UNSUPPORTED_COMPRESSION},
         {35, 8, UINT64_MAX - 5, STATUS_INVALID_TIMESTAMP},    /* max timestamp: negative */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/units.h"
@@ -216,10 +217,68 @@ static void damaged_entries_are_refused(void **state) {
     assert_status(producer_state_load(f->producers, 7, writer_slice(&out)), STATUS_MALFORMED); /* twice */
     for (unsigned count = 0; count < 256; count++) {
         if (count == PRODUCER_BATCHES) continue;
-        out.data[11] = (uint8_t)count;
+        out.data[27] = (uint8_t)count;
         assert_status(producer_state_load(f->producers, 1, writer_slice(&out)), STATUS_MALFORMED);
     }
     writer_release(&out);
+}
+
+static struct producer_batch batch_of(enum producer_batch_kind kind, int16_t epoch, int32_t sequence,
+                                      int64_t offset) {
+    return (struct producer_batch){.kind = kind,
+                                   .producer_id = 7,
+                                   .epoch = epoch,
+                                   .first_sequence = sequence,
+                                   .record_count = 2,
+                                   .base_offset = offset,
+                                   .last_offset = offset + (kind >= PRODUCER_COMMIT ? 0 : 1)};
+}
+
+/* What an abort leaves behind is stored beside the entries and comes back as it was; so does what is open. */
+static void transactions_are_remembered(void **state) {
+    (void)state;
+    struct producer_state before, after;
+    producer_state_init(&before, 1);
+    producer_state_init(&after, 2);
+    struct producer_batch batch = batch_of(PRODUCER_TRANSACTIONAL, 3, 0, 100);
+    MAYBE(producer_state_apply(&before, &batch));
+    assert_int_equal(producer_state_open_offset(&before), 100);
+    batch = batch_of(PRODUCER_TRANSACTIONAL, 3, 2, 102);
+    MAYBE(producer_state_apply(&before, &batch));
+    assert_int_equal(producer_state_open_offset(&before), 100);
+    batch = batch_of(PRODUCER_ABORT, 4, -1, 104);
+    MAYBE(producer_state_apply(&before, &batch));
+    assert_int_equal(producer_state_open_offset(&before), INT64_MAX);
+    assert_int_equal(before.aborted_count, 1);
+    /* The marker brought a new epoch: the old one is fenced, the new one begins at 0. */
+    int64_t base, last;
+    batch = batch_of(PRODUCER_TRANSACTIONAL, 3, 4, 0);
+    assert_status(producer_state_check(&before, &batch, &base, &last), STATUS_INVALID_PRODUCER_EPOCH);
+    batch = batch_of(PRODUCER_TRANSACTIONAL, 4, 4, 0);
+    assert_status(producer_state_check(&before, &batch, &base, &last), STATUS_OUT_OF_ORDER_SEQUENCE);
+    batch = batch_of(PRODUCER_TRANSACTIONAL, 4, 0, 105);
+    assert_status(producer_state_check(&before, &batch, &base, &last), STATUS_OK);
+    MAYBE(producer_state_apply(&before, &batch));
+    struct writer name, value;
+    writer_init(&name);
+    writer_init(&value);
+    producer_aborted_encode(&before.aborted[0], &name, &value);
+    assert_status(producer_state_load_aborted(&after, writer_slice(&name), writer_slice(&value)), STATUS_OK);
+    assert_memory_equal(&after.aborted[0], &before.aborted[0], sizeof before.aborted[0]);
+    for (size_t size = 0; size < value.size; size++)
+        assert_status(producer_state_load_aborted(&after, writer_slice(&name), slice_make(value.data, size)),
+                      STATUS_MALFORMED);
+    writer_clear(&value);
+    producer_entry_encode(MAP_ENTRY(before.producers.order.next)->value, &value);
+    assert_status(producer_state_load(&after, 7, writer_slice(&value)), STATUS_OK);
+    assert_int_equal(producer_state_open_offset(&after), 105);
+    assert_false(producer_state_trim_aborted(&after, 104));
+    assert_true(producer_state_trim_aborted(&after, 105));
+    assert_int_equal(after.aborted_count, 0);
+    writer_release(&name);
+    writer_release(&value);
+    producer_state_release(&before);
+    producer_state_release(&after);
 }
 
 int main(void) {
@@ -234,6 +293,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(idle_producers_are_forgotten_and_may_then_begin_anywhere, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(damaged_entries_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(transactions_are_remembered, setup, teardown),
     };
     return cmocka_run_group_tests_name("producer_state", tests, NULL, NULL);
 }
