@@ -27,6 +27,8 @@
 
 #define CLUSTER_TICK_NS  (250 * NS_PER_MS)
 #define CLUSTER_LEAVE_NS (3 * NS_PER_S)
+/* A new group's preferred leader campaigns when the others should know of the group. */
+#define CLUSTER_FIRST_CAMPAIGN_NS (20 * NS_PER_MS)
 
 struct controller;
 

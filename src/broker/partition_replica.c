@@ -273,6 +273,9 @@ void partition_replica_open(struct partition *p, const struct metadata_replicas 
                                            .ctx = p,
                                            .founding = founding,
                                            .priority = RAFT_PRIORITY_MAX};
+    /* The others hear of the new topic a moment later than the controller. */
+    if (founding != NULL && replicas->nodes[0] == cluster->node)
+        options.campaign_in_ns = CLUSTER_FIRST_CAMPAIGN_NS;
     struct diagnostic why;
     enum status status = raft_replica_open(cluster->host, &options, &p->replica, &why);
     mem_free(founding);

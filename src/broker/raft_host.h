@@ -128,7 +128,8 @@ struct raft_replica_options {
     /* For a group that is new: its first members, the same on all; NULL on a node that joins later. Not
      * looked at when the store has the group. */
     const struct raft_config *founding;
-    uint8_t priority; /* raft_start.priority */
+    uint8_t priority;        /* raft_start.priority */
+    uint64_t campaign_in_ns; /* raft_start.campaign_in_ns */
 };
 /* Loads the group, blocking; the first committed entries are applied later, from the loop. CORRUPT with the
  * diagnostic, or IO. */

@@ -389,6 +389,7 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     loaded.start.seed = prng_next(
         &host->prng); /* another at each start: answers to an earlier life are told apart */
     loaded.start.priority = r->options.priority;
+    loaded.start.campaign_in_ns = r->options.campaign_in_ns;
     raft_init(&r->raft, &host->options.raft, &loaded.start, io_now_ns(host->options.io));
     if (host->options.watch != NULL && host->options.watch->started != NULL)
         host->options.watch->started(host->options.watch_ctx, &r->raft, &loaded.start);

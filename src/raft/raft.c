@@ -184,8 +184,9 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
     r->latest = (struct raft_config_record){start->config_position, raft_config_copy(start->config)};
     r->before = (struct raft_config_record){start->config_before_position,
                                             raft_config_copy(start->config_before)};
-    /* A promise not to vote, made to a leader before a crash, may still be relied upon by its lease. */
-    raft_election_stay_loyal(r);
+    /* A promise not to vote, made to a leader before a crash, may still be relied upon by its lease. Who
+     * never had a term never heard a leader. */
+    if (r->term > 0) raft_election_stay_loyal(r);
     /* The only voter: what its disk has, a quorum has, and no leader can come without its vote, so that all
      * of it is committed; and there is nobody to wait for. Unless it followed another in this term, who may
      * lead still and rely on its promise. */
@@ -195,6 +196,8 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
     if (alone) r->commit_end = r->verified_end = start->log_end;
     raft_election_reset_timer(r);
     if (alone && r->election_deadline_ns != RAFT_NEVER) r->election_deadline_ns = now_ns;
+    bool is_new = r->term == 0 && start->campaign_in_ns > 0 && r->election_deadline_ns != RAFT_NEVER;
+    if (is_new) r->election_deadline_ns = MIN(r->election_deadline_ns, now_ns + start->campaign_in_ns);
     raft_check(r);
 }
 

@@ -413,6 +413,9 @@ struct raft_start {
     /* Each step below RAFT_PRIORITY_MAX lets this member wait one more (max - min) before it campaigns; 0: it
      * does not campaign by itself, only when leadership is handed to it. */
     uint8_t priority;
+    /* Of a new group (no term yet), by whoever places leaders: this member campaigns so soon; 0: as always.
+     */
+    uint64_t campaign_in_ns;
     struct raft_hard_state hard_state;
     uint64_t log_start, log_start_term; /* entries below are gone; term(log_start) */
     uint64_t log_end;
