@@ -258,7 +258,17 @@ static enum status step(struct merge_iterator *merge, bool forward) {
 }
 
 enum status merge_iterator_next(struct merge_iterator *merge) {
-    return step(merge, true);
+    struct merge_source *source = merge->current;
+    bool simple = merge->count == 1 && merge->forward && merge->moving == MERGE_STILL;
+    if (!simple || !source->is_memtable) return step(merge, true);
+    /* One memtable alone: nothing to merge, nothing to wait for. */
+    memtable_cursor_next(&source->memtable);
+    source->at = source->memtable.entry != NULL;
+    if (source->at)
+        source->key = memtable_entry_key(source->memtable.entry);
+    else
+        merge->current = NULL;
+    return source->at ? STATUS_OK : STATUS_END;
 }
 
 enum status merge_iterator_prev(struct merge_iterator *merge) {
