@@ -338,7 +338,9 @@ struct raft_snapshot_read {
     uint64_t peer, id, offset; /* id 0: the newest there is, from its beginning */
 };
 struct raft_read_state {
-    uint64_t context, position; /* the read may be served once everything below position is applied */
+    /* The read may be served once everything below position is applied. An answer that the network repeats
+     * gives the same read again: a context that is not known any more is not asked about. */
+    uint64_t context, position;
 };
 
 struct raft_effects {
