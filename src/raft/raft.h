@@ -339,7 +339,7 @@ struct raft_snapshot_read {
 };
 struct raft_read_state {
     /* The read may be served once everything below position is applied. An answer that the network repeats
-     * gives the same read again: a context that is not known any more is not asked about. */
+     * gives the same read again: a context that waits no more is passed over. */
     uint64_t context, position;
 };
 

@@ -71,9 +71,10 @@ void raft_log_release(struct raft_log *log) {
 
 /* Index of the range that gives term(position), or -1 at or below the first. */
 static int find_range(const struct raft_log *log, uint64_t position) {
+    if (log->term_count == 0) return -1;
     const struct raft_term_start *terms = log->terms + log->term_head;
     int low = -1, high = (int)log->term_count - 1;
-    if (high >= 0 && terms[high].start < position) return high;
+    if (terms[high].start < position) return high;
     while (low < high) {
         int middle = low + (high - low + 1) / 2;
         if (terms[middle].start < position)
@@ -175,9 +176,10 @@ uint64_t raft_log_agree(const struct raft_log *log, uint64_t position, uint64_t 
 }
 
 const struct raft_entry *raft_log_window(const struct raft_log *log, uint64_t base, uint32_t *count) {
-    const struct raft_entry *window = log->window + log->window_head;
     *count = 0;
-    if (log->window_count == 0 || base < window[0].base || base >= log->end) return NULL;
+    if (log->window_count == 0 || base >= log->end) return NULL;
+    const struct raft_entry *window = log->window + log->window_head;
+    if (base < window[0].base) return NULL;
     uint32_t low = 0, high = log->window_count - 1;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -202,6 +204,7 @@ size_t raft_log_bytes(const struct raft_log *log, uint64_t from, uint64_t to) {
 }
 
 void raft_log_trim(struct raft_log *log, uint64_t floor, uint64_t hard_floor, size_t bytes_max) {
+    if (log->window_count == 0) return;
     const struct raft_entry *window = log->window + log->window_head;
     uint32_t count = 0;
     size_t bytes = log->window_bytes;
