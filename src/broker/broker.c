@@ -230,6 +230,15 @@ enum status broker_partition_info(struct broker *broker, struct slice topic, int
     return STATUS_OK;
 }
 
+enum status broker_epoch_end(struct broker *broker, struct slice topic, int32_t partition, int32_t epoch,
+                             int32_t *found, int64_t *end) {
+    struct partition *p = broker_partition(broker, topic, partition);
+    if (p == NULL) return STATUS_UNKNOWN_TOPIC;
+    enum status status = partition_use(p, NULL);
+    if (status == STATUS_OK) *found = partition_epoch_end(p, epoch, end);
+    return status;
+}
+
 struct partition_leader broker_partition_leader(struct broker *broker, const struct broker_topic *topic,
                                                 int32_t partition) {
     ASSERT(partition >= 0 && partition < topic->partition_count);

@@ -261,6 +261,12 @@ struct list_offset {
 void broker_list_offset(struct broker *broker, struct list_offset *request);
 void broker_list_offset_cancel(struct list_offset *request);
 
+/* Where the records of leader epoch `epoch` end, or else of the newest one before it that has any: what a
+ * client wants to know to find out whether its log was cut (KIP-320). Only of a partition that is served here
+ * and was asked something before (loaded); *found -1: no such epoch. */
+enum status broker_epoch_end(struct broker *broker, struct slice topic, int32_t partition, int32_t epoch,
+                             int32_t *found, int64_t *end) MUST_USE;
+
 /* Deletes records below `offset` (-1: the high watermark). */
 struct delete_records {
     struct slice topic; /* borrowed until the call returns */

@@ -144,6 +144,19 @@ int32_t partition_epoch(const struct partition *p) {
     return p->replica == NULL ? LEADER_EPOCH : (int32_t)raft_replica_raft(p->replica)->term;
 }
 
+int32_t partition_epoch_end(const struct partition *p, int32_t epoch, int64_t *end) {
+    *end = p->high_watermark;
+    if (epoch > partition_epoch(p) || epoch < 0) return -1;
+    if (p->replica == NULL) return LEADER_EPOCH;
+    const struct raft_log *log = &raft_replica_raft(p->replica)->log;
+    uint32_t i = log->term_count;
+    while (i > 0 && log->terms[log->term_head + i - 1].term > (uint64_t)epoch)
+        i--;
+    if (i == 0) return log->term_count == 0 ? epoch : -1; /* an empty log ends everywhere */
+    if (i < log->term_count) *end = MIN(*end, (int64_t)log->terms[log->term_head + i].start);
+    return (int32_t)log->terms[log->term_head + i - 1].term;
+}
+
 void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp, int64_t end) {
     p->grown_end = end;
     p->cumulative_bytes += bytes;

@@ -97,6 +97,8 @@ void partition_begin_stretch(struct partition *partition, int64_t now_ms);
  * and load alike). */
 void partition_grow(struct partition *partition, uint64_t bytes, int64_t max_timestamp, int64_t end);
 int32_t partition_epoch(const struct partition *partition);
+/* broker_epoch_end of a loaded partition; -1: no such epoch. */
+int32_t partition_epoch_end(const struct partition *partition, int32_t epoch, int64_t *end);
 /* What is below is decided: no transaction that is open begins there. At most the high watermark. */
 int64_t partition_stable_offset(const struct partition *partition);
 /* The producers of everything below the high watermark. */

@@ -116,14 +116,20 @@ void kafka_offsets_list(struct kafka_request *request) {
 
 /* ---- OffsetForLeaderEpoch ------------------------------------------------------------------------------ */
 
-/* Where the log of an epoch ends: at the end of the log for the one under way; unknown (-1) for any other, as
- * this node has led in no other. */
+/* The lookup has loaded the partition. */
 static void epoch_answer(struct offset_part *part) {
     struct kafka_offset_for_leader_epoch_response_partition *response = part->response;
     response->error_code = kafka_error_code(part->ask.status);
-    if (part->ask.status != STATUS_OK || part->epoch != part->ask.leader_epoch) return;
-    response->leader_epoch = part->ask.leader_epoch;
-    response->end_offset = part->ask.offset;
+    if (part->ask.status != STATUS_OK) return;
+    int32_t found = -1;
+    int64_t end = -1;
+    enum status status = broker_epoch_end(part->request->broker, part->ask.topic, part->ask.partition,
+                                          part->epoch, &found, &end);
+    if (status == STATUS_PENDING) status = STATUS_UNAVAILABLE; /* being loaded anew */
+    response->error_code = kafka_error_code(status);
+    if (status != STATUS_OK || found < 0) return;
+    response->leader_epoch = found;
+    response->end_offset = end;
 }
 
 void kafka_offsets_for_leader_epoch(struct kafka_request *request) {

@@ -199,6 +199,44 @@ static void fewer_replicas_than_nodes_are_spread(void **state) {
     cluster_world_close(&world);
 }
 
+/* Leader epochs ascend, and each tells where its records end. */
+static void epochs_tell_where_they_end(void **state) {
+    (void)state;
+    open_with_topic(25, 3, 1, 3);
+    int32_t epochs[3];
+    for (int round = 0; round < 3; round++) {
+        produce("t", 0, round * 10, round * 10 + 10, -1);
+        uint32_t leader = cluster_world_leader(&world, world.nodes[1].broker == NULL ? 2 : 1, "t", 0);
+        epochs[round] = broker_partition_leader(
+                            world.nodes[leader].broker,
+                            broker_topic_find(world.nodes[leader].broker, SLICE_LITERAL("t")), 0)
+                            .epoch;
+        if (round == 2) break;
+        cluster_world_crash(&world, leader, IO_SIM_CRASH_POWER);
+        cluster_world_run(&world, 3000);
+        cluster_world_start(&world, leader);
+        cluster_world_run(&world, 3000);
+    }
+    assert_true(epochs[0] < epochs[1] && epochs[1] < epochs[2]);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+    int64_t ends[3];
+    for (int round = 0; round < 3; round++) {
+        int32_t found;
+        assert_status(broker_epoch_end(world.nodes[leader].broker, SLICE_LITERAL("t"), 0, epochs[round],
+                                       &found, &ends[round]),
+                      STATUS_OK);
+        assert_int_equal(found, epochs[round]);
+    }
+    assert_true(ends[0] == 10 && ends[1] >= 20 && ends[1] <= ends[2] - 10);
+    int32_t found;
+    assert_status(
+        broker_epoch_end(world.nodes[leader].broker, SLICE_LITERAL("t"), 0, epochs[2] + 1, &found, &ends[0]),
+        STATUS_OK);
+    assert_int_equal(found, -1);
+    expect_read("t", 0, 30);
+    cluster_world_close(&world);
+}
+
 /* Any node takes anything, whoever leads, when it is asked to. */
 static void requests_are_taken_to_the_leader(void **state) {
     (void)state;
@@ -250,6 +288,7 @@ int main(void) {
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(rolling_restarts_keep_serving),
         cmocka_unit_test(fewer_replicas_than_nodes_are_spread),
+        cmocka_unit_test(epochs_tell_where_they_end),
         cmocka_unit_test(requests_are_taken_to_the_leader),
         cmocka_unit_test(directories_are_not_mixed_up),
     };
