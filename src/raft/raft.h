@@ -95,9 +95,9 @@
  *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
  *       it acknowledged) and fetches the damaged entries from any member, identified by (end, term)
  *       (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be committed
- * it acknowledges nothing, and it does not campaign. Damage among committed entries is safe with others: it
- * leads only if nobody better placed does. What all others have compacted cannot be fetched: the host
- * compacts too. */
+ *       it acknowledges nothing, and it does not campaign. Damage among committed entries is safe with
+ *       others: it leads only if nobody better placed does. What all others have compacted cannot be fetched:
+ *       the host compacts too. */
 #ifndef SENTINEL_RAFT_RAFT_H
 #define SENTINEL_RAFT_RAFT_H
 
