@@ -61,7 +61,8 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     histogram_init(&broker->append_ns);
     broker->options.data_dir = broker->data_dir;
     broker->options.store.dir = broker->data_dir;
-    broker->options.store.partition_prefix_size = KEY_GROUP_SIZE;
+    /* With the kind: a partition's log is only appended to, while its other keys are overwritten. */
+    broker->options.store.partition_prefix_size = KEY_GROUP_SIZE + 1;
     if (broker->options.store.log == NULL) broker->options.store.log = options->log;
     enum status status = store_open(io, &broker->options.store, &broker->store, diagnostic);
     if (status == STATUS_OK && options->peer_count > 0) status = cluster_open(broker, diagnostic);

@@ -395,6 +395,14 @@ enum status io_file_preallocate(struct io_file *file, uint64_t size) {
     return file->io->backend->files->preallocate(file, size);
 }
 
+enum status io_file_reserve(struct io_file *file, uint64_t size) {
+    return file->io->backend->files->reserve(file, size);
+}
+
+void io_file_will_need(struct io_file *file, uint64_t offset, uint64_t size) {
+    file->io->backend->files->will_need(file, offset, size);
+}
+
 void io_file_drop_cache(struct io_file *file, uint64_t offset, uint64_t size) {
     file->io->backend->files->drop_cache(file, offset, size);
 }

@@ -158,6 +158,11 @@ enum status io_file_sync(struct io_file *file) MUST_USE; /* data and size */
 enum status io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /* Writes zeros so that [0, size) has its blocks: a later write there and fdatasync changes no metadata. */
 enum status io_file_preallocate(struct io_file *file, uint64_t size) MUST_USE;
+/* Gives [end of file, size) its blocks without writing them: cheap, but a later write there and its sync
+ * change metadata. UNSUPPORTED: the file system cannot. */
+enum status io_file_reserve(struct io_file *file, uint64_t size) MUST_USE;
+/* [offset, offset + size) will be read soon: a hint. */
+void io_file_will_need(struct io_file *file, uint64_t offset, uint64_t size);
 /* The page cache may forget [offset, offset + size): a hint. */
 void io_file_drop_cache(struct io_file *file, uint64_t offset, uint64_t size);
 enum status io_rename(struct io *io, const char *from, const char *to) MUST_USE;

@@ -38,6 +38,8 @@ struct io_file_calls {
     enum status (*sync)(struct io_file *file);
     enum status (*truncate)(struct io_file *file, uint64_t size);
     enum status (*preallocate)(struct io_file *file, uint64_t size);
+    enum status (*reserve)(struct io_file *file, uint64_t size);
+    void (*will_need)(struct io_file *file, uint64_t offset, uint64_t size);
     void (*drop_cache)(struct io_file *file, uint64_t offset, uint64_t size);
     enum status (*rename)(struct io *io, const char *from, const char *to);
     enum status (*link)(struct io *io, const char *from, const char *to);

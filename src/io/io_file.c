@@ -176,6 +176,22 @@ static enum status file_preallocate(struct io_file *file, uint64_t size) {
     return status;
 }
 
+static enum status file_reserve(struct io_file *file, uint64_t size) {
+    uint64_t end = 0;
+    enum status status = file_size(file, &end);
+    if (status != STATUS_OK || end >= size) return status;
+    int result;
+    do {
+        result = fallocate(descriptor_of(file), 0, (off_t)end, (off_t)(size - end));
+    } while (result != 0 && errno == EINTR);
+    if (result == 0) return STATUS_OK;
+    return errno == EOPNOTSUPP || errno == ENOSYS ? STATUS_UNSUPPORTED : io_error_noted(errno);
+}
+
+static void file_will_need(struct io_file *file, uint64_t offset, uint64_t size) {
+    posix_fadvise(descriptor_of(file), (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+}
+
 static void file_drop_cache(struct io_file *file, uint64_t offset, uint64_t size) {
     posix_fadvise(descriptor_of(file), (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
 }
@@ -290,6 +306,8 @@ const struct io_file_calls io_real_file_calls = {
     .sync = file_sync,
     .truncate = file_truncate,
     .preallocate = file_preallocate,
+    .reserve = file_reserve,
+    .will_need = file_will_need,
     .drop_cache = file_drop_cache,
     .rename = path_rename,
     .link = path_link,

@@ -320,6 +320,12 @@ static enum status file_preallocate(struct io_file *base, uint64_t size) {
     return blocking_result(write_bytes(io, file->inode, NULL, (size_t)(size - end), end));
 }
 
+static void file_will_need(struct io_file *file, uint64_t offset, uint64_t size) {
+    (void)file;
+    (void)offset;
+    (void)size;
+}
+
 static void file_drop_cache(struct io_file *file, uint64_t offset, uint64_t size) {
     (void)file;
     (void)offset;
@@ -525,6 +531,8 @@ const struct io_file_calls io_sim_file_calls = {
     .sync = file_sync,
     .truncate = file_truncate,
     .preallocate = file_preallocate,
+    .reserve = file_preallocate,
+    .will_need = file_will_need,
     .drop_cache = file_drop_cache,
     .rename = path_rename,
     .link = path_link,

@@ -13,8 +13,7 @@ struct store_change {
     uint16_t key_size, to_size;
     size_t key_at, to_at, value_at;
     struct shared_slice value;
-    uint32_t value_crc;
-    uint64_t log_offset;
+    uint32_t value_crc; /* of a large value */
 };
 
 static inline struct slice store_change_key(const struct store_write *write,

@@ -197,25 +197,19 @@ static void job_done(struct io_job *job) {
     }
 }
 
-/* Every run goes down as it is: nothing it would meet. */
-static bool can_move(const struct compaction_plan *plan) {
-    if (plan->lower_count > 0 || plan->reason == COMPACTION_GARBAGE) return false;
-    for (size_t i = 1; i < plan->upper_count; i++) { /* runs of level 0 may overlap each other */
-        for (size_t k = 0; k < i && plan->level == 0; k++) {
-            const struct table_run_meta *a = &plan->upper[i]->meta, *b = &plan->upper[k]->meta;
-            if (slice_compare(a->first, b->last) <= 0 && slice_compare(a->last, b->first) >= 0) return false;
-        }
-    }
-    return true;
-}
-
 static enum status open_inputs(struct compaction *c) {
     const struct run **groups[2] = {c->plan.upper, c->plan.lower};
     size_t counts[2] = {c->plan.upper_count, c->plan.lower_count};
     enum status status = STATUS_OK;
-    for (size_t g = 0; g < 2; g++)
-        for (size_t i = 0; i < counts[g] && status == STATUS_OK; i++)
+    for (size_t g = 0; g < 2; g++) {
+        for (size_t i = 0; i < counts[g] && status == STATUS_OK; i++) {
+            const struct table_run_meta *run = &groups[g][i]->meta;
             status = table_open(groups[g][i]->table, c->store->io, c->store->dir);
+            for (uint32_t k = 0; k < run->ref_count && status == STATUS_OK; k++)
+                if (compaction_moves_in(&c->plan, run, run->refs[k].segment))
+                    status = log_source_open(run->refs[k].source, c->store->io, c->store->dir);
+        }
+    }
     return status;
 }
 
@@ -228,7 +222,7 @@ static void start(struct compaction *c) {
     mark(c, true, false);
     writer_clear(&c->cursors[c->plan.level]);
     writer_bytes(&c->cursors[c->plan.level], c->plan.upper[c->plan.upper_count - 1]->meta.first);
-    c->moving = can_move(&c->plan);
+    c->moving = c->plan.moving;
     if (c->moving) {
         manifest_submit(store->manifest, &c->commit);
         return;
@@ -262,7 +256,9 @@ void compaction_consider(struct compaction *c) {
     }
     if (c->running || c->sweeping || io_timer_armed(&c->retry)) return;
     struct compaction_limits limits = {.base_bytes = store->options.table_bytes,
-                                       .input_bytes = store->options.table_bytes / 2};
+                                       .input_bytes = store->options.table_bytes / 2,
+                                       .partition_prefix_size = store->options.partition_prefix_size,
+                                       .full_segment = wal_released_segment(store->wal)};
     compaction_pick(version, &limits, c->cursors, &c->plan);
     if (c->plan.reason != COMPACTION_NONE) start(c);
 }
@@ -306,5 +302,5 @@ bool compaction_idle(const struct compaction *c) {
 
 struct flush_reserved compaction_reserved(const struct compaction *c) {
     if (!c->running) return (struct flush_reserved){0};
-    return (struct flush_reserved){.first = c->plan.first, .last = c->plan.last, .active = true};
+    return (struct flush_reserved){.parts = c->plan.parts, .count = c->plan.part_count};
 }

@@ -7,7 +7,7 @@
 uint64_t compaction_job_numbers(const struct compaction_plan *plan, size_t table_bytes) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < plan->upper_count; i++)
-        bytes += plan->upper[i]->meta.bytes;
+        bytes += plan->upper[i]->meta.bytes + compaction_moved_bytes(plan, &plan->upper[i]->meta);
     for (size_t i = 0; i < plan->lower_count; i++)
         bytes += plan->lower[i]->meta.bytes;
     return bytes / table_bytes + 2;
@@ -67,8 +67,12 @@ static enum status finish_table(struct compaction_job *job) {
 
 static enum status write_entry(struct compaction_job *job, const struct merge_entry *entry) {
     struct block_entry stored = {.kind = entry->kind, .sequence = entry->sequence};
-    if (entry->kind == ENTRY_PUT_APART) stored.kind = ENTRY_PUT;
     enum status status = STATUS_OK;
+    if (entry->kind == ENTRY_PUT_LOG) {
+        const struct table_run_meta *run = merge_iterator_run(&job->merge, &stored.place);
+        if (compaction_moves_in(job->plan, run, stored.place.file)) stored.kind = ENTRY_PUT;
+    }
+    if (entry->kind == ENTRY_PUT_APART) stored.kind = ENTRY_PUT;
     if (stored.kind == ENTRY_PUT) {
         struct shared_slice value;
         status = merge_iterator_value(&job->merge, &value, &stored.place.crc);
@@ -81,8 +85,13 @@ static enum status write_entry(struct compaction_job *job, const struct merge_en
                                              .number = job->next_number++,
                                              .store_id = job->options.store_id,
                                              .partition_prefix_size = job->options.partition_prefix_size,
-                                             .run_bytes_min = FLUSH_RUN_BYTES_MIN};
+                                             .run_bytes_min = job->options.table_bytes / FLUSH_RUN_FACTOR};
         status = table_writer_new(&table, &job->writer);
+    }
+    while (slice_compare(entry->key, job->plan->parts[job->part].last) > 0) {
+        job->part++;
+        ASSERT_LT(job->part, job->plan->part_count);
+        if (job->writer != NULL) table_writer_cut(job->writer);
     }
     if (status == STATUS_OK) status = table_writer_add(job->writer, entry->key, &stored);
     job->read_bytes += entry->key.size + stored.value.size;

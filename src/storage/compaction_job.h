@@ -21,7 +21,8 @@ struct compaction_job {
     struct merge_iterator merge;
     struct table_writer *writer;
     struct table_output output;
-    uint64_t next_number, read_bytes, read_told;
+    uint64_t next_number, read_bytes;
+    size_t part; /* that the last entry is in */
     bool started;
     enum status status; /* PENDING: there is more to do; OK: done */
 };

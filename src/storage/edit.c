@@ -46,6 +46,15 @@ void edit_run_add(struct writer *edit, uint32_t level, uint64_t table, const str
     writer_varint64(edit, run->last_sequence);
     put_key(edit, run->first);
     put_key(edit, run->last);
+    writer_varint64(edit, run->extents);
+    writer_varint64(edit, run->ref_count);
+    uint64_t before = 0;
+    for (uint32_t i = 0; i < run->ref_count; i++) {
+        ASSERT_LT(before, run->refs[i].segment);
+        writer_varint64(edit, run->refs[i].segment - before);
+        writer_varint64(edit, run->refs[i].bytes);
+        before = run->refs[i].segment;
+    }
 }
 
 void edit_run_drop(struct writer *edit, uint32_t level, uint64_t table, struct slice first) {
@@ -77,6 +86,29 @@ void edit_number(struct writer *edit, enum edit_kind kind, uint64_t number) {
     writer_varint64(edit, number);
 }
 
+struct table_ref edit_ref_next(struct reader *refs, uint64_t segment_before) {
+    struct table_ref ref = {.segment = segment_before + reader_varint64(refs)};
+    ref.bytes = reader_varint64(refs);
+    return ref;
+}
+
+/* Segments that rise, and bytes that can be added up. */
+static void get_refs(struct reader *r, struct edit_item *item) {
+    item->run.extents = reader_varint64(r);
+    item->run.ref_count = reader_varint32(r);
+    size_t left = reader_remaining(r);
+    if (item->run.ref_count > left / 2) reader_fail(r);
+    struct slice rest = slice_make(r->pos, reader_remaining(r));
+    uint64_t segment = 0, bytes = 0;
+    for (uint32_t i = 0; i < item->run.ref_count && reader_ok(r); i++) {
+        struct table_ref ref = edit_ref_next(r, segment);
+        if (ref.segment <= segment || ref.bytes > UINT64_MAX / 4 - bytes) reader_fail(r);
+        segment = ref.segment;
+        bytes += ref.bytes;
+    }
+    item->refs = slice_make(rest.data, rest.size - reader_remaining(r));
+}
+
 enum status edit_next(struct reader *r, struct edit_item *item) {
     if (reader_remaining(r) == 0) return reader_ok(r) ? STATUS_END : STATUS_CORRUPT;
     *item = (struct edit_item){.kind = reader_u8(r)};
@@ -98,6 +130,7 @@ enum status edit_next(struct reader *r, struct edit_item *item) {
         item->run.last_sequence = reader_varint64(r);
         item->run.first = get_key(r);
         item->run.last = get_key(r);
+        get_refs(r, item);
         break;
     case EDIT_RUN_DROP:
         item->level = reader_u8(r);

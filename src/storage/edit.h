@@ -24,11 +24,12 @@ enum edit_kind {
 
 struct edit_item {
     enum edit_kind kind;
-    struct table_meta table; /* TABLE, without runs */
-    uint32_t level;          /* RUN_* */
-    uint64_t number;         /* RUN_*: the table; FLUSHED, DURABLE, TOMBSTONE*: sequence; NEXT_FILE */
-    struct table_run_meta run;
-    struct slice from, to; /* TOMBSTONE* */
+    struct table_meta table;   /* TABLE, without runs */
+    uint32_t level;            /* RUN_* */
+    uint64_t number;           /* RUN_*: the table; FLUSHED, DURABLE, TOMBSTONE*: sequence; NEXT_FILE */
+    struct table_run_meta run; /* without refs: */
+    struct slice refs;         /* RUN_ADD: of run.ref_count refs, for edit_ref_next */
+    struct slice from, to;     /* TOMBSTONE* */
 };
 
 void edit_table(struct writer *edit, const struct table_meta *table);
@@ -37,6 +38,8 @@ void edit_run_drop(struct writer *edit, uint32_t level, uint64_t table, struct s
 void edit_tombstone(struct writer *edit, struct slice from, struct slice to, uint64_t sequence);
 void edit_tombstone_drop(struct writer *edit, struct slice from, struct slice to, uint64_t sequence);
 void edit_number(struct writer *edit, enum edit_kind kind, uint64_t number); /* FLUSHED, DURABLE, NEXT_FILE */
+/* Takes the next of an item's refs; they rise by segment. The item was handed out, so they are sound. */
+struct table_ref edit_ref_next(struct reader *refs, uint64_t segment_before);
 /* OK, END or CORRUPT. */
 enum status edit_next(struct reader *reader, struct edit_item *item) MUST_USE;
 

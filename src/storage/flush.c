@@ -66,13 +66,16 @@ enum status flush_build(const struct flush_options *options, const struct memtab
                                                  .number = number++,
                                                  .store_id = options->store_id,
                                                  .partition_prefix_size = options->partition_prefix_size,
-                                                 .run_bytes_min = FLUSH_RUN_BYTES_MIN};
+                                                 .run_bytes_min = options->table_bytes / FLUSH_RUN_FACTOR};
             status = table_writer_new(&table, &writer);
             if (status != STATUS_OK) break;
         }
         struct block_entry stored = {.kind = entry->kind, .sequence = entry->sequence};
         stored.value = slice_make(entry->value, entry->value_size);
-        stored.place.crc = entry->value_crc;
+        stored.place = (struct value_place){.size = entry->value_size, .crc = entry->value_crc};
+        if (entry->kind == ENTRY_PUT && entry->value_size >= LAYOUT_APART_MIN && options->places != NULL &&
+            wal_places_find(options->places, entry->sequence, &stored.place))
+            stored.kind = ENTRY_PUT_LOG;
         status = table_writer_add(writer, key, &stored);
         if (status == STATUS_OK && table_writer_bytes(writer) >= options->table_bytes)
             status = finish_table(&writer, output);
@@ -85,8 +88,15 @@ enum status flush_build(const struct flush_options *options, const struct memtab
 }
 
 static bool reserved_overlaps(const struct flush_reserved *reserved, struct slice first, struct slice last) {
-    return reserved->active && slice_compare(reserved->first, last) <= 0 &&
-           slice_compare(reserved->last, first) >= 0;
+    size_t low = 0, high = reserved->count; /* the first part that ends at or behind `first` */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (slice_compare(reserved->parts[middle].last, first) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < reserved->count && slice_compare(reserved->parts[low].first, last) <= 0;
 }
 
 static bool anything_overlaps(const struct version *version, const struct flush_reserved *reserved,

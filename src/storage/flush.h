@@ -2,9 +2,11 @@
 /* flush.h: a full memtable becomes tables.
  *
  * The build runs as a job (or inside recovery) on a memtable that no longer changes: of each key the newest
- * entry, without what the memtable's own range deletions hide. The edit is made later, on the loop, when it
- * is clear what the levels hold: a run that shares no key with anything that exists goes to the last level at
- * once, and so does every run of a partition that is only appended to; everything else goes to level 0.
+ * entry, without what the memtable's own range deletions hide. Large values stay in the log, and the tables
+ * refer to them there: what is written here is keys and small values. The edit is made later, on the loop,
+ * when it is clear what the levels hold: a run that shares no key with anything that exists goes to the last
+ * level at once, and so does every run of a partition that is only appended to; everything else goes to level
+ * 0.
  *
  * Source  O'Neil et al. 1996; settled decision 5 for the placement.
  * Owner   the output owns its arena; release frees it. Files belong to the directory.
@@ -14,8 +16,10 @@
 
 #include "storage/memtable.h"
 #include "storage/version.h"
+#include "storage/wal_places.h"
 
-#define FLUSH_RUN_BYTES_MIN (128 * KIB)
+/* A partition that brings less than this part of a table shares a run with its neighbours. */
+#define FLUSH_RUN_FACTOR 512u
 
 struct table_output {
     struct arena arena;
@@ -34,6 +38,7 @@ struct flush_options {
     uint64_t store_id;
     uint64_t first_number; /* of FLUSH_NUMBERS that are reserved */
     size_t table_bytes, partition_prefix_size;
+    const struct wal_places_view *places; /* where the log holds large values; NULL: they are written here */
 };
 /* File numbers to reserve for a flush of that much. */
 uint64_t flush_numbers(size_t memtable_bytes, size_t table_bytes);
@@ -41,10 +46,10 @@ uint64_t flush_numbers(size_t memtable_bytes, size_t table_bytes);
 enum status flush_build(const struct flush_options *options, const struct memtable *memtable,
                         struct table_output *output) MUST_USE;
 
-/* A stretch of keys that a compaction under way will write to. */
+/* The keys that a compaction under way will write: by key, disjoint. */
 struct flush_reserved {
-    struct slice first, last;
-    bool active;
+    const struct key_range *parts;
+    size_t count;
 };
 /* The edit that puts `output` in place and records that the memtable is flushed. */
 void flush_edit(const struct version_set *versions, const struct memtable *memtable,

@@ -185,6 +185,8 @@ static void show_segments(struct dir_view *view) {
             inspect_out_number(out, "segment", segment->header.segment);
             inspect_out_number(out, "bytes", segment->header.size);
             inspect_out_number(out, "first_sequence", segment->header.first_sequence);
+            const struct log_source *log = version_set_log(&view->versions, segment->header.segment);
+            if (log != NULL) inspect_out_number(out, "referred_bytes", log->live_bytes);
         }
         inspect_out_end_row(out);
     }
@@ -228,6 +230,7 @@ static uint64_t end_of(const struct dir_view *view, size_t i) {
     return next->segment == segment->header.segment + 1 ? next->previous_end : 0;
 }
 
+/* It holds records that are not in tables. */
 static bool is_needed(const struct dir_view *view, size_t i) {
     if (i + 1 == view->segment_count) return true;
     return view->segments[i + 1].header.first_sequence > view->versions.flushed_sequence + 1;
@@ -266,11 +269,15 @@ static void verify_logs(struct dir_view *view) {
     bool first = true;
     for (size_t i = 0; i < view->segment_count; i++) {
         const struct segment_file *segment = &view->segments[i];
-        if (!segment->valid || !is_needed(view, i)) continue; /* what an earlier life left is not checked */
+        if (!segment->valid) continue;
+        uint64_t after;
+        if (!is_needed(view, i)) { /* what an earlier life left is not checked */
+            if (version_set_log(&view->versions, segment->header.segment) != NULL) show_log(view, i, &after);
+            continue;
+        }
         bool continues = first ? segment->header.first_sequence <= next
                                : segment->header.first_sequence == next;
         if (!continues) snprintf(gap, sizeof gap, "%012" PRIu64 ".wal", segment->number);
-        uint64_t after;
         show_log(view, i, &after);
         next = first ? MAX(next, after) : after;
         first = false;
@@ -306,6 +313,17 @@ static void show_missing(struct dir_view *view) {
         snprintf(name, sizeof name, "%012" PRIu64 ".sst", number);
         if (!there)
             inspect_out_problem(view->out, name, 0, "the manifest needs this table, but it is missing");
+    }
+    MAP_FOREACH(it, &view->versions.logs) {
+        const struct log_source *log = MAP_ENTRY(it)->value;
+        bool there = false;
+        for (size_t i = 0; i < view->segment_count && !there; i++)
+            there = view->segments[i].valid && view->segments[i].header.segment == log->segment;
+        char text[128];
+        snprintf(text, sizeof text,
+                 "tables refer to log segment %" PRIu64 ", which is missing or has lost its header",
+                 log->segment);
+        if (!there) inspect_out_problem(view->out, "MANIFEST", 0, text);
     }
 }
 

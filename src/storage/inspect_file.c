@@ -14,17 +14,24 @@ struct log_view {
     uint64_t changes, puts, deletes, range_deletes, key_bytes, value_bytes;
 };
 
-static void show_change(struct log_view *view, uint64_t sequence, const struct wal_change *change) {
+static bool is_put(const struct wal_change *change) {
+    return change->kind == ENTRY_PUT || change->kind == ENTRY_PUT_APART;
+}
+
+static void show_change(struct log_view *view, uint64_t sequence, const struct wal_change_walk *walk,
+                        const struct wal_change *change) {
     if (!view->out->options->entries) return;
     inspect_out_begin_row(view->out);
     inspect_out_number(view->out, "sequence", sequence);
     inspect_out_text(view->out, "kind",
-                     change->kind == ENTRY_PUT      ? "put"
-                     : change->kind == ENTRY_DELETE ? "delete"
-                                                    : "delete-range");
+                     change->kind == ENTRY_PUT         ? "put"
+                     : change->kind == ENTRY_PUT_APART ? "put-apart"
+                     : change->kind == ENTRY_DELETE    ? "delete"
+                                                       : "delete-range");
     inspect_out_bytes(view->out, "key", change->key);
     if (change->kind == ENTRY_DELETE_RANGE) inspect_out_bytes(view->out, "to", change->to);
-    if (change->kind == ENTRY_PUT) inspect_out_number(view->out, "size", change->value_size);
+    if (is_put(change)) inspect_out_number(view->out, "size", walk->value.size);
+    if (change->kind == ENTRY_PUT_APART) inspect_out_number(view->out, "offset", walk->value_offset);
     inspect_out_end_row(view->out);
 }
 
@@ -35,12 +42,12 @@ static enum status show_record(void *ctx, const struct wal_record *record) {
     uint64_t sequence = record->header.first_sequence;
     while (wal_change_walk_next(&walk, &change) == STATUS_OK) {
         view->changes++;
-        view->puts += change.kind == ENTRY_PUT;
+        view->puts += is_put(&change);
         view->deletes += change.kind == ENTRY_DELETE;
         view->range_deletes += change.kind == ENTRY_DELETE_RANGE;
         view->key_bytes += change.key.size + change.to.size;
-        view->value_bytes += change.value_size;
-        show_change(view, sequence++, &change);
+        view->value_bytes += walk.value.size;
+        show_change(view, sequence++, &walk, &change);
     }
     return STATUS_OK;
 }
@@ -100,6 +107,21 @@ enum status inspect_log(struct io *io, const char *path, const char *name, uint6
 
 /* ---- manifest ---------------------------------------------------------------------------------------- */
 
+static void show_refs(struct inspect_out *out, const struct edit_item *item) {
+    struct reader refs = reader_make(item->refs);
+    struct table_ref ref = {0};
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < item->run.ref_count; i++) {
+        ref = edit_ref_next(&refs, ref.segment);
+        if (i == 0) inspect_out_number(out, "first_log_segment", ref.segment);
+        bytes += ref.bytes;
+    }
+    if (item->run.ref_count == 0) return;
+    inspect_out_number(out, "last_log_segment", ref.segment);
+    inspect_out_number(out, "log_bytes", bytes);
+    inspect_out_number(out, "log_extents", item->run.extents);
+}
+
 static void show_item(struct inspect_out *out, const struct edit_item *item) {
     static const char *names[] = {NULL,      "table",   "run-add",  "run-drop", "tombstone", "tombstone-drop",
                                   "flushed", "durable", "next-file"};
@@ -122,6 +144,7 @@ static void show_item(struct inspect_out *out, const struct edit_item *item) {
         inspect_out_number(out, "entries", item->run.entries);
         inspect_out_number(out, "first_sequence", item->run.first_sequence);
         inspect_out_number(out, "last_sequence", item->run.last_sequence);
+        show_refs(out, item);
         break;
     case EDIT_TOMBSTONE:
     case EDIT_TOMBSTONE_DROP:

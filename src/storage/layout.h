@@ -14,8 +14,8 @@
 
 #define LAYOUT_DIR_SIZE_MAX ((size_t)3900)
 #define LAYOUT_PATH_SIZE    ((size_t)4096)
-/* The newest format this program reads and the one it writes. */
-#define LAYOUT_VERSION 1u
+/* The one format that this program reads and writes. */
+#define LAYOUT_VERSION 2u
 
 /* A folder in a store's directory: damaged files that nothing needs any more; never read. */
 #define LAYOUT_QUARANTINE "quarantine"
@@ -40,11 +40,14 @@ enum layout_kind layout_parse(const char *name, uint64_t *number);
 /* What an entry is: one byte on disk, in logs and in tables. */
 enum entry_kind {
     ENTRY_DELETE = 1,
-    ENTRY_PUT = 2,          /* the value follows the key */
-    ENTRY_PUT_APART = 3,    /* tables: the value lies elsewhere in the same file */
-    ENTRY_PUT_LOG = 4,      /* tables: the value lies in a log segment */
+    ENTRY_PUT = 2,       /* the value follows the key */
+    ENTRY_PUT_APART = 3, /* the value lies elsewhere: in the same file (tables), in the same group (logs) */
+    ENTRY_PUT_LOG = 4,   /* tables: the value lies in a log segment */
     ENTRY_DELETE_RANGE = 5, /* logs and manifest */
 };
+
+/* Values of this size and more stand apart from their keys, in the log and in tables. */
+#define LAYOUT_APART_MIN ((size_t)1024)
 
 /* Where a value lies when it is not beside its key. */
 struct value_place {

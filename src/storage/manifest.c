@@ -78,9 +78,15 @@ static enum status header_decode(struct slice file, struct manifest_header *head
     if (load_le32(file.data + 12) != header_crc(file.data))
         return diagnose(diagnostic, STATUS_CORRUPT, "MANIFEST, offset 0: the header fails its checksum");
     uint32_t version = load_le32(file.data + 8);
+    if (version < LAYOUT_VERSION)
+        return diagnose(
+            diagnostic, STATUS_VERSION,
+            "the data directory has format %u, written by an older Sentinel; this one reads format "
+            "%u: start the older program again, or begin with an empty directory",
+            version, LAYOUT_VERSION);
     if (version > LAYOUT_VERSION)
         return diagnose(diagnostic, STATUS_VERSION,
-                        "the data directory has format %u, written by a newer Sentinel; this one reads up to "
+                        "the data directory has format %u, written by a newer Sentinel; this one reads "
                         "format %u: start the newer program again",
                         version, LAYOUT_VERSION);
     header->store_id = load_le64(file.data + 16);

@@ -260,8 +260,6 @@ void memtable_put(struct memtable *memtable, struct slice key, uint64_t sequence
     entry->value = bytes.data;
     entry->value_size = (uint32_t)bytes.size;
     entry->value_crc = value->crc;
-    entry->log_segment = value->log_segment;
-    entry->log_offset = value->log_offset;
     if (copied) {
         entry->owner = memtable->page;
         entry->value = entry->key + key.size;

@@ -50,8 +50,6 @@ struct memtable_entry {
     uint64_t sequence;
     const struct memtable_entry *older; /* the version before this one */
     const uint8_t *value;
-    uint64_t log_offset; /* of the value in its segment */
-    uint32_t log_segment;
     uint32_t value_size;
     uint32_t value_crc;
     uint32_t owner; /* index of the buffer that holds the value */
@@ -92,9 +90,7 @@ struct memtable_value {
     /* Copied when it is small; else the memtable takes a reference of its own, and the bytes need an owner
      * unless they are static. */
     struct shared_slice bytes;
-    uint32_t crc;
-    uint32_t log_segment;
-    uint64_t log_offset;
+    uint32_t crc; /* of a large value: the log does not say it of others */
 };
 /* Sequences only grow. */
 void memtable_put(struct memtable *memtable, struct slice key, uint64_t sequence,

@@ -323,6 +323,14 @@ struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {
     return (struct merge_entry){source->key, entry->kind, entry->sequence};
 }
 
+const struct table_run_meta *merge_iterator_run(const struct merge_iterator *merge,
+                                                struct value_place *place) {
+    const struct merge_source *source = merge->current;
+    ASSERT(source != NULL && !source->is_memtable);
+    *place = table_cursor_entry(&source->cursor)->place;
+    return source->cursor.bounds;
+}
+
 enum status merge_iterator_value(struct merge_iterator *merge, struct shared_slice *value, uint32_t *crc) {
     struct merge_source *source = merge->current;
     ASSERT(source != NULL);
@@ -339,6 +347,8 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
 
 void merge_iterator_init(struct merge_iterator *merge, const struct merge_options *options) {
     *merge = (struct merge_iterator){.options = *options};
+    merge->options.tables.io = options->io;
+    merge->options.tables.dir = options->dir;
     writer_init(&merge->target);
 }
 

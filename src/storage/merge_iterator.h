@@ -59,6 +59,9 @@ enum status merge_iterator_skip(struct merge_iterator *merge, const struct tombs
  */
 void merge_iterator_clip(struct merge_iterator *merge, uint64_t snapshot);
 struct merge_entry merge_iterator_entry(const struct merge_iterator *merge);
+/* The run of the current entry, which must not be in a memtable, and the place of its value. */
+const struct table_run_meta *merge_iterator_run(const struct merge_iterator *merge,
+                                                struct value_place *place);
 /* The value of the current PUT; borrowed. OK, PENDING, CORRUPT, IO. */
 enum status merge_iterator_value(struct merge_iterator *merge, struct shared_slice *value,
                                  uint32_t *crc) MUST_USE;

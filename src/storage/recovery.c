@@ -13,12 +13,13 @@
  * | T2 | table that the manifest names is missing | somebody removed it | CORRUPT |
  * | L1 | log file without a header | a spare, or crash while it became current | free, reused |
  * | L2 | log file without a header, but with later groups of a segment that is due | damage | CORRUPT |
- * | L3 | segment whose records are all in tables | crash before it was recycled | free, reused |
- * | L4 | a segment that is due is missing | somebody removed it | CORRUPT |
- * | L5 | last segment ends in an unfinished group | crash while writing: never acknowledged | cut there |
- * | L6 | bad record before a point that the log is known to have reached | damage | CORRUPT |
- * | L7 | log ends before the sequence the manifest knows to be durable | lost files | CORRUPT |
- * | L8 | log file of another store | files mixed up | CORRUPT |
+ * | L3 | segment whose records are all in tables, that no table refers to | crash before it was recycled |
+ * free, reused | | L4 | a segment that is due is missing | somebody removed it | CORRUPT | | L5 | last
+ * segment ends in an unfinished group | crash while writing: never acknowledged | cut there | | L6 | bad
+ * record before a point that the log is known to have reached | damage | CORRUPT | | L7 | log ends before the
+ * sequence the manifest knows to be durable | lost files | CORRUPT | | L8 | log file of another store | files
+ * mixed up | CORRUPT | | L9 | a segment that tables refer to is missing, or its header is damaged | lost or
+ * damaged | CORRUPT |
  *
  * After L5 nothing is appended to that segment again: the next one records where this one ended. What was
  * read back may so far only have been in the page cache of a machine that did not crash: it is written again
@@ -237,9 +238,13 @@ static enum status flush_now(struct recovery *r) {
                                     .table_bytes = store->options.table_bytes,
                                     .partition_prefix_size = store->options.partition_prefix_size};
     store->versions.next_file += flush_numbers(bytes, store->options.table_bytes);
+    struct wal_places_view places = wal_places_view_make(&store->places, store->active->first_sequence,
+                                                         store->active->last_sequence);
+    options.places = &places;
     struct table_output output;
     table_output_init(&output);
     enum status status = flush_build(&options, store->active, &output);
+    wal_places_view_release(&places);
     if (status == STATUS_OK) {
         struct writer edit;
         writer_init(&edit);
@@ -248,6 +253,7 @@ static enum status flush_now(struct recovery *r) {
         status = version_set_apply(&store->versions, writer_slice(&edit), r->diagnostic);
         writer_release(&edit);
         r->rewrite_manifest = r->flushed = true;
+        wal_places_forget(&store->places, store->versions.flushed_sequence);
         memtable_unpin(store->active);
         store->active = memtable_new();
     } else if (status == STATUS_NO_SPACE) {
@@ -265,12 +271,18 @@ static enum status replay(void *ctx, const struct wal_record *record) {
     if (sequence + record->header.change_count - 1 <= store->versions.flushed_sequence) return STATUS_OK;
     struct wal_change_walk walk = wal_change_walk_make(record);
     struct wal_change change;
+    struct wal_places_group *places = NULL;
+    uint64_t bytes = record->changes.size;
     while (wal_change_walk_next(&walk, &change) == STATUS_OK) {
-        if (change.kind == ENTRY_PUT) {
-            struct memtable_value value = {.bytes = {walk.value, record->owner},
-                                           .crc = change.value_crc,
-                                           .log_segment = (uint32_t)record->segment,
-                                           .log_offset = walk.value_offset};
+        if (change.kind == ENTRY_PUT_APART) {
+            if (places == NULL)
+                places = wal_places_add(&store->places, record->header.first_sequence,
+                                        record->header.change_count, record->segment, record->values_offset);
+            places->offsets[sequence - record->header.first_sequence] = change.value_offset;
+            bytes += change.value_size;
+        }
+        if (change.kind == ENTRY_PUT || change.kind == ENTRY_PUT_APART) {
+            struct memtable_value value = {.bytes = {walk.value, record->owner}, .crc = change.value_crc};
             memtable_put(store->active, change.key, sequence, &value);
         } else if (change.kind == ENTRY_DELETE) {
             memtable_delete(store->active, change.key, sequence);
@@ -279,7 +291,7 @@ static enum status replay(void *ctx, const struct wal_record *record) {
         }
         sequence++;
     }
-    r->replayed_bytes += record->changes.size + record->values.size;
+    r->replayed_bytes += bytes;
     if (r->replayed_bytes - r->told_bytes >= PROGRESS_BYTES) {
         r->told_bytes = r->replayed_bytes;
         log_info(store->log, "recovery replays the log bytes=%" PRIu64, r->replayed_bytes);
@@ -355,22 +367,54 @@ static enum status renew_logs(struct recovery *r, size_t first) {
     return STATUS_OK;
 }
 
+/* Finds the files of the segments that tables refer to. */
+static enum status find_referred(struct recovery *r) {
+    struct store *store = r->store;
+    for (size_t i = 0; i < r->log_count; i++) {
+        if (!r->logs[i].valid) continue;
+        struct log_source *log = version_set_log(&store->versions, r->logs[i].header.segment);
+        if (log == NULL) continue;
+        log->source.number = r->logs[i].number;
+        log->size = r->logs[i].size;
+    }
+    MAP_FOREACH(it, &store->versions.logs) {
+        const struct log_source *log = MAP_ENTRY(it)->value;
+        if (log->source.number == 0) /* L9 */
+            return diagnose(
+                r->diagnostic, STATUS_CORRUPT,
+                "log segment %" PRIu64
+                ", which tables in %s refer to, is missing or its header is damaged; restore this "
+                "node from a replica or a backup",
+                log->segment, store->dir);
+    }
+    return STATUS_OK;
+}
+
+static bool segment_referred(void *ctx, uint64_t segment) {
+    const struct store *store = ctx;
+    return version_set_log(&store->versions, segment) != NULL;
+}
+
 static void start_log(struct recovery *r, size_t first) {
     struct store *store = r->store;
     struct wal_found *found = mem_calloc(MAX(r->log_count, (size_t)1), sizeof *found);
-    size_t live = r->log_count - first;
-    for (size_t i = 0; i < r->log_count; i++) { /* live ones to the front */
-        struct log_file *log = &r->logs[i];
-        bool needed = i >= first;
-        found[needed ? i - first : live + i] = (struct wal_found){
-            .file_number = log->number,
-            .file = log->file,
-            .file_size = log->size,
-            .segment = needed ? log->header.segment : 0,
-            .end = log->result.end,
-            .first_sequence = log->header.first_sequence,
-            .last_sequence = needed ? log->result.next_sequence - 1 : 0};
-        log->file = NULL;
+    size_t live = r->log_count - first, count = 0;
+    for (int pass = 0; pass < 2; pass++) { /* those that are needed to the front */
+        for (size_t i = 0; i < r->log_count; i++) {
+            struct log_file *log = &r->logs[i];
+            bool referred = log->valid && version_set_log(&store->versions, log->header.segment) != NULL;
+            bool needed = i >= first || referred;
+            if (needed != (pass == 0)) continue;
+            found[count++] = (struct wal_found){.file_number = log->number,
+                                                .file = log->file,
+                                                .file_size = log->size,
+                                                .segment = needed ? log->header.segment : 0,
+                                                .end = log->result.end,
+                                                .first_sequence = log->header.first_sequence,
+                                                .last_sequence = i >= first ? log->result.next_sequence - 1
+                                                                            : log->header.first_sequence};
+            log->file = NULL;
+        }
     }
     bool any = r->log_count > 0 && r->logs[r->log_count - 1].valid;
     struct wal_start start = {.found = found,
@@ -382,6 +426,9 @@ static void start_log(struct recovery *r, size_t first) {
                                   .dir = store->dir,
                                   .store_id = store->store_id,
                                   .segment_bytes = store->options.wal_segment_bytes,
+                                  .partition_prefix_size = store->options.partition_prefix_size,
+                                  .places = &store->places,
+                                  .segment_referred = segment_referred,
                                   .log = store->log,
                                   .ctx = store,
                                   .next_file_number = store_next_file,
@@ -453,9 +500,11 @@ static enum status run_steps(struct recovery *r) {
     for (size_t i = 0; i < r->table_count; i++)
         store->versions.next_file = MAX(store->versions.next_file, r->tables[i] + 1);
     size_t first = 0;
+    if (status == STATUS_OK) status = find_referred(r);
     if (status == STATUS_OK) status = first_needed(r, &first);
     if (status == STATUS_OK) status = check_headless(r);
     if (status == STATUS_OK) status = replay_logs(r, first);
+    if (status == STATUS_OK && r->flushed) status = find_referred(r);
     if (status != STATUS_OK || store->options.read_only) return status;
     status = renew_logs(r, first);
     if (status == STATUS_OK) status = start_manifest(r);
@@ -479,6 +528,7 @@ static void start_again(struct store *store) {
     store_versions_init(store);
     memtable_unpin(store->active);
     store->active = memtable_new();
+    wal_places_release(&store->places);
 }
 
 enum status recovery_run(struct store *store, struct diagnostic *diagnostic) {

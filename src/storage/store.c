@@ -93,10 +93,24 @@ uint64_t store_next_file(void *ctx) {
     return store->versions.next_file++;
 }
 
+static void log_file(void *ctx, struct log_source *log) {
+    struct store *store = ctx;
+    if (store->wal != NULL) log->source.number = wal_segment_file(store->wal, log->segment, &log->size);
+}
+
+/* The last table that referred to a segment of the log is gone. */
+static void log_unpinned(void *ctx) {
+    struct store *store = ctx;
+    if (store->wal != NULL && store->status == STATUS_OK)
+        wal_release(store->wal, store->versions.flushed_sequence);
+}
+
 void store_versions_init(struct store *store) {
     version_set_init(&store->versions, store->io, store->dir, store->log);
     store->versions.cache = store->cache;
     store->versions.changed = store_changed;
+    store->versions.log_file = log_file;
+    store->versions.log_unpinned = log_unpinned;
     store->versions.ctx = store;
 }
 
@@ -139,6 +153,7 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     histogram_init(&store->compaction_ns);
     store->cache = block_cache_new(io, store->options.cache_bytes, store->log, store_changed, store);
     store_versions_init(store);
+    wal_places_init(&store->places);
     store->active = memtable_new();
     store_flush_init(store);
     store->watermark.commit = (struct manifest_commit){.prepare = watermark_prepare, .done = watermark_done};
@@ -171,6 +186,8 @@ void store_close(struct store *store) {
     scrub_free(store->scrub);
     checkpoint_free(store->checkpoint);
     if (store->wal != NULL) wal_free(store->wal);
+    store->wal = NULL;
+    wal_places_release(&store->places);
     if (store->manifest != NULL) manifest_close(store->manifest);
     LIST_FOREACH(it, &store->iterators)
         list_remove(it);

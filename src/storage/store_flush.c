@@ -21,6 +21,7 @@ static void flush_end(struct store *store, enum status status) {
     struct store_flush *flush = &store->flush;
     flush->running = false;
     table_output_release(&flush->output);
+    wal_places_view_release(&flush->places);
     if (status == STATUS_NO_SPACE) {
         log_warn(store->log, "flush is waiting for room dir=%s", store->dir);
         io_timer_set(store->io, &flush->retry, io_now_ns(store->io) + STORE_RETRY_NS);
@@ -107,12 +108,15 @@ void store_flush_start(struct store *store) {
     flush->started_ns = io_now_ns(store->io);
     flush->memtable = store->immutables[0];
     size_t bytes = memtable_bytes(flush->memtable);
+    flush->places = wal_places_view_make(&store->places, flush->memtable->first_sequence,
+                                         flush->memtable->last_sequence);
     flush->options = (struct flush_options){.io = store->io,
                                             .dir = store->dir,
                                             .store_id = store->store_id,
                                             .first_number = store->versions.next_file,
                                             .table_bytes = store->options.table_bytes,
-                                            .partition_prefix_size = store->options.partition_prefix_size};
+                                            .partition_prefix_size = store->options.partition_prefix_size,
+                                            .places = &flush->places};
     store->versions.next_file += flush_numbers(bytes, store->options.table_bytes);
     table_output_init(&flush->output);
     flush->job = (struct io_job){.run = flush_run, .done = flush_done};
@@ -135,6 +139,7 @@ void store_flush_release(struct store *store) {
     struct list *node;
     io_timer_cancel(store->io, &store->flush.retry);
     if (store->flush.running) table_output_release(&store->flush.output);
+    wal_places_view_release(&store->flush.places);
     while ((node = list_pop_front(&store->flush_waiters)) != NULL)
         mem_free(CONTAINER_OF(node, struct store_flush_waiter, link));
 }

@@ -71,7 +71,7 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
         store->stats.get_tables += state->lookup.number != run->table->source.number;
         enum status status = table_open(run->table, store->io, store->dir);
         if (status == STATUS_OK)
-            status = table_lookup_run(&state->lookup, run->table, key, hash, &entry, value);
+            status = table_lookup_run(&state->lookup, run->table, &run->meta, key, hash, &entry, value);
         if (status == STATUS_NOT_FOUND) {
             state->index++;
             if (state->level > 0) { /* sorted: one run at most */
@@ -103,7 +103,13 @@ static void state_init(struct get_state *state, struct store *store, struct slic
     *state = (struct get_state){.store = store, .get = get, .version = store->versions.current};
     state->cover = store_cover(store, state->version, key);
     version_pin(state->version);
-    table_lookup_init(&state->lookup, store->cache, get == NULL, lookup_ready, state);
+    struct table_cursor_options options = {.io = store->io,
+                                           .dir = store->dir,
+                                           .cache = store->cache,
+                                           .blocking = get == NULL,
+                                           .ready = lookup_ready,
+                                           .ctx = state};
+    table_lookup_init(&state->lookup, &options);
 }
 
 enum status store_get(struct store *store, struct slice key, struct store_get *get,

@@ -30,6 +30,7 @@ struct store_flush {
     bool running;
     struct memtable *memtable;
     struct flush_options options;
+    struct wal_places_view places;
     struct table_output output;
     enum status status;
     uint64_t started_ns;
@@ -52,6 +53,7 @@ struct store {
     uint64_t store_id;
     enum status status; /* OK, or the final status that stopped writes */
     struct wal *wal;
+    struct wal_places places;
     struct manifest *manifest;
     struct version_set versions;
     struct block_cache *cache;
@@ -85,7 +87,7 @@ struct store {
     struct histogram write_ns, flush_ns, compaction_ns;
 };
 
-/* recovery.c: fills versions and active, and starts log and manifest. */
+/* recovery.c: fills places too, versions and active, and starts log and manifest. */
 enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUST_USE;
 
 /* store.c */

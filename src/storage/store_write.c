@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "storage/store_internal.h"
 
@@ -96,16 +97,13 @@ static void refuse(struct store *store, struct store_write *write, enum status s
     io_defer(store->io, &store->refuse);
 }
 
-static void remember(struct store *store, struct store_write *write, uint64_t segment) {
+static void remember(struct store *store, struct store_write *write) {
     uint64_t sequence = write->sequence;
     for (uint32_t i = 0; i < write->change_count; i++, sequence++) {
         struct store_change *change = &write->changes[i];
         struct slice key = store_change_key(write, change);
         if (change->kind == ENTRY_PUT) {
-            struct memtable_value value = {.bytes = change->value,
-                                           .crc = change->value_crc,
-                                           .log_segment = (uint32_t)segment,
-                                           .log_offset = change->log_offset};
+            struct memtable_value value = {.bytes = change->value, .crc = change->value_crc};
             memtable_put(store->active, key, sequence, &value);
         } else if (change->kind == ENTRY_DELETE) {
             memtable_delete(store->active, key, sequence);
@@ -120,10 +118,12 @@ static void submit_unlogged(struct store *store, struct store_write *write) {
     write->sequence = wal_skip(store->wal, write->change_count);
     for (uint32_t i = 0; i < write->change_count; i++) {
         struct store_change *change = &write->changes[i];
-        if (change->kind == ENTRY_PUT && change->value.owner == NULL)
-            change->value.bytes.data = write->keys.data + change->value_at;
+        if (change->kind != ENTRY_PUT) continue;
+        if (change->value.owner == NULL) change->value.bytes.data = write->keys.data + change->value_at;
+        struct slice value = change->value.bytes;
+        if (value.size >= LAYOUT_APART_MIN) change->value_crc = crc32c(0, value.data, value.size);
     }
-    remember(store, write, 0);
+    remember(store, write);
     refuse(store, write, STATUS_OK);
 }
 
@@ -136,9 +136,8 @@ void store_write_submit(struct store *store, struct store_write *write) {
     if (store->options.unlogged) {
         submit_unlogged(store, write);
     } else {
-        uint64_t segment;
-        wal_append(store->wal, write, &segment);
-        remember(store, write, segment);
+        wal_append(store->wal, write);
+        remember(store, write);
     }
     drop_values(write); /* the memtable and the log hold what they need */
     store->stats.write_batches++;

@@ -51,7 +51,7 @@ enum status table_footer_decode(struct slice bytes, struct table_footer *footer)
     const uint8_t *p = bytes.data + bytes.size - TABLE_FOOTER_SIZE;
     if (load_le64(p + 80) != TABLE_MAGIC) return STATUS_MALFORMED;
     if (load_le32(p + 76) != crc32c(0, p, 76)) return STATUS_CORRUPT;
-    if (load_le32(p + 72) > LAYOUT_VERSION) return STATUS_VERSION;
+    if (load_le32(p + 72) != LAYOUT_VERSION) return STATUS_VERSION;
     if (!decode_handle(p, &footer->index) || !decode_handle(p + 16, &footer->filter) ||
         !decode_handle(p + 32, &footer->properties))
         return STATUS_CORRUPT;
@@ -59,6 +59,33 @@ enum status table_footer_decode(struct slice bytes, struct table_footer *footer)
     footer->store_id = load_le64(p + 56);
     footer->entries = load_le64(p + 64);
     return STATUS_OK;
+}
+
+uint64_t table_run_ref_bytes(const struct table_run_meta *run) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < run->ref_count; i++)
+        bytes += run->refs[i].bytes;
+    return bytes;
+}
+
+struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segment) {
+    uint32_t low = 0, high = run->ref_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (run->refs[middle].segment < segment)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < run->ref_count && run->refs[low].segment == segment ? run->refs[low].source : NULL;
+}
+
+enum status log_source_open(struct log_source *log, struct io *io, const char *dir) {
+    if (log->source.file != NULL) return STATUS_OK;
+    if (log->source.number == 0) return STATUS_CORRUPT;
+    struct layout_path path = layout_path(dir, LAYOUT_LOG, log->source.number);
+    enum status status = io_file_open(io, path.text, IO_OPEN_READ, &log->source.file);
+    return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
 }
 
 enum status table_open(struct table *table, struct io *io, const char *dir) {

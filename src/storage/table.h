@@ -7,8 +7,10 @@
  * A table holds each key once. Its entries form one or more runs: stretches of the key space that are placed
  * in the levels on their own. A flush writes one file with a run for each partition that brought enough, so
  * that runs of append-only partitions find their final place in the levels without being rewritten, and yet a
- * flush makes one file and one sync. Values of TABLE_APART_MIN bytes and more stand before their block: they
- * are written as they are and read alone, and a scan reads the whole cluster in one piece.
+ * flush makes one file and one sync. Values of LAYOUT_APART_MIN bytes and more stay
+ * in the log, and the entry says where; or, where a compaction brought them together, they stand before their
+ * block as they are, and a scan reads the whole cluster in one piece. A run counts what it refers to in each
+ * segment of the log, so that the store knows how much of a segment is still needed.
  *
  * The manifest repeats what is needed to read (handles, runs), so opening a store reads no table; the footer
  * is for tools and checks.
@@ -24,7 +26,6 @@
 
 #define TABLE_BLOCK_SIZE   (16 * KIB)
 #define TABLE_CLUSTER_SIZE (256 * KIB) /* a block is closed when its cluster is this large */
-#define TABLE_APART_MIN    ((size_t)1024)
 #define TABLE_FOOTER_SIZE  ((size_t)88)
 /* Values kept apart are as long as they were written; blocks are bounded by what one entry can need. */
 #define TABLE_BLOCK_SIZE_MAX (4 * MIB)
@@ -42,11 +43,22 @@ struct table_cluster {
 void table_cluster_encode(const struct table_cluster *cluster, struct writer *out);
 bool table_cluster_decode(struct slice bytes, struct table_cluster *cluster) MUST_USE;
 
+/* What a run refers to in one segment of the log. */
+struct table_ref {
+    uint64_t segment, bytes;
+    struct log_source *source; /* filled by the version */
+};
 struct table_run_meta {
     struct slice first, last; /* keys, both included */
     uint64_t bytes, entries;
     uint64_t first_sequence, last_sequence;
+    struct table_ref *refs; /* by rising segment */
+    uint32_t ref_count;
+    uint64_t extents; /* pieces in which its values in the log lie, read in the order of keys */
 };
+uint64_t table_run_ref_bytes(const struct table_run_meta *run);
+/* Where the bytes of a segment are read; NULL: the run does not refer to it. */
+struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segment);
 struct table_meta {
     uint64_t number, size;
     struct table_handle index, filter;
@@ -75,6 +87,18 @@ struct table {
     struct list link; /* the owner's list of tables without pins */
     void *owner;
 };
+/* A segment of the log that tables refer to. It lives while runs pin it; its file is open for reading only.
+ */
+struct log_source {
+    struct block_source source; /* number: of the file, 0: not known yet */
+    uint64_t segment;
+    uint64_t size;       /* of the file */
+    uint64_t live_bytes; /* that runs of the newest version refer to */
+    void *owner;
+};
+/* Opens the file if it is not open; blocks briefly. CORRUPT: there is none. */
+enum status log_source_open(struct log_source *log, struct io *io, const char *dir) MUST_USE;
+
 /* Opens the file if it is not open; blocks briefly. */
 enum status table_open(struct table *table, struct io *io, const char *dir) MUST_USE;
 

@@ -16,28 +16,51 @@ static bool handle_fits(const struct table *table, uint64_t offset, uint64_t siz
     return offset <= table->size && size <= table->size - offset;
 }
 
-/* A job reads into memory of its own, reused for every window. */
-static enum status job_window(struct table_cursor *cursor, uint64_t start, size_t size) {
-    if (size > cursor->window_capacity) {
-        mem_free(cursor->window_memory);
-        cursor->window_memory = mem_alloc(size);
-        cursor->window_capacity = size;
+static bool is_job(const struct table_cursor *cursor) {
+    return cursor->options.cache == NULL;
+}
+
+/* Reads [start, start + size) of a file; a job into memory of its own, which is used again. */
+static enum status read_window(struct table_cursor *cursor, struct table_window *window,
+                               struct block_source *source, uint64_t start, size_t size) {
+    enum status status;
+    if (is_job(cursor)) {
+        if (size > window->capacity) {
+            mem_free(window->memory);
+            window->memory = mem_alloc(size);
+            window->capacity = size;
+        }
+        size_t read;
+        status = io_file_read_at(source->file, window->memory, size, start, &read);
+        if (status == STATUS_OK && read < size) status = STATUS_CORRUPT;
+        window->bytes.bytes = slice_make(window->memory, status == STATUS_OK ? size : 0);
+    } else {
+        struct block_request request = {
+            .source = source, .offset = start, .size = (uint32_t)size, .kind = BLOCK_RAW};
+        struct shared_slice bytes;
+        struct block_fetch *fetch = window == &cursor->window ? &cursor->fetch : &cursor->value_fetch;
+        status = block_fetch_read(fetch, &request, &bytes);
+        if (status != STATUS_OK) return status;
+        drop(&window->bytes);
+        window->bytes = bytes;
     }
-    size_t read;
-    enum status status = io_file_read_at(cursor->table->source.file, cursor->window_memory, size, start,
-                                         &read);
-    if (status == STATUS_OK && read < size) status = STATUS_CORRUPT;
-    cursor->window.bytes = slice_make(cursor->window_memory, status == STATUS_OK ? size : 0);
-    cursor->window_offset = start;
+    window->source = status == STATUS_OK ? source : NULL;
+    window->offset = start;
     return status;
+}
+
+static bool window_has(const struct table_window *window, const struct block_source *source, uint64_t offset,
+                       uint64_t size) {
+    return window->source == source && offset >= window->offset &&
+           offset - window->offset <= window->bytes.bytes.size &&
+           size <= window->bytes.bytes.size - (offset - window->offset);
 }
 
 /* Makes the window cover the whole cluster. It goes on to the clusters behind as far as the size allows, but
  * not past the run. */
 static enum status fill_window(struct table_cursor *cursor, const struct table_cluster *cluster) {
     uint64_t end = cluster->block.offset + cluster->block.size + BLOCK_TRAILER_SIZE;
-    if (cluster->start >= cursor->window_offset && end - cursor->window_offset <= cursor->window.bytes.size &&
-        cursor->window.bytes.size > 0)
+    if (window_has(&cursor->window, &cursor->table->source, cluster->start, end - cluster->start))
         return STATUS_OK;
     struct block_cursor ahead = cursor->index;
     bool forward = cursor->moving != TABLE_CURSOR_TO_LAST;
@@ -51,33 +74,90 @@ static enum status fill_window(struct table_cursor *cursor, const struct table_c
     }
     size_t size = end - cluster->start;
     if (!handle_fits(cursor->table, cluster->start, size) || size > UINT32_MAX) return STATUS_CORRUPT;
-    if (cursor->job) return job_window(cursor, cluster->start, size);
-    struct block_request request = {.source = &cursor->table->source,
-                                    .offset = cluster->start,
-                                    .size = (uint32_t)size,
-                                    .kind = BLOCK_RAW};
-    struct shared_slice window;
-    enum status status = block_fetch_read(&cursor->fetch, &request, &window);
-    if (status != STATUS_OK) return status;
-    drop(&cursor->window);
-    cursor->window = window;
-    cursor->window_offset = cluster->start;
-    return STATUS_OK;
+    return read_window(cursor, &cursor->window, &cursor->table->source, cluster->start, size);
 }
 
-/* A piece of the window, checked. Borrowed from the window, with a reference where there are references. */
-static enum status from_window(struct table_cursor *cursor, const struct block_request *request,
+/* A piece of a window, checked. Borrowed from the window, with a reference where there are references. */
+static enum status from_window(const struct table_window *window, const struct block_request *request,
                                struct shared_slice *bytes) {
     size_t size = block_request_size(request);
-    if (request->offset < cursor->window_offset) return STATUS_CORRUPT;
-    uint64_t at = request->offset - cursor->window_offset;
-    if (at > cursor->window.bytes.size || size > cursor->window.bytes.size - at) return STATUS_CORRUPT;
-    struct shared_slice piece = {.owner = cursor->window.owner};
-    enum status status = block_request_check(request, slice_make(cursor->window.bytes.data + at, size),
-                                             &piece.bytes);
+    if (!window_has(window, request->source, request->offset, size)) return STATUS_CORRUPT;
+    struct shared_slice piece = {.owner = window->bytes.owner};
+    const uint8_t *at = window->bytes.bytes.data + (request->offset - window->offset);
+    enum status status = block_request_check(request, slice_make(at, size), &piece.bytes);
     if (status == STATUS_OK) *bytes = shared_slice_ref(piece);
     return status;
 }
+
+/* ---- values in the log ------------------------------------------------------------------------------- */
+
+/* The next entry of the data block behind `at` whose value lies in the log; false at the end of the block. */
+static bool next_in_log(struct block_cursor *at) {
+    enum status status;
+    while ((status = block_cursor_next(at)) == STATUS_OK)
+        if (at->entry.kind == ENTRY_PUT_LOG) return true;
+    return false;
+}
+
+/* Takes in what follows as long as it lies behind `place` in the file. */
+static uint64_t extent_size(struct block_cursor *ahead, const struct value_place *place, bool *more) {
+    uint64_t size = place->size;
+    *more = false;
+    while (next_in_log(ahead)) {
+        const struct value_place *next = &ahead->entry.place;
+        *more = next->file != place->file || next->offset != place->offset + size ||
+                size + next->size > TABLE_WINDOW_SIZE;
+        if (*more) break;
+        size += next->size;
+    }
+    return size;
+}
+
+/* Tells the kernel, once a block, where its values are, from the current entry on. */
+static void hint_block(struct table_cursor *cursor) {
+    if (cursor->hinted_offset == cursor->data_offset) return;
+    cursor->hinted_offset = cursor->data_offset;
+    struct block_cursor at = cursor->data;
+    bool more = true;
+    while (more) {
+        struct value_place place = at.entry.place;
+        uint64_t size = extent_size(&at, &place, &more);
+        struct log_source *log = table_run_log(cursor->bounds, place.file);
+        if (log == NULL || log_source_open(log, cursor->options.io, cursor->options.dir) != STATUS_OK) return;
+        io_file_will_need(log->source.file, place.offset, size);
+    }
+}
+
+static enum status log_request(const struct table_run_meta *run, const struct table_cursor_options *options,
+                               const struct value_place *place, struct block_request *request) {
+    struct log_source *log = table_run_log(run, place->file);
+    if (log == NULL) return STATUS_CORRUPT; /* the manifest knows every segment that its tables refer to */
+    *request = (struct block_request){.source = &log->source,
+                                      .offset = place->offset,
+                                      .size = place->size,
+                                      .kind = BLOCK_VALUE,
+                                      .crc = place->crc};
+    return log_source_open(log, options->io, options->dir);
+}
+
+/* A value in the log, read with those that lie behind it. */
+static enum status value_in_stretch(struct table_cursor *cursor, const struct block_request *request,
+                                    struct shared_slice *bytes) {
+    if (!window_has(&cursor->log_window, request->source, request->offset, request->size)) {
+        bool forward = cursor->moving != TABLE_CURSOR_TO_LAST, more;
+        uint64_t size = request->size;
+        if (forward) {
+            hint_block(cursor);
+            struct block_cursor ahead = cursor->data;
+            size = extent_size(&ahead, &cursor->data.entry.place, &more);
+        }
+        enum status status = read_window(cursor, &cursor->log_window, request->source, request->offset, size);
+        if (status != STATUS_OK) return status;
+    }
+    return from_window(&cursor->log_window, request, bytes);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------ */
 
 static enum status load_index(struct table_cursor *cursor) {
     if (cursor->has_index) return STATUS_OK;
@@ -90,7 +170,7 @@ static enum status load_index(struct table_cursor *cursor) {
     if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     drop(&cursor->index_bytes); /* of an attempt that found it damaged */
     enum status status;
-    if (cursor->job) {
+    if (is_job(cursor)) {
         if (cursor->index_memory == NULL) cursor->index_memory = mem_alloc(block_request_size(&request));
         status = block_read(&request, cursor->index_memory, &cursor->index_bytes.bytes);
     } else {
@@ -114,9 +194,9 @@ static enum status load_data(struct table_cursor *cursor) {
     if (!handle_fits(cursor->table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     struct shared_slice bytes;
     enum status status;
-    if (cursor->job || cursor->sequential) {
+    if (is_job(cursor) || cursor->options.sequential) {
         status = fill_window(cursor, &cluster);
-        if (status == STATUS_OK) status = from_window(cursor, &request, &bytes);
+        if (status == STATUS_OK) status = from_window(&cursor->window, &request, &bytes);
     } else {
         status = block_fetch_read(&cursor->fetch, &request, &bytes);
     }
@@ -136,22 +216,33 @@ enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice 
         *value = (struct shared_slice){entry->value, cursor->data_bytes.owner};
         return STATUS_OK;
     }
-    ASSERT(entry->kind == ENTRY_PUT_APART);
-    if (!cursor->has_value || cursor->value_offset != entry->place.offset) {
-        struct block_request request = {.source = &cursor->table->source,
-                                        .offset = entry->place.offset,
-                                        .size = entry->place.size,
-                                        .kind = BLOCK_VALUE,
-                                        .crc = entry->place.crc};
-        if (!handle_fits(cursor->table, request.offset, request.size)) return STATUS_CORRUPT;
+    ASSERT(entry->kind == ENTRY_PUT_APART || entry->kind == ENTRY_PUT_LOG);
+    bool in_log = entry->kind == ENTRY_PUT_LOG, stretch = is_job(cursor) || cursor->options.sequential;
+    struct block_request request = {.source = &cursor->table->source,
+                                    .offset = entry->place.offset,
+                                    .size = entry->place.size,
+                                    .kind = BLOCK_VALUE,
+                                    .crc = entry->place.crc};
+    enum status status = STATUS_OK;
+    if (in_log)
+        status = log_request(cursor->bounds, &cursor->options, &entry->place, &request);
+    else if (!handle_fits(cursor->table, request.offset, request.size))
+        status = STATUS_CORRUPT;
+    if (status != STATUS_OK) return status;
+    if (!cursor->has_value || cursor->value_offset != request.offset ||
+        cursor->value_source != request.source) {
         struct shared_slice bytes;
-        enum status status = cursor->job || cursor->sequential
-                                 ? from_window(cursor, &request, &bytes)
-                                 : block_fetch_read(&cursor->value_fetch, &request, &bytes);
+        if (in_log && stretch)
+            status = value_in_stretch(cursor, &request, &bytes);
+        else if (stretch)
+            status = from_window(&cursor->window, &request, &bytes);
+        else
+            status = block_fetch_read(&cursor->value_fetch, &request, &bytes);
         if (status != STATUS_OK) return status;
         drop(&cursor->value);
         cursor->value = bytes;
-        cursor->value_offset = entry->place.offset;
+        cursor->value_offset = request.offset;
+        cursor->value_source = request.source;
         cursor->has_value = true;
     }
     *value = cursor->value;
@@ -236,8 +327,7 @@ enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key
 
 void table_cursor_init(struct table_cursor *cursor, struct table *table, const struct table_run_meta *bounds,
                        const struct table_cursor_options *options) {
-    *cursor = (struct table_cursor){
-        .table = table, .bounds = bounds, .job = options->cache == NULL, .sequential = options->sequential};
+    *cursor = (struct table_cursor){.options = *options, .table = table, .bounds = bounds};
     block_fetch_init(&cursor->fetch, options->cache, options->blocking, options->ready, options->ctx);
     block_fetch_init(&cursor->value_fetch, options->cache, options->blocking, options->ready, options->ctx);
 }
@@ -248,18 +338,20 @@ void table_cursor_release(struct table_cursor *cursor) {
     drop(&cursor->index_bytes);
     drop(&cursor->data_bytes);
     drop(&cursor->value);
-    drop(&cursor->window);
+    drop(&cursor->window.bytes);
+    drop(&cursor->log_window.bytes);
+    mem_free(cursor->window.memory);
+    mem_free(cursor->log_window.memory);
     mem_free(cursor->index_memory);
-    mem_free(cursor->window_memory);
-    cursor->index_memory = cursor->window_memory = NULL;
+    cursor->window = cursor->log_window = (struct table_window){0};
+    cursor->index_memory = NULL;
 }
 
 /* ---- one key ----------------------------------------------------------------------------------------- */
 
-void table_lookup_init(struct table_lookup *lookup, struct block_cache *cache, bool blocking,
-                       void (*ready)(void *ctx), void *ctx) {
-    *lookup = (struct table_lookup){0};
-    block_fetch_init(&lookup->fetch, cache, blocking, ready, ctx);
+void table_lookup_init(struct table_lookup *lookup, const struct table_cursor_options *options) {
+    *lookup = (struct table_lookup){.options = *options};
+    block_fetch_init(&lookup->fetch, options->cache, options->blocking, options->ready, options->ctx);
 }
 
 static void forget(struct table_lookup *lookup) {
@@ -323,21 +415,25 @@ static enum status find_entry(struct table_lookup *lookup, struct table *table, 
     return slice_equal(block_cursor_key(&cursor), key) ? STATUS_OK : STATUS_NOT_FOUND;
 }
 
-enum status table_lookup_run(struct table_lookup *lookup, struct table *table, struct slice key,
-                             uint64_t hash, struct block_entry *entry, struct shared_slice *value) {
+enum status table_lookup_run(struct table_lookup *lookup, struct table *table,
+                             const struct table_run_meta *run, struct slice key, uint64_t hash,
+                             struct block_entry *entry, struct shared_slice *value) {
     if (lookup->number != table->source.number) forget(lookup);
     lookup->number = table->source.number;
     *value = (struct shared_slice){0};
     enum status status = find_entry(lookup, table, key, hash, entry);
     if (status == STATUS_OK && entry->kind == ENTRY_PUT) {
         *value = shared_slice_ref((struct shared_slice){entry->value, lookup->kept[2].owner});
-    } else if (status == STATUS_OK && entry->kind == ENTRY_PUT_APART) {
+    } else if (status == STATUS_OK && entry->kind != ENTRY_DELETE) {
         struct block_request request = {.source = &table->source,
                                         .offset = entry->place.offset,
                                         .size = entry->place.size,
                                         .kind = BLOCK_VALUE,
                                         .crc = entry->place.crc};
-        if (!handle_fits(table, request.offset, request.size)) status = STATUS_CORRUPT;
+        if (entry->kind == ENTRY_PUT_LOG)
+            status = log_request(run, &lookup->options, &entry->place, &request);
+        else if (!handle_fits(table, request.offset, request.size))
+            status = STATUS_CORRUPT;
         if (status == STATUS_OK) status = block_fetch_read(&lookup->fetch, &request, value);
     }
     if (status != STATUS_PENDING) forget(lookup);

@@ -3,11 +3,13 @@
  *
  * On the loop a cursor reads blocks through the cache and answers PENDING while one is missing; the same call
  * is then made again. A sequential cursor reads TABLE_WINDOW_SIZE at a time instead, past the cache. A job's
- * cursor (no cache) blocks and reads windows into its own memory.
+ * cursor (no cache) blocks and reads windows into its own memory. Where values lie in the log, a sequential
+ * cursor tells the kernel the places of all those of a block, so that they are read side by side, and takes
+ * what lies together in one piece.
  *
- * Owner   the table must stay pinned and open while the cursor lives. Keys and values are valid until the
- *         next move; values with an owner may be kept longer by reference (never in jobs: they have none).
- * Errors  CORRUPT, IO: the position is then undefined until the next seek. */
+ * Owner   the run's table and segments must stay pinned while the cursor lives, and for a job open. Keys and
+ * values are valid until the next move; values with an owner may be kept longer by reference (never in jobs:
+ * they have none). Errors  CORRUPT, IO: the position is then undefined until the next seek. */
 #ifndef SENTINEL_STORAGE_TABLE_CURSOR_H
 #define SENTINEL_STORAGE_TABLE_CURSOR_H
 
@@ -16,25 +18,33 @@
 #define TABLE_WINDOW_SIZE (512 * KIB)
 
 struct table_cursor_options {
+    struct io *io; /* to open segments of the log on first use; jobs find them open */
+    const char *dir;
     struct block_cache *cache; /* NULL: a job */
     bool blocking, sequential;
     void (*ready)(void *ctx);
     void *ctx;
 };
 struct table_cursor {
+    struct table_cursor_options options;
     struct table *table;
     const struct table_run_meta *bounds; /* borrowed */
-    bool job, sequential;
     enum { TABLE_CURSOR_STILL, TABLE_CURSOR_TO_FIRST, TABLE_CURSOR_TO_LAST } moving;
     bool positioned;
     struct block_fetch fetch;       /* index and data blocks, windows */
-    struct block_fetch value_fetch; /* values apart */
+    struct block_fetch value_fetch; /* values apart or in the log */
     struct shared_slice index_bytes, data_bytes, value;
     uint64_t data_offset, value_offset; /* of what is held; 0 with no owner: nothing */
-    struct shared_slice window;
-    uint64_t window_offset;
-    uint8_t *index_memory, *window_memory; /* jobs */
-    size_t window_capacity;
+    const struct block_source *value_source;
+    struct table_window {
+        const struct block_source *source; /* NULL: nothing is held */
+        struct shared_slice bytes;
+        uint64_t offset;
+        uint8_t *memory; /* jobs */
+        size_t capacity;
+    } window, log_window;   /* of the table; of one segment of the log */
+    uint64_t hinted_offset; /* of the data block whose values in the log the kernel was told of */
+    uint8_t *index_memory;  /* jobs */
     bool has_index, has_data, has_value;
     struct block_cursor index, data;
 };
@@ -52,22 +62,23 @@ static inline struct slice table_cursor_key(const struct table_cursor *cursor) {
 static inline const struct block_entry *table_cursor_entry(const struct table_cursor *cursor) {
     return &cursor->data.entry;
 }
-/* The value of a PUT or PUT_APART; borrowed: cursor or its owner keeps it. OK, PENDING, CORRUPT, IO. */
+/* The value of a put of any kind; borrowed: cursor or its owner keeps it. OK, PENDING, CORRUPT, IO. */
 enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice *value) MUST_USE;
 
 /* The lookup of one key, table after table. */
 #define TABLE_LOOKUP_STEPS 3u /* filter, index, data */
 struct table_lookup {
+    struct table_cursor_options options;
     struct block_fetch fetch;
     uint64_t number; /* of the table that `kept` belongs to */
     struct shared_slice kept[TABLE_LOOKUP_STEPS];
 };
-void table_lookup_init(struct table_lookup *lookup, struct block_cache *cache, bool blocking,
-                       void (*ready)(void *ctx), void *ctx);
+void table_lookup_init(struct table_lookup *lookup, const struct table_cursor_options *options);
 void table_lookup_release(struct table_lookup *lookup); /* also while PENDING */
 /* OK: *entry says what is there (its value is borrowed only until the call returns) and *value holds a
- * reference, empty for a DELETE or PUT_LOG. NOT_FOUND, PENDING (ask again), CORRUPT, IO. */
-enum status table_lookup_run(struct table_lookup *lookup, struct table *table, struct slice key,
-                             uint64_t hash, struct block_entry *entry, struct shared_slice *value) MUST_USE;
+ * reference, empty for a DELETE. NOT_FOUND, PENDING (ask again), CORRUPT, IO. */
+enum status table_lookup_run(struct table_lookup *lookup, struct table *table,
+                             const struct table_run_meta *run, struct slice key, uint64_t hash,
+                             struct block_entry *entry, struct shared_slice *value) MUST_USE;
 
 #endif

@@ -23,6 +23,8 @@ enum status table_writer_new(const struct table_writer_options *options,
 /* PUT: entry->value holds the bytes and entry->place.crc their checksum. PUT_LOG: entry->place. DELETE. */
 enum status table_writer_add(struct table_writer *writer, struct slice key,
                              const struct block_entry *entry) MUST_USE;
+/* The next entry begins a run, which is not joined with what came before. */
+void table_writer_cut(struct table_writer *writer);
 uint64_t table_writer_bytes(const struct table_writer *writer);
 /* Writes what is left, syncs the file (its directory is the caller's) and fills *meta. Frees the writer. */
 enum status table_writer_finish(struct table_writer *writer, struct arena *arena,

@@ -102,11 +102,47 @@ static struct table *table_add(struct version_set *set, const struct table_meta 
     return table;
 }
 
+/* ---- segments of the log ----------------------------------------------------------------------------- */
+
+struct log_source *version_set_log(const struct version_set *set, uint64_t segment) {
+    uint8_t key[8];
+    return map_get(&set->logs, table_key(segment, key));
+}
+
+static void log_unpinned(struct block_source *source) {
+    struct log_source *log = CONTAINER_OF(source, struct log_source, source);
+    struct version_set *set = log->owner;
+    uint8_t key[8];
+    if (set->cache != NULL) block_cache_forget(set->cache, source);
+    if (source->file != NULL) io_file_close(source->file);
+    map_remove(&set->logs, table_key(log->segment, key));
+    mem_free(log);
+    if (set->log_unpinned != NULL && !set->keep_files) set->log_unpinned(set->ctx);
+}
+
+static struct log_source *log_pin(struct version_set *set, uint64_t segment) {
+    struct log_source *log = version_set_log(set, segment);
+    if (log == NULL) {
+        log = mem_calloc(1, sizeof *log);
+        log->source.unpinned = log_unpinned;
+        log->segment = segment;
+        log->owner = set;
+        if (set->log_file != NULL) set->log_file(set->ctx, log);
+        uint8_t key[8];
+        map_put(&set->logs, table_key(segment, key), log);
+    }
+    block_source_pin(&log->source);
+    return log;
+}
+
 /* ---- runs and versions ------------------------------------------------------------------------------- */
 
-static struct run *run_new(struct table *table, const struct table_run_meta *meta) {
-    struct run *run = mem_calloc(1, sizeof *run + meta->first.size + meta->last.size);
-    uint8_t *keys = (uint8_t *)(run + 1);
+static struct run *run_new(struct table *table, const struct edit_item *item) {
+    const struct table_run_meta *meta = &item->run;
+    size_t refs_size = meta->ref_count * sizeof(struct table_ref);
+    struct run *run = mem_calloc(1, sizeof *run + refs_size + meta->first.size + meta->last.size);
+    struct table_ref *refs = (struct table_ref *)(run + 1);
+    uint8_t *keys = (uint8_t *)refs + refs_size;
     if (meta->first.size > 0) memcpy(keys, meta->first.data, meta->first.size);
     if (meta->last.size > 0) memcpy(keys + meta->first.size, meta->last.data, meta->last.size);
     run->table = table;
@@ -114,12 +150,20 @@ static struct run *run_new(struct table *table, const struct table_run_meta *met
     run->meta.first = slice_make(keys, meta->first.size);
     run->meta.last = slice_make(keys + meta->first.size, meta->last.size);
     block_source_pin(&table->source);
+    run->meta.refs = refs;
+    struct reader reader = reader_make(item->refs);
+    for (uint32_t i = 0; i < meta->ref_count; i++) {
+        refs[i] = edit_ref_next(&reader, i == 0 ? 0 : refs[i - 1].segment);
+        refs[i].source = log_pin(table->owner, refs[i].segment);
+    }
     return run;
 }
 
 static void run_unpin(struct run *run) {
     if (--run->pins > 0) return;
     struct table *table = run->table;
+    for (uint32_t i = 0; i < run->meta.ref_count; i++)
+        block_source_unpin(&run->meta.refs[i].source->source);
     mem_free(run);
     block_source_unpin(&table->source);
 }
@@ -228,7 +272,7 @@ static enum status build_run_add(struct build *build, const struct edit_item *it
         return diagnose(build->diagnostic, STATUS_CORRUPT,
                         "manifest: a run of table %" PRIu64 " overlaps others in level %u", item->number,
                         item->level);
-    struct run *run = run_new(table, &item->run);
+    struct run *run = run_new(table, item);
     run->pins = 1;
     size_t at = run_place(level, item->level, run);
     level->runs = mem_realloc(level->runs, (level->count + 1) * sizeof *level->runs);
@@ -333,13 +377,15 @@ static struct version *version_copy(struct version_set *set) {
     return version;
 }
 
-/* How much of each table its runs still use. */
+/* How much of each table and of each segment of the log the runs still use. */
 static void count_runs(struct version_set *set) {
     MAP_FOREACH(it, &set->tables) {
         struct table *table = MAP_ENTRY(it)->value;
         table->run_count = 0;
         table->run_bytes = 0;
     }
+    MAP_FOREACH(it, &set->logs)
+        ((struct log_source *)MAP_ENTRY(it)->value)->live_bytes = 0;
     for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
         struct version_level *level = &set->current->levels[l];
         level->newest = 0;
@@ -349,6 +395,8 @@ static void count_runs(struct version_set *set) {
             if (l == 0 && run->table->run_count == 0) set->current->level0_tables++;
             run->table->run_count++;
             run->table->run_bytes += run->meta.bytes;
+            for (uint32_t k = 0; k < run->meta.ref_count; k++)
+                run->meta.refs[k].source->live_bytes += run->meta.refs[k].bytes;
         }
     }
 }
@@ -427,6 +475,7 @@ void version_set_snapshot(const struct version_set *set, struct writer *edit) {
 void version_set_init(struct version_set *set, struct io *io, const char *dir, struct log *log) {
     *set = (struct version_set){.io = io, .dir = dir, .log = log, .next_file = 1};
     map_init(&set->tables, 0);
+    map_init(&set->logs, 0);
     list_init(&set->dead);
     list_init(&set->removing);
     set->current = version_copy(set);
@@ -439,6 +488,7 @@ void version_set_release(struct version_set *set) {
     free_tables(&set->dead);
     free_tables(&set->removing);
     map_release(&set->tables);
+    map_release(&set->logs);
 }
 
 bool version_set_idle(const struct version_set *set) {

@@ -8,8 +8,10 @@
  * level 0 may overlap, newest first; from level 1 on they are sorted and disjoint, and what stands deeper is
  * older wherever it overlaps. Range deletions that still hide something are part of the version.
  *
- * Owner   version_pin/unpin; a version pins its runs, a run its table. A table without pins is closed and
- *         its file removed by a job: it left the durable manifest before its last version could die.
+ * A run also pins the segments of the log that hold values of its entries: they are not recycled before.
+ *
+ * Owner   version_pin/unpin; a version pins its runs, a run its table and segments. A table without pins is
+ * closed and its file removed by a job: it left the durable manifest before its last version could die.
  * Errors  an edit that makes no sense is CORRUPT and changes nothing.
  * Loop    shard thread; jobs read runs that the loop keeps pinned.
  * I1 levels >= 1 sorted and disjoint by key.  I2 level 0 by falling newest sequence. */
@@ -20,10 +22,13 @@
 #include "storage/edit.h"
 #include "storage/tombstone.h"
 
+struct key_range {
+    struct slice first, last; /* both included */
+};
 struct run {
     uint32_t pins;
     struct table *table;
-    struct table_run_meta meta; /* keys follow the struct */
+    struct table_run_meta meta; /* refs and keys follow the struct */
     bool compacting;            /* input of the compaction under way */
     bool damaged;               /* a compaction could not read it: left where it is */
 };
@@ -33,6 +38,7 @@ struct version_level {
     uint64_t bytes;
     uint64_t newest; /* sequence among all its entries */
 };
+/* The segments of the log that tables refer to are in the set: set->logs. */
 struct version_tombstones {
     uint32_t pins;
     uint64_t generation; /* another set, another number */
@@ -60,6 +66,7 @@ struct version_set {
     struct log *log;
     struct block_cache *cache; /* told when a table goes; may be NULL */
     struct map tables;         /* number, big-endian, to struct table */
+    struct map logs;           /* segment, big-endian, to struct log_source: those that tables refer to */
     struct version *current;
     uint64_t flushed_sequence, durable_sequence, next_file;
     uint64_t generations;
@@ -70,6 +77,9 @@ struct version_set {
     struct io_job removal;
     bool removal_running;
     void (*changed)(void *ctx); /* a removal ended */
+    /* Fills number and size of a segment's file, where they are known already. May be NULL. */
+    void (*log_file)(void *ctx, struct log_source *log);
+    void (*log_unpinned)(void *ctx); /* a segment is no longer referred to; may be NULL */
     void *ctx;
 };
 void version_set_init(struct version_set *set, struct io *io, const char *dir, struct log *log);
@@ -80,7 +90,8 @@ enum status version_set_apply(struct version_set *set, struct slice edit,
                               struct diagnostic *diagnostic) MUST_USE;
 /* The edit that makes the current state from nothing. */
 void version_set_snapshot(const struct version_set *set, struct writer *edit);
-struct table *version_set_table(const struct version_set *set, uint64_t number); /* NULL: unknown */
+struct table *version_set_table(const struct version_set *set, uint64_t number);     /* NULL: unknown */
+struct log_source *version_set_log(const struct version_set *set, uint64_t segment); /* NULL: no run refers */
 bool version_set_idle(const struct version_set *set);
 
 #endif

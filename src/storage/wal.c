@@ -2,6 +2,7 @@
 #include "storage/wal.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/crc32c.h"
@@ -15,18 +16,29 @@
 #define WAL_COPY_MAX      (4 * KIB)
 #define WAL_REFERENCE_MIN (64 * KIB)
 
+/* A large value of a group under way. */
+struct wal_value {
+    uint64_t partition; /* the prefix of its key as an integer */
+    uint64_t sequence;
+    struct slice bytes;
+    uint8_t *change; /* encoded, where its offset is still missing */
+};
+
 struct wal_group {
     struct list link;
     struct list writes;
     uint64_t segment, offset;
     uint64_t segment_size; /* planned: the groups behind this one count on it */
-    uint64_t size;         /* of records so far */
+    uint64_t records_size, values_size;
     uint64_t first_sequence, last_sequence;
-    uint32_t record_count;
     uint32_t slice_count, slice_capacity;
     uint32_t held_count, held_capacity;
+    uint32_t record_count, record_capacity;
+    uint32_t value_count, value_capacity;
     struct slice *slices; /* [0] is kept for the segment header */
     struct buffer **held;
+    struct slice *records; /* header and changes; headers are filled when the group is sealed */
+    struct wal_value *values;
     uint8_t *header; /* in a chunk; filled when the group is sealed */
 };
 
@@ -40,8 +52,10 @@ struct wal {
     struct io_op op, defer;
     bool deferred;
     uint64_t started_ns;
-    struct buffer *chunk;
-    size_t chunk_used;
+    struct wal_chunk {
+        struct buffer *buffer;
+        size_t used;
+    } records, values; /* headers and changes; copies of large values */
     /* where the next group goes */
     uint64_t plan_segment, plan_size, plan_offset;
     uint64_t next_sequence, durable_sequence;
@@ -50,6 +64,9 @@ struct wal {
     uint64_t end_segment, end_offset;
     uint8_t header_block[WAL_BLOCK_SIZE];
     struct wal_counters counters;
+    struct {
+        uint64_t syncs, bytes;
+    } told; /* counters when the segment began */
 };
 
 static const uint8_t zeros[WAL_BLOCK_SIZE];
@@ -89,26 +106,35 @@ static void group_free(struct wal_group *group) {
         buffer_unref(group->held[i]);
     mem_free(group->slices);
     mem_free(group->held);
+    mem_free(group->records);
+    mem_free(group->values);
     mem_free(group);
 }
 
-/* `size` bytes in the log's chunk, which become the next bytes of the group. */
-static uint8_t *group_extend(struct wal *wal, struct wal_group *group, size_t size) {
-    if (wal->chunk == NULL || wal->chunk->size - wal->chunk_used < size) {
-        wal_cut_chunk(wal);
-        wal->chunk = buffer_new(MAX(size, WAL_CHUNK_SIZE));
-    }
-    uint8_t *at = wal->chunk->data + wal->chunk_used;
-    wal->chunk_used += size;
-    group_hold(group, wal->chunk);
-    group_push_slice(group, slice_make(at, size));
-    return at;
+static void chunk_cut(struct wal_chunk *chunk) {
+    buffer_unref(chunk->buffer);
+    *chunk = (struct wal_chunk){0};
 }
 
 void wal_cut_chunk(struct wal *wal) {
-    buffer_unref(wal->chunk);
-    wal->chunk = NULL;
-    wal->chunk_used = 0;
+    chunk_cut(&wal->records);
+    chunk_cut(&wal->values);
+}
+
+/* `size` bytes in a chunk, which the group keeps alive. */
+static uint8_t *chunk_take(struct wal_chunk *chunk, struct wal_group *group, size_t size) {
+    if (chunk->buffer == NULL || chunk->buffer->size - chunk->used < size) {
+        chunk_cut(chunk);
+        chunk->buffer = buffer_new(MAX(size, WAL_CHUNK_SIZE));
+    }
+    uint8_t *at = chunk->buffer->data + chunk->used;
+    chunk->used += size;
+    group_hold(group, chunk->buffer);
+    return at;
+}
+
+static uint64_t group_size(const struct wal_group *group) {
+    return group->records_size + group->values_size;
 }
 
 static struct wal_group *group_open(struct wal *wal, uint64_t record_size) {
@@ -126,18 +152,22 @@ static struct wal_group *group_open(struct wal *wal, uint64_t record_size) {
         group->slices = mem_alloc(group->slice_capacity * sizeof *group->slices);
         group->held_capacity = 16;
         group->held = mem_alloc(group->held_capacity * sizeof *group->held);
+        group->record_capacity = group->value_capacity = 16;
+        group->records = mem_alloc(group->record_capacity * sizeof *group->records);
+        group->values = mem_alloc(group->value_capacity * sizeof *group->values);
         list_init(&group->link);
     }
     list_init(&group->writes);
     group->slice_count = 1;
     group->slices[0] = SLICE_EMPTY;
-    group->held_count = group->record_count = 0;
-    group->size = 0;
+    group->held_count = group->record_count = group->value_count = 0;
+    group->records_size = group->values_size = 0;
     group->segment = wal->plan_segment;
     group->segment_size = wal->plan_size;
     group->offset = wal->plan_offset;
     group->first_sequence = wal->next_sequence;
-    group->header = group_extend(wal, group, WAL_GROUP_HEADER_SIZE);
+    group->header = chunk_take(&wal->records, group, WAL_GROUP_HEADER_SIZE);
+    group_push_slice(group, slice_make(group->header, WAL_GROUP_HEADER_SIZE));
     list_push_back(&wal->pending, &group->link);
     return group;
 }
@@ -146,9 +176,10 @@ static struct wal_group *group_open(struct wal *wal, uint64_t record_size) {
 static struct wal_group *group_for(struct wal *wal, uint64_t record_size) {
     if (!list_empty(&wal->pending)) {
         struct wal_group *group = CONTAINER_OF(wal->pending.prev, struct wal_group, link);
-        uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + group->size + record_size;
-        if (group->size + record_size <= WAL_GROUP_BYTES_MAX && end <= wal->plan_size) return group;
-        wal->plan_offset = wal_align(group->offset + WAL_GROUP_HEADER_SIZE + group->size);
+        uint64_t size = group_size(group) + record_size;
+        uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + size;
+        if (size <= WAL_GROUP_BYTES_MAX && end <= wal->plan_size) return group;
+        wal->plan_offset = wal_align(group->offset + WAL_GROUP_HEADER_SIZE + group_size(group));
     }
     return group_open(wal, record_size);
 }
@@ -174,6 +205,7 @@ static void wal_fail(struct wal *wal, enum status status) {
         wal->status = status;
     } else {
         wal->next_sequence = wal->durable_sequence + 1;
+        wal_places_truncate(wal->options.places, wal->durable_sequence);
         wal->plan_segment = 0;
         struct wal_segment *current = wal_segments_current(wal->segments);
         if (current != NULL && current->segment == wal->end_segment) {
@@ -214,10 +246,10 @@ static void wal_written(struct io_op *op) {
     wal->in_flight = NULL;
     wal->durable_sequence = group->last_sequence;
     wal->end_segment = group->segment;
-    wal->end_offset = group->offset + WAL_GROUP_HEADER_SIZE + group->size;
+    wal->end_offset = group->offset + WAL_GROUP_HEADER_SIZE + group_size(group);
     segment->end = wal->end_offset;
     segment->last_sequence = group->last_sequence;
-    wal->pending_bytes -= group->size;
+    wal->pending_bytes -= group_size(group);
     struct list writes;
     list_init(&writes);
     list_append(&writes, &group->writes);
@@ -241,8 +273,12 @@ static void wal_segment_ready(void *ctx, enum status status) {
 static bool wal_activate(struct wal *wal, struct wal_group *group) {
     struct wal_segment *current = wal_segments_current(wal->segments);
     if (current != NULL && current->segment == group->segment) return true;
+    uint64_t groups = wal->counters.syncs - wal->told.syncs;
+    if (groups > 0) wal_segments_expect(wal->segments, (wal->counters.bytes - wal->told.bytes) / groups);
     struct wal_segment *segment = wal_segments_activate(wal->segments, group->segment, group->segment_size);
     if (segment == NULL) return false;
+    wal->told.syncs = wal->counters.syncs;
+    wal->told.bytes = wal->counters.bytes;
     segment->first_sequence = group->first_sequence;
     struct wal_segment_header header = {.store_id = wal->options.store_id,
                                         .segment = group->segment,
@@ -254,19 +290,60 @@ static bool wal_activate(struct wal *wal, struct wal_group *group) {
     return true;
 }
 
-static void wal_start_group(struct wal *wal) {
-    if (wal->in_flight != NULL || wal->status != STATUS_OK || list_empty(&wal->pending)) return;
-    struct wal_group *group = CONTAINER_OF(list_first(&wal->pending), struct wal_group, link);
-    uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + group->size;
-    if (!wal_activate(wal, group)) return;
-    list_remove(&group->link);
-    if (list_empty(&wal->pending)) wal->plan_offset = wal_align(end);
+static int compare_values(const void *a, const void *b) {
+    const struct wal_value *x = a, *y = b;
+    if (x->partition != y->partition) return x->partition < y->partition ? -1 : 1;
+    return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+/* Gives the large values their order and their places. */
+static void place_values(struct wal *wal, struct wal_group *group) {
+    if (group->value_count == 0) return;
+    bool ordered = true;
+    for (uint32_t i = 1; i < group->value_count && ordered; i++)
+        ordered = group->values[i - 1].partition <= group->values[i].partition;
+    if (!ordered) qsort(group->values, group->value_count, sizeof *group->values, compare_values);
+    struct wal_places_group *places = wal_places_add(
+        wal->options.places, group->first_sequence,
+        (uint32_t)(group->last_sequence - group->first_sequence + 1), group->segment,
+        group->offset + WAL_GROUP_HEADER_SIZE + group->records_size);
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < group->value_count; i++) {
+        const struct wal_value *value = &group->values[i];
+        store_le32(value->change + WAL_CHANGE_VALUE_OFFSET, offset);
+        places->offsets[value->sequence - group->first_sequence] = offset;
+        group_push_slice(group, value->bytes);
+        offset += (uint32_t)value->bytes.size;
+    }
+}
+
+/* Everything in the group is known: headers and checksums are filled. */
+static void group_seal(struct wal *wal, struct wal_group *group) {
+    for (uint32_t i = 0; i < group->record_count; i++)
+        group_push_slice(group, group->records[i]);
+    place_values(wal, group);
+    struct wal_address where = {wal->options.store_id, group->segment, group->offset + WAL_GROUP_HEADER_SIZE};
+    for (uint32_t i = 0; i < group->record_count; i++) {
+        wal_record_header_seal(where, (uint8_t *)(uintptr_t)group->records[i].data);
+        where.offset += group->records[i].size;
+    }
     struct wal_group_header header = {.segment = group->segment,
                                       .offset = group->offset,
                                       .first_sequence = group->first_sequence,
-                                      .size = group->size,
+                                      .records_size = group->records_size,
+                                      .values_size = group->values_size,
                                       .record_count = group->record_count};
     wal_group_header_encode(&header, wal->options.store_id, group->header);
+}
+
+static void wal_start_group(struct wal *wal) {
+    if (wal->in_flight != NULL || wal->status != STATUS_OK || list_empty(&wal->pending)) return;
+    struct wal_group *group = CONTAINER_OF(list_first(&wal->pending), struct wal_group, link);
+    uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + group_size(group);
+    if (!wal_activate(wal, group)) return;
+    list_remove(&group->link);
+    if (list_empty(&wal->pending)) wal->plan_offset = wal_align(end);
+    group_seal(wal, group);
     if (wal_align(end) > end) group_push_slice(group, slice_make(zeros, wal_align(end) - end));
     bool fresh = group->slices[0].size > 0;
     uint64_t offset = fresh ? 0 : group->offset;
@@ -291,68 +368,108 @@ static bool value_referenced(struct shared_slice value) {
     return size >= WAL_REFERENCE_MIN || size * 2 >= value.owner->size;
 }
 
-static void append_value(struct wal *wal, struct wal_group *group, struct store_change *change) {
+/* The value stays where it is, or is copied into the log's chunk. */
+static void keep_value(struct wal *wal, struct wal_group *group, struct store_change *change) {
     struct slice bytes = change->value.bytes;
     if (value_referenced(change->value)) {
         group_hold(group, change->value.owner);
-        group_push_slice(group, bytes);
         return;
     }
-    if (bytes.size == 0) return;
-    uint8_t *copy = group_extend(wal, group, bytes.size);
+    uint8_t *copy = chunk_take(&wal->values, group, bytes.size);
     memcpy(copy, bytes.data, bytes.size);
     shared_slice_unref(change->value);
-    change->value = shared_slice_ref((struct shared_slice){slice_make(copy, bytes.size), wal->chunk});
+    change->value = shared_slice_ref((struct shared_slice){slice_make(copy, bytes.size), wal->values.buffer});
 }
 
-void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment) {
+static bool is_large(const struct store_change *change) {
+    return change->kind == ENTRY_PUT && change->value.bytes.size >= LAYOUT_APART_MIN;
+}
+
+/* What a write takes in the log. */
+static void measure(struct store_write *write, uint64_t *changes_size, uint64_t *values_size) {
+    *changes_size = *values_size = 0;
+    for (uint32_t i = 0; i < write->change_count; i++) {
+        struct store_change *change = &write->changes[i];
+        size_t value_size = change->value.bytes.size;
+        if (change->kind == ENTRY_PUT && change->value.owner == NULL && value_size > 0)
+            change->value.bytes.data = write->keys.data + change->value_at;
+        bool large = is_large(change);
+        if (large) *values_size += value_size;
+        *changes_size += wal_change_size(large ? ENTRY_PUT_APART : change->kind, change->key_size,
+                                         change->kind == ENTRY_PUT ? value_size : change->to_size);
+    }
+}
+
+/* The partition of a key as an integer that orders as the keys do, as far as eight bytes say. */
+static uint64_t partition_of(const struct wal *wal, struct slice key) {
+    size_t size = MIN(MIN(wal->options.partition_prefix_size, key.size), sizeof(uint64_t));
+    uint64_t partition = 0;
+    for (size_t i = 0; i < size; i++)
+        partition |= (uint64_t)key.data[i] << (56 - 8 * i);
+    return partition;
+}
+
+static uint8_t *append_change(struct wal *wal, struct wal_group *group, struct store_write *write,
+                              uint32_t index, uint8_t *at) {
+    struct store_change *change = &write->changes[index];
+    struct wal_change encoded = {.kind = change->kind,
+                                 .key = store_change_key(write, change),
+                                 .to = store_change_to(write, change),
+                                 .value = change->value.bytes};
+    if (!is_large(change)) {
+        uint8_t *end = wal_change_encode(&encoded, at);
+        if (change->kind == ENTRY_PUT) { /* the bytes stay in the log's chunk */
+            size_t size = change->value.bytes.size;
+            shared_slice_unref(change->value);
+            change->value = shared_slice_ref(
+                (struct shared_slice){slice_make(end - size, size), wal->records.buffer});
+        }
+        return end;
+    }
+    keep_value(wal, group, change);
+    encoded.kind = ENTRY_PUT_APART;
+    encoded.value_size = (uint32_t)change->value.bytes.size;
+    encoded.value_crc = change->value_crc = crc32c(0, change->value.bytes.data, change->value.bytes.size);
+    if (group->value_count == group->value_capacity) {
+        group->value_capacity *= 2;
+        group->values = mem_realloc(group->values, group->value_capacity * sizeof *group->values);
+    }
+    group->values[group->value_count++] = (struct wal_value){.partition = partition_of(wal, encoded.key),
+                                                             .sequence = write->sequence + index,
+                                                             .bytes = change->value.bytes,
+                                                             .change = at};
+    return wal_change_encode(&encoded, at);
+}
+
+void wal_append(struct wal *wal, struct store_write *write) {
     ASSERT(wal->status == STATUS_OK);
     ASSERT(write->change_count > 0);
-    uint64_t changes_size = 0, values_size = 0;
-    for (uint32_t i = 0; i < write->change_count; i++) {
-        struct store_change *change = &write->changes[i];
-        changes_size += wal_change_size(change->kind, change->key_size, change->to_size);
-        if (change->kind != ENTRY_PUT) continue;
-        if (change->value.owner == NULL && change->value.bytes.size > 0)
-            change->value.bytes.data = write->keys.data + change->value_at;
-        values_size += change->value.bytes.size;
-    }
-    uint64_t record_size = WAL_RECORD_HEADER_SIZE + changes_size + values_size;
-    ASSERT_LE(record_size, WAL_GROUP_SIZE_MAX);
-    struct wal_group *group = group_for(wal, record_size);
+    uint64_t changes_size, values_size;
+    measure(write, &changes_size, &values_size);
+    uint64_t record_size = WAL_RECORD_HEADER_SIZE + changes_size;
+    ASSERT_LE(record_size + values_size, WAL_GROUP_SIZE_MAX);
+    struct wal_group *group = group_for(wal, record_size + values_size);
+    write->sequence = wal->next_sequence;
+    uint8_t *record = chunk_take(&wal->records, group, record_size);
+    uint8_t *at = record + WAL_RECORD_HEADER_SIZE;
+    for (uint32_t i = 0; i < write->change_count; i++)
+        at = append_change(wal, group, write, i, at);
+    ASSERT(at == record + record_size);
     struct wal_record_header header = {.changes_size = (uint32_t)changes_size,
                                        .change_count = write->change_count,
-                                       .first_sequence = wal->next_sequence,
-                                       .values_size = values_size};
-    uint64_t offset = group->offset + WAL_GROUP_HEADER_SIZE + group->size;
-    uint8_t *record = group_extend(wal, group, WAL_RECORD_HEADER_SIZE + changes_size);
-    uint8_t *at = record + WAL_RECORD_HEADER_SIZE;
-    uint64_t value_offset = offset + WAL_RECORD_HEADER_SIZE + changes_size;
-    for (uint32_t i = 0; i < write->change_count; i++) {
-        struct store_change *change = &write->changes[i];
-        struct wal_change encoded = {.kind = change->kind,
-                                     .key = store_change_key(write, change),
-                                     .to = store_change_to(write, change)};
-        if (change->kind == ENTRY_PUT) {
-            struct slice value = change->value.bytes;
-            encoded.value_size = (uint32_t)value.size;
-            encoded.value_crc = change->value_crc = crc32c(0, value.data, value.size);
-            change->log_offset = value_offset;
-            value_offset += value.size;
-            append_value(wal, group, change);
-        }
-        at = wal_change_encode(&encoded, at);
+                                       .first_sequence = write->sequence};
+    wal_record_header_fill(&header, record);
+    if (group->record_count == group->record_capacity) {
+        group->record_capacity *= 2;
+        group->records = mem_realloc(group->records, group->record_capacity * sizeof *group->records);
     }
-    struct wal_address where = {wal->options.store_id, group->segment, offset};
-    wal_record_header_encode(&header, where, record);
-    group->size += record_size;
-    group->record_count++;
-    write->sequence = wal->next_sequence;
+    group->records[group->record_count++] = slice_make(record, record_size);
+    group->records_size += record_size;
+    group->values_size += values_size;
     wal->next_sequence += write->change_count;
     group->last_sequence = wal->next_sequence - 1;
-    wal->pending_bytes += record_size;
+    wal->pending_bytes += record_size + values_size;
     list_push_back(&group->writes, &write->link);
-    *segment = group->segment;
     if (wal->in_flight == NULL && !wal->deferred) {
         wal->deferred = true;
         io_defer(wal->options.io, &wal->defer);
@@ -409,7 +526,15 @@ bool wal_idle(const struct wal *wal) {
 
 void wal_release(struct wal *wal, uint64_t sequence) {
     ASSERT_LE(sequence, wal->durable_sequence);
+    wal_places_forget(wal->options.places, sequence);
     wal_segments_release(wal->segments, sequence);
+}
+
+uint64_t wal_segment_file(const struct wal *wal, uint64_t segment, uint64_t *size) {
+    return wal_segments_file(wal->segments, segment, size);
+}
+uint64_t wal_released_segment(const struct wal *wal) {
+    return wal_segments_released(wal->segments);
 }
 
 enum status wal_status(const struct wal *wal) {

@@ -6,7 +6,11 @@
  * Records of all writers go into one sequence of segments. While one group is being written and synced, all
  * that arrives gathers in the next: group commit without a timer. When nothing is under way, what one turn of
  * the loop brings makes the first group. Segments are zero-written before use and recycled afterwards, so
- * that a sync changes no file-system metadata. The position of a record is fixed when it is appended.
+ * that a sync changes no file-system metadata. Large values stand at the end of their group, ordered by
+ * partition; that order, and with it their place, is fixed when the group is sealed to be written.
+ *
+ * Segments are also the value log: tables refer to large values where they stand in a segment, which then
+ * lives on until nothing refers to it.
  *
  * Source  Gawlick and Kinkade 1985 (group commit); wal_format.h; docs/formats.md.
  * Owner   the log keeps one reference to each buffer of a group until the group is done; small values are
@@ -17,12 +21,14 @@
  * Loop    shard thread only; segments are prepared and removed by jobs.
  * Bounds  WAL_GROUP_BYTES_MAX a group, unless one write alone is larger.
  * I1  durable <= appended.  I2  one group is in flight at most.  I3  a segment is recycled only when all its
- *     sequences were released.  I4  group k+1 starts in a block that group k did not touch. */
+ *     sequences were released and no table refers to it.  I4  group k+1 starts in a block that group k did
+ * not touch. */
 #ifndef SENTINEL_STORAGE_WAL_H
 #define SENTINEL_STORAGE_WAL_H
 
 #include "storage/change.h"
 #include "storage/wal_format.h"
+#include "storage/wal_places.h"
 
 #define WAL_GROUP_BYTES_MAX  (4 * MIB)
 #define WAL_SEGMENT_SIZE_MIN (16 * KIB)
@@ -34,8 +40,11 @@ struct wal_options {
     const char *dir; /* borrowed for the life of the log */
     uint64_t store_id;
     size_t segment_bytes;
+    size_t partition_prefix_size;
+    struct wal_places *places; /* groups are entered when they are sealed */
     struct log *log;
     void *ctx;
+    bool (*segment_referred)(void *ctx, uint64_t segment); /* by a table */
     uint64_t (*next_file_number)(void *ctx);
     /* These writes are done, in order: durable, or failed with `status`. When they failed with NO_SPACE,
      * their sequences will be given out again, from wal_durable_sequence() + 1. Each is unlinked by the
@@ -64,12 +73,17 @@ void wal_free(struct wal *wal);
 bool wal_idle(const struct wal *wal); /* no group, no job */
 
 /* Encodes and queues the write. Sets its sequence, and for each put where the value stays (change->value,
- * borrowed until the write is done), its checksum and its place in *segment. Not after a final status. */
-void wal_append(struct wal *wal, struct store_write *write, uint64_t *segment);
+ * borrowed until the write is done) and the checksum of a large one. Not after a final status. */
+void wal_append(struct wal *wal, struct store_write *write);
 /* Gives out `count` sequences that are never logged, and returns the first. Only while nothing is logged. */
 uint64_t wal_skip(struct wal *wal, uint32_t count);
-/* Everything up to `sequence` is in tables that the manifest holds: segments may go. */
+/* Everything up to `sequence` is in tables that the manifest holds: segments may go. Also called when a table
+ * has let go of a segment. */
 void wal_release(struct wal *wal, uint64_t sequence);
+/* The file number of a segment; 0: there is no such segment. */
+uint64_t wal_segment_file(const struct wal *wal, uint64_t segment, uint64_t *size);
+/* The last segment with nothing in it that is not released. */
+uint64_t wal_released_segment(const struct wal *wal);
 /* Later small values go to a fresh chunk: called when a memtable is full, so that it pins no bytes of the
  * next. */
 void wal_cut_chunk(struct wal *wal);
@@ -78,7 +92,7 @@ enum status wal_status(const struct wal *wal); /* OK, or the final status */
 uint64_t wal_next_sequence(const struct wal *wal);
 uint64_t wal_durable_sequence(const struct wal *wal);
 uint64_t wal_pending_bytes(const struct wal *wal);
-uint64_t wal_live_bytes(const struct wal *wal); /* in segments that may not be recycled yet */
+uint64_t wal_live_bytes(const struct wal *wal); /* in segments with records that are not in tables */
 
 struct wal_counters {
     uint64_t syncs, bytes; /* written, padding included */

@@ -38,7 +38,7 @@ enum status wal_segment_header_decode(struct slice block, struct wal_segment_hea
     *header = (struct wal_segment_header){0};
     if (block.size < 56 || load_le64(block.data) != WAL_SEGMENT_MAGIC) return STATUS_MALFORMED;
     if (load_le32(block.data + 12) != segment_crc(block.data)) return STATUS_MALFORMED;
-    if (load_le32(block.data + 8) > LAYOUT_VERSION) return STATUS_VERSION;
+    if (load_le32(block.data + 8) != LAYOUT_VERSION) return STATUS_VERSION;
     header->store_id = load_le64(block.data + 16);
     header->segment = load_le64(block.data + 24);
     header->size = load_le64(block.data + 32);
@@ -47,8 +47,8 @@ enum status wal_segment_header_decode(struct slice block, struct wal_segment_hea
     return STATUS_OK;
 }
 
-/* magic u32, crc u32 (address and what follows), segment, offset, first sequence, size, count u32, zero u32
- */
+/* magic u32, crc u32 (address and what follows), segment, offset, first sequence, records size, values size,
+ * count u32, zero u32 */
 void wal_group_header_encode(const struct wal_group_header *header, uint64_t store_id,
                              uint8_t bytes[WAL_GROUP_HEADER_SIZE]) {
     struct wal_address where = {store_id, header->segment, header->offset};
@@ -56,36 +56,39 @@ void wal_group_header_encode(const struct wal_group_header *header, uint64_t sto
     store_le64(bytes + 8, header->segment);
     store_le64(bytes + 16, header->offset);
     store_le64(bytes + 24, header->first_sequence);
-    store_le64(bytes + 32, header->size);
-    store_le32(bytes + 40, header->record_count);
-    store_le32(bytes + 44, 0);
-    store_le32(bytes + 4, crc_with_address(&where, bytes + 8, 40));
+    store_le64(bytes + 32, header->records_size);
+    store_le64(bytes + 40, header->values_size);
+    store_le32(bytes + 48, header->record_count);
+    store_le32(bytes + 52, 0);
+    store_le32(bytes + 4, crc_with_address(&where, bytes + 8, WAL_GROUP_HEADER_SIZE - 8));
 }
 
 bool wal_group_header_decode(struct slice bytes, struct wal_address where, struct wal_group_header *header) {
     *header = (struct wal_group_header){0};
     if (bytes.size < WAL_GROUP_HEADER_SIZE || load_le32(bytes.data) != WAL_GROUP_MAGIC) return false;
-    if (load_le32(bytes.data + 4) != crc_with_address(&where, bytes.data + 8, 40)) return false;
+    if (load_le32(bytes.data + 4) != crc_with_address(&where, bytes.data + 8, WAL_GROUP_HEADER_SIZE - 8))
+        return false;
     header->segment = load_le64(bytes.data + 8);
     header->offset = load_le64(bytes.data + 16);
     header->first_sequence = load_le64(bytes.data + 24);
-    header->size = load_le64(bytes.data + 32);
-    header->record_count = load_le32(bytes.data + 40);
+    header->records_size = load_le64(bytes.data + 32);
+    header->values_size = load_le64(bytes.data + 40);
+    header->record_count = load_le32(bytes.data + 48);
     return header->segment == where.segment && header->offset == where.offset &&
-           header->size <= WAL_GROUP_SIZE_MAX;
+           header->records_size <= WAL_GROUP_SIZE_MAX && header->values_size <= WAL_GROUP_SIZE_MAX;
 }
 
-/* crc u32 (address and what follows), changes size u32, first sequence u64, values size u64, count u32, 0 u32
- */
-void wal_record_header_encode(const struct wal_record_header *header, struct wal_address where,
-                              uint8_t *record) {
+/* crc u32 (address and what follows), changes size u32, first sequence u64, count u32, zero u32 */
+void wal_record_header_fill(const struct wal_record_header *header, uint8_t *record) {
     store_le32(record + 4, header->changes_size);
     store_le64(record + 8, header->first_sequence);
-    store_le64(record + 16, header->values_size);
-    store_le32(record + 24, header->change_count);
-    store_le32(record + 28, 0);
-    store_le32(record,
-               crc_with_address(&where, record + 4, WAL_RECORD_HEADER_SIZE - 4 + header->changes_size));
+    store_le32(record + 16, header->change_count);
+    store_le32(record + 20, 0);
+}
+
+void wal_record_header_seal(struct wal_address where, uint8_t *record) {
+    size_t size = WAL_RECORD_HEADER_SIZE - 4 + load_le32(record + 4);
+    store_le32(record, crc_with_address(&where, record + 4, size));
 }
 
 bool wal_record_header_decode(struct slice bytes, struct wal_address where,
@@ -94,20 +97,20 @@ bool wal_record_header_decode(struct slice bytes, struct wal_address where,
     if (bytes.size < WAL_RECORD_HEADER_SIZE) return false;
     header->changes_size = load_le32(bytes.data + 4);
     header->first_sequence = load_le64(bytes.data + 8);
-    header->values_size = load_le64(bytes.data + 16);
-    header->change_count = load_le32(bytes.data + 24);
-    size_t left = bytes.size - WAL_RECORD_HEADER_SIZE;
-    if (header->changes_size > left || header->values_size > left - header->changes_size) return false;
+    header->change_count = load_le32(bytes.data + 16);
+    if (header->changes_size > bytes.size - WAL_RECORD_HEADER_SIZE) return false;
     return load_le32(bytes.data) ==
            crc_with_address(&where, bytes.data + 4, WAL_RECORD_HEADER_SIZE - 4 + header->changes_size);
 }
 
-size_t wal_change_size(enum entry_kind kind, size_t key_size, size_t to_size) {
+size_t wal_change_size(enum entry_kind kind, size_t key_size, size_t rest_size) {
     switch (kind) {
     case ENTRY_PUT:
-        return 1 + 2 + 8 + key_size;
+        return 1 + 2 + 4 + key_size + rest_size;
+    case ENTRY_PUT_APART:
+        return 1 + 2 + 12 + key_size;
     case ENTRY_DELETE_RANGE:
-        return 1 + 2 + 2 + key_size + to_size;
+        return 1 + 2 + 2 + key_size + rest_size;
     default:
         ASSERT(kind == ENTRY_DELETE);
         return 1 + 2 + key_size;
@@ -124,31 +127,40 @@ uint8_t *wal_change_encode(const struct wal_change *change, uint8_t *at) {
     store_le16(at + 1, (uint16_t)change->key.size);
     at += 3;
     if (change->kind == ENTRY_PUT) {
+        store_le32(at, (uint32_t)change->value.size);
+        at += 4;
+    } else if (change->kind == ENTRY_PUT_APART) {
         store_le32(at, change->value_size);
         store_le32(at + 4, change->value_crc);
-        at += 8;
+        store_le32(at + 8, change->value_offset);
+        at += 12;
     } else if (change->kind == ENTRY_DELETE_RANGE) {
         store_le16(at, (uint16_t)change->to.size);
         at += 2;
     }
     at = put_bytes(at, change->key);
+    if (change->kind == ENTRY_PUT) return put_bytes(at, change->value);
     return change->kind == ENTRY_DELETE_RANGE ? put_bytes(at, change->to) : at;
 }
 
 bool wal_change_decode(struct reader *reader, struct wal_change *change) {
     *change = (struct wal_change){.kind = reader_u8(reader)};
-    size_t key_size = reader_le16(reader), to_size = 0;
+    size_t key_size = reader_le16(reader), to_size = 0, inline_size = 0;
     if (change->kind == ENTRY_PUT) {
+        inline_size = reader_le32(reader);
+    } else if (change->kind == ENTRY_PUT_APART) {
         change->value_size = reader_le32(reader);
         change->value_crc = reader_le32(reader);
+        change->value_offset = reader_le32(reader);
     } else if (change->kind == ENTRY_DELETE_RANGE) {
         to_size = reader_le16(reader);
     } else if (change->kind != ENTRY_DELETE) {
         reader_fail(reader);
     }
     if (key_size > STORE_KEY_SIZE_MAX || to_size > STORE_KEY_SIZE_MAX) reader_fail(reader);
-    if (change->value_size > STORE_VALUE_SIZE_MAX) reader_fail(reader);
+    if (inline_size >= LAYOUT_APART_MIN || change->value_size > STORE_VALUE_SIZE_MAX) reader_fail(reader);
     change->key = reader_bytes(reader, key_size);
     change->to = reader_bytes(reader, to_size);
+    change->value = reader_bytes(reader, inline_size);
     return reader_ok(reader);
 }

@@ -59,31 +59,33 @@ enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_
 }
 
 struct wal_change_walk wal_change_walk_make(const struct wal_record *record) {
-    return (struct wal_change_walk){reader_make(record->changes), reader_make(record->values),
-                                    record->values_offset, SLICE_EMPTY};
+    return (struct wal_change_walk){.changes = reader_make(record->changes), .record = record};
 }
 
 enum status wal_change_walk_next(struct wal_change_walk *walk, struct wal_change *change) {
-    if (reader_remaining(&walk->changes) == 0)
-        return reader_remaining(&walk->values) == 0 ? STATUS_END : STATUS_CORRUPT;
-    walk->value_offset += walk->value.size;
-    walk->value = SLICE_EMPTY;
+    if (reader_remaining(&walk->changes) == 0) return STATUS_END;
     if (!wal_change_decode(&walk->changes, change)) return STATUS_CORRUPT;
-    if (change->kind != ENTRY_PUT) return STATUS_OK;
-    walk->value = reader_bytes(&walk->values, change->value_size);
-    if (!reader_ok(&walk->values)) return STATUS_CORRUPT;
-    if (crc32c(0, walk->value.data, walk->value.size) != change->value_crc) return STATUS_CORRUPT;
+    walk->value = change->value;
+    if (change->kind != ENTRY_PUT_APART) return STATUS_OK;
+    struct slice values = walk->record->values;
+    if (change->value_offset > values.size || change->value_size > values.size - change->value_offset)
+        return STATUS_CORRUPT;
+    walk->value = slice_make(values.data + change->value_offset, change->value_size);
+    walk->value_offset = walk->record->values_offset + change->value_offset;
     return STATUS_OK;
 }
 
-/* All changes of a record are sound, and there are as many as it says. */
+/* All changes of a record and their values are sound, and there are as many as it says. */
 static bool record_sound(const struct wal_record *record) {
     struct wal_change_walk walk = wal_change_walk_make(record);
     struct wal_change change;
     uint32_t count = 0;
     enum status status;
-    while ((status = wal_change_walk_next(&walk, &change)) == STATUS_OK)
+    while ((status = wal_change_walk_next(&walk, &change)) == STATUS_OK) {
+        if (change.kind == ENTRY_PUT_APART && crc32c(0, walk.value.data, walk.value.size) != change.value_crc)
+            return false;
         count++;
+    }
     return status == STATUS_END && count == record->header.change_count && count > 0;
 }
 
@@ -101,42 +103,58 @@ static struct wal_address run_address(const struct run *run, uint64_t offset) {
     return (struct wal_address){run->header->store_id, run->header->segment, offset};
 }
 
-/* Reads the records of one group out of `payload`. Returns OK when all were sound; END when one was not, or
- * when the known end of the log was reached; or what the callback said. */
-static enum status run_records(struct run *run, const struct wal_group_header *group,
-                               struct buffer *payload) {
+/* The record at `at` in the group's payload; false: it fails its checksum. */
+static bool record_at(const struct run *run, const struct wal_group_header *group, struct buffer *payload,
+                      size_t at, struct wal_record *record) {
     uint64_t start = group->offset + WAL_GROUP_HEADER_SIZE;
-    size_t at = 0;
-    while (at < group->size) {
-        struct wal_record record = {.segment = group->segment, .offset = start + at, .owner = payload};
-        if (run->end_known != 0 && record.offset >= run->end_known) return STATUS_END;
-        struct slice bytes = slice_make(payload->data + at, group->size - at);
-        if (!wal_record_header_decode(bytes, run_address(run, record.offset), &record.header)) {
+    *record = (struct wal_record){
+        .segment = group->segment,
+        .offset = start + at,
+        .values = slice_make(payload->data + group->records_size, group->values_size),
+        .values_offset = start + group->records_size,
+        .owner = payload};
+    struct slice bytes = slice_make(payload->data + at, group->records_size - at);
+    if (!wal_record_header_decode(bytes, run_address(run, record->offset), &record->header)) return false;
+    record->changes = slice_make(bytes.data + WAL_RECORD_HEADER_SIZE, record->header.changes_size);
+    return true;
+}
+
+/* Looks at everything in a group. False, with a reason: something is not sound. */
+static bool check_group(struct run *run, const struct wal_group_header *group, struct buffer *payload) {
+    uint64_t sequence = run->result->next_sequence;
+    uint32_t count = 0;
+    struct wal_record record;
+    for (size_t at = 0; at < group->records_size; count++) {
+        if (!record_at(run, group, payload, at, &record))
             run->reason = "a record fails its checksum";
-            return STATUS_END;
-        }
-        record.changes = slice_make(bytes.data + WAL_RECORD_HEADER_SIZE, record.header.changes_size);
-        record.values = slice_make(record.changes.data + record.header.changes_size,
-                                   record.header.values_size);
-        record.values_offset = record.offset + WAL_RECORD_HEADER_SIZE + record.header.changes_size;
-        if (record.header.first_sequence != run->result->next_sequence) {
+        else if (record.header.first_sequence != sequence)
             run->reason = "a record does not continue the sequence";
-            return STATUS_END;
-        }
-        if (!record_sound(&record)) {
+        else if (!record_sound(&record))
             run->reason = "a value fails its checksum";
-            return STATUS_END;
-        }
-        enum status status = run->record == NULL ? STATUS_OK : run->record(run->ctx, &record);
-        if (status != STATUS_OK) return status;
-        at += WAL_RECORD_HEADER_SIZE + record.header.changes_size + record.header.values_size;
-        run->result->end = start + at;
-        run->result->last_group = group->offset;
+        if (run->reason != NULL) return false;
+        at += WAL_RECORD_HEADER_SIZE + record.header.changes_size;
+        sequence += record.header.change_count;
+    }
+    if (count != group->record_count) run->reason = "a group holds other records than its header says";
+    return run->reason == NULL;
+}
+
+/* Hands out the records of a group that was checked. */
+static enum status tell_group(struct run *run, const struct wal_group_header *group, struct buffer *payload) {
+    enum status status = STATUS_OK;
+    struct wal_record record;
+    for (size_t at = 0; at < group->records_size && status == STATUS_OK;) {
+        bool sound = record_at(run, group, payload, at, &record);
+        ASSERT(sound);
+        if (run->record != NULL) status = run->record(run->ctx, &record);
+        at += WAL_RECORD_HEADER_SIZE + record.header.changes_size;
         run->result->next_sequence += record.header.change_count;
         run->result->records++;
     }
+    run->result->end = group->offset + WAL_GROUP_HEADER_SIZE + wal_group_size(group);
+    run->result->last_group = group->offset;
     run->result->groups++;
-    return STATUS_OK;
+    return status;
 }
 
 /* Reads the group at `offset`. OK: *end is behind it. END: there is no (whole) group. */
@@ -155,21 +173,23 @@ static enum status run_group(struct run *run, uint64_t offset, uint64_t *end) {
     uint64_t file_size;
     status = io_file_size(run->file, &file_size);
     if (status != STATUS_OK) return status;
-    if (group.size > file_size || offset > file_size - group.size) {
+    uint64_t group_size = wal_group_size(&group);
+    if (group_size > file_size || offset > file_size - group_size) {
         run->reason = "a group goes past the end of the file";
         return STATUS_END;
     }
-    struct buffer *payload = buffer_new(group.size);
-    status = io_file_read_at(run->file, payload->data, group.size, offset + WAL_GROUP_HEADER_SIZE, &size);
-    if (status == STATUS_OK && size < group.size) {
+    struct buffer *payload = buffer_new(group_size);
+    status = io_file_read_at(run->file, payload->data, group_size, offset + WAL_GROUP_HEADER_SIZE, &size);
+    if (status == STATUS_OK && size < group_size) {
         run->reason = "a group goes past the end of the file";
         status = STATUS_END;
     }
-    if (status == STATUS_OK) status = run_records(run, &group, payload);
+    if (status == STATUS_OK && !check_group(run, &group, payload)) status = STATUS_END;
+    if (status == STATUS_OK) status = tell_group(run, &group, payload);
     buffer_unref(payload);
     if (status != STATUS_OK) return status;
     run->result->torn = false;
-    *end = offset + WAL_GROUP_HEADER_SIZE + group.size;
+    *end = offset + WAL_GROUP_HEADER_SIZE + group_size;
     return STATUS_OK;
 }
 

@@ -19,14 +19,14 @@ struct wal_record {
     uint64_t segment, offset; /* of the record */
     struct wal_record_header header;
     struct slice changes;
-    struct slice values;
-    uint64_t values_offset; /* in the segment */
+    struct slice values;    /* of its whole group */
+    uint64_t values_offset; /* of these in the segment */
     struct buffer *owner;   /* holds all slices */
 };
 struct wal_reader_result {
-    uint64_t end;           /* behind the last valid record, or WAL_BLOCK_SIZE when there is none */
+    uint64_t end;           /* behind the last whole group, or WAL_BLOCK_SIZE when there is none */
     uint64_t next_sequence; /* the sequence that would follow */
-    uint64_t last_group;    /* where the group with the last valid record starts; 0: there is none */
+    uint64_t last_group;    /* where that group starts; 0: there is none */
     uint64_t groups, records;
     bool torn; /* something was written behind the end, and nothing vouches for it */
 };
@@ -40,20 +40,21 @@ enum status wal_reader_find_group(struct io_file *file, struct wal_address where
  * header. A crash while a segment becomes current leaves one group at most. */
 enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment,
                                 bool *lost) MUST_USE;
-/* Hands out every record in order. end_known: where the next segment says that this one ends; 0: unknown.
- * A record callback that returns anything but OK stops the reading with that status. */
+/* Hands out every record in order, a group only when all of it is sound. end_known: where the next segment
+ * says that this one ends; 0: unknown. A record callback that returns anything but OK stops the reading with
+ * that status. */
 enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
                            enum status (*record)(void *ctx, const struct wal_record *record), void *ctx,
                            struct wal_reader_result *result, struct diagnostic *diagnostic) MUST_USE;
-/* Takes the changes of a checked record apart; false when they do not fit their header. `value` starts at the
- * first of the values. */
+/* Takes the changes of a checked record apart. */
 struct wal_change_walk {
-    struct reader changes, values;
-    uint64_t value_offset; /* of the current change's value in the segment */
-    struct slice value;
+    struct reader changes;
+    const struct wal_record *record;
+    struct slice value;    /* of the current PUT or PUT_APART */
+    uint64_t value_offset; /* PUT_APART: of the value in the segment */
 };
 struct wal_change_walk wal_change_walk_make(const struct wal_record *record);
-/* OK, END, or CORRUPT (a value fails its checksum, or the layout is nonsense). */
+/* OK, END, or CORRUPT (the layout is nonsense). */
 enum status wal_change_walk_next(struct wal_change_walk *walk, struct wal_change *change) MUST_USE;
 
 #endif

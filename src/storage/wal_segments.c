@@ -6,7 +6,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-#define WAL_FIRST_SIZE MIB /* of the first spare of a store */
+#define WAL_FIRST_SIZE  MIB        /* of the first spare of a store */
+#define WAL_RESERVE_MIN (64 * KIB) /* groups from this size on go to space that is not zero-written */
 
 struct wal_segments {
     struct wal_options options;
@@ -17,11 +18,14 @@ struct wal_segments {
     uint32_t spare_count;
     struct wal_segment *current;
     uint64_t next_size;
+    uint64_t released;    /* sequence */
+    uint64_t group_bytes; /* on average, of late */
     struct {
         struct io_job job;
         bool running;
         struct wal_segment *segment; /* being made or enlarged */
         uint64_t size;
+        bool reserve; /* space is enough, it need not be written */
         struct layout_path path;
         enum status status;
         int os_error;
@@ -45,7 +49,10 @@ static void prepare_run(struct io_job *job) {
     if (create)
         status = io_file_open(io, segments->prepare.path.text,
                               IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE, &segment->file);
-    if (status == STATUS_OK) status = io_file_preallocate(segment->file, segments->prepare.size);
+    bool reserve = segments->prepare.reserve;
+    if (status == STATUS_OK && reserve) status = io_file_reserve(segment->file, segments->prepare.size);
+    if (status == STATUS_UNSUPPORTED || (status == STATUS_OK && !reserve))
+        status = io_file_preallocate(segment->file, segments->prepare.size);
     if (status == STATUS_OK) status = io_file_sync(segment->file);
     if (status == STATUS_OK && create) status = io_sync_dir(io, segments->options.dir);
     segments->prepare.os_error = status == STATUS_OK ? 0 : io_last_os_error();
@@ -90,6 +97,7 @@ static void prepare_start(struct wal_segments *segments, uint64_t size) {
     segments->prepare.path = layout_path(segments->options.dir, LAYOUT_LOG, segment->file_number);
     segments->prepare.segment = segment;
     segments->prepare.size = MAX(size, segment->size);
+    segments->prepare.reserve = segments->group_bytes >= WAL_RESERVE_MIN;
     segments->prepare.running = true;
     segments->prepare.job = (struct io_job){.run = prepare_run, .done = prepare_done};
     io_job_start(segments->options.io, &segments->prepare.job);
@@ -122,6 +130,10 @@ struct wal_segment *wal_segments_activate(struct wal_segments *segments, uint64_
     segments->next_size = MIN(segments->next_size * 4, (uint64_t)segments->options.segment_bytes);
     if (segments->spare_count == 0) prepare_start(segments, segments->next_size);
     return chosen;
+}
+
+void wal_segments_expect(struct wal_segments *segments, uint64_t group_bytes) {
+    segments->group_bytes = group_bytes;
 }
 
 void wal_segments_deactivate(struct wal_segments *segments) {
@@ -185,9 +197,11 @@ static void segment_retire(struct wal_segments *segments, struct wal_segment *se
 }
 
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence) {
+    segments->released = MAX(segments->released, sequence);
     LIST_FOREACH(it, &segments->live) {
         struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
         if (segment == segments->current || segment->last_sequence > sequence) break;
+        if (segments->options.segment_referred(segments->options.ctx, segment->segment)) continue;
         segment_retire(segments, segment);
     }
     removal_start(segments);
@@ -252,9 +266,32 @@ bool wal_segments_idle(const struct wal_segments *segments) {
     return !segments->prepare.running && !segments->removal.running;
 }
 
+uint64_t wal_segments_file(const struct wal_segments *segments, uint64_t number, uint64_t *size) {
+    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
+        const struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
+        if (segment->segment != number) continue;
+        *size = segment->size;
+        return segment->file_number;
+    }
+    return 0;
+}
+
+uint64_t wal_segments_released(const struct wal_segments *segments) {
+    uint64_t last = 0;
+    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
+        const struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
+        if (segment == segments->current || segment->last_sequence > segments->released) break;
+        last = segment->segment;
+    }
+    return last;
+}
+
 uint64_t wal_segments_live_bytes(const struct wal_segments *segments) {
     uint64_t bytes = 0;
-    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live)
-        bytes += CONTAINER_OF(it, struct wal_segment, link)->size;
+    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
+        const struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
+        if (segment == segments->current || segment->last_sequence > segments->released)
+            bytes += segment->size;
+    }
     return bytes;
 }

@@ -2,8 +2,11 @@
 /* wal_segments.h: the files behind the log: one current, older ones that are still needed, spares.
  *
  * A job keeps one spare ready: created, zero-written and synced with its directory, so that a group never
- * grows a file. The first spare is small and each is four times the one before, up to the configured size:
- * a store that is hardly used costs next to nothing. A segment that is no longer needed becomes a spare.
+ * grows a file and its sync changes no metadata. While groups are large, new spares are only reserved: zeros
+ * would double what is written, and the metadata costs a large group little (256 KiB groups reach 60 %, 1 MiB
+ * groups 70 % of the speed in written space; a 4 KiB group takes 50 us longer). The first spare is small and
+ * each is four times the one before, up to the configured size: a store that is hardly used costs next to
+ * nothing. A segment that is no longer needed becomes a spare; one that tables refer to stays live.
  *
  * Owner   this module owns the files. Errors: a spare that cannot be made is told through `ready`.
  * Loop    shard thread. Bounds: WAL_SPARES_MAX; what is beyond is removed. */
@@ -33,10 +36,14 @@ bool wal_segments_idle(const struct wal_segments *segments);
 uint64_t wal_segments_plan(const struct wal_segments *segments, uint64_t need);
 /* Makes a spare of at least that size the current segment; NULL: `ready` is called when one may be there. */
 struct wal_segment *wal_segments_activate(struct wal_segments *segments, uint64_t segment, uint64_t size);
+/* How large groups are now: decides how the next spare is made. */
+void wal_segments_expect(struct wal_segments *segments, uint64_t group_bytes);
 /* The current segment, never written to, is a spare again. */
 void wal_segments_deactivate(struct wal_segments *segments);
 struct wal_segment *wal_segments_current(struct wal_segments *segments); /* NULL before the first */
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence);
+uint64_t wal_segments_file(const struct wal_segments *segments, uint64_t number, uint64_t *size);
+uint64_t wal_segments_released(const struct wal_segments *segments);
 uint64_t wal_segments_live_bytes(const struct wal_segments *segments);
 
 #endif

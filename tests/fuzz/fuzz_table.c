@@ -64,8 +64,7 @@ static void walk(struct table *table, struct block_cache *cache, bool sequential
     enum status status = table_cursor_seek(cursor, SLICE_EMPTY);
     for (int i = 0; status == STATUS_OK && i < 1000; i++) {
         enum entry_kind kind = table_cursor_entry(cursor)->kind;
-        if (kind == ENTRY_PUT || kind == ENTRY_PUT_APART)
-            MAYBE(table_cursor_value(cursor, &value) == STATUS_OK);
+        if (kind != ENTRY_DELETE) MAYBE(table_cursor_value(cursor, &value) == STATUS_OK);
         status = table_cursor_next(cursor);
     }
     ASSERT(status != STATUS_PENDING);
@@ -82,8 +81,8 @@ static void walk(struct table *table, struct block_cache *cache, bool sequential
         struct table_lookup lookup;
         struct block_entry entry;
         if (cache != NULL) {
-            table_lookup_init(&lookup, cache, true, NULL, NULL);
-            if (table_lookup_run(&lookup, table, key, filter_hash(key), &entry, &value) == STATUS_OK)
+            table_lookup_init(&lookup, &options);
+            if (table_lookup_run(&lookup, table, &bounds, key, filter_hash(key), &entry, &value) == STATUS_OK)
                 shared_slice_unref(value);
             table_lookup_release(&lookup);
         }

@@ -10,33 +10,27 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The checksum of each value, where the changes say that there is one. */
-static void repair_values(uint8_t *changes, size_t changes_size, const uint8_t *values, size_t values_size) {
+/* The checksum of each value apart, where the changes say that there is one. */
+static void repair_values(uint8_t *changes, size_t changes_size, struct slice values) {
     struct reader r = reader_make(slice_make(changes, changes_size));
-    size_t at = 0;
     struct wal_change change;
     while (reader_remaining(&r) > 0) {
         size_t start = reader_position(&r);
         if (!wal_change_decode(&r, &change)) return;
-        if (change.kind != ENTRY_PUT) continue;
-        if (change.value_size > values_size - at) return;
-        store_le32(changes + start + 7, crc32c(0, values + at, change.value_size));
-        at += change.value_size;
+        if (change.kind != ENTRY_PUT_APART) continue;
+        if (change.value_offset > values.size || change.value_size > values.size - change.value_offset)
+            continue;
+        store_le32(changes + start + 7, crc32c(0, values.data + change.value_offset, change.value_size));
     }
 }
 
-static void repair_records(uint8_t *bytes, uint64_t size, struct wal_address where) {
+static void repair_records(uint8_t *bytes, uint64_t size, struct slice values, struct wal_address where) {
     while (size >= WAL_RECORD_HEADER_SIZE) {
-        struct wal_record_header header = {.changes_size = load_le32(bytes + 4),
-                                           .first_sequence = load_le64(bytes + 8),
-                                           .values_size = load_le64(bytes + 16),
-                                           .change_count = load_le32(bytes + 24)};
-        uint64_t left = size - WAL_RECORD_HEADER_SIZE;
-        if (header.changes_size > left || header.values_size > left - header.changes_size) return;
-        uint8_t *changes = bytes + WAL_RECORD_HEADER_SIZE;
-        repair_values(changes, header.changes_size, changes + header.changes_size, header.values_size);
-        wal_record_header_encode(&header, where, bytes);
-        uint64_t step = WAL_RECORD_HEADER_SIZE + header.changes_size + header.values_size;
+        uint64_t changes_size = load_le32(bytes + 4), left = size - WAL_RECORD_HEADER_SIZE;
+        if (changes_size > left) return;
+        repair_values(bytes + WAL_RECORD_HEADER_SIZE, changes_size, values);
+        wal_record_header_seal(where, bytes);
+        uint64_t step = WAL_RECORD_HEADER_SIZE + changes_size;
         bytes += step;
         where.offset += step;
         size -= step;
@@ -56,13 +50,16 @@ static void repair(uint8_t *bytes, size_t size) {
         struct wal_group_header group = {.segment = header.segment,
                                          .offset = at,
                                          .first_sequence = load_le64(bytes + at + 24),
-                                         .size = load_le64(bytes + at + 32),
-                                         .record_count = load_le32(bytes + at + 40)};
+                                         .records_size = load_le64(bytes + at + 32),
+                                         .values_size = load_le64(bytes + at + 40),
+                                         .record_count = load_le32(bytes + at + 48)};
         wal_group_header_encode(&group, header.store_id, bytes + at);
+        if (group.records_size > left || group.values_size > left - group.records_size) return;
         struct wal_address where = {header.store_id, header.segment, at + WAL_GROUP_HEADER_SIZE};
-        repair_records(bytes + at + WAL_GROUP_HEADER_SIZE, group.size < left ? group.size : left, where);
-        if (group.size > left) return;
-        at = wal_align(at + WAL_GROUP_HEADER_SIZE + group.size);
+        uint8_t *records = bytes + at + WAL_GROUP_HEADER_SIZE;
+        struct slice values = slice_make(records + group.records_size, group.values_size);
+        repair_records(records, group.records_size, values, where);
+        at = wal_align(at + WAL_GROUP_HEADER_SIZE + wal_group_size(&group));
     }
 }
 
