@@ -395,6 +395,10 @@ enum status io_file_preallocate(struct io_file *file, uint64_t size) {
     return file->io->backend->files->preallocate(file, size);
 }
 
+enum status io_file_name_count(struct io_file *file, uint64_t *names) {
+    return file->io->backend->files->name_count(file, names);
+}
+
 enum status io_file_reserve(struct io_file *file, uint64_t size) {
     return file->io->backend->files->reserve(file, size);
 }

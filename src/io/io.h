@@ -158,6 +158,8 @@ enum status io_file_sync(struct io_file *file) MUST_USE; /* data and size */
 enum status io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /* Writes zeros so that [0, size) has its blocks: a later write there and fdatasync changes no metadata. */
 enum status io_file_preallocate(struct io_file *file, uint64_t size) MUST_USE;
+/* How many names lead to the file (hard links). */
+enum status io_file_name_count(struct io_file *file, uint64_t *count) MUST_USE;
 /* Gives [end of file, size) its blocks without writing them: cheap, but a later write there and its sync
  * change metadata. UNSUPPORTED: the file system cannot. */
 enum status io_file_reserve(struct io_file *file, uint64_t size) MUST_USE;

@@ -38,6 +38,7 @@ struct io_file_calls {
     enum status (*sync)(struct io_file *file);
     enum status (*truncate)(struct io_file *file, uint64_t size);
     enum status (*preallocate)(struct io_file *file, uint64_t size);
+    enum status (*name_count)(struct io_file *file, uint64_t *names);
     enum status (*reserve)(struct io_file *file, uint64_t size);
     void (*will_need)(struct io_file *file, uint64_t offset, uint64_t size);
     void (*drop_cache)(struct io_file *file, uint64_t offset, uint64_t size);

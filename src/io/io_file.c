@@ -176,6 +176,13 @@ static enum status file_preallocate(struct io_file *file, uint64_t size) {
     return status;
 }
 
+static enum status file_name_count(struct io_file *file, uint64_t *names) {
+    struct stat stat;
+    if (fstat(descriptor_of(file), &stat) != 0) return io_error_noted(errno);
+    *names = (uint64_t)stat.st_nlink;
+    return STATUS_OK;
+}
+
 static enum status file_reserve(struct io_file *file, uint64_t size) {
     uint64_t end = 0;
     enum status status = file_size(file, &end);
@@ -306,6 +313,7 @@ const struct io_file_calls io_real_file_calls = {
     .sync = file_sync,
     .truncate = file_truncate,
     .preallocate = file_preallocate,
+    .name_count = file_name_count,
     .reserve = file_reserve,
     .will_need = file_will_need,
     .drop_cache = file_drop_cache,

@@ -320,6 +320,15 @@ static enum status file_preallocate(struct io_file *base, uint64_t size) {
     return blocking_result(write_bytes(io, file->inode, NULL, (size_t)(size - end), end));
 }
 
+static enum status file_name_count(struct io_file *base, uint64_t *names) {
+    struct io_sim_io *io = sim_io(base->io);
+    if (!io_sim_is_alive(io)) return io_error_noted(EIO);
+    *names = 0;
+    MAP_FOREACH(it, &io->node->disk.seen)
+        *names += MAP_ENTRY(it)->value == sim_file(base)->inode;
+    return STATUS_OK;
+}
+
 static void file_will_need(struct io_file *file, uint64_t offset, uint64_t size) {
     (void)file;
     (void)offset;
@@ -531,6 +540,7 @@ const struct io_file_calls io_sim_file_calls = {
     .sync = file_sync,
     .truncate = file_truncate,
     .preallocate = file_preallocate,
+    .name_count = file_name_count,
     .reserve = file_preallocate,
     .will_need = file_will_need,
     .drop_cache = file_drop_cache,

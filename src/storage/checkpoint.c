@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "storage/store_internal.h"
 
+#define COPY_BYTES (256 * KIB)
+
 struct checkpoint {
     struct store *store;
     struct store_checkpoint *request; /* NULL: idle */
@@ -16,6 +18,11 @@ struct checkpoint {
     struct version *version; /* pinned: its tables stay */
     uint64_t *tables;        /* numbers */
     size_t table_count, linked;
+    struct checkpoint_log {
+        uint64_t number; /* of the file */
+        uint64_t copied; /* bytes; 0: linked */
+    } * logs;            /* segments that the tables refer to */
+    size_t log_count, logs_made;
     struct writer snapshot;
     struct store_checkpoint result; /* what the job writes */
 };
@@ -54,6 +61,41 @@ static enum status link_tables(struct checkpoint *c) {
     return STATUS_OK;
 }
 
+/* The segment that is still written to is copied: what comes behind is not the checkpoint's. */
+static enum status copy_log(struct checkpoint *c, const char *from, const char *to, uint64_t size) {
+    struct io *io = c->store->io;
+    struct io_file *source = NULL, *copy = NULL;
+    uint8_t *bytes = mem_alloc(COPY_BYTES);
+    enum status status = io_file_open(io, from, IO_OPEN_READ, &source);
+    if (status == STATUS_OK)
+        status = io_file_open(io, to, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE, &copy);
+    for (uint64_t at = 0; at < size && status == STATUS_OK; at += COPY_BYTES) {
+        size_t part = (size_t)MIN(size - at, (uint64_t)COPY_BYTES), read = 0;
+        status = io_file_read_at(source, bytes, part, at, &read);
+        if (status == STATUS_OK && read < part) status = STATUS_CORRUPT;
+        if (status == STATUS_OK) status = io_file_write_at(copy, slice_make(bytes, part), at);
+    }
+    if (status == STATUS_OK) status = io_file_sync(copy);
+    if (source != NULL) io_file_close(source);
+    if (copy != NULL) io_file_close(copy);
+    mem_free(bytes);
+    return status;
+}
+
+static enum status take_logs(struct checkpoint *c) {
+    for (; c->logs_made < c->log_count; c->logs_made++) {
+        const struct checkpoint_log *log = &c->logs[c->logs_made];
+        struct layout_path from = layout_path(c->store->dir, LAYOUT_LOG, log->number);
+        struct layout_path to = layout_path(c->dir, LAYOUT_LOG, log->number);
+        enum status status = log->copied > 0 ? copy_log(c, from.text, to.text, log->copied)
+                                             : io_link(c->store->io, from.text, to.text);
+        if (status == STATUS_OK) continue;
+        c->logs_made += log->copied > 0; /* a part of it may be there */
+        return fail_at(c, status, to.text, log->copied > 0 ? "cannot be copied" : "cannot be linked");
+    }
+    return STATUS_OK;
+}
+
 /* The entries of every directory on the way, up to the store's own parent. */
 static enum status sync_parents(struct checkpoint *c) {
     char parent[LAYOUT_DIR_SIZE_MAX + 1];
@@ -72,6 +114,8 @@ static void remove_all(struct checkpoint *c) {
     struct io *io = c->store->io;
     for (size_t i = 0; i < c->linked; i++)
         if (io_unlink(io, layout_path(c->dir, LAYOUT_TABLE, c->tables[i]).text) != STATUS_OK) continue;
+    for (size_t i = 0; i < c->logs_made; i++)
+        if (io_unlink(io, layout_path(c->dir, LAYOUT_LOG, c->logs[i].number).text) != STATUS_OK) continue;
     if (io_unlink(io, layout_path(c->dir, LAYOUT_TEMPORARY, 0).text) != STATUS_OK) return;
 }
 
@@ -80,6 +124,9 @@ static void run(struct io_job *job) {
     enum status status = make_dir(c);
     if (status == STATUS_OK) {
         status = link_tables(c);
+        if (status == STATUS_OK) status = take_logs(c);
+        /* The names must be there before a manifest needs them. */
+        if (status == STATUS_OK) status = io_sync_dir(c->store->io, c->dir);
         if (status == STATUS_OK) {
             struct manifest_header header = {.store_id = c->store->store_id, .generation = 1};
             status = manifest_create(c->store->io, c->dir, &header, writer_slice(&c->snapshot));
@@ -97,8 +144,10 @@ static void release(struct checkpoint *c) {
     if (c->version != NULL) version_unpin(c->version);
     c->version = NULL;
     mem_free(c->tables);
+    mem_free(c->logs);
     mem_free(c->dir);
     c->tables = NULL;
+    c->logs = NULL;
     c->dir = NULL;
     writer_release(&c->snapshot);
 }
@@ -132,6 +181,15 @@ static void take_version(struct checkpoint *c) {
         c->result.bytes += table->size;
     }
     c->result.tables = c->table_count;
+    uint64_t end, current = wal_current_segment(c->store->wal, &end);
+    c->logs = mem_alloc(MAX(versions->logs.count, (size_t)1) * sizeof *c->logs);
+    MAP_FOREACH(it, &versions->logs) {
+        const struct log_source *log = MAP_ENTRY(it)->value;
+        if (log->live_bytes == 0) continue;
+        c->logs[c->log_count++] = (struct checkpoint_log){.number = log->source.number,
+                                                          .copied = log->segment == current ? end : 0};
+        c->result.bytes += log->segment == current ? end : log->size;
+    }
     /* There is no log beside it: what is in tables is all that it knows to be durable. */
     uint64_t durable = versions->durable_sequence;
     versions->durable_sequence = versions->flushed_sequence;
@@ -186,7 +244,7 @@ void store_checkpoint(struct store *store, const char *dir, struct store_checkpo
     } else {
         c->request = request;
         c->dir = mem_strdup(dir);
-        c->table_count = c->linked = 0;
+        c->table_count = c->linked = c->log_count = c->logs_made = 0;
         c->result = (struct store_checkpoint){.status = STATUS_OK};
         store_flush(store, flushed, c);
     }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* checkpoint.h: a copy of the store as it is at one moment, in another directory, without copying its bytes.
  *
- *   flush ─> everything given before is in tables ─> version pinned ─> job: hard links to its tables, a
- *   manifest of its own ─> done
+ *   flush ─> everything given before is in tables ─> version pinned ─> job: hard links to its tables and to
+ * the segments of the log that these refer to, a manifest of its own ─> done
  *
  * A checkpoint is a complete store: opened as one it holds a prefix of the writes, with at least all that
  * were acknowledged before the call. Tables never change, so a link costs no bytes; space is used only as the
- * store drops tables that the checkpoint still holds.
+ * store drops tables that the checkpoint still holds. Segments of the log are written over when they are free
+ * again, but never while they have a second name; the one that is being written to is copied instead.
  *
  * Source  RocksDB «checkpoints» (hard links beside a manifest of their own).
  * Owner   a request is its caller's until done. The directory is the caller's; nothing here removes a

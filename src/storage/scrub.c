@@ -131,8 +131,10 @@ static void check_value(struct scrub *scrub) {
     enum status status = entry->kind == ENTRY_DELETE ? STATUS_OK : table_cursor_value(&scrub->cursor, &value);
     scrub->step_bytes += key.size + value.bytes.size;
     if (status == STATUS_OK) return;
-    struct finding *finding = add_finding(scrub, entry->place.offset,
-                                          reason(status, "the value of a key fails its checksum"));
+    struct finding *finding = add_finding(
+        scrub, entry->place.offset,
+        reason(status, entry->kind == ENTRY_PUT_LOG ? "the value of a key, in the log, fails its checksum"
+                                                    : "the value of a key fails its checksum"));
     if (finding == NULL) return;
     finding->run = scrub->runs[scrub->run_index];
     log_quote(finding->after, sizeof finding->after, key);
@@ -287,6 +289,16 @@ static size_t collect_runs(struct scrub *scrub, const struct table *table, struc
     return count;
 }
 
+/* For the job. What cannot be opened is found there, value by value. */
+static void open_logs(struct scrub *scrub) {
+    for (size_t i = 0; i < scrub->run_count; i++) {
+        const struct table_run_meta *run = &scrub->runs[i]->meta;
+        for (uint32_t k = 0; k < run->ref_count; k++)
+            if (log_source_open(run->refs[k].source, scrub->store->io, scrub->store->dir) != STATUS_OK)
+                continue;
+    }
+}
+
 /* The next table that is still there; a table without runs is only waiting for its removal. */
 static void next_table(struct scrub *scrub) {
     struct store *store = scrub->store;
@@ -305,6 +317,7 @@ static void next_table(struct scrub *scrub) {
         scrub->run_count = collect_runs(scrub, table, NULL);
         scrub->runs = mem_alloc(MAX(scrub->run_count, (size_t)1) * sizeof *scrub->runs);
         collect_runs(scrub, table, scrub->runs);
+        open_logs(scrub);
         scrub->run_index = 0;
         start_job(scrub, step_run);
         return;

@@ -82,7 +82,7 @@ struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segm
 
 enum status log_source_open(struct log_source *log, struct io *io, const char *dir) {
     if (log->source.file != NULL) return STATUS_OK;
-    if (log->source.number == 0) return STATUS_CORRUPT;
+    if (log->source.number == 0 || io == NULL) return STATUS_CORRUPT;
     struct layout_path path = layout_path(dir, LAYOUT_LOG, log->source.number);
     enum status status = io_file_open(io, path.text, IO_OPEN_READ, &log->source.file);
     return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;

@@ -96,7 +96,8 @@ struct log_source {
     uint64_t live_bytes; /* that runs of the newest version refer to */
     void *owner;
 };
-/* Opens the file if it is not open; blocks briefly. CORRUPT: there is none. */
+/* Opens the file if it is not open; blocks briefly. CORRUPT: there is none, or io is NULL (a job, for which
+ * it could not be opened). */
 enum status log_source_open(struct log_source *log, struct io *io, const char *dir) MUST_USE;
 
 /* Opens the file if it is not open; blocks briefly. */

@@ -533,6 +533,11 @@ void wal_release(struct wal *wal, uint64_t sequence) {
 uint64_t wal_segment_file(const struct wal *wal, uint64_t segment, uint64_t *size) {
     return wal_segments_file(wal->segments, segment, size);
 }
+uint64_t wal_current_segment(const struct wal *wal, uint64_t *end) {
+    const struct wal_segment *current = wal_segments_current(wal->segments);
+    *end = current == NULL ? 0 : wal_align(current->end);
+    return current == NULL ? 0 : current->segment;
+}
 uint64_t wal_released_segment(const struct wal *wal) {
     return wal_segments_released(wal->segments);
 }

@@ -82,6 +82,8 @@ uint64_t wal_skip(struct wal *wal, uint32_t count);
 void wal_release(struct wal *wal, uint64_t sequence);
 /* The file number of a segment; 0: there is no such segment. */
 uint64_t wal_segment_file(const struct wal *wal, uint64_t segment, uint64_t *size);
+/* The segment that is written to, and where it ends now; 0: there is none. */
+uint64_t wal_current_segment(const struct wal *wal, uint64_t *end);
 /* The last segment with nothing in it that is not released. */
 uint64_t wal_released_segment(const struct wal *wal);
 /* Later small values go to a fresh chunk: called when a memtable is full, so that it pins no bytes of the

@@ -182,11 +182,14 @@ static void removal_start(struct wal_segments *segments) {
     io_job_start(segments->options.io, &segments->removal.job);
 }
 
-/* A segment that nothing needs: a spare while there are few, else removed. */
+/* A segment that nothing needs: a spare while there are few, else removed; also when a checkpoint holds it
+ * under another name: then its bytes are not ours alone to write over. */
 static void segment_retire(struct wal_segments *segments, struct wal_segment *segment) {
+    uint64_t names;
     list_remove(&segment->link);
     segment->segment = 0;
-    if (segments->spare_count < WAL_SPARES_MAX && segment->size >= segments->next_size) {
+    if (segments->spare_count < WAL_SPARES_MAX && segment->size >= segments->next_size &&
+        io_file_name_count(segment->file, &names) == STATUS_OK && names == 1) {
         list_push_back(&segments->spares, &segment->link);
         segments->spare_count++;
         return;
