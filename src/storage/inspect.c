@@ -294,8 +294,9 @@ static void verify_files(struct dir_view *view) {
         snprintf(name, sizeof name, "%012" PRIu64 ".sst", table->source.number);
         inspect_out_begin(out, out->options->json ? NULL : name);
         if (out->options->json) inspect_out_text(out, "file", name);
-        enum status status = inspect_table(
-            view->io, layout_path(view->dir, LAYOUT_TABLE, table->source.number).text, name, out);
+        enum status status = inspect_table(view->io,
+                                           layout_path(view->dir, LAYOUT_TABLE, table->source.number).text,
+                                           name, view->dir, &view->versions, out);
         if (status != STATUS_OK) inspect_out_problem(out, name, 0, status_text(status));
         inspect_out_end(out);
     }
@@ -336,6 +337,12 @@ static enum status show_dir(struct dir_view *view) {
     struct diagnostic why = {{0}};
     status = manifest_read(view->io, view->dir, apply, view, &view->manifest, &why);
     if (status == STATUS_NOT_FOUND && view->table_count + view->segment_count == 0) return status;
+    for (size_t i = 0; i < view->segment_count; i++) {
+        const struct segment_file *segment = &view->segments[i];
+        struct log_source *log = segment->valid ? version_set_log(&view->versions, segment->header.segment)
+                                                : NULL;
+        if (log != NULL) log->source.number = segment->number;
+    }
     inspect_out_text(out, "type", "store");
     inspect_out_number(out, "store", view->manifest.header.store_id);
     inspect_out_number(out, "manifest_generation", view->manifest.header.generation);
@@ -419,7 +426,7 @@ static enum status inspect_file(struct io *io, const char *path, struct inspect_
     uint64_t next_sequence;
     enum status status = kind == LAYOUT_LOG        ? inspect_log(io, path, name, 0, out, &next_sequence)
                          : kind == LAYOUT_MANIFEST ? inspect_manifest(io, dir, out)
-                                                   : inspect_table(io, path, name, out);
+                                                   : inspect_table(io, path, name, NULL, NULL, out);
     inspect_out_end(out);
     if (status != STATUS_OK) diagnose(diagnostic, status, "%s cannot be read: %s", path, status_text(status));
     return status;

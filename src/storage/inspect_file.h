@@ -11,8 +11,11 @@
  * *next_sequence: what would follow; 0 when nothing could be read. */
 enum status inspect_log(struct io *io, const char *path, const char *name, uint64_t end_known,
                         struct inspect_out *out, uint64_t *next_sequence) MUST_USE;
-enum status inspect_table(struct io *io, const char *path, const char *name,
-                          struct inspect_out *out) MUST_USE;
+/* logs: the segments of the log in `dir` that the store's tables refer to, for values that stand there; NULL:
+ * these are not looked at. */
+struct version_set;
+enum status inspect_table(struct io *io, const char *path, const char *name, const char *dir,
+                          const struct version_set *logs, struct inspect_out *out) MUST_USE;
 enum status inspect_manifest(struct io *io, const char *dir, struct inspect_out *out) MUST_USE;
 
 #endif

@@ -7,17 +7,21 @@
 #include "storage/filter.h"
 #include "storage/inspect_file.h"
 #include "storage/table.h"
+#include "storage/version.h"
 
 struct view {
     struct inspect_out *out;
     const char *name;
     struct block_source source;
+    struct io *io;
+    const char *dir;                /* to open segments of the log */
+    const struct version_set *logs; /* NULL: values in the log are not looked at */
     uint64_t size;
     struct table_footer footer;
     uint8_t *index, *filter, *block, *value;
     struct slice index_bytes, filter_bytes;
     uint64_t block_offset; /* of the block being shown */
-    uint64_t clusters, entries, deletes, apart, value_bytes;
+    uint64_t clusters, entries, deletes, apart, logged, value_bytes;
     struct writer last_key; /* of the entry before */
     bool has_last;
     struct writer problems; /* collected while other things are printed: offset u64, text, NUL */
@@ -55,6 +59,34 @@ static enum status read_block(struct view *view, struct table_handle handle, uin
     return block_read(&request, *memory, contents);
 }
 
+static void value_problem(struct view *view, const struct block_cursor *cursor, const char *what) {
+    char line[200], key[80];
+    snprintf(line, sizeof line, "the value of key %s %s",
+             log_quote(key, sizeof key, block_cursor_key(cursor)), what);
+    problem(view, cursor->entry.place.offset, line);
+}
+
+/* A value that stands in a segment of the log. */
+static void check_logged_value(struct view *view, const struct block_cursor *cursor) {
+    const struct value_place *place = &cursor->entry.place;
+    view->logged++;
+    if (view->logs == NULL || !view->out->options->verify) return;
+    struct log_source *log = version_set_log(view->logs, place->file);
+    /* An entry of a run that is gone may refer to a segment that is gone, too. */
+    if (log == NULL || log->source.number == 0) return;
+    struct block_request request = {.source = &log->source,
+                                    .offset = place->offset,
+                                    .size = place->size,
+                                    .kind = BLOCK_VALUE,
+                                    .crc = place->crc};
+    struct slice contents;
+    view->value = mem_realloc(view->value, MAX(place->size, 1u));
+    enum status status = log_source_open(log, view->io, view->dir);
+    if (status == STATUS_OK) status = block_read(&request, view->value, &contents);
+    if (status != STATUS_OK)
+        value_problem(view, cursor, "fails its checksum in the log segment that holds it");
+}
+
 static void check_value(struct view *view, const struct block_cursor *cursor) {
     const struct value_place *place = &cursor->entry.place;
     view->apart++;
@@ -71,10 +103,7 @@ static void check_value(struct view *view, const struct block_cursor *cursor) {
         status = block_read(&request, view->value, &contents);
     }
     if (status == STATUS_OK) return;
-    char line[160], key[80];
-    snprintf(line, sizeof line, "the value of key %s fails its checksum",
-             log_quote(key, sizeof key, block_cursor_key(cursor)));
-    problem(view, place->offset, line);
+    value_problem(view, cursor, "fails its checksum");
 }
 
 static const char *kind_name(enum entry_kind kind) {
@@ -108,6 +137,7 @@ static void show_entry(struct view *view, const struct block_cursor *cursor) {
     if (!filter_may_contain(view->filter_bytes, filter_hash(key)))
         problem(view, view->footer.filter.offset, "the filter denies a key that is there");
     if (entry->kind == ENTRY_PUT_APART) check_value(view, cursor);
+    if (entry->kind == ENTRY_PUT_LOG) check_logged_value(view, cursor);
     if (!view->out->options->entries) return;
     inspect_out_begin_row(view->out);
     inspect_out_bytes(view->out, "key", key);
@@ -183,6 +213,7 @@ static void show_contents(struct view *view) {
     inspect_out_number(out, "entries", view->entries);
     inspect_out_number(out, "deletes", view->deletes);
     inspect_out_number(out, "values_apart", view->apart);
+    inspect_out_number(out, "values_in_log", view->logged);
     inspect_out_number(out, "value_bytes", view->value_bytes);
     inspect_out_number(out, "index_bytes", view->footer.index.size);
     inspect_out_number(out, "filter_bytes", view->footer.filter.size);
@@ -201,8 +232,10 @@ static void show_problems(struct view *view) {
     inspect_out_end_list(view->out);
 }
 
-enum status inspect_table(struct io *io, const char *path, const char *name, struct inspect_out *out) {
-    struct view view = {.out = out, .name = name, .source = {.unpinned = unpinned}};
+enum status inspect_table(struct io *io, const char *path, const char *name, const char *dir,
+                          const struct version_set *logs, struct inspect_out *out) {
+    struct view view = {
+        .out = out, .name = name, .source = {.unpinned = unpinned}, .io = io, .dir = dir, .logs = logs};
     enum status status = io_file_open(io, path, IO_OPEN_READ, &view.source.file);
     if (status != STATUS_OK) return status;
     writer_init(&view.last_key);

@@ -42,15 +42,19 @@ static void runs_stay_clear_of_a_compaction(void **state) {
     struct io_sim *sim = io_sim_new(1);
     struct version_set versions;
     version_set_init(&versions, io_sim_node_io(sim, 0), "data", NULL);
-    struct flush_reserved nothing = {.active = false};
+    struct flush_reserved nothing = {0};
     assert_int_equal(place(&versions, &nothing).level, STORE_LEVEL_COUNT - 1);
     /* The compaction's inputs leave a gap where the run would fit, but its output may span it. */
-    struct flush_reserved around = {SLICE_LITERAL("a"), SLICE_LITERAL("z"), true};
-    assert_int_equal(place(&versions, &around).level, 0);
-    struct flush_reserved touching = {SLICE_LITERAL("n"), SLICE_LITERAL("z"), true};
-    assert_int_equal(place(&versions, &touching).level, 0);
-    struct flush_reserved behind = {SLICE_LITERAL("na"), SLICE_LITERAL("z"), true};
-    assert_int_equal(place(&versions, &behind).level, STORE_LEVEL_COUNT - 1);
+    const struct key_range around[] = {{SLICE_LITERAL("a"), SLICE_LITERAL("z")}};
+    assert_int_equal(place(&versions, &(struct flush_reserved){around, 1}).level, 0);
+    const struct key_range touching[] = {{SLICE_LITERAL("n"), SLICE_LITERAL("z")}};
+    assert_int_equal(place(&versions, &(struct flush_reserved){touching, 1}).level, 0);
+    const struct key_range behind[] = {{SLICE_LITERAL("na"), SLICE_LITERAL("z")}};
+    assert_int_equal(place(&versions, &(struct flush_reserved){behind, 1}).level, STORE_LEVEL_COUNT - 1);
+    /* Between two parts it may go down. */
+    const struct key_range parts[] = {{SLICE_LITERAL("a"), SLICE_LITERAL("b")},
+                                      {SLICE_LITERAL("x"), SLICE_LITERAL("z")}};
+    assert_int_equal(place(&versions, &(struct flush_reserved){parts, 2}).level, STORE_LEVEL_COUNT - 1);
     version_set_release(&versions);
     io_sim_free(sim);
 }
