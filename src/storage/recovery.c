@@ -308,7 +308,8 @@ static enum status replay_logs(struct recovery *r, size_t first) {
         struct log_file *log = &r->logs[i];
         bool last = i + 1 == r->log_count;
         uint64_t end_known = last ? 0 : r->logs[i + 1].header.previous_end;
-        enum status status = wal_reader_run(log->file, &log->header, end_known, replay, r, &log->result,
+        enum status status = wal_reader_run(log->file, &log->header, end_known,
+                                            store->versions.flushed_sequence + 1, replay, r, &log->result,
                                             r->diagnostic); /* L6 */
         if (status != STATUS_OK) return status;
         if (!last && log->result.next_sequence != r->logs[i + 1].header.first_sequence)

@@ -16,7 +16,8 @@
 struct finding {
     uint64_t offset;
     const char *what;
-    struct run *run; /* NULL: not in one */
+    struct run *run;   /* NULL: not in one */
+    uint64_t log_file; /* number of the segment's file that it is in; 0: the table itself */
     char after[96], last[96];
 };
 
@@ -137,6 +138,10 @@ static void check_value(struct scrub *scrub) {
                                                     : "the value of a key fails its checksum"));
     if (finding == NULL) return;
     finding->run = scrub->runs[scrub->run_index];
+    const struct log_source *log = entry->kind != ENTRY_PUT_LOG
+                                       ? NULL
+                                       : table_run_log(&finding->run->meta, entry->place.file);
+    if (log != NULL) finding->log_file = log->source.number;
     log_quote(finding->after, sizeof finding->after, key);
     log_quote(finding->last, sizeof finding->last, key);
 }
@@ -241,9 +246,12 @@ static void tell(struct scrub *scrub, const char *file) {
             continue;
         }
         finding->run->damaged = true;
+        char log_name[NAME_SIZE];
+        snprintf(log_name, sizeof log_name, "%012" PRIu64 ".wal", finding->log_file);
         log_error(scrub->store->log,
-                  "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\" lost_from=%s lost_to=%s", file,
-                  finding->offset, finding->what, finding->after, finding->last);
+                  "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\" lost_from=%s lost_to=%s",
+                  finding->log_file != 0 ? log_name : file, finding->offset, finding->what, finding->after,
+                  finding->last);
     }
     if (scrub->table != NULL && scrub->finding_count > 0) scrub->table->damaged = true;
     scrub->finding_count = 0;

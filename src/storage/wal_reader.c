@@ -157,6 +157,28 @@ static enum status tell_group(struct run *run, const struct wal_group_header *gr
     return status;
 }
 
+static bool header_at(const struct run *run, uint64_t offset, struct wal_group_header *group) {
+    uint8_t bytes[WAL_GROUP_HEADER_SIZE];
+    size_t size;
+    if (io_file_read_at(run->file, bytes, sizeof bytes, offset, &size) != STATUS_OK) return false;
+    return wal_group_header_decode(slice_make(bytes, size), run_address(run, offset), group);
+}
+
+/* Passes over the group at `offset` when the one behind it tells that nothing in it is due. What it holds is
+ * in tables; its values are checked by whoever reads them there. */
+static bool skip_group(struct run *run, uint64_t offset, uint64_t due, uint64_t *end) {
+    struct wal_group_header group, next;
+    if (!header_at(run, offset, &group)) return false;
+    *end = offset + WAL_GROUP_HEADER_SIZE + wal_group_size(&group);
+    if (!header_at(run, wal_align(*end), &next) || next.first_sequence > due) return false;
+    if (next.first_sequence <= run->result->next_sequence) return false; /* nonsense: looked at closely */
+    run->result->end = *end;
+    run->result->last_group = offset;
+    run->result->next_sequence = next.first_sequence;
+    run->result->groups++;
+    return true;
+}
+
 /* Reads the group at `offset`. OK: *end is behind it. END: there is no (whole) group. */
 static enum status run_group(struct run *run, uint64_t offset, uint64_t *end) {
     uint8_t bytes[WAL_GROUP_HEADER_SIZE];
@@ -194,15 +216,20 @@ static enum status run_group(struct run *run, uint64_t offset, uint64_t *end) {
 }
 
 enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
-                           enum status (*record)(void *ctx, const struct wal_record *record), void *ctx,
-                           struct wal_reader_result *result, struct diagnostic *diagnostic) {
+                           uint64_t due, enum status (*record)(void *ctx, const struct wal_record *record),
+                           void *ctx, struct wal_reader_result *result, struct diagnostic *diagnostic) {
     *result = (struct wal_reader_result){.end = WAL_BLOCK_SIZE, .next_sequence = header->first_sequence};
     struct run run = {file, header, end_known, record, ctx, result, NULL};
     uint64_t offset = WAL_BLOCK_SIZE;
     enum status status;
     do {
         if (end_known != 0 && offset >= end_known) break;
-        status = run_group(&run, offset, &offset);
+        uint64_t behind;
+        status = STATUS_OK;
+        if (due > 0 && skip_group(&run, offset, due, &behind))
+            offset = behind;
+        else
+            status = run_group(&run, offset, &offset);
         offset = wal_align(offset);
     } while (status == STATUS_OK);
     if (end_known != 0 && result->end == end_known) {

@@ -41,11 +41,13 @@ enum status wal_reader_find_group(struct io_file *file, struct wal_address where
 enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment,
                                 bool *lost) MUST_USE;
 /* Hands out every record in order, a group only when all of it is sound. end_known: where the next segment
- * says that this one ends; 0: unknown. A record callback that returns anything but OK stops the reading with
- * that status. */
+ * says that this one ends; 0: unknown. due: groups that hold only earlier sequences may be passed over by
+ * their headers; 0: none is. A record callback that returns anything but OK stops the reading with that
+ * status. */
 enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
-                           enum status (*record)(void *ctx, const struct wal_record *record), void *ctx,
-                           struct wal_reader_result *result, struct diagnostic *diagnostic) MUST_USE;
+                           uint64_t due, enum status (*record)(void *ctx, const struct wal_record *record),
+                           void *ctx, struct wal_reader_result *result,
+                           struct diagnostic *diagnostic) MUST_USE;
 /* Takes the changes of a checked record apart. */
 struct wal_change_walk {
     struct reader changes;
