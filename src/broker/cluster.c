@@ -11,10 +11,12 @@
 #include "broker/forward.h"
 #include "broker/keys.h"
 #include "broker/metadata_log.h"
+#include "broker/partition_replica.h"
 #include "broker/topics.h"
 
 #define IDENTITY_VERSION 2 /* 1: a node alone (metadata_log.c) */
 #define NOTICE_LEADERS   1
+#define NOTICE_LOG_START 2
 #define ANNOUNCE_TICKS   20 /* who leads what is told again so often, should it have been lost */
 
 /* ---- identity -------------------------------------------------------------------------------------------
@@ -332,9 +334,33 @@ static void on_answer(void *ctx, uint32_t node, uint64_t number, struct shared_s
     if (!forward_answer(ctx, number, body)) controller_answer(ctx, number, body.bytes);
 }
 
+void cluster_tell_log_start(struct cluster *cluster, const struct raft_replica *replica, int64_t log_start) {
+    const struct raft_config *config = raft_config(raft_replica_raft(replica));
+    struct writer notice;
+    writer_init(&notice);
+    writer_u8(&notice, NOTICE_LOG_START);
+    writer_be64(&notice, raft_replica_group(replica));
+    writer_be64(&notice, (uint64_t)log_start);
+    for (uint32_t i = 0; i < config->member_count; i++)
+        send_notice(cluster, raft_id_node(config->members[i].id), &notice);
+    writer_release(&notice);
+}
+
+/* Only the leader says where a log begins. */
+static void take_log_start(struct cluster *cluster, uint32_t node, struct reader *in) {
+    uint64_t group = reader_be64(in), log_start = reader_be64(in);
+    struct raft_replica *replica = reader_ok(in) ? raft_host_find(cluster->host, group) : NULL;
+    if (replica == NULL || group == 0 || group >= COORDINATOR_GROUP_FIRST || log_start > INT64_MAX ||
+        raft_replica_leader(replica) != node)
+        return;
+    partition_replica_follow_start(raft_replica_ctx(replica), (int64_t)log_start);
+}
+
 static void on_notice(void *ctx, uint32_t node, struct shared_slice body) {
     struct reader in = reader_make(body.bytes);
-    if (reader_u8(&in) != NOTICE_LEADERS) return;
+    uint8_t kind = reader_u8(&in);
+    if (kind == NOTICE_LOG_START) take_log_start(ctx, node, &in);
+    if (kind != NOTICE_LEADERS) return;
     while (reader_remaining(&in) >= 16) {
         uint64_t group = reader_be64(&in);
         learn_leader(ctx, group, reader_be64(&in), node);

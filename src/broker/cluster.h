@@ -78,6 +78,9 @@ struct raft_config *cluster_founding(const struct cluster *cluster, const struct
 struct known_leader cluster_leader(struct cluster *cluster, uint64_t group);
 /* Tells everybody, when a group is led here from now on. */
 void cluster_announce(struct cluster *cluster, const struct raft_replica *replica);
+/* Tells the other members where a log that is led here begins, so that what was deleted stays deleted whoever
+ * leads next. */
+void cluster_tell_log_start(struct cluster *cluster, const struct raft_replica *replica, int64_t log_start);
 bool cluster_node_is_up(const struct cluster *cluster, uint32_t node);
 
 /* members.c: makes the members of the groups led here what they should be, one step a tick. */

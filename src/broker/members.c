@@ -127,7 +127,10 @@ static void tend_partition(struct cluster *cluster, struct partition *p,
         want(&wanted, cluster, replicas->nodes[i], RAFT_VOTER);
     if (wanted.count != replicas->count) return;
     tend(p->replica, &wanted);
-    if ((cluster->ticks + p->group) % BALANCE_TICKS == 0) balance(cluster, p->replica, replicas->nodes[0]);
+    if ((cluster->ticks + p->group) % BALANCE_TICKS != 0) return;
+    if (p->log_start > 0)
+        cluster_tell_log_start(cluster, p->replica, p->log_start); /* should it have been lost */
+    balance(cluster, p->replica, replicas->nodes[0]);
 }
 
 void members_tend(struct cluster *cluster) {

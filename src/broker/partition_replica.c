@@ -257,6 +257,26 @@ static const struct raft_machine machine = {.apply = apply,
                                                               1u << KEY_STATE,
                                             .snapshot_at_start = true};
 
+/* ---- where the log begins
+ * ----------------------------------------------------------------------------------
+ */
+
+static void followed(struct partition_trim *trim, enum status status) {
+    MAYBE(status == STATUS_OK); /* told again */
+    mem_free(trim);
+}
+
+void partition_replica_follow_start(struct partition *p, int64_t log_start) {
+    log_start = MIN(log_start, p->high_watermark);
+    if (p->phase != PARTITION_READY || log_start <= p->log_start_next || p->broker->closing) return;
+    struct partition_trim *trim = mem_calloc(1, sizeof *trim);
+    trim->log_start = log_start;
+    trim->deleted_bytes = p->deleted_bytes;
+    trim->time_max = trim->time_last_offset = -1; /* the index goes with whole stretches, by retention */
+    trim->done = followed;
+    partition_trim_start(trim, p);
+}
+
 /* ---- life
  * --------------------------------------------------------------------------------------------------- */
 

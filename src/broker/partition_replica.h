@@ -29,6 +29,8 @@ void partition_replica_close(struct partition *partition);
 /* OK on a leader that may serve; NOT_LEADER; or why the replica is gone. */
 enum status partition_replica_use(const struct partition *partition) MUST_USE;
 enum status partition_replica_health(const struct partition *partition) MUST_USE;
+/* The leader's log begins here. */
+void partition_replica_follow_start(struct partition *partition, int64_t log_start);
 /* The producers as of the end of the log, from what is committed and the log behind it. */
 void partition_replica_mend_producers(struct partition *partition);
 

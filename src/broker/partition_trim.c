@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/cluster.h"
 #include "broker/partition.h"
 
 static void finish(struct partition_trim *trim, enum status status) {
@@ -48,6 +49,8 @@ static void log_start_durable(struct store_write *write) {
     p->log_start = MAX(p->log_start, trim->log_start);
     p->deleted_bytes = MAX(p->deleted_bytes, trim->deleted_bytes);
     partition_check(p);
+    if (p->replica != NULL && raft_replica_is_leader(p->replica))
+        cluster_tell_log_start(p->broker->cluster, p->replica, p->log_start);
     if (p->broker->closing)
         finish(trim, STATUS_OK); /* the store takes nothing more; the next load does the rest */
     else

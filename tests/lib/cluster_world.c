@@ -265,6 +265,25 @@ void cluster_world_read(struct cluster_world *w, const char *topic, int partitio
     fail_msg("%s/%d cannot be read", topic, partition);
 }
 
+struct waiting_deletion {
+    struct delete_records request;
+    bool done;
+};
+
+static void deleted(struct delete_records *request) {
+    CONTAINER_OF(request, struct waiting_deletion, request)->done = true;
+}
+
+enum status cluster_world_delete_records(struct cluster_world *w, uint32_t node, const char *topic,
+                                         int partition, int64_t offset) {
+    struct waiting_deletion waiting = {
+        .request = {
+            .topic = slice_from_text(topic), .partition = partition, .offset = offset, .done = deleted}};
+    broker_delete_records(w->nodes[node].broker, &waiting.request);
+    assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
+    return waiting.request.status;
+}
+
 struct waiting_id {
     struct producer_id_request request;
     bool done;

@@ -45,6 +45,8 @@ int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int pa
 /* Every record value from the beginning, joined with '\n', as the leader tells; with `forward`: as node 1
  * does. */
 void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);
+enum status cluster_world_delete_records(struct cluster_world *w, uint32_t node, const char *topic,
+                                         int partition, int64_t offset);
 enum status cluster_world_producer_id(struct cluster_world *w, uint32_t node, int64_t *id);
 
 #endif

@@ -199,6 +199,33 @@ static void fewer_replicas_than_nodes_are_spread(void **state) {
     cluster_world_close(&world);
 }
 
+/* Records that were deleted stay deleted, whoever leads next; also on a node that was away. */
+static void deleted_records_stay_deleted(void **state) {
+    (void)state;
+    open_with_topic(26, 3, 1, 3);
+    produce("t", 0, 0, 40, -1);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0), away = leader % 3 + 1;
+    cluster_world_crash(&world, away, IO_SIM_CRASH_POWER);
+    assert_status(cluster_world_delete_records(&world, leader, "t", 0, 25), STATUS_OK);
+    cluster_world_start(&world, away);
+    cluster_world_run(&world, 15000);
+    for (uint32_t node = 1; node <= 3; node++) {
+        struct partition_info info;
+        assert_status(broker_partition_info(world.nodes[node].broker, SLICE_LITERAL("t"), 0, &info),
+                      STATUS_OK);
+        assert_int_equal(info.log_start_offset, 25);
+    }
+    cluster_world_shutdown(&world, leader);
+    produce("t", 0, 40, 45, -1);
+    cluster_world_start(&world, leader);
+    cluster_world_run(&world, 3000);
+    struct partition_info info;
+    uint32_t next = cluster_world_leader(&world, 1, "t", 0);
+    assert_status(broker_partition_info(world.nodes[next].broker, SLICE_LITERAL("t"), 0, &info), STATUS_OK);
+    assert_true(info.log_start_offset == 25 && info.high_watermark == 45);
+    cluster_world_close(&world);
+}
+
 /* Leader epochs ascend, and each tells where its records end. */
 static void epochs_tell_where_they_end(void **state) {
     (void)state;
@@ -288,6 +315,7 @@ int main(void) {
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(rolling_restarts_keep_serving),
         cmocka_unit_test(fewer_replicas_than_nodes_are_spread),
+        cmocka_unit_test(deleted_records_stay_deleted),
         cmocka_unit_test(epochs_tell_where_they_end),
         cmocka_unit_test(requests_are_taken_to_the_leader),
         cmocka_unit_test(directories_are_not_mixed_up),
