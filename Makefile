@@ -4,7 +4,8 @@
 #   make demo       install what is missing, build, start a broker, move real data through it
 #   make test       install what is missing, then everything CI runs
 #   make check      the quick part of it: format, layers, tidy, unit tests
-#   make compat     Kafka and gRPC clients of npm against the built broker (skipped, with the reason, without npm)
+#   make compat     Kafka and gRPC clients of other makers against the built broker, as a table client x feature;
+#                   what cannot be fetched is shown as not run
 #   make bench      every benchmark, beside the peers that are installed
 #   make fuzz       every fuzz target, FUZZ_SECONDS=60 each
 #   make mutants    every planted bug of tests/mutants in turn: do the tests notice?
@@ -53,6 +54,7 @@ asan debug clang:
 
 compat: all
 	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/test_node_clients.py
+	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/matrix.py
 
 bench: setup all
 	build/sentinel bench all

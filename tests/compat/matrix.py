@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Which features of which clients work against the built broker, as a table: `make compat`.
+
+    matrix.py [--write] [--only CLIENT]     --write: docs/compatibility.md
+
+Each cell is one run of a script in clients/ that exits 0 when the feature works. Clients are fetched through their own
+registries into build/compat (npm's into node_modules); what cannot be had, or does not build here, is shown as not run
+with the reason, never as passed.
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CACHE = pathlib.Path(os.environ.get("COMPAT_CACHE", ROOT / "build" / "compat"))
+sys.path.insert(0, str(HERE.parent / "process"))
+
+from lib.broker import Broker  # noqa: E402
+
+FEATURES = ["data", "admin", "group", "resume", "consumer-group", "transactions", "exactly-once"]
+WHAT = {
+    "data": "produce and fetch, every codec the client has",
+    "admin": "topics, configurations, offsets",
+    "group": "members of a classic group share partitions; one leaves",
+    "resume": "a second consumer goes on at what the first committed",
+    "consumer-group": "the same two with the new group protocol (KIP-848)",
+    "transactions": "commit, abort, read_committed, fencing where the client shows it",
+    "exactly-once": "consume, transform, produce, with an abort in between",
+}
+
+
+def run(*command, timeout=300, **more):
+    return subprocess.run([str(word) for word in command], capture_output=True, timeout=timeout, **more)
+
+
+def last_line(done):
+    lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    return lines[-1][:120] if lines else f"exit {done.returncode}"
+
+
+def python_venv():
+    python = CACHE / "venv" / "bin" / "python"
+    if python.exists():
+        return None
+    done = run(sys.executable, "-m", "venv", CACHE / "venv")
+    if done.returncode == 0:
+        done = run(CACHE / "venv" / "bin" / "pip", "install", "-q", "confluent-kafka", "kafka-python", "aiokafka")
+    if done.returncode == 0:
+        return None
+    shutil.rmtree(CACHE / "venv", ignore_errors=True)
+    return f"PyPI: {last_line(done)}"
+
+
+def npm():
+    if shutil.which("npm") is None:
+        return "npm is not installed"
+    if (HERE / "node_modules" / "kafkajs").is_dir():
+        return None
+    done = run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=HERE)
+    return None if done.returncode == 0 else f"npm: {last_line(done)}"
+
+
+def maven():
+    if shutil.which("mvn") is None or shutil.which("java") is None:
+        return "java and maven are not installed"
+    folder = CACHE / "java"
+    if list(folder.glob("*.jar")):
+        return None
+    done = run("mvn", "-q", "-B", "-f", HERE / "clients/java/pom.xml", "dependency:copy-dependencies",
+               f"-DoutputDirectory={folder}")
+    return None if done.returncode == 0 else f"maven: {last_line(done)}"
+
+
+def golang():
+    if shutil.which("go") is None:
+        return "go is not installed"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    done = run("go", "build", "-o", CACHE / "goclients", ".", cwd=HERE / "clients/go")
+    return None if done.returncode == 0 else f"go: {last_line(done)}"
+
+
+def debian_python():
+    done = run("/usr/bin/python3", "-c", "import confluent_kafka")
+    return None if done.returncode == 0 else "python3-confluent-kafka is not installed"
+
+
+def kcat_there():
+    return None if shutil.which("kcat") else "kcat is not installed"
+
+
+def never(reason):
+    return lambda: reason
+
+
+VENV = CACHE / "venv" / "bin" / "python"
+CLIENTS = [
+    # name, why it cannot be had (or None), command in front of the feature, features that it has
+    ("kcat (librdkafka 2.0)", kcat_there, ["/usr/bin/python3", HERE / "clients/kcat.py"], ["data", "group", "resume"]),
+    ("librdkafka 2.0 (Debian)", debian_python, ["/usr/bin/python3", HERE / "clients/librdkafka.py"],
+     ["data", "admin", "group", "resume", "transactions", "exactly-once"]),
+    ("librdkafka, newest (confluent-kafka of PyPI)", python_venv, [VENV, HERE / "clients/librdkafka.py"], FEATURES),
+    ("Java client 4.0", maven, ["java", "-cp", f"{CACHE}/java/*", HERE / "clients/java/Compat.java"], FEATURES),
+    ("kafkajs 2.2", npm, ["node", HERE / "clients/kafkajs_groups.js"], ["group", "resume", "transactions"]),
+    ("@platformatic/kafka 1.35", npm, ["node", HERE / "clients/platformatic_groups.mjs"],
+     ["group", "resume", "consumer-group"]),
+    ("kafka-python", python_venv, [VENV, HERE / "clients/kafka_python.py"], ["data", "admin", "group", "resume"]),
+    ("aiokafka", python_venv, [VENV, HERE / "clients/aiokafka_client.py"], ["data", "resume", "transactions"]),
+    ("franz-go", golang, [CACHE / "goclients", "franz"], FEATURES[:1] + FEATURES[2:4] + ["transactions"]),
+    ("sarama", golang, [CACHE / "goclients", "sarama"], ["data", "group", "resume"]),
+    ("@confluentinc/kafka-javascript", never("its native part does not build here"), [], []),
+]
+
+
+def try_client(broker, why_not, command, features):
+    reason = why_not()
+    if reason is not None:
+        return {feature: "not run" for feature in FEATURES}, reason
+    cells, problems = {}, []
+    for feature in FEATURES:
+        if feature not in features:
+            cells[feature] = "-"
+            continue
+        try:
+            done = run(*command, feature, timeout=180, env={**os.environ, "SENTINEL_SERVER": broker.address})
+        except subprocess.TimeoutExpired:
+            done = subprocess.CompletedProcess(command, 1, b"", b"no end within 180 s")
+        cells[feature] = "yes" if done.returncode == 0 else "NO"
+        if done.returncode != 0:
+            problems.append(f"{feature}: {last_line(done)}")
+        print(f"  {feature:15} {cells[feature]}", file=sys.stderr)
+    return cells, "; ".join(problems)
+
+
+def table(rows):
+    lines = ["| client | " + " | ".join(FEATURES) + " |", "| --- |" + " --- |" * len(FEATURES)]
+    for name, cells, note in rows:
+        lines.append(f"| {name}{': ' + note if note else ''} | " + " | ".join(cells[f] for f in FEATURES) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--only")
+    options = parser.parse_args()
+    rows = []
+    with Broker("--set", "group.initial-delay-ms=100") as broker:
+        for name, why_not, command, features in CLIENTS:
+            if options.only and options.only not in name:
+                continue
+            print(name, file=sys.stderr)
+            cells, note = try_client(broker, why_not, command, features)
+            rows.append((name, cells, note))
+    print(table(rows))
+    if options.write:
+        text = "# Compatibility\n\nWhat `make compat` saw last. `yes`: the feature worked against the built broker; `-`: " \
+               "the client has no such\nfeature, or its script does not try it; `not run`: the client could not be had, " \
+               "with the reason. Scripts:\n`tests/compat/clients`.\n\n"
+        text += table(rows) + "\n\n" + "\n".join(f"- **{f}**: {WHAT[f]}" for f in FEATURES) + "\n"
+        (ROOT / "docs/compatibility.md").write_text(text)
+    return any("NO" in cells.values() for _, cells, _ in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
