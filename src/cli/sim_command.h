@@ -33,7 +33,7 @@ struct sim_command {
 struct sim_summary {
     bool ok, died; /* died: an assertion, which its process has printed */
     char failure[400];
-    uint64_t failed_at_ns, trace_hash, events, simulated_ns, steps, acknowledged, leader_ns, equal_ns;
+    uint64_t cpu_us, failed_at_ns, trace_hash, events, simulated_ns, steps, acknowledged, leader_ns, equal_ns;
     uint64_t actions[ACTION_KIND_END];
     struct probes probes;
 };

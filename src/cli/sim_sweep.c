@@ -30,7 +30,8 @@ struct sweep {
     struct io_worker children[WORKERS_MAX];
     struct worker workers[WORKERS_MAX];
     uint32_t alive, starting; /* starting: index of the worker that is being made */
-    uint64_t runs, failed, events, steps, simulated_ns, acknowledged, hash, leader_ns_max, equal_ns_max;
+    uint64_t runs, failed, events, steps, simulated_ns, cpu_us, acknowledged, hash, leader_ns_max,
+        equal_ns_max;
     struct sim_summary first; /* failure, of the lowest seed that failed */
     uint64_t first_seed;
     uint64_t actions[ACTION_KIND_END];
@@ -55,9 +56,12 @@ static void work(void *ctx, struct io_worker_pipe *pipe) {
         struct world_options options = {.scenario = &scenario};
         struct world_result result;
         sim_draw(command, seed, &scenario);
+        struct io_usage before = io_process_usage();
         world_run(&options, &result);
         sim_summarize(&message.summary, &result);
         world_result_release(&result);
+        struct io_usage after = io_process_usage();
+        message.summary.cpu_us = after.user_us + after.system_us - before.user_us - before.system_us;
         message.begins = false;
         io_worker_tell(pipe, &message, sizeof message);
         if (seed > UINT64_MAX - command->jobs) break;
@@ -106,6 +110,7 @@ static void take_result(struct sweep *s, uint32_t worker, const struct message *
     s->events += summary->events;
     s->steps += summary->steps;
     s->simulated_ns += summary->simulated_ns;
+    s->cpu_us += summary->cpu_us;
     s->acknowledged += summary->acknowledged;
     s->hash += mix(message->seed, summary->trace_hash); /* in whatever order they come */
     s->leader_ns_max = MAX(s->leader_ns_max, summary->leader_ns);
@@ -182,9 +187,12 @@ static void print_actions(const struct sweep *s) {
 static void print_summary(const struct sweep *s) {
     double seconds = (double)(io_system_wall_ms() - s->started_ms + 1) / 1e3;
     printf("%" PRIu64 " seeds, %" PRIu64 " appends acknowledged, %" PRIu64 " events, %" PRIu64
-           " steps of Raft; %.1f s simulated in %.1f s: %.0f x real time, %.0f events/s, %.1f seeds/s\n",
+           " steps of Raft; %.1f s simulated in %.1f s: %.0f x real time, %.0f x CPU time, %.0f events a CPU "
+           "second, "
+           "%.1f seeds/s\n",
            s->runs, s->acknowledged, s->events, s->steps, (double)s->simulated_ns / 1e9, seconds,
-           (double)s->simulated_ns / 1e9 / seconds, (double)s->events / seconds, (double)s->runs / seconds);
+           (double)s->simulated_ns / 1e9 / seconds, (double)s->simulated_ns / 1e3 / (double)(s->cpu_us + 1),
+           (double)s->events * 1e6 / (double)(s->cpu_us + 1), (double)s->runs / seconds);
     printf("after everything was mended: a leader within %.3f s, equal within %.3f s, at the most\n",
            (double)s->leader_ns_max / 1e9, (double)s->equal_ns_max / 1e9);
     print_actions(s);

@@ -13,7 +13,8 @@
 
 enum { STREAM_WORKLOAD = 1, STREAM_NODES = 2 };
 
-#define CLIENTS_NODE (SIM_NODES_MAX + 1)
+#define CLIENTS_NODE       (SIM_NODES_MAX + 1)
+#define STEPS_IN_EVENT_MAX ((uint64_t)200000)
 
 static const struct program_calls *const programs[] = {&raft_program, &kafka_program};
 
@@ -288,8 +289,18 @@ static void trace_step(struct world *w, const struct raft *raft, const struct ra
     writer_release(&line);
 }
 
+/* A turn that makes steps without an end is no run that could be gone on with. */
+static void count_step(struct world *w, uint32_t node) {
+    if (w->steps_event != io_sim_event_count(w->sim)) w->steps_in_event = 0;
+    w->steps_event = io_sim_event_count(w->sim);
+    if (++w->steps_in_event < STEPS_IN_EVENT_MAX) return;
+    fprintf(stderr, "L3 liveness: a turn of node %u does not end\n", node);
+    ASSERT_LT(w->steps_in_event, STEPS_IN_EVENT_MAX);
+}
+
 void world_after(struct world *w, const struct raft *raft, const struct raft_event *event,
                  const struct raft_effects *effects) {
+    count_step(w, raft_id_node(raft->options->id));
     raft_checker_after(w->checker, raft, event, effects);
     w->steps++;
     w->result->steps++;

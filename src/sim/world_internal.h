@@ -43,6 +43,7 @@ struct world {
     uint64_t payload_counter;
     uint32_t voters, learners; /* nodes wanted as members, by bits */
     uint64_t steps;            /* of any member: something may have changed */
+    uint64_t steps_event, steps_in_event;
     uint64_t elections;
     uint64_t acknowledged, refused;
 };
