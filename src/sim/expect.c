@@ -213,8 +213,15 @@ static bool clients_finished(struct world *w, void *ctx) {
 
 /* Clients have what they sent acknowledged, and read everything back. */
 static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_ns) {
+    uint64_t half_ns = io_sim_now(w->sim) + (until_ns - io_sim_now(w->sim)) / 2;
     w->program->finish(w->clients);
-    if (!world_advance(w, until_ns, clients_finished, NULL) && !world_failed(w)) {
+    bool finished = world_advance(w, half_ns, clients_finished, NULL);
+    if (!finished && !world_failed(w)) {
+        world_restart_unhealthy(w);
+        world_replace_spoiled(w);
+        finished = world_advance(w, until_ns, clients_finished, NULL);
+    }
+    if (!finished && !world_failed(w)) {
         struct writer text;
         writer_init(&text);
         w->program->report(w->clients, &text);
