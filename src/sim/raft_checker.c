@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "sim/raft_checker_internal.h"
@@ -15,6 +16,7 @@
 struct raft_checker *raft_checker_new(struct probes *probes) {
     struct raft_checker *checker = mem_calloc(1, sizeof *checker);
     checker->probes = probes;
+    map_init(&checker->by_id, 1);
     return checker;
 }
 
@@ -28,6 +30,7 @@ void raft_checker_free(struct raft_checker *checker) {
         mem_free(checker->groups[i]->acknowledged);
         mem_free(checker->groups[i]);
     }
+    map_release(&checker->by_id);
     mem_free(checker->members);
     mem_free(checker->groups);
     mem_free(checker->refused);
@@ -61,11 +64,20 @@ struct checked_group *raft_checker_group(struct raft_checker *checker, uint64_t 
     return checker->groups[checker->group_count++] = group;
 }
 
+struct member_key {
+    uint8_t bytes[16];
+};
+
+static struct member_key member_key(uint64_t group, uint64_t id) {
+    struct member_key key;
+    store_be64(key.bytes, group);
+    store_be64(key.bytes + 8, id);
+    return key;
+}
+
 struct checked_member *raft_checker_find(const struct raft_checker *checker, uint64_t group, uint64_t id) {
-    for (uint32_t i = 0; i < checker->member_count; i++)
-        if (checker->members[i]->group->number == group && checker->members[i]->id == id)
-            return checker->members[i];
-    return NULL;
+    const struct member_key key = member_key(group, id);
+    return map_get(&checker->by_id, slice_make(key.bytes, sizeof key.bytes));
 }
 
 static struct checked_member *member_of(struct raft_checker *checker, const struct raft *raft) {
@@ -76,6 +88,8 @@ static struct checked_member *member_of(struct raft_checker *checker, const stru
     member->group = raft_checker_group(checker, raft->group);
     member->id = raft->options->id;
     shadow_init(&member->shadow);
+    const struct member_key key = member_key(raft->group, member->id);
+    map_put(&checker->by_id, slice_make(key.bytes, sizeof key.bytes), member);
     return checker->members[checker->member_count++] = member;
 }
 

@@ -9,6 +9,7 @@
 #ifndef SENTINEL_SIM_RAFT_CHECKER_INTERNAL_H
 #define SENTINEL_SIM_RAFT_CHECKER_INTERNAL_H
 
+#include "base/map.h"
 #include "sim/raft_checker.h"
 #include "sim/raft_ghost.h"
 #include "sim/shadow.h"
@@ -48,6 +49,7 @@ struct raft_checker {
     struct checked_group **groups;
     struct checked_member **members;
     uint32_t group_count, member_count;
+    struct map by_id; /* (group, id) -> member */
     struct refused *refused;
     uint32_t refused_count, refused_capacity;
     uint64_t acknowledged_total;
