@@ -8,6 +8,7 @@
 
 /* Pages grow, so that a memtable that holds little is charged for little. The last size is a huge page's. */
 #define PAGE_SIZE_MIN (8 * KIB)
+#define PAGE_ALIGN    ((size_t)64)
 #define PAGE_SIZE_MAX MEM_HUGE_SIZE
 /* Nodes lie together, in slabs: what is searched is dense. */
 #define SLAB_SIZE_MAX (64 * KIB)
@@ -35,9 +36,14 @@ static uint32_t add_owner(struct memtable *memtable, struct buffer *owner) {
 /* The index of `owner` among the buffers held. Values arrive buffer by buffer, on some connections in turn: a
  * buffer that was forgotten meanwhile is held and charged once more, which errs on the safe side. */
 static uint32_t own(struct memtable *memtable, struct buffer *owner) {
-    uint32_t *recent = &memtable->owners_recent[(uint32_t)((uintptr_t)owner >> 4) * 0x9e3779b1u >> 26];
-    if (*recent < memtable->owner_count && memtable->owners[*recent] == owner) return *recent;
-    return *recent = add_owner(memtable, buffer_ref(owner));
+    /* By order, not by address: what is charged decides when a flush begins, and a run must be repeatable. */
+    for (uint32_t i = 1; i <= MEMTABLE_OWNERS_RECENT; i++) {
+        uint32_t recent = memtable->owners_recent[(memtable->owner_turn - i) % MEMTABLE_OWNERS_RECENT];
+        if (recent < memtable->owner_count && memtable->owners[recent] == owner) return recent;
+    }
+    uint32_t index = add_owner(memtable, buffer_ref(owner));
+    memtable->owners_recent[memtable->owner_turn++ % MEMTABLE_OWNERS_RECENT] = index;
+    return index;
 }
 
 /* align: a power of two, at least 8. */
@@ -45,10 +51,11 @@ static void *page_alloc(struct memtable *memtable, size_t align, size_t size) {
     size_t skip = -(uintptr_t)memtable->page_pos & (align - 1);
     size = (size + 7) & ~(size_t)7;
     if (size + skip > (size_t)(memtable->page_end - memtable->page_pos)) {
-        struct buffer *page = buffer_new(MAX(memtable->page_size - sizeof *page, size + align));
+        struct buffer *page = buffer_new(MAX(memtable->page_size - sizeof *page, size + align + PAGE_ALIGN));
         memtable->page = add_owner(memtable, page);
-        memtable->page_pos = page->data;
-        memtable->page_end = page->data + page->size;
+        /* From the same alignment on, and as long, wherever the page lies. */
+        memtable->page_pos = page->data + (-(uintptr_t)page->data & (PAGE_ALIGN - 1));
+        memtable->page_end = memtable->page_pos + page->size - PAGE_ALIGN;
         memtable->page_size = MIN(memtable->page_size * 2, PAGE_SIZE_MAX);
         skip = -(uintptr_t)memtable->page_pos & (align - 1);
     }

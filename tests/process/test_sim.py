@@ -54,6 +54,17 @@ class Sim(unittest.TestCase):
         sweeps = {sim("--seeds", "1..6", "--duration", 1, "--jobs", jobs).stdout.splitlines()[-1] for jobs in (1, 3)}
         self.assertEqual(len(sweeps), 1)
 
+    def test_nothing_depends_on_addresses(self):
+        """Runs before it in the same process, and what fresh memory holds, must not change a run."""
+        hashes = set()
+        for jobs, fill in ((1, "77"), (6, "200")):
+            result = subprocess.run([SENTINEL, "sim", "--workload", "kafka", "--seeds", "1..6", "--duration", "1", "--jobs",
+                                     str(jobs), "--quiet"], capture_output=True, text=True, timeout=120,
+                                    env={**os.environ, "MALLOC_PERTURB_": fill})
+            self.assertEqual(result.returncode, 0, result.stdout)
+            hashes.add(result.stdout.splitlines()[-1])
+        self.assertEqual(len(hashes), 1)
+
     def test_a_log_is_a_scenario(self):
         log = self.dir / "run.scn"
         self.assertEqual(sim("--seed", 5, "--duration", 2, "--log", log).returncode, 0)
