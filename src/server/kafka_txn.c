@@ -6,19 +6,18 @@
 #include "server/kafka_group.h"
 #include "server/kafka_handlers.h"
 
-/* From these versions on a client knows PRODUCER_FENCED; older ones know the epoch's error. */
-enum { ADD_KNOWS_FENCED = 2, END_KNOWS_FENCED = 2 };
+/* From this version of each key on a client knows PRODUCER_FENCED; older ones know the epoch's error. */
+#define KNOWS_FENCED 2
 
 struct txn_part {
     struct txn_call call;
     struct kafka_request *request;
     void (*told)(struct txn_part *part, int16_t code);
-    bool add_only; /* the first of two steps */
 };
 
-static int16_t code_of(const struct kafka_request *request, enum status status, int16_t knows_fenced) {
+static int16_t code_of(const struct kafka_request *request, enum status status) {
     if (status == STATUS_CLOSED) status = STATUS_NOT_COORDINATOR;
-    if (status == STATUS_PRODUCER_FENCED && request->header.api_version < knows_fenced)
+    if (status == STATUS_PRODUCER_FENCED && request->header.api_version < KNOWS_FENCED)
         status = STATUS_INVALID_PRODUCER_EPOCH;
     return status_kafka_code(status);
 }
@@ -27,7 +26,7 @@ static void part_done(struct group_call *call) {
     struct txn_part *part = CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct txn_part, call);
     struct kafka_request *request = part->request;
     enum status status = call->status != STATUS_OK ? call->status : part->call.result;
-    part->told(part, code_of(request, status, ADD_KNOWS_FENCED));
+    part->told(part, code_of(request, status));
     kafka_request_release(request);
 }
 
