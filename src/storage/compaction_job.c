@@ -65,6 +65,11 @@ static enum status finish_table(struct compaction_job *job) {
     return status;
 }
 
+/* A sector that cannot be read concerns the runs it is in; only what cannot be written ends the store. */
+static enum status read_status(enum status status) {
+    return status == STATUS_IO ? STATUS_CORRUPT : status;
+}
+
 static enum status write_entry(struct compaction_job *job, const struct merge_entry *entry) {
     struct block_entry stored = {.kind = entry->kind, .sequence = entry->sequence};
     enum status status = STATUS_OK;
@@ -75,7 +80,7 @@ static enum status write_entry(struct compaction_job *job, const struct merge_en
     if (entry->kind == ENTRY_PUT_APART) stored.kind = ENTRY_PUT;
     if (stored.kind == ENTRY_PUT) {
         struct shared_slice value;
-        status = merge_iterator_value(&job->merge, &value, &stored.place.crc);
+        status = read_status(merge_iterator_value(&job->merge, &value, &stored.place.crc));
         stored.value = value.bytes;
     }
     if (status == STATUS_OK && job->writer == NULL) {
@@ -105,10 +110,10 @@ void compaction_job_step(struct compaction_job *job) {
     uint64_t budget = job->read_bytes + COMPACTION_STEP;
     enum status status = STATUS_OK;
     if (!job->started) {
-        status = merge_iterator_seek(&job->merge, SLICE_EMPTY);
+        status = read_status(merge_iterator_seek(&job->merge, SLICE_EMPTY));
         job->started = true;
     } else {
-        status = merge_iterator_next(&job->merge);
+        status = read_status(merge_iterator_next(&job->merge));
     }
     while (status == STATUS_OK) {
         struct merge_entry entry = merge_iterator_entry(&job->merge);
@@ -118,7 +123,7 @@ void compaction_job_step(struct compaction_job *job) {
             status = write_entry(job, &entry);
         if (status != STATUS_OK) break;
         if (job->read_bytes >= budget) return; /* goes on in the next step */
-        status = merge_iterator_next(&job->merge);
+        status = read_status(merge_iterator_next(&job->merge));
     }
     ASSERT(status != STATUS_PENDING);
     if (status == STATUS_END) status = finish_table(job);

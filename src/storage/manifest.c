@@ -258,7 +258,11 @@ static void roll_start(struct manifest *manifest) {
 static void next_commit(struct manifest *manifest) {
     if (manifest->current != NULL || manifest->roll.running || list_empty(&manifest->queue)) return;
     bool healthy = manifest->status == STATUS_OK;
-    if (healthy && manifest->end > MAX(manifest->options.roll_min, manifest->snapshot_size * 4)) {
+    size_t roll_min = manifest->options.roll_min;
+    uint64_t roll_at = roll_min == 0 ? MAX(MANIFEST_ROLL_MIN, manifest->snapshot_size * 4)
+                                     : MAX(roll_min, manifest->snapshot_size + MANIFEST_HEADER_SIZE +
+                                                         MANIFEST_RECORD_HEADER);
+    if (healthy && manifest->end > roll_at) {
         roll_start(manifest);
         return;
     }
@@ -288,7 +292,6 @@ enum status manifest_open(const struct manifest_options *options, const struct m
     ASSERT(!contents->torn);
     struct manifest *manifest = mem_calloc(1, sizeof *manifest);
     manifest->options = *options;
-    if (options->roll_min == 0) manifest->options.roll_min = MANIFEST_ROLL_MIN;
     manifest->status = STATUS_OK;
     manifest->header = contents->header;
     manifest->end = contents->end;

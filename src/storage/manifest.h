@@ -52,7 +52,7 @@ struct manifest_options {
     struct io *io;
     const char *dir;
     struct log *log;
-    size_t roll_min; /* a smaller manifest is never rewritten; 0: 1 MiB */
+    size_t roll_min; /* rewritten when it is larger, and has grown; 0: at 1 MiB and four times its snapshot */
     void *ctx;
     void (*snapshot)(void *ctx, struct writer *edit); /* of the state as it is now */
     void (*changed)(void *ctx);                       /* manifest_idle may have become true */

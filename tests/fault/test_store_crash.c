@@ -27,6 +27,18 @@ static bool work(struct store_model *model) {
     return true;
 }
 
+/* Table after table, so that compactions remove what the manifest before knew. */
+static bool churn(struct store_model *model) {
+    for (int round = 0; round < 12; round++) {
+        for (int i = 0; i < 4; i++)
+            store_model_write(model);
+        store_model_flush(model);
+        store_model_run(model, 20 * NS_PER_MS);
+        if (store_model_crash_due(model)) return false;
+    }
+    return true;
+}
+
 static void make(struct store_model *model, uint64_t seed) {
     store_model_init(model, seed);
     model->value_size_max = 3000;
@@ -36,14 +48,15 @@ static void make(struct store_model *model, uint64_t seed) {
     model->options.manifest_bytes = 300; /* replaced again and again */
 }
 
-static void crash_everywhere(enum io_sim_crash how, enum io_sim_stop stop, uint64_t seed) {
+static void crash_everywhere(bool (*busy)(struct store_model *model), enum io_sim_crash how,
+                             enum io_sim_stop stop, uint64_t seed) {
     uint64_t points = 0;
     for (uint64_t n = 1;; n++) {
         struct store_model model;
         make(&model, seed);
         io_sim_node_io(model.sim, STORE_MODEL_NODE);
         io_sim_crash_at_disk_op(model.sim, STORE_MODEL_NODE, n, stop);
-        bool through = store_model_open(&model) && work(&model);
+        bool through = store_model_open(&model) && busy(&model);
         if (through) {
             points = n - 1;
             store_model_release(&model);
@@ -66,19 +79,23 @@ static void crash_everywhere(enum io_sim_crash how, enum io_sim_stop stop, uint6
 
 static void killed_before_each_operation(void **state) {
     (void)state;
-    crash_everywhere(IO_SIM_CRASH_PROCESS, IO_SIM_STOP_BEFORE, 1);
+    crash_everywhere(work, IO_SIM_CRASH_PROCESS, IO_SIM_STOP_BEFORE, 1);
 }
 static void power_cut_before_each_operation(void **state) {
     (void)state;
-    crash_everywhere(IO_SIM_CRASH_POWER, IO_SIM_STOP_BEFORE, 2);
+    crash_everywhere(work, IO_SIM_CRASH_POWER, IO_SIM_STOP_BEFORE, 2);
 }
 static void power_cut_after_each_operation(void **state) {
     (void)state;
-    crash_everywhere(IO_SIM_CRASH_POWER, IO_SIM_STOP_AFTER, 3);
+    crash_everywhere(work, IO_SIM_CRASH_POWER, IO_SIM_STOP_AFTER, 3);
+}
+static void power_cut_while_tables_come_and_go(void **state) {
+    (void)state;
+    crash_everywhere(churn, IO_SIM_CRASH_POWER, IO_SIM_STOP_AFTER, 5);
 }
 static void power_cut_that_keeps_nothing_unsynced(void **state) {
     (void)state;
-    crash_everywhere(IO_SIM_CRASH_POWER_BARE, IO_SIM_STOP_AFTER, 4);
+    crash_everywhere(work, IO_SIM_CRASH_POWER_BARE, IO_SIM_STOP_AFTER, 4);
 }
 
 int main(void) {
@@ -86,6 +103,7 @@ int main(void) {
         cmocka_unit_test(killed_before_each_operation),
         cmocka_unit_test(power_cut_before_each_operation),
         cmocka_unit_test(power_cut_after_each_operation),
+        cmocka_unit_test(power_cut_while_tables_come_and_go),
         cmocka_unit_test(power_cut_that_keeps_nothing_unsynced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,6 +76,79 @@ static void a_write_that_fails_is_final(void **state) {
     fail_each(write_countdown);
 }
 
+/* There is no room, once, at every write and creation in turn; half of the write was done. The store lives on:
+ * each write is durable or was refused, and what was refused never comes back (S13). */
+static void no_room_at_any_point_is_survived(void **state) {
+    (void)state;
+    uint64_t refused = 0, n = 1;
+    for (;; n++) {
+        struct store_model model;
+        make(&model, 12);
+        faults_of(&model)->no_space_countdown = (uint32_t)n;
+        for (int i = 0; i < 60; i++) {
+            store_model_write(&model);
+            store_model_run(&model, 300 * NS_PER_US);
+            if (i % 25 == 24) store_model_flush(&model);
+        }
+        store_model_settle(&model);
+        store_model_run(&model, 5 * NS_PER_S); /* flushes and compactions are tried again */
+        bool reached = faults_of(&model)->no_space_countdown == 0;
+        faults_of(&model)->no_space_countdown = 0;
+        assert_status(store_health(model.store), STATUS_OK);
+        refused += model.failed;
+        uint64_t failed = model.failed;
+        store_model_check(&model);
+        for (int i = 0; i < 10; i++)
+            store_model_write(&model);
+        store_model_settle(&model);
+        assert_int_equal(model.failed, failed);
+        store_model_crash(&model, n % 2 == 0 ? IO_SIM_CRASH_POWER : IO_SIM_CRASH_PROCESS);
+        assert_true(store_model_open(&model));
+        store_model_check(&model);
+        store_model_check_files(&model);
+        store_model_release(&model);
+        if (!reached) break;
+    }
+    assert_in_range(n, 40, 1000);
+    assert_true(refused > 20);
+}
+
+/* A sector cannot be read, at every read in turn, whoever reads: a lookup, an iterator, a compaction. Whoever
+ * asked is told; the store goes on taking writes, and nothing is lost. */
+static void a_failed_read_stops_nobody_else(void **state) {
+    (void)state;
+    uint64_t n = 1;
+    for (;; n++) {
+        struct store_model model;
+        make(&model, 13);
+        model.options.cache_bytes = 8 * KIB;
+        faults_of(&model)->read_error_countdown = (uint32_t)n;
+        for (int i = 0; i < 80; i++) {
+            store_model_write(&model);
+            store_model_run(&model, 300 * NS_PER_US);
+            if (i % 8 == 7) store_model_flush(&model);
+            if (i % 20 == 19) {
+                store_model_run(&model, 50 * NS_PER_MS);
+                store_model_get(&model);
+            }
+        }
+        store_model_settle(&model);
+        store_model_run(&model, NS_PER_S);
+        bool reached = faults_of(&model)->read_error_countdown == 0;
+        faults_of(&model)->read_error_countdown = 0;
+        assert_status(store_health(model.store), STATUS_OK);
+        assert_true(list_empty(&model.writes));
+        assert_int_equal(model.failed, 0);
+        store_model_check(&model);
+        store_model_crash(&model, IO_SIM_CRASH_POWER);
+        assert_true(store_model_open(&model));
+        store_model_check(&model);
+        store_model_release(&model);
+        if (!reached) break;
+    }
+    assert_in_range(n, 20, 2000);
+}
+
 static void a_read_that_fails_is_told_and_not_remembered(void **state) {
     (void)state;
     struct store_model model;
@@ -149,6 +222,8 @@ int main(void) {
         cmocka_unit_test(a_sync_that_fails_is_final),
         cmocka_unit_test(a_write_that_fails_is_final),
         cmocka_unit_test(a_read_that_fails_is_told_and_not_remembered),
+        cmocka_unit_test(a_failed_read_stops_nobody_else),
+        cmocka_unit_test(no_room_at_any_point_is_survived),
         cmocka_unit_test(a_full_disk_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
