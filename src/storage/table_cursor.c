@@ -25,6 +25,9 @@ static enum status read_window(struct table_cursor *cursor, struct table_window 
                                struct block_source *source, uint64_t start, size_t size) {
     enum status status;
     if (is_job(cursor)) {
+        /* What is held of the old bytes is borrowed from them. */
+        if (window == &cursor->window) cursor->has_data = false;
+        cursor->has_value = false;
         if (size > window->capacity) {
             mem_free(window->memory);
             window->memory = mem_alloc(size);
