@@ -76,8 +76,8 @@ static void a_write_that_fails_is_final(void **state) {
     fail_each(write_countdown);
 }
 
-/* There is no room, once, at every write and creation in turn; half of the write was done. The store lives on:
- * each write is durable or was refused, and what was refused never comes back (S13). */
+/* There is no room, once, at every write and creation in turn; half of the write was done. The store lives
+ * on: each write is durable or was refused, and what was refused never comes back (S13). */
 static void no_room_at_any_point_is_survived(void **state) {
     (void)state;
     uint64_t refused = 0, n = 1;
