@@ -92,6 +92,8 @@
  *   D8  An idle group sleeps: leader and followers agree that all is said, and stop their timers; the host's
  *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP). It must tell of a
  *       peer that was restarted too, even if it never noticed that it was gone: it may have been the leader.
+ *       For ten election timeouts after that nobody falls asleep by a message of that leader, which may be a
+ *       late one of its earlier life.
  *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
  *       it acknowledged) and fetches the damaged entries from any member, identified by (end, term)
  *       (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be committed
@@ -504,6 +506,7 @@ struct raft {
     struct raft_config_record latest, before; /* I8 */
 
     uint64_t election_deadline_ns;
+    uint64_t wakeful_until_ns; /* the failure detector spoke of our leader: what it sent before may be late */
     uint64_t
         loyal_until_ns; /* a leader was heard within the shortest election timeout: no votes before (D6) */
     uint64_t votes_granted, votes_rejected; /* bit i: member i */

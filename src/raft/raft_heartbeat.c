@@ -109,6 +109,10 @@ void raft_heartbeat_wake(struct raft *r) {
     }
 }
 
+static void stay_awake(struct raft *r) {
+    r->wakeful_until_ns = r->now_ns + 10 * r->options->election_timeout_ns_max;
+}
+
 void raft_heartbeat_peer_down(struct raft *r, uint32_t node) {
     if (r->role == RAFT_LEADER) {
         for (uint32_t i = 0; i < r->latest.config->member_count; i++)
@@ -118,6 +122,7 @@ void raft_heartbeat_peer_down(struct raft *r, uint32_t node) {
         return;
     }
     if (r->leader == RAFT_NO_ID || raft_id_node(r->leader) != node) return;
+    stay_awake(r);
     r->asleep = false;
     raft_election_reset_timer(r);
     /* The timeout was there to tell a dead leader from a slow network; the detector knows. Not if a lease
@@ -129,8 +134,12 @@ void raft_heartbeat_peer_down(struct raft *r, uint32_t node) {
 
 void raft_heartbeat_peer_up(struct raft *r, uint32_t node) {
     /* It may have been restarted, and lead no longer; or the disk is another. */
-    if (r->leader != RAFT_NO_ID && raft_id_node(r->leader) == node) raft_heartbeat_wake(r);
-    if (r->role != RAFT_LEADER) return;
+    if (r->role != RAFT_LEADER) {
+        if (r->leader == RAFT_NO_ID || raft_id_node(r->leader) != node) return;
+        stay_awake(r);
+        raft_heartbeat_wake(r);
+        return;
+    }
     for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
         if (raft_id_node(r->latest.config->members[i].id) != node) continue;
         r->progress[i].down = false;

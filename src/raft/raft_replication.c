@@ -461,7 +461,7 @@ void raft_replication_on_heartbeat(struct raft *r, const struct raft_message *m)
     commit_verified(r, m->append.commit_end);
     uint64_t end = r->log.end;
     if ((m->flags & RAFT_FLAG_SLEEP) != 0 && r->commit_end == end && m->append.commit_end == end &&
-        raft_durable_end(r) == end && !raft_log_damaged(&r->log)) {
+        raft_durable_end(r) == end && !raft_log_damaged(&r->log) && r->now_ns >= r->wakeful_until_ns) {
         r->asleep = true;
         raft_election_reset_timer(r);
     }

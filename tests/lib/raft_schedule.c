@@ -396,7 +396,8 @@ static bool may_lose(const struct world *w, uint64_t id) {
     static const uint8_t halves[] = {RAFT_VOTER, RAFT_VOTER_OLD};
     for (uint32_t i = 0; i < w->group.host_count; i++) {
         const struct raft_host *host = w->group.hosts[i];
-        if (!host->up || host->raft.change != NULL) return false;
+        /* What is not on its disk yet may be lost as well, and an earlier configuration be in force again. */
+        if (!host->up || host->raft.change != NULL || host->writes.count > 0) return false;
         const struct raft_config *config = raft_config(&host->raft);
         for (int half = 0; config != NULL && half < 2; half++) {
             uint32_t total = 0, alive = 0;
