@@ -375,14 +375,22 @@ static int serve_until_stopped(struct serve *s) {
     return status;
 }
 
+/* One shard thread allocates: more arenas would only hold memory. Receive buffers come and go by the thousand
+ * a second; mapping each anew, or giving the heap's end back each time, costs more than what is done with
+ * them. The server gives memory back when it comes to rest (server.c). */
+static void tune_heap(void) {
+    mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_TOP_PAD, 1 << 20);
+}
+
 int serve_main(int argc, char **argv) {
     struct serve s = {.data_dir = "./sentinel-data", .node_id = 1, .log_level = LOG_INFO};
     s.settings = settings_default();
     int status = parse_arguments(&s, argc, argv);
     if (status >= 0) return status;
-    /* One shard thread allocates: more arenas would only hold memory. */
-    mallopt(M_ARENA_MAX, 1);
-    mallopt(M_TRIM_THRESHOLD, 256 << 10);
+    tune_heap();
     s.log = log_sink_open(s.log_level);
     struct diagnostic why;
     struct io_options io_options = {

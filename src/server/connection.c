@@ -229,8 +229,8 @@ static void process(struct connection *c) {
 /* Makes room behind in_end. False: has to wait for memory. */
 static bool make_room(struct connection *c) {
     size_t kept = c->in_end - c->in_start;
-    if (c->in != NULL && kept == 0 && c->in->references == 1 && c->in->size >= c->wanted &&
-        c->in->size <= c->hint) {
+    if (c->in != NULL && kept == 0 && c->in->references == 1 && c->in->size >= MAX(c->wanted, c->hint) &&
+        c->in->size <= CONNECTION_RECEIVE_SIZE) {
         c->in_start = c->in_end = 0;
         return true;
     }

@@ -43,7 +43,7 @@ void connection_new(struct server *server, struct io_socket *socket, const struc
 void connection_drain(struct connection *connection);
 void connection_destroy(struct connection *connection);
 /* Gives back what a burst left behind, once it is idle; false: it holds more than that, later perhaps. */
-bool connection_shrink(struct connection *connection, size_t *freed);
+bool connection_shrink(struct connection *connection, uint64_t *freed);
 /* It waited for memory and some was freed. */
 void connection_memory_available(struct connection *connection);
 

@@ -29,18 +29,29 @@ struct server_options server_options_default(void) {
  */
 
 #define SWEEP_NS       (5 * NS_PER_S)
-#define TRIM_BYTES_MIN (4 * MIB)
+#define TRIM_BYTES_MIN ((uint64_t)4 * MIB)
+#define TRIMS_AT_REST  3U
 
 static void sweep(struct io_timer *timer) {
     struct server *server = CONTAINER_OF(timer, struct server, sweep);
-    size_t freed = 0;
+    uint64_t freed = 0;
     bool again = false;
     server->sweeping = false;
     LIST_FOREACH(it, &server->connections) {
         if (!connection_shrink(CONTAINER_OF(it, struct connection, link), &freed)) again = true;
     }
-    if (freed >= TRIM_BYTES_MIN) mem_trim();
-    if (again) server_sweep_later(server);
+    uint64_t moved = server->metrics.received_bytes + server->metrics.sent_bytes;
+    if (freed >= TRIM_BYTES_MIN || moved - server->moved_at_trim >= TRIM_BYTES_MIN) {
+        server->moved_at_trim = moved;
+        server->trims_due = TRIMS_AT_REST;
+    }
+    /* At rest: what requests and batches took and gave back goes to the system; some more times, because
+     * flushes and compactions go on for a while. */
+    if (!again && server->trims_due > 0) {
+        server->trims_due--;
+        mem_trim();
+    }
+    if (again || server->trims_due > 0) server_sweep_later(server);
 }
 
 void server_sweep_later(struct server *server) {

@@ -24,6 +24,8 @@ struct server {
     size_t send_queued_bytes; /* of all connections */
     struct io_timer sweep;    /* set while a connection may hold more than an idle one needs */
     bool sweeping;
+    uint64_t moved_at_trim; /* bytes received and sent, when it was seen that much had moved */
+    unsigned trims_due;     /* of the heap, once everything rests */
     struct metrics metrics;
     bool draining;
     void (*drained)(void *ctx);

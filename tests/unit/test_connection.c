@@ -141,6 +141,34 @@ static void an_idle_client_with_a_protocol_stays(void **state) {
     small_close(&world, &small);
 }
 
+/* Whoever always sends as much as there is room for is given more room, also when nothing is ever left over.
+ */
+static void receiving_grows_with_what_comes(void **state) {
+    (void)state;
+    struct kafka_world world;
+    kafka_world_open(&world, 9, true);
+    io_sim_net_options(world.sim)->fragment_ppm = 0;
+    static const uint8_t name[4082]; /* makes a request of 4096 bytes */
+    struct kafka_api_versions_request request = {0};
+    struct chain encoded;
+    chain_init(&encoded);
+    kafka_encode_request(kafka_api_find(KAFKA_API_VERSIONS), 0, 7, slice_make(name, sizeof name), &request,
+                         &encoded);
+    struct buffer *frame = chain_flatten(&encoded);
+    chain_release(&encoded);
+    assert_int_equal(frame->size, 4096);
+    for (int i = 0; i < 3; i++) {
+        kafka_world_send_bytes(&world.client, slice_make(frame->data, frame->size));
+        (void)kafka_world_receive(&world, &world.client, KAFKA_API_VERSIONS, 0, 7);
+    }
+    buffer_unref(frame);
+    size_t before = buffer_bytes_live();
+    kafka_world_disconnect(&world, &world.client);
+    assert_true(before - buffer_bytes_live() >= 16 * KIB);
+    kafka_world_connect(&world, &world.client);
+    kafka_world_close(&world);
+}
+
 /* Every client asks for much and takes nothing: together they cannot make us hold more than
  * memory_in_flight_max and a share each, and each gets everything in the end. */
 static void answers_that_nobody_takes_are_bounded_together(void **state) {
@@ -181,6 +209,7 @@ int main(void) {
         cmocka_unit_test(a_byte_now_and_then_does_not_keep_a_large_buffer),
         cmocka_unit_test(an_idle_client_with_a_protocol_stays),
         cmocka_unit_test(a_burst_leaves_nothing_behind),
+        cmocka_unit_test(receiving_grows_with_what_comes),
         cmocka_unit_test(answers_that_nobody_takes_are_bounded_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
