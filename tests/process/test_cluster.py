@@ -65,10 +65,10 @@ class Load:
             if self.sent % 50 == 0:
                 time.sleep(0.002)  # a load, not a benchmark
 
-    def finish(self):
+    def finish(self, seconds=60):
         self.stopping = True
         self.thread.join()
-        self.producer.flush(60)
+        self.producer.flush(seconds)
 
 
 def read_all(servers, partitions):
