@@ -232,6 +232,7 @@ enum status wal_reader_run(struct io_file *file, const struct wal_segment_header
             status = run_group(&run, offset, &offset);
         offset = wal_align(offset);
     } while (status == STATUS_OK);
+    if (status != STATUS_OK && status != STATUS_END) return status; /* also what the callback said */
     if (end_known != 0 && result->end == end_known) {
         result->torn = false;
         return STATUS_OK;
