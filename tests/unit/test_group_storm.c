@@ -63,7 +63,8 @@ static void answered(struct group_call *call, const struct group_reply *reply) {
     if (reply->member == NULL) return;
     m->epoch = reply->member->epoch;
     m->owned_count = reply->member->assigned.count;
-    memcpy(m->owned, reply->member->assigned.list, m->owned_count * sizeof *m->owned);
+    if (m->owned_count != 0)
+        memcpy(m->owned, reply->member->assigned.list, m->owned_count * sizeof *m->owned);
 }
 
 static void pause_then_beat(struct member *m, uint64_t ms) {
