@@ -155,7 +155,7 @@ static void insert_child(struct memtable *memtable, const struct path *path,
         const struct memtable_entry *middle = node->entries[cut];
         struct memtable_node *right = node_new(memtable, node->level);
         memtable_node_fill(right, node, cut + 1, node->count);
-        memtable_node_cut(node, cut);
+        memtable_node_cut(node, cut, NULL);
         if (at <= cut)
             memtable_node_insert(node, at, separator, child);
         else
@@ -185,8 +185,7 @@ static struct memtable_node *split_leaf(struct memtable *memtable, struct memtab
         MEMTABLE_STORE(leaf->next->prev, right);
     else
         MEMTABLE_STORE(memtable->last_leaf, right);
-    MEMTABLE_STORE(leaf->next, right);
-    if (cut < leaf->count) memtable_node_cut(leaf, cut);
+    memtable_node_cut(leaf, cut, right);
     if (taker == leaf) memtable_node_insert(leaf, at, entry, NULL);
     insert_child(memtable, &path, right->low, right);
     MEMTABLE_STORE(memtable->structure, memtable->structure + 1);

@@ -14,11 +14,17 @@
  * overwrite changes one pointer.
  *
  * Small values are copied in beside their key: no third miss, and a lasting small value does not keep a large
- * receive buffer or a chunk of the log alive. Larger ones are referred to where they lie (the log's chunk, or
- * the receive buffer), and the memtable holds, and is charged for, the whole of each such buffer.
+ * receive buffer or a chunk of the log alive (one that a reader keeps does keep its page, of up to two MiB).
+ * Larger ones are referred to where they lie, and the memtable holds, and is charged for, the whole of each
+ * such buffer.
  *
  * An insertion behind everything that its partition has goes to the leaf of the partition's last insertion
  * without a search (the fingers), and splits no full leaf: leaves of append-only partitions stay full.
+ *
+ * Why so: of a lookup among a million 100-byte values half was address translation (hence huge pages, 1.5 x),
+ * a sixth waiting for the slot after the head (hence fetched early, 1.2 x), and the rest the two misses,
+ * which overlap with those of the next lookup as far as its instructions fit beside the wait (hence no
+ * branches, and AVX2, 1.3 x; counting references in line, 1.15 x). docs/performance.md has the figures.
  *
  * Source  Pugh 1990 (skip lists); Munro, Papadakis, Sedgewick 1992 (deterministic skip lists and B trees);
  *         Lameter 2005 and Leis et al. 2016 (readers that validate a version instead of taking a lock).
@@ -26,12 +32,11 @@
  *         Pins and references are counted on the shard thread only.
  * Loop    one writer. memtable_get and cursors may run on other threads beside it: they take no lock and
  * write nothing shared; one that meets a node in the middle of a change reads it again. The range deletions
- *         (tombstones), memtable_value and memtable_bytes are the writer's thread's alone until the memtable
- *         stops changing. Cursors survive insertions.
- * Bounds  STORE_KEY_SIZE_MAX for keys. memtable_bytes counts all that is allocated, and the whole of every
- *         buffer referred to.
- * I1  leaves in list order hold all keys in order, each once.  I2  sequences fall along `older`.  I3  every
- * key of a leaf is >= its `low` and < the `low` of the next. */
+ * (tombstones), memtable_value and memtable_bytes are the writer's thread's alone until the memtable stops
+ * changing. Cursors survive insertions. Bounds  STORE_KEY_SIZE_MAX for keys. memtable_bytes counts all that
+ * is allocated, and the whole of every buffer referred to. I1  leaves in list order hold all keys in order,
+ * each once.  I2  sequences fall along `older`.  I3  every key of a leaf is >= its `low` and < the `low` of
+ * the next. */
 #ifndef SENTINEL_STORAGE_MEMTABLE_H
 #define SENTINEL_STORAGE_MEMTABLE_H
 

@@ -206,14 +206,16 @@ void memtable_node_fill(struct memtable_node *node, const struct memtable_node *
     if (has_ties(node)) learn(node);
 }
 
-void memtable_node_cut(struct memtable_node *node, uint32_t count) {
+void memtable_node_cut(struct memtable_node *node, uint32_t count, struct memtable_node *next) {
     uint32_t version = node->version;
-    MEMTABLE_STORE(node->version, version + 1);
+    bool appended = count == node->count; /* nothing moved: cursors keep their place */
+    if (!appended) MEMTABLE_STORE(node->version, version + 1);
     for (uint32_t i = count; i < node->count; i++)
         MEMTABLE_STORE(node->heads[i], INT32_MAX);
     MEMTABLE_STORE(node->count, (uint16_t)count);
-    if (has_ties(node)) learn(node);
-    MEMTABLE_STORE(node->version, version + 2);
+    if (node->level == 0) MEMTABLE_STORE(node->next, next);
+    if (!appended && has_ties(node)) learn(node);
+    if (!appended) MEMTABLE_STORE(node->version, version + 2);
 }
 
 uint32_t memtable_node_rollback(struct memtable_node *leaf, uint64_t sequence) {

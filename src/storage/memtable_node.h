@@ -159,8 +159,9 @@ void memtable_node_insert(struct memtable_node *node, uint32_t at, const struct 
 /* Fills an empty node with slots [from, to) of another; children: of an inner node, to - from + 1. */
 void memtable_node_fill(struct memtable_node *node, const struct memtable_node *other, uint32_t from,
                         uint32_t to);
-/* Forgets the slots from `count` on. */
-void memtable_node_cut(struct memtable_node *node, uint32_t count);
+/* Forgets the slots from `count` on, which `next` holds; a leaf is followed by it from the same moment, so
+ * that a cursor meets no key twice and misses none. */
+void memtable_node_cut(struct memtable_node *node, uint32_t count, struct memtable_node *next);
 /* Drops the newest versions above `sequence`, and the keys that have no other; returns how many entries. */
 uint32_t memtable_node_rollback(struct memtable_node *leaf, uint64_t sequence);
 void memtable_node_check(const struct memtable_node *node);
