@@ -151,16 +151,20 @@ void replica_snapshot_reads_finish(struct raft_replica *r) {
         send->finished = false;
         struct raft_event event = {.kind = RAFT_EVENT_SNAPSHOT_READ,
                                    .snapshot_read = {.peer = send->peer, .status = send->status}};
+        struct buffer *piece = NULL;
         if (send->status == STATUS_OK) {
             event.snapshot_read.snapshot = send->snapshot;
             event.snapshot_read.offset = send->piece_offset;
-            event.snapshot_read.data.bytes = writer_slice(&send->piece);
+            /* What leaves waits for the network for longer than this send may live. */
+            piece = buffer_copy(writer_slice(&send->piece));
+            event.snapshot_read.data = (struct shared_slice){slice_make(piece->data, piece->size), piece};
             event.snapshot_read.last = send->ended;
         }
         bool failed = send->status != STATUS_OK;
         if (failed) list_remove(it);
         /* The step may ask for something new of this peer, or drop all sends. */
         MAYBE(replica_step(r, &event) == STATUS_OK);
+        buffer_unref(piece);
         if (failed) free_send(send);
         raft_host_wake(r);
         return;
