@@ -62,6 +62,8 @@ bool plan_faults_parse(const char *text, uint32_t *faults, char unknown[32]) {
 
 /* ---- drawing ------------------------------------------------------------------------------------------ */
 
+/* One draw a statement: arguments are evaluated in an order of the compiler's choice. */
+
 static uint32_t a_node(struct plan *p) {
     return (uint32_t)prng_range(&p->prng, 1, p->nodes);
 }
@@ -147,11 +149,9 @@ static void plan_slow(struct plan *p, uint64_t at_ns) {
 
 static void plan_reset(struct plan *p, uint64_t at_ns) {
     if (prng_chance(&p->prng, 1, 3)) {
-        add(p, at_ns,
-            (struct action){.kind = ACTION_NETWORK,
-                            .a = prng_below(&p->prng, 20000),
-                            .b = prng_below(&p->prng, 3000),
-                            .c = prng_below(&p->prng, 800000)});
+        uint64_t slow = prng_below(&p->prng, 20000), reset = prng_below(&p->prng, 3000);
+        uint64_t fragment = prng_below(&p->prng, 800000);
+        add(p, at_ns, (struct action){.kind = ACTION_NETWORK, .a = slow, .b = reset, .c = fragment});
         add(p, at_ns + between(p, 200 * NS_PER_MS, 4 * NS_PER_S),
             (struct action){.kind = ACTION_NETWORK, .c = 200000});
         return;
@@ -187,11 +187,9 @@ static void plan_crash_point(struct plan *p, uint64_t at_ns) {
     uint32_t node = a_node(p), times = (uint32_t)prng_range(&p->prng, 1, 3);
     uint64_t op = ops[prng_below(&p->prng, ARRAY_COUNT(ops))];
     for (uint32_t i = 0; i < times; i++) {
-        struct action crash = {.kind = ACTION_CRASH_AT,
-                               .node = node,
-                               .a = op,
-                               .b = prng_below(&p->prng, 2),
-                               .count = (uint32_t)between(p, 1, 30)};
+        struct action crash = {.kind = ACTION_CRASH_AT, .node = node, .a = op};
+        crash.b = prng_below(&p->prng, 2);
+        crash.count = (uint32_t)between(p, 1, 30);
         add(p, at_ns, crash);
         at_ns += between(p, 20 * NS_PER_MS, NS_PER_S);
         /* Again while it is starting. */
@@ -236,11 +234,9 @@ static void plan_wipe(struct plan *p, uint64_t at_ns) {
 static void plan_disk_error(struct plan *p, uint64_t at_ns) {
     static const enum action_disk_op ops[] = {ACTION_DISK_WRITE, ACTION_DISK_SYNC, ACTION_DISK_READ};
     uint32_t node = a_node(p);
-    add(p, at_ns,
-        (struct action){.kind = ACTION_DISK_FAIL,
-                        .node = node,
-                        .a = ops[prng_below(&p->prng, ARRAY_COUNT(ops))],
-                        .count = (uint32_t)between(p, 1, 60)});
+    uint64_t op = ops[prng_below(&p->prng, ARRAY_COUNT(ops))];
+    uint32_t count = (uint32_t)between(p, 1, 60);
+    add(p, at_ns, (struct action){.kind = ACTION_DISK_FAIL, .node = node, .a = op, .count = count});
     add(p, at_ns + between(p, 50 * NS_PER_MS, 3 * NS_PER_S),
         (struct action){.kind = ACTION_START, .node = node});
 }
@@ -267,8 +263,10 @@ static void plan_rot(struct plan *p, uint64_t at_ns) {
     uint32_t node = a_spoiled_node(p);
     if (node == 0) return;
     add(p, at_ns, (struct action){.kind = ACTION_ROT, .node = node, .a = prng_next(&p->prng) >> 16});
-    if (prng_chance(&p->prng, 1, 2))
-        add_crash(p, at_ns + between(p, NS_PER_MS, NS_PER_S), node, between(p, NS_PER_MS, NS_PER_S));
+    if (prng_chance(&p->prng, 1, 2)) {
+        at_ns += between(p, NS_PER_MS, NS_PER_S);
+        add_crash(p, at_ns, node, between(p, NS_PER_MS, NS_PER_S));
+    }
 }
 
 static void plan_members(struct plan *p, uint64_t at_ns) {
@@ -338,12 +336,11 @@ static void draw_workload(struct plan *p, struct prng workload) {
             continue;
         }
         uint32_t burst = prng_chance(&p->prng, 1, 10) ? (uint32_t)prng_range(&p->prng, 2, 12) : 1;
-        for (uint32_t i = 0; i < burst; i++)
-            add(p, at_ns,
-                (struct action){.kind = ACTION_APPEND,
-                                .node = node,
-                                .a = prng_range(&p->prng, 8, size_max),
-                                .count = (uint32_t)prng_range(&p->prng, 1, 4)});
+        for (uint32_t i = 0; i < burst; i++) {
+            uint64_t size = prng_range(&p->prng, 8, size_max);
+            uint32_t count = (uint32_t)prng_range(&p->prng, 1, 4);
+            add(p, at_ns, (struct action){.kind = ACTION_APPEND, .node = node, .a = size, .count = count});
+        }
     }
 }
 
