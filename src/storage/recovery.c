@@ -348,8 +348,21 @@ static enum status check_headless(struct recovery *r) {
     return STATUS_OK;
 }
 
-/* The end of the log as it was read: its last group, and the block behind it, where a group may have been
- * wiped that found no room. Likewise the first block of files that hold no segment. */
+/* Zeroes [from, to), so that nothing of a group that a power cut tore can be read as a group again: the next
+ * one is written in the same place, and when that is torn as well, what was kept of both may fit together
+ * (tests/scenarios/log-torn-twice.scn). */
+static enum status wipe(struct io_file *file, uint64_t from, uint64_t to) {
+    if (from >= to) return STATUS_OK;
+    size_t size = (size_t)(to - from);
+    uint8_t *zeroes = mem_calloc(1, size);
+    enum status status = io_file_write_at(file, slice_make(zeroes, size), from);
+    mem_free(zeroes);
+    return status;
+}
+
+/* The end of the log: its last group as it was read, and nothing in the block behind it, where a group may
+ * have been torn, or wiped because it found no room. Likewise files that hold no segment: their first block,
+ * and nothing in the one behind it. */
 static enum status renew_logs(struct recovery *r, size_t first) {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < r->log_count && status == STATUS_OK; i++) {
@@ -359,9 +372,10 @@ static enum status renew_logs(struct recovery *r, size_t first) {
         if (log->valid) {
             /* The first group came with the header. */
             if (log->result.last_group > WAL_BLOCK_SIZE) from = log->result.last_group;
-            to = wal_align(log->result.end) + WAL_BLOCK_SIZE;
+            to = wal_align(log->result.end);
         }
-        status = write_again(log->file, from, MIN(to, log->size));
+        status = wipe(log->file, MIN(to, log->size), MIN(to + WAL_BLOCK_SIZE, log->size));
+        if (status == STATUS_OK) status = write_again(log->file, from, MIN(to, log->size));
     }
     if (status != STATUS_OK)
         return diagnose(r->diagnostic, status, "the log cannot be synced: %s", status_text(status));
