@@ -3,28 +3,6 @@
 
 #include "raft/raft_internal.h"
 
-static const char *const message_names[RAFT_MESSAGE_KIND_END] = {
-    [RAFT_PREVOTE] = "PreVote",
-    [RAFT_PREVOTE_REPLY] = "PreVoteReply",
-    [RAFT_VOTE] = "Vote",
-    [RAFT_VOTE_REPLY] = "VoteReply",
-    [RAFT_APPEND] = "Append",
-    [RAFT_HEARTBEAT] = "Heartbeat",
-    [RAFT_ACK] = "Ack",
-    [RAFT_SNAPSHOT_PIECE] = "SnapshotPiece",
-    [RAFT_SNAPSHOT_ACK] = "SnapshotAck",
-    [RAFT_TIMEOUT_NOW] = "TimeoutNow",
-    [RAFT_READ_REQUEST] = "ReadRequest",
-    [RAFT_READ_REPLY] = "ReadReply",
-    [RAFT_REPAIR_REQUEST] = "RepairRequest",
-    [RAFT_REPAIR_REPLY] = "RepairReply",
-};
-
-const char *raft_message_kind_name(enum raft_message_kind kind) {
-    const char *name = (unsigned)kind < RAFT_MESSAGE_KIND_END ? message_names[kind] : NULL;
-    return name == NULL ? "Unknown" : name;
-}
-
 const char *raft_role_name(enum raft_role role) {
     static const char *const names[] = {"follower", "pre-candidate", "candidate", "leader"};
     ASSERT_LT((unsigned)role, ARRAY_COUNT(names));
@@ -83,12 +61,8 @@ void *raft_grow(void *array, uint32_t count, uint32_t *capacity, size_t size) {
 }
 
 struct raft_message *raft_send(struct raft *r, enum raft_message_kind kind, uint64_t to) {
-    struct raft_effects *out = r->out;
     ASSERT(to != r->options->id);
-    out->messages = raft_grow(out->messages, out->message_count, &out->message_capacity,
-                              sizeof *out->messages);
-    struct raft_message *m = &out->messages[out->message_count++];
-    *m = (struct raft_message){
+    struct raft_message message = {
         .kind = kind,
         .group = r->group,
         .from = r->options->id,
@@ -96,7 +70,8 @@ struct raft_message *raft_send(struct raft *r, enum raft_message_kind kind, uint
         .term = r->term,
         .after_write = r->term_write > r->write_persisted ? r->term_write : 0,
     };
-    return m;
+    RAFT_PUSH(r->out, messages, message, message);
+    return &r->out->messages[r->out->message_count - 1];
 }
 
 uint64_t raft_write(struct raft *r) {
@@ -104,12 +79,26 @@ uint64_t raft_write(struct raft *r) {
     return r->out->write;
 }
 
-void raft_refuse(struct raft *r) {
-    r->refused++;
-}
-
 int raft_self(const struct raft *r) {
     return raft_config_find(r->latest.config, r->options->id);
+}
+
+uint64_t raft_self_bit(const struct raft *r) {
+    int self = raft_self(r);
+    return self < 0 ? 0 : (uint64_t)1 << self;
+}
+
+struct raft_progress *raft_peer(const struct raft *r, uint64_t id) {
+    int at = r->role != RAFT_LEADER || id == r->options->id ? -1 : raft_config_find(r->latest.config, id);
+    return at < 0 ? NULL : &r->progress[at];
+}
+
+struct raft_progress *raft_next_peer(const struct raft *r, const struct raft_progress *p) {
+    struct raft_progress *next = p == NULL ? r->progress : r->progress + (p - r->progress) + 1;
+    struct raft_progress *end = r->progress + r->latest.config->member_count;
+    while (next < end && next->id == r->options->id)
+        next++;
+    return next < end ? next : NULL;
 }
 
 /* ---- terms, roles, commit ----------------------------------------------------------------------------- */
@@ -258,26 +247,28 @@ static void (*const receivers[RAFT_MESSAGE_KIND_END])(struct raft *r, const stru
     [RAFT_REPAIR_REPLY] = raft_repair_on_reply,
 };
 
-static void receive(struct raft *r, const struct raft_message *m) {
+static void receive(struct raft *r, const struct raft_event *event) {
+    const struct raft_message *m = event->message;
     bool known = (unsigned)m->kind < RAFT_MESSAGE_KIND_END && receivers[m->kind] != NULL;
     bool ours = m->to == r->options->id && m->group == r->group;
     bool other = m->from != r->options->id && m->from != RAFT_NO_ID;
     if (!known || !ours || !other)
-        raft_refuse(r);
+        r->refused++;
     else if (check_term(r, m))
         receivers[m->kind](r, m);
 }
 
-static void timer(struct raft *r) {
-    if (r->role == RAFT_LEADER) {
+static void timer(struct raft *r, const struct raft_event *event) {
+    (void)event;
+    if (r->role == RAFT_LEADER)
         raft_heartbeat_timer(r);
-    } else if (r->now_ns >= r->election_deadline_ns) {
+    else if (r->now_ns >= r->election_deadline_ns)
         raft_election_timer(r);
-    }
     if (raft_log_damaged(&r->log) && r->now_ns >= r->repair_deadline_ns) raft_repair_timer(r);
 }
 
-static void persisted(struct raft *r, uint64_t write) {
+static void persisted(struct raft *r, const struct raft_event *event) {
+    uint64_t write = event->write;
     ASSERT_LE(write, r->write_issued);
     if (write <= r->write_persisted) return;
     r->write_persisted = write;
@@ -290,64 +281,54 @@ static void persisted(struct raft *r, uint64_t write) {
         raft_replication_persisted(r);
 }
 
-static void compacted(struct raft *r, uint64_t to) {
-    ASSERT_LE(to, r->applied_end);
-    ASSERT_LE(to, r->log.flushed_end);
-    raft_log_compact(&r->log, to);
+static void compacted(struct raft *r, const struct raft_event *event) {
+    ASSERT_LE(event->position, MIN(r->applied_end, r->log.flushed_end));
+    raft_log_compact(&r->log, event->position);
 }
 
+static void applied(struct raft *r, const struct raft_event *event) {
+    ASSERT_LE(event->position, r->commit_end);
+    r->applied_end = MAX(r->applied_end, event->position);
+}
+
+static void entries_read(struct raft *r, const struct raft_event *event) {
+    if (event->entries_read.repair)
+        raft_repair_entries_read(r, &event->entries_read);
+    else
+        raft_replication_entries_read(r, &event->entries_read);
+}
+
+static void set_priority(struct raft *r, const struct raft_event *event) {
+    ASSERT_LE(event->priority, RAFT_PRIORITY_MAX);
+    r->priority = event->priority;
+}
+
+static void (*const handlers[])(struct raft *r, const struct raft_event *event) = {
+    [RAFT_EVENT_TIMER] = timer,
+    [RAFT_EVENT_RECEIVE] = receive,
+    [RAFT_EVENT_PERSISTED] = persisted,
+    [RAFT_EVENT_APPLIED] = applied,
+    [RAFT_EVENT_ENTRIES_READ] = entries_read,
+    [RAFT_EVENT_COMPACTED] = compacted,
+    [RAFT_EVENT_SNAPSHOT_READ] = raft_snapshot_read,
+    [RAFT_EVENT_SNAPSHOT_WRITTEN] = raft_snapshot_written,
+    [RAFT_EVENT_DAMAGED] = raft_repair_damaged,
+    [RAFT_EVENT_PEER_DOWN] = raft_heartbeat_peer_down,
+    [RAFT_EVENT_PEER_UP] = raft_heartbeat_peer_up,
+    [RAFT_EVENT_SET_PRIORITY] = set_priority,
+};
+/* Requests have an answer. */
+static enum status (*const requests[])(struct raft *r, const struct raft_event *event) = {
+    [RAFT_EVENT_PROPOSE] = raft_replication_propose,
+    [RAFT_EVENT_READ_INDEX] = raft_read_request,
+    [RAFT_EVENT_TRANSFER] = raft_election_transfer,
+    [RAFT_EVENT_CHANGE_MEMBERS] = raft_membership_change,
+};
+
 static enum status dispatch(struct raft *r, const struct raft_event *event) {
-    switch (event->kind) {
-    case RAFT_EVENT_TIMER:
-        timer(r);
-        break;
-    case RAFT_EVENT_RECEIVE:
-        receive(r, event->message);
-        break;
-    case RAFT_EVENT_PROPOSE:
-        return raft_replication_propose(r, event->propose.items, event->propose.count);
-    case RAFT_EVENT_PERSISTED:
-        persisted(r, event->write);
-        break;
-    case RAFT_EVENT_APPLIED:
-        ASSERT_LE(event->position, r->commit_end);
-        r->applied_end = MAX(r->applied_end, event->position);
-        break;
-    case RAFT_EVENT_ENTRIES_READ:
-        if (event->entries_read.repair)
-            raft_repair_entries_read(r, event);
-        else
-            raft_replication_entries_read(r, event);
-        break;
-    case RAFT_EVENT_READ_INDEX:
-        return raft_read_request(r, event->read_context);
-    case RAFT_EVENT_TRANSFER:
-        return raft_election_transfer(r, event->member);
-    case RAFT_EVENT_CHANGE_MEMBERS:
-        return raft_membership_change(r, event->change.members, event->change.count);
-    case RAFT_EVENT_COMPACTED:
-        compacted(r, event->position);
-        break;
-    case RAFT_EVENT_SNAPSHOT_READ:
-        raft_snapshot_read(r, event);
-        break;
-    case RAFT_EVENT_SNAPSHOT_WRITTEN:
-        raft_snapshot_written(r, event->snapshot_written.id, event->snapshot_written.offset);
-        break;
-    case RAFT_EVENT_DAMAGED:
-        raft_repair_damaged(r, event->damaged.from, event->damaged.to);
-        break;
-    case RAFT_EVENT_PEER_DOWN:
-        raft_heartbeat_peer_down(r, event->node);
-        break;
-    case RAFT_EVENT_PEER_UP:
-        raft_heartbeat_peer_up(r, event->node);
-        break;
-    case RAFT_EVENT_SET_PRIORITY:
-        ASSERT_LE(event->priority, RAFT_PRIORITY_MAX);
-        r->priority = event->priority;
-        break;
-    }
+    if (event->kind < ARRAY_COUNT(requests) && requests[event->kind] != NULL)
+        return requests[event->kind](r, event);
+    handlers[event->kind](r, event);
     return STATUS_OK;
 }
 
@@ -358,9 +339,9 @@ static void trim(struct raft *r) {
     uint64_t hard_floor = r->log.flushed_end;
     if (r->role == RAFT_LEADER) {
         hard_floor = MIN(hard_floor, r->commit_end);
-        for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-            if (r->progress[i].state == RAFT_REPLICATE && !r->progress[i].down)
-                floor = MIN(floor, r->progress[i].match);
+        RAFT_FOREACH_PEER(r, p) {
+            if (p->state == RAFT_REPLICATE && !p->down) floor = MIN(floor, p->match);
+        }
     }
     raft_log_trim(&r->log, floor, hard_floor, r->options->window_bytes_max);
 }
@@ -467,14 +448,15 @@ static void check_leader(const struct raft *r) {
         size_t bytes = 0;
         uint64_t end = p->match;
         for (uint32_t k = 0; k < p->inflight_count; k++) {
-            const struct raft_inflight *flight = &p->inflight[(p->inflight_head + k) % p->inflight_capacity];
+            const struct raft_inflight *flight = &p->inflight[p->inflight_head + k];
             ASSERT_LT(end, flight->end);
             end = flight->end;
             bytes += flight->bytes;
         }
         ASSERT_EQ(bytes, p->inflight_bytes);
         ASSERT_LE(end, p->next);
-        if (config->members[i].id == r->options->id) ASSERT_EQ(p->match, raft_durable_end(r));
+        ASSERT_EQ(p->id, config->members[i].id);
+        if (p->id == r->options->id) ASSERT_EQ(p->match, raft_durable_end(r));
     }
     uint64_t term;
     ASSERT_IMPLIES(r->log.end > r->term_start,

@@ -301,7 +301,7 @@ struct raft_event {
             const struct raft_member *members;
             uint32_t count;
         } change;
-        struct {                              /* ENTRIES_READ */
+        struct raft_entries_read {            /* ENTRIES_READ */
             uint64_t peer, from;              /* as asked */
             enum status status;               /* OK; NOT_FOUND: compacted meanwhile; else: could not */
             const struct raft_entry *entries; /* contiguous; borrowed */
@@ -440,13 +440,14 @@ enum raft_progress_state {
     RAFT_SNAPSHOT   /* the entries it lacks are gone: a snapshot is on its way */
 };
 struct raft_progress {
+    uint64_t id;
     uint64_t match; /* durable there and equal to our log; never falls within a term */
     uint64_t next;  /* where the next append begins */
     enum raft_progress_state state;
-    bool paused;  /* PROBE: one append was sent, wait for its answer or the next heartbeat */
-    bool reading; /* the host is reading entries or a snapshot piece for it */
-    bool down;    /* says the host's failure detector */
-    bool piece_sent;
+    bool
+        paused; /* PROBE, SNAPSHOT: one append or piece was sent, wait for its answer or the next heartbeat */
+    bool reading;         /* the host is reading entries or a snapshot piece for it */
+    bool down;            /* says the host's failure detector */
     uint64_t heard_ns;    /* any answer in this term: check-quorum */
     uint64_t advanced_ns; /* last time that match moved, or a window began: loss is suspected by this */
     uint64_t accepted;    /* as it last told */
@@ -454,7 +455,7 @@ struct raft_progress {
     uint64_t lease_ns;    /* latest of our sending times it answered */
     uint64_t commit_sent;
     uint64_t snapshot_id, snapshot_offset, snapshot_end;
-    /* appends on their way, oldest first, in a ring that grows up to inflight_count_max */
+    /* appends on their way, oldest first */
     struct raft_inflight {
         uint64_t end;
         size_t bytes;
@@ -518,7 +519,7 @@ struct raft {
     uint64_t busy_ns;         /* last time that there was anything to do */
     uint64_t asleep_since_ns; /* leader: answers to earlier heartbeats say nothing about sleep */
     size_t uncommitted_bytes;
-    struct raft_config *change; /* accepted, waits for an own-term commit */
+    struct raft_config *change; /* to be appended once an entry of our own is committed */
     uint64_t transfer_to, transfer_deadline_ns;
     bool transfer_sent, lease_given_up;
     uint64_t round, round_confirmed; /* read rounds begun and confirmed by a quorum */

@@ -124,19 +124,6 @@ bool raft_config_equal(const struct raft_config *a, const struct raft_config *b)
     return true;
 }
 
-static bool voters_within(const struct raft_config *a, const struct raft_config *b) {
-    for (uint32_t i = 0; i < a->member_count; i++) {
-        if ((a->members[i].flags & RAFT_VOTER) == 0) continue;
-        int at = raft_config_find(b, a->members[i].id);
-        if (at < 0 || (b->members[at].flags & RAFT_VOTER) == 0) return false;
-    }
-    return true;
-}
-
-bool raft_config_same_voters(const struct raft_config *a, const struct raft_config *b) {
-    return voters_within(a, b) && voters_within(b, a);
-}
-
 struct raft_config *raft_config_join(const struct raft_config *from, const struct raft_config *to) {
     struct raft_config *joint = config_new(from->member_count + to->member_count);
     joint->member_count = 0;
@@ -148,6 +135,14 @@ struct raft_config *raft_config_join(const struct raft_config *from, const struc
     if (joint->member_count <= RAFT_MEMBERS_MAX) return joint;
     mem_free(joint);
     return NULL;
+}
+
+bool raft_config_changes_voters(const struct raft_config *joint) {
+    for (uint32_t i = 0; i < joint->member_count; i++) {
+        uint8_t flags = joint->members[i].flags;
+        if (((flags & RAFT_VOTER) != 0) != ((flags & RAFT_VOTER_OLD) != 0)) return true;
+    }
+    return false;
 }
 
 struct raft_config *raft_config_leave(const struct raft_config *joint) {

@@ -47,11 +47,6 @@ bool raft_election_loyal(const struct raft *r) {
     return r->role == RAFT_LEADER || r->asleep || r->now_ns < r->loyal_until_ns;
 }
 
-static uint64_t self_bit(const struct raft *r) {
-    int self = raft_self(r);
-    return self < 0 ? 0 : (uint64_t)1 << self;
-}
-
 /* ---- campaigns ---------------------------------------------------------------------------------------- */
 
 static void ask_for_votes(struct raft *r, enum raft_message_kind kind) {
@@ -88,7 +83,7 @@ static void precampaign(struct raft *r) {
     r->leader = RAFT_NO_ID;
     r->transferring = false;
     r->verified_end = r->commit_end;
-    r->votes_granted = self_bit(r);
+    r->votes_granted = raft_self_bit(r);
     r->votes_rejected = 0;
     raft_election_reset_timer(r);
     if (raft_quorum_has(r->latest.config, r->votes_granted))
@@ -202,49 +197,52 @@ void raft_election_vote_reply(struct raft *r, const struct raft_message *m) {
 
 void raft_election_persisted(struct raft *r) {
     if (r->role != RAFT_CANDIDATE || r->write_persisted < r->term_write) return;
-    r->votes_granted |= self_bit(r);
+    r->votes_granted |= raft_self_bit(r);
     check_votes(r);
 }
 
 /* ---- transfer [3.10] ---------------------------------------------------------------------------------- */
 
-int raft_election_successor(const struct raft *r) {
-    const struct raft_config *config = r->latest.config;
-    int best = -1;
-    for (uint32_t i = 0; i < config->member_count; i++) {
-        if (config->members[i].id == r->options->id || r->progress[i].down) continue;
-        if ((config->members[i].flags & RAFT_VOTER) == 0) continue;
-        if (best < 0 || r->progress[i].match > r->progress[best].match) best = (int)i;
+/* It may lead: a voter of the new configuration. */
+static bool may_lead(const struct raft *r, const struct raft_progress *p) {
+    return (r->latest.config->members[p - r->progress].flags & RAFT_VOTER) != 0;
+}
+
+/* The one with the longest match that is not down, or NULL. */
+static struct raft_progress *best_placed(const struct raft *r) {
+    struct raft_progress *best = NULL;
+    RAFT_FOREACH_PEER(r, p) {
+        if (!p->down && may_lead(r, p) && (best == NULL || p->match > best->match)) best = p;
     }
     return best;
 }
 
-enum status raft_election_transfer(struct raft *r, uint64_t to) {
+enum status raft_election_transfer(struct raft *r, const struct raft_event *event) {
+    uint64_t to = event->member;
     if (r->role != RAFT_LEADER) return STATUS_NOT_LEADER;
-    const struct raft_config *config = r->latest.config;
-    int target = to == RAFT_NO_ID ? raft_election_successor(r) : raft_config_find(config, to);
-    if (target < 0) return to == RAFT_NO_ID ? STATUS_UNAVAILABLE : STATUS_INVALID;
-    if (config->members[target].id == r->options->id) return STATUS_OK;
-    if ((config->members[target].flags & RAFT_VOTER) == 0) return STATUS_INVALID;
-    if (r->transfer_to == config->members[target].id) return STATUS_OK;
-    r->transfer_to = config->members[target].id;
+    if (to == r->options->id && raft_self(r) >= 0) return STATUS_OK;
+    struct raft_progress *target = to == RAFT_NO_ID ? best_placed(r) : raft_peer(r, to);
+    if (target == NULL) return to == RAFT_NO_ID ? STATUS_UNAVAILABLE : STATUS_INVALID;
+    if (!may_lead(r, target)) return STATUS_INVALID;
+    if (r->transfer_to == target->id) return STATUS_OK;
+    r->transfer_to = target->id;
     r->transfer_sent = false;
     r->transfer_deadline_ns = r->now_ns + r->options->election_timeout_ns_max;
     raft_heartbeat_wake(r);
-    r->progress[target].paused = false;
-    raft_replication_send(r, (uint32_t)target);
+    if (target->state == RAFT_PROBE) target->paused = false;
+    raft_replication_send(r, target);
     raft_election_transfer_try(r);
     return STATUS_OK;
 }
 
 void raft_election_transfer_try(struct raft *r) {
     if (r->transfer_to == RAFT_NO_ID) return;
-    int target = raft_config_find(r->latest.config, r->transfer_to);
-    if (target < 0 || (r->latest.config->members[target].flags & RAFT_VOTER) == 0) {
+    const struct raft_progress *target = raft_peer(r, r->transfer_to);
+    if (target == NULL || !may_lead(r, target)) {
         r->transfer_to = RAFT_NO_ID;
         return;
     }
-    if (r->transfer_sent || r->progress[target].match < r->log.end) return;
+    if (r->transfer_sent || target->match < r->log.end) return;
     /* From now on a vote may be given in spite of a promise to us: no more reads by lease in this term. */
     r->lease_given_up = true;
     r->transfer_sent = true;
@@ -257,13 +255,13 @@ void raft_election_timeout_now(struct raft *r, const struct raft_message *m) {
     campaign(r, true);
 }
 
-bool raft_election_succeeded(const struct raft *r) {
-    int successor = raft_election_successor(r);
-    return successor >= 0 && r->progress[successor].match == r->log.end;
+const struct raft_progress *raft_election_heir(const struct raft *r) {
+    const struct raft_progress *best = best_placed(r);
+    return best != NULL && best->match == r->log.end ? best : NULL;
 }
 
 void raft_election_abdicate(struct raft *r) {
-    if (raft_election_succeeded(r))
-        raft_send(r, RAFT_TIMEOUT_NOW, r->latest.config->members[raft_election_successor(r)].id);
+    const struct raft_progress *heir = raft_election_heir(r);
+    if (heir != NULL) raft_send(r, RAFT_TIMEOUT_NOW, heir->id);
     raft_become_follower(r, r->term, RAFT_NO_ID);
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raft/raft_internal.h"
 
-void raft_heartbeat_send(struct raft *r, uint32_t index, uint8_t flags) {
-    struct raft_progress *p = &r->progress[index];
-    struct raft_message *m = raft_send(r, RAFT_HEARTBEAT, r->latest.config->members[index].id);
+void raft_heartbeat_send(struct raft *r, struct raft_progress *p, uint8_t flags) {
+    struct raft_message *m = raft_send(r, RAFT_HEARTBEAT, p->id);
     m->flags = flags;
     m->append.commit_end = r->commit_end;
     m->append.round = r->round;
@@ -12,8 +11,8 @@ void raft_heartbeat_send(struct raft *r, uint32_t index, uint8_t flags) {
 }
 
 void raft_heartbeat_all(struct raft *r, uint8_t flags) {
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-        if (r->latest.config->members[i].id != r->options->id) raft_heartbeat_send(r, i, flags);
+    RAFT_FOREACH_PEER(r, p)
+        raft_heartbeat_send(r, p, flags);
 }
 
 void raft_heartbeat_arm(struct raft *r) {
@@ -23,12 +22,9 @@ void raft_heartbeat_arm(struct raft *r) {
 /* "a leader steps down if an election timeout elapses without a successful round of heartbeats to a majority
  * of its cluster" [6.2]. The longest timeout: by then the others may have elected someone. */
 static bool quorum_heard(const struct raft *r) {
-    uint64_t heard = 0;
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
-        bool self = r->latest.config->members[i].id == r->options->id;
-        if (self || r->now_ns - r->progress[i].heard_ns <= r->options->election_timeout_ns_max)
-            heard |= (uint64_t)1 << i;
-    }
+    uint64_t heard = raft_self_bit(r);
+    RAFT_FOREACH_PEER(r, p)
+        if (r->now_ns - p->heard_ns <= r->options->election_timeout_ns_max) heard |= raft_peer_bit(r, p);
     return raft_quorum_has(r->latest.config, heard);
 }
 
@@ -39,37 +35,23 @@ static bool may_sleep(const struct raft *r) {
     if (r->commit_end < r->log.end || raft_durable_end(r) < r->log.end) return false;
     if (r->read_count > 0 || r->transfer_to != RAFT_NO_ID || r->change != NULL) return false;
     if (r->latest.position > r->commit_end || raft_config_joint(r->latest.config)) return false;
-    uint64_t present = 0;
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
-        const struct raft_progress *p = &r->progress[i];
-        if (r->latest.config->members[i].id != r->options->id) {
-            if (p->down) continue;
-            if (p->state != RAFT_REPLICATE || p->match < r->log.end) return false;
-        }
-        present |= (uint64_t)1 << i;
+    uint64_t present = raft_self_bit(r);
+    RAFT_FOREACH_PEER(r, p) {
+        if (p->down) continue;
+        if (p->state != RAFT_REPLICATE || p->match < r->log.end) return false;
+        present |= raft_peer_bit(r, p);
     }
     return raft_quorum_has(r->latest.config, present);
 }
 
-/* An append or a snapshot piece to this peer may be lost: nothing moved for an election timeout, though it
- * answers. */
-static void resend(struct raft *r, uint32_t index) {
-    struct raft_progress *p = &r->progress[index];
+/* A message to this peer may be lost: a probe until it is answered; else, when nothing moved for an election
+ * timeout though it answers. What it has accepted it will acknowledge when its disk is done. */
+static void resend(struct raft *r, struct raft_progress *p) {
     bool stuck = r->now_ns - p->advanced_ns >= r->options->election_timeout_ns_min;
-    switch (p->state) {
-    case RAFT_PROBE:
-        p->paused = false;
-        break;
-    case RAFT_REPLICATE:
-        /* What it has accepted it will acknowledge when its disk is done. */
-        if (stuck && p->inflight_count > 0 && p->accepted < p->next)
-            raft_replication_probe(r, p, MAX(p->match, p->accepted));
-        break;
-    case RAFT_SNAPSHOT:
-        if (stuck) p->piece_sent = false;
-        break;
-    }
-    raft_replication_send(r, index);
+    if (p->state == RAFT_PROBE || (p->state == RAFT_SNAPSHOT && stuck)) p->paused = false;
+    if (p->state == RAFT_REPLICATE && stuck && p->inflight_count > 0 && p->accepted < p->next)
+        raft_replication_probe(r, p, MAX(p->match, p->accepted));
+    raft_replication_send(r, p);
 }
 
 void raft_heartbeat_timer(struct raft *r) {
@@ -87,8 +69,8 @@ void raft_heartbeat_timer(struct raft *r) {
         return;
     }
     raft_heartbeat_all(r, 0);
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-        resend(r, i);
+    RAFT_FOREACH_PEER(r, p)
+        resend(r, p);
     r->transfer_sent = false;
     raft_election_transfer_try(r);
 }
@@ -99,8 +81,8 @@ void raft_heartbeat_wake(struct raft *r) {
     r->asleep = false;
     if (r->role == RAFT_LEADER) {
         /* Nobody was asked for a while, so nobody is late. */
-        for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-            r->progress[i].heard_ns = r->progress[i].advanced_ns = r->now_ns;
+        RAFT_FOREACH_PEER(r, p)
+            p->heard_ns = p->advanced_ns = r->now_ns;
         raft_heartbeat_arm(r);
         raft_heartbeat_all(r, 0);
     } else {
@@ -109,20 +91,22 @@ void raft_heartbeat_wake(struct raft *r) {
     }
 }
 
-static void stay_awake(struct raft *r) {
+/* The failure detector speaks of `node`: true if that is our leader. What it sent before may come late. */
+static bool is_leaders(struct raft *r, uint32_t node) {
+    if (r->leader == RAFT_NO_ID || raft_id_node(r->leader) != node) return false;
     r->wakeful_until_ns = r->now_ns + 10 * r->options->election_timeout_ns_max;
+    return true;
 }
 
-void raft_heartbeat_peer_down(struct raft *r, uint32_t node) {
+void raft_heartbeat_peer_down(struct raft *r, const struct raft_event *event) {
     if (r->role == RAFT_LEADER) {
-        for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-            if (raft_id_node(r->latest.config->members[i].id) == node) r->progress[i].down = true;
+        RAFT_FOREACH_PEER(r, p)
+            p->down |= raft_id_node(p->id) == event->node;
         /* If a quorum is gone, check-quorum must find out. */
         if (r->asleep && !may_sleep(r)) raft_heartbeat_wake(r);
         return;
     }
-    if (r->leader == RAFT_NO_ID || raft_id_node(r->leader) != node) return;
-    stay_awake(r);
+    if (!is_leaders(r, event->node)) return;
     r->asleep = false;
     raft_election_reset_timer(r);
     /* The timeout was there to tell a dead leader from a slow network; the detector knows. Not if a lease
@@ -132,17 +116,15 @@ void raft_heartbeat_peer_down(struct raft *r, uint32_t node) {
     r->election_deadline_ns -= r->options->election_timeout_ns_min;
 }
 
-void raft_heartbeat_peer_up(struct raft *r, uint32_t node) {
-    /* It may have been restarted, and lead no longer; or the disk is another. */
+void raft_heartbeat_peer_up(struct raft *r, const struct raft_event *event) {
     if (r->role != RAFT_LEADER) {
-        if (r->leader == RAFT_NO_ID || raft_id_node(r->leader) != node) return;
-        stay_awake(r);
-        raft_heartbeat_wake(r);
+        /* It may have been restarted, and lead no longer; or the disk is another. */
+        if (is_leaders(r, event->node)) raft_heartbeat_wake(r);
         return;
     }
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
-        if (raft_id_node(r->latest.config->members[i].id) != node) continue;
-        r->progress[i].down = false;
+    RAFT_FOREACH_PEER(r, p) {
+        if (raft_id_node(p->id) != event->node) continue;
+        p->down = false;
         raft_heartbeat_wake(r);
     }
 }

@@ -1,23 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raft/raft_internal.h"
 
-/* Arrays that lose elements at the front keep a head; the front is closed up when the array must grow. */
-static void close_up(void *array, uint32_t *head, uint32_t count, size_t size) {
-    if (*head == 0) return;
-    memmove(array, (uint8_t *)array + *head * size, count * size);
-    *head = 0;
-}
-
-/* Room for one more at the back. */
-static void *reserve(void *array, uint32_t *head, uint32_t count, uint32_t *capacity, size_t size) {
+void *raft_queue_grow(void *array, uint32_t *head, uint32_t count, uint32_t *capacity, size_t size) {
     if (*head + count < *capacity) return array;
     /* Moving is paid for by the elements taken from the front since the last time. */
-    if (*head > count) {
-        close_up(array, head, count, size);
-        return array;
-    }
-    array = raft_grow(array, *head + count, capacity, size);
-    close_up(array, head, count, size);
+    if (*head <= count) array = raft_grow(array, *head + count, capacity, size);
+    if (*head > 0) memmove(array, (uint8_t *)array + *head * size, count * size);
+    *head = 0;
     return array;
 }
 
@@ -42,8 +31,7 @@ void raft_log_init(struct raft_log *log, const struct raft_start *start) {
             ASSERT_LT(start->terms[i - 1].term, range.term);
         }
         ASSERT_LT(range.start, start->log_end);
-        log->terms = raft_grow(log->terms, log->term_count, &log->term_capacity, sizeof *log->terms);
-        log->terms[log->term_count++] = range;
+        RAFT_QUEUE(log, terms, term, range);
     }
 }
 
@@ -92,6 +80,21 @@ bool raft_log_term(const struct raft_log *log, uint64_t position, uint64_t *term
     return true;
 }
 
+bool raft_log_term_is(const struct raft_log *log, uint64_t position, uint64_t term) {
+    uint64_t ours;
+    return raft_log_term(log, position, &ours) && ours == term;
+}
+
+uint32_t raft_log_same(const struct raft_log *log, const struct raft_entry *entries, uint32_t count,
+                       uint64_t from, uint64_t to) {
+    uint32_t same = 0;
+    for (; same < count && entries[same].base == from && entries[same].end > from; same++) {
+        if (entries[same].end > to || !raft_log_term_is(log, entries[same].end, entries[same].term)) break;
+        from = entries[same].end;
+    }
+    return same;
+}
+
 uint64_t raft_log_last_term(const struct raft_log *log) {
     return log->term_count == 0 ? log->start_term : log->terms[log->term_head + log->term_count - 1].term;
 }
@@ -105,14 +108,9 @@ void raft_log_append(struct raft_log *log, const struct raft_entry *entry) {
     ASSERT_LT(entry->base, entry->end);
     uint64_t last_term = raft_log_last_term(log);
     ASSERT_LE(last_term, entry->term);
-    if (log->term_count == 0 || last_term < entry->term) {
-        log->terms = reserve(log->terms, &log->term_head, log->term_count, &log->term_capacity,
-                             sizeof *log->terms);
-        log->terms[log->term_head + log->term_count++] = (struct raft_term_start){entry->term, entry->base};
-    }
-    log->window = reserve(log->window, &log->window_head, log->window_count, &log->window_capacity,
-                          sizeof *log->window);
-    log->window[log->window_head + log->window_count++] = *entry;
+    if (log->term_count == 0 || last_term < entry->term)
+        RAFT_QUEUE(log, terms, term, (struct raft_term_start){entry->term, entry->base});
+    RAFT_QUEUE(log, window, window, *entry);
     log->window_bytes += entry->payload.bytes.size;
     log->end = entry->end;
 }
@@ -215,9 +213,7 @@ void raft_log_trim(struct raft_log *log, uint64_t floor, uint64_t hard_floor, si
 }
 
 void raft_log_writing(struct raft_log *log, uint64_t write) {
-    log->writes = reserve(log->writes, &log->write_head, log->write_count, &log->write_capacity,
-                          sizeof *log->writes);
-    log->writes[log->write_head + log->write_count++] = (struct raft_log_write){write, log->end};
+    RAFT_QUEUE(log, writes, write, (struct raft_log_write){write, log->end});
 }
 
 void raft_log_persisted(struct raft_log *log, uint64_t write) {

@@ -13,9 +13,12 @@ void raft_membership_track(struct raft *r, const struct raft_config *old) {
             r->progress[before].inflight = NULL;
             continue;
         }
-        progress[i] = (struct raft_progress){
-            .next = r->log.end, .heard_ns = r->now_ns, .advanced_ns = r->now_ns, .state = RAFT_PROBE};
-        if (config->members[i].id == r->options->id) progress[i].match = raft_durable_end(r);
+        progress[i] = (struct raft_progress){.id = config->members[i].id,
+                                             .next = r->log.end,
+                                             .heard_ns = r->now_ns,
+                                             .advanced_ns = r->now_ns,
+                                             .state = RAFT_PROBE};
+        if (progress[i].id == r->options->id) progress[i].match = raft_durable_end(r);
     }
     for (uint32_t i = 0; old != NULL && i < old->member_count; i++)
         mem_free(r->progress[i].inflight);
@@ -76,25 +79,23 @@ static void append_config(struct raft *r, struct raft_config *config) {
     raft_membership_adopt(r, r->log.end, config);
 }
 
-enum status raft_membership_change(struct raft *r, const struct raft_member *members, uint32_t count) {
+enum status raft_membership_change(struct raft *r, const struct raft_event *event) {
     if (r->role != RAFT_LEADER) return STATUS_NOT_LEADER;
     if (r->change != NULL || r->latest.position > r->commit_end || raft_config_joint(r->latest.config))
         return STATUS_BUSY;
     if (r->transfer_to != RAFT_NO_ID) return STATUS_UNAVAILABLE;
     struct raft_config *change;
-    enum status status = raft_config_build(members, count, &change);
+    enum status status = raft_config_build(event->change.members, event->change.count, &change);
     if (status != STATUS_OK) return status;
     if (raft_config_equal(change, r->latest.config)) {
         mem_free(change);
         return STATUS_EXISTS;
     }
     struct raft_config *joint = raft_config_join(r->latest.config, change);
-    if (joint == NULL) {
-        mem_free(change);
-        return STATUS_INVALID;
-    }
-    mem_free(joint);
-    r->change = change;
+    bool direct = joint != NULL && !raft_config_changes_voters(joint);
+    r->change = direct ? change : joint;
+    mem_free(direct ? joint : change);
+    if (r->change == NULL) return STATUS_INVALID;
     raft_heartbeat_wake(r);
     raft_membership_advance(r);
     raft_replication_send_all(r);
@@ -113,16 +114,7 @@ void raft_membership_advance(struct raft *r) {
             raft_replication_append(r, RAFT_ENTRY_NOOP, 1, (struct shared_slice){0});
         return;
     }
-    if (joint) {
-        append_config(r, raft_config_leave(r->latest.config));
-        return;
-    }
-    struct raft_config *change = r->change;
-    r->change = NULL;
-    if (raft_config_same_voters(r->latest.config, change)) {
-        append_config(r, change);
-        return;
-    }
-    append_config(r, raft_config_join(r->latest.config, change));
-    mem_free(change);
+    struct raft_config *next = joint ? raft_config_leave(r->latest.config) : r->change;
+    if (!joint) r->change = NULL;
+    append_config(r, next);
 }

@@ -11,59 +11,74 @@
 #define ACK_FIELDS 4 /* a refusal has all */
 
 /* The numbers of a message in the order in which they are sent, and how traces show them. */
-struct field {
-    const char *text; /* stands before the number; NULL: not shown; with '?' in front: only if it is not 0 */
-    size_t offset;
+struct kind {
+    const char *name;
+    struct field {
+        const char *text; /* before the number; NULL: not shown; with '?' in front: only if it is not 0 */
+        size_t offset;
+    } fields[FIELDS_MAX];
 };
 #define AT(member) offsetof(struct raft_message, member)
-static const struct field fields[RAFT_MESSAGE_KIND_END][FIELDS_MAX] = {
-    [RAFT_PREVOTE] = {{" log=", AT(vote.log_end)}, {"/", AT(vote.last_term)}},
-    [RAFT_PREVOTE_REPLY] = {{" for=", AT(prevote_reply.term)}},
-    [RAFT_VOTE] = {{" log=", AT(vote.log_end)}, {"/", AT(vote.last_term)}},
-    [RAFT_APPEND] = {{" prev=", AT(append.prev)},
-                     {"/", AT(append.prev_term)},
-                     {" commit=", AT(append.commit_end)},
-                     {"? round=", AT(append.round)},
-                     {NULL, AT(append.sent_ns)}},
-    [RAFT_HEARTBEAT] = {{" commit=", AT(append.commit_end)},
-                        {"? round=", AT(append.round)},
-                        {NULL, AT(append.sent_ns)}},
-    [RAFT_ACK] = {{" match=", AT(ack.match)},
-                  {" accepted=", AT(ack.accepted)},
-                  {"? round=", AT(ack.round)},
-                  {NULL, AT(ack.sent_ns)},
-                  {" prev=", AT(ack.prev)},
-                  {" hint=", AT(ack.hint)},
-                  {"/", AT(ack.hint_term)}},
-    [RAFT_SNAPSHOT_PIECE] = {{NULL, AT(piece.snapshot.id)},
-                             {" end=", AT(piece.snapshot.end)},
-                             {"/", AT(piece.snapshot.term)},
-                             {" offset=", AT(piece.offset)}},
-    [RAFT_SNAPSHOT_ACK] = {{NULL, AT(piece_ack.id)}, {" offset=", AT(piece_ack.offset)}},
-    [RAFT_READ_REQUEST] = {{" context=", AT(read.context)}, {NULL, AT(read.life)}},
-    [RAFT_READ_REPLY] = {{" context=", AT(read.context)},
-                         {NULL, AT(read.life)},
-                         {" position=", AT(read.position)}},
-    [RAFT_REPAIR_REQUEST] = {{" from=", AT(repair.from)}, {" to=", AT(repair.to)}},
-    [RAFT_REPAIR_REPLY] = {{" from=", AT(repair.from)}, {" to=", AT(repair.to)}},
+static const struct kind kinds[RAFT_MESSAGE_KIND_END] = {
+    [RAFT_PREVOTE] = {"PreVote", {{" log=", AT(vote.log_end)}, {"/", AT(vote.last_term)}}},
+    [RAFT_PREVOTE_REPLY] = {"PreVoteReply", {{" for=", AT(prevote_reply.term)}}},
+    [RAFT_VOTE] = {"Vote", {{" log=", AT(vote.log_end)}, {"/", AT(vote.last_term)}}},
+    [RAFT_VOTE_REPLY] = {"VoteReply", {{0}}},
+    [RAFT_APPEND] = {"Append",
+                     {{" prev=", AT(append.prev)},
+                      {"/", AT(append.prev_term)},
+                      {" commit=", AT(append.commit_end)},
+                      {"? round=", AT(append.round)},
+                      {NULL, AT(append.sent_ns)}}},
+    [RAFT_HEARTBEAT] = {"Heartbeat",
+                        {{" commit=", AT(append.commit_end)},
+                         {"? round=", AT(append.round)},
+                         {NULL, AT(append.sent_ns)}}},
+    [RAFT_ACK] = {"Ack",
+                  {{" match=", AT(ack.match)},
+                   {" accepted=", AT(ack.accepted)},
+                   {"? round=", AT(ack.round)},
+                   {NULL, AT(ack.sent_ns)},
+                   {" prev=", AT(ack.prev)},
+                   {" hint=", AT(ack.hint)},
+                   {"/", AT(ack.hint_term)}}},
+    [RAFT_SNAPSHOT_PIECE] = {"SnapshotPiece",
+                             {{NULL, AT(piece.snapshot.id)},
+                              {" end=", AT(piece.snapshot.end)},
+                              {"/", AT(piece.snapshot.term)},
+                              {" offset=", AT(piece.offset)}}},
+    [RAFT_SNAPSHOT_ACK] = {"SnapshotAck", {{NULL, AT(piece_ack.id)}, {" offset=", AT(piece_ack.offset)}}},
+    [RAFT_TIMEOUT_NOW] = {"TimeoutNow", {{0}}},
+    [RAFT_READ_REQUEST] = {"ReadRequest", {{" context=", AT(read.context)}, {NULL, AT(read.life)}}},
+    [RAFT_READ_REPLY] = {"ReadReply",
+                         {{" context=", AT(read.context)},
+                          {NULL, AT(read.life)},
+                          {" position=", AT(read.position)}}},
+    [RAFT_REPAIR_REQUEST] = {"RepairRequest", {{" from=", AT(repair.from)}, {" to=", AT(repair.to)}}},
+    [RAFT_REPAIR_REPLY] = {"RepairReply", {{" from=", AT(repair.from)}, {" to=", AT(repair.to)}}},
 };
+
+const char *raft_message_kind_name(enum raft_message_kind kind) {
+    const char *name = (unsigned)kind < RAFT_MESSAGE_KIND_END ? kinds[kind].name : NULL;
+    return name == NULL ? "Unknown" : name;
+}
 
 static uint32_t field_count(const struct raft_message *m) {
     if (m->kind == RAFT_ACK && (m->flags & RAFT_FLAG_REJECTED) == 0) return ACK_FIELDS;
     uint32_t count = 0;
-    while (count < FIELDS_MAX && fields[m->kind][count].offset != 0)
+    while (count < FIELDS_MAX && kinds[m->kind].fields[count].offset != 0)
         count++;
     return count;
 }
 
 static uint64_t get_field(const struct raft_message *m, uint32_t index) {
     uint64_t value;
-    memcpy(&value, (const uint8_t *)m + fields[m->kind][index].offset, sizeof value);
+    memcpy(&value, (const uint8_t *)m + kinds[m->kind].fields[index].offset, sizeof value);
     return value;
 }
 
 static void set_field(struct raft_message *m, uint32_t index, uint64_t value) {
-    memcpy((uint8_t *)m + fields[m->kind][index].offset, &value, sizeof value);
+    memcpy((uint8_t *)m + kinds[m->kind].fields[index].offset, &value, sizeof value);
 }
 
 static bool has_entries(enum raft_message_kind kind) {
@@ -249,7 +264,7 @@ static void print_entries(struct writer *to, const struct raft_message *m) {
 
 static void print_fields(struct writer *to, const struct raft_message *m) {
     for (uint32_t i = 0; i < field_count(m); i++) {
-        const char *text = fields[m->kind][i].text;
+        const char *text = kinds[m->kind].fields[i].text;
         if (text == NULL || (text[0] == '?' && get_field(m, i) == 0)) continue;
         writer_printf(to, "%s%" PRIu64, text + (text[0] == '?'), get_field(m, i));
     }

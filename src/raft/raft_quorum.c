@@ -21,22 +21,25 @@ bool raft_quorum_lost(const struct raft_config *config, uint64_t mask) {
     return !raft_quorum_has(config, ~mask);
 }
 
-static uint64_t majority_value(const struct raft_config *config, uint8_t flag, const uint64_t *values) {
+static uint64_t majority_value(const struct raft *r, uint8_t flag, size_t field) {
+    const struct raft_config *config = r->latest.config;
     uint64_t sorted[RAFT_MEMBERS_MAX]; /* descending */
     uint32_t count = 0;
     for (uint32_t i = 0; i < config->member_count; i++) {
         if ((config->members[i].flags & flag) == 0) continue;
+        uint64_t value;
+        memcpy(&value, (const uint8_t *)&r->progress[i] + field, sizeof value);
         uint32_t at = count++;
-        for (; at > 0 && sorted[at - 1] < values[i]; at--)
+        for (; at > 0 && sorted[at - 1] < value; at--)
             sorted[at] = sorted[at - 1];
-        sorted[at] = values[i];
+        sorted[at] = value;
     }
     return count == 0 ? 0 : sorted[count / 2];
 }
 
-uint64_t raft_quorum_value(const struct raft_config *config, const uint64_t *values) {
-    uint64_t value = majority_value(config, RAFT_VOTER, values);
-    if (!raft_config_joint(config)) return value;
-    uint64_t old = majority_value(config, RAFT_VOTER_OLD, values);
+uint64_t raft_quorum_value(const struct raft *r, size_t field) {
+    uint64_t value = majority_value(r, RAFT_VOTER, field);
+    if (!raft_config_joint(r->latest.config)) return value;
+    uint64_t old = majority_value(r, RAFT_VOTER_OLD, field);
     return MIN(value, old);
 }

@@ -7,28 +7,20 @@ static bool commit_is_current(const struct raft *r) {
     return r->commit_end >= r->term_start;
 }
 
-static uint64_t quorum_of(const struct raft *r, uint64_t self_value,
-                          uint64_t (*value)(const struct raft_progress *p)) {
-    uint64_t values[RAFT_MEMBERS_MAX];
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
-        bool self = r->latest.config->members[i].id == r->options->id;
-        values[i] = self ? self_value : value(&r->progress[i]);
-    }
-    return raft_quorum_value(r->latest.config, values);
-}
-
-static uint64_t round_of(const struct raft_progress *p) {
-    return p->round;
-}
-static uint64_t lease_of(const struct raft_progress *p) {
-    return p->lease_ns;
+/* What we ask of the others we answer at once ourselves. */
+static void answer_ourselves(struct raft *r) {
+    int self = raft_self(r);
+    if (self < 0) return;
+    r->progress[self].round = r->round;
+    r->progress[self].lease_ns = r->now_ns;
 }
 
 /* A quorum answered what we sent at `since`, and promised no vote for the shortest election timeout from when
  * it came [6.4.1]; their clocks may run faster than ours by the stated drift. */
-static bool lease_valid(const struct raft *r) {
+static bool lease_valid(struct raft *r) {
     if (!r->options->lease_reads || r->lease_given_up || r->asleep) return false;
-    uint64_t since = quorum_of(r, r->now_ns, lease_of);
+    answer_ourselves(r);
+    uint64_t since = raft_quorum_value(r, offsetof(struct raft_progress, lease_ns));
     uint64_t timeout = r->options->election_timeout_ns_min;
     uint64_t drift = timeout / 1000000 * r->options->lease_drift_ppm;
     return since > 0 && drift < timeout && r->now_ns < since + (timeout - drift);
@@ -42,9 +34,7 @@ static void answer(struct raft *r, const struct raft_read *read) {
         m->read.position = read->position;
         return;
     }
-    struct raft_effects *out = r->out;
-    out->reads = raft_grow(out->reads, out->read_count, &out->read_capacity, sizeof *out->reads);
-    out->reads[out->read_count++] = (struct raft_read_state){read->context, read->position};
+    RAFT_PUSH(r->out, reads, read, (struct raft_read_state){read->context, read->position});
 }
 
 /* Leader: answers now by lease, or after a round. */
@@ -56,13 +46,13 @@ static enum status serve(struct raft *r, struct raft_read read) {
     }
     if (r->read_count >= r->options->reads_max) return STATUS_BUSY;
     raft_heartbeat_wake(r);
-    r->reads = raft_grow(r->reads, r->read_count, &r->read_capacity, sizeof *r->reads);
-    r->reads[r->read_count++] = read;
+    RAFT_PUSH(r, reads, read, read);
     raft_read_advance(r);
     return STATUS_OK;
 }
 
-enum status raft_read_request(struct raft *r, uint64_t context) {
+enum status raft_read_request(struct raft *r, const struct raft_event *event) {
+    uint64_t context = event->read_context;
     if (r->role == RAFT_LEADER)
         return serve(r, (struct raft_read){.context = context, .from = r->options->id});
     if (r->leader == RAFT_NO_ID) return STATUS_UNAVAILABLE;
@@ -93,7 +83,9 @@ static bool begin_round(struct raft *r) {
 
 static void confirm_rounds(struct raft *r) {
     if (r->round_confirmed == r->round) return;
-    r->round_confirmed = MAX(r->round_confirmed, quorum_of(r, r->round, round_of));
+    answer_ourselves(r);
+    uint64_t confirmed = raft_quorum_value(r, offsetof(struct raft_progress, round));
+    r->round_confirmed = MAX(r->round_confirmed, confirmed);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < r->read_count; i++) {
         struct raft_read read = r->reads[i];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raft/raft_internal.h"
 
-void raft_repair_damaged(struct raft *r, uint64_t from, uint64_t to) {
+void raft_repair_damaged(struct raft *r, const struct raft_event *event) {
+    uint64_t from = event->damaged.from, to = event->damaged.to;
     if (from >= to) return;
     raft_log_damage(&r->log, from, to);
     /* Of a repair that is being written, what lies above counts for nothing: it is damaged anew, or above a
@@ -12,7 +13,7 @@ void raft_repair_damaged(struct raft *r, uint64_t from, uint64_t to) {
      * all that can be lost is committed: nobody else could do more. */
     if (r->role != RAFT_LEADER)
         raft_become_follower(r, r->term, r->leader);
-    else if (raft_election_succeeded(r) || r->log.damaged_to > r->commit_end)
+    else if (raft_election_heir(r) != NULL || r->log.damaged_to > r->commit_end)
         raft_election_abdicate(r);
     r->asleep = false;
     r->repair_deadline_ns = r->now_ns;
@@ -50,20 +51,17 @@ void raft_repair_on_request(struct raft *r, const struct raft_message *m) {
     uint64_t from = m->repair.from;
     if (from < r->log.start || from >= r->log.end || m->repair.to <= from) return;
     if (raft_log_damaged(&r->log) && from >= r->log.damaged_from && from < r->log.damaged_to) return;
-    struct raft_effects *out = r->out;
-    out->entry_reads = raft_grow(out->entry_reads, out->entry_read_count, &out->entry_read_capacity,
-                                 sizeof *out->entry_reads);
-    out->entry_reads[out->entry_read_count++] = (struct raft_entry_read){m->from, from,
-                                                                         r->options->append_bytes_max, true};
+    RAFT_PUSH(r->out, entry_reads, entry_read,
+              (struct raft_entry_read){m->from, from, r->options->append_bytes_max, true});
 }
 
-void raft_repair_entries_read(struct raft *r, const struct raft_event *event) {
-    if (event->entries_read.status != STATUS_OK || event->entries_read.count == 0) return;
-    struct raft_message *m = raft_send(r, RAFT_REPAIR_REPLY, event->entries_read.peer);
-    m->repair.from = event->entries_read.from;
-    m->repair.to = event->entries_read.entries[event->entries_read.count - 1].end;
-    m->entries = event->entries_read.entries;
-    m->entry_count = event->entries_read.count;
+void raft_repair_entries_read(struct raft *r, const struct raft_entries_read *read) {
+    if (read->status != STATUS_OK || read->count == 0) return;
+    struct raft_message *m = raft_send(r, RAFT_REPAIR_REPLY, read->peer);
+    m->repair.from = read->from;
+    m->repair.to = read->entries[read->count - 1].end;
+    m->entries = read->entries;
+    m->entry_count = read->count;
 }
 
 /* An entry with the end and the term that ours had is the entry that ours was (Log Matching). It is written
@@ -71,17 +69,12 @@ void raft_repair_entries_read(struct raft *r, const struct raft_event *event) {
 void raft_repair_on_reply(struct raft *r, const struct raft_message *m) {
     const struct raft_log *log = &r->log;
     if (!raft_log_damaged(log) || r->repair_write != 0) return;
-    uint64_t end = log->damaged_from, term;
-    uint32_t count = 0;
-    while (count < m->entry_count && m->entries[count].base == end && m->entries[count].end > end &&
-           m->entries[count].end <= log->damaged_to && raft_log_term(log, m->entries[count].end, &term) &&
-           term == m->entries[count].term)
-        end = m->entries[count++].end;
+    uint32_t count = raft_log_same(log, m->entries, m->entry_count, log->damaged_from, log->damaged_to);
     if (count == 0) return;
     r->out->entries = m->entries;
     r->out->entry_count = count;
     r->repair_write = raft_write(r);
-    r->repair_end = end;
+    r->repair_end = m->entries[count - 1].end;
 }
 
 void raft_repair_persisted(struct raft *r) {

@@ -24,7 +24,9 @@ static bool make_room(struct raft *r, size_t bytes) {
 
 /* "If command received from client: append entry to local log" (Figure 2). The followers get it while our own
  * disk writes it (D3). */
-enum status raft_replication_propose(struct raft *r, const struct raft_proposal *items, uint32_t count) {
+enum status raft_replication_propose(struct raft *r, const struct raft_event *event) {
+    const struct raft_proposal *items = event->propose.items;
+    uint32_t count = event->propose.count;
     if (r->role != RAFT_LEADER) return STATUS_NOT_LEADER;
     if (r->transfer_to != RAFT_NO_ID) return STATUS_UNAVAILABLE;
     if (count == 0) return STATUS_INVALID;
@@ -54,26 +56,9 @@ void raft_replication_inflight_clear(struct raft_progress *p) {
     p->inflight_bytes = 0;
 }
 
-static void inflight_push(struct raft_progress *p, uint64_t end, size_t bytes) {
-    if (p->inflight_count == p->inflight_capacity) {
-        uint32_t capacity = MAX(p->inflight_capacity * 2, 4);
-        struct raft_inflight *ring = mem_alloc(capacity * sizeof *ring);
-        for (uint32_t i = 0; i < p->inflight_count; i++)
-            ring[i] = p->inflight[(p->inflight_head + i) % p->inflight_capacity];
-        mem_free(p->inflight);
-        p->inflight = ring;
-        p->inflight_head = 0;
-        p->inflight_capacity = capacity;
-    }
-    p->inflight[(p->inflight_head + p->inflight_count++) % p->inflight_capacity] = (struct raft_inflight){
-        end, bytes};
-    p->inflight_bytes += bytes;
-}
-
 static void inflight_free(struct raft_progress *p, uint64_t match) {
     while (p->inflight_count > 0 && p->inflight[p->inflight_head].end <= match) {
-        p->inflight_bytes -= p->inflight[p->inflight_head].bytes;
-        p->inflight_head = (p->inflight_head + 1) % p->inflight_capacity;
+        p->inflight_bytes -= p->inflight[p->inflight_head++].bytes;
         p->inflight_count--;
     }
     if (p->inflight_count == 0) p->inflight_head = 0;
@@ -84,16 +69,15 @@ void raft_replication_probe(struct raft *r, struct raft_progress *p, uint64_t ne
     ASSERT_LE(next, r->log.end);
     raft_replication_inflight_clear(p);
     p->state = RAFT_PROBE;
-    p->paused = p->piece_sent = p->reading = false;
+    p->paused = p->reading = false;
     p->next = next;
     p->advanced_ns = r->now_ns;
 }
 
 /* One append of entries [next, end); entries in the window are pointed to when the step ends. */
-static void send_append(struct raft *r, uint32_t index, const struct raft_entry *entries, uint32_t count,
-                        uint64_t end, size_t bytes) {
-    struct raft_progress *p = &r->progress[index];
-    struct raft_message *m = raft_send(r, RAFT_APPEND, r->latest.config->members[index].id);
+static void send_append(struct raft *r, struct raft_progress *p, const struct raft_entry *entries,
+                        uint32_t count, uint64_t end, size_t bytes) {
+    struct raft_message *m = raft_send(r, RAFT_APPEND, p->id);
     bool found = raft_log_term(&r->log, p->next, &m->append.prev_term);
     ASSERT(found);
     m->append.prev = p->next;
@@ -106,21 +90,22 @@ static void send_append(struct raft *r, uint32_t index, const struct raft_entry 
     if (p->state == RAFT_PROBE) p->paused = true;
     if (p->state == RAFT_PROBE || count == 0) return;
     if (p->inflight_count == 0) p->advanced_ns = r->now_ns;
-    inflight_push(p, end, bytes);
+    RAFT_QUEUE(p, inflight, inflight, (struct raft_inflight){end, bytes});
+    p->inflight_bytes += bytes;
     p->next = end;
 }
 
-/* How many of `entries` one append may carry: at least one. */
-static uint32_t take(const struct raft *r, const struct raft_entry *entries, uint32_t count, size_t *bytes) {
-    uint32_t taken = 0;
-    *bytes = 0;
-    while (taken < count) {
-        size_t size = entries[taken].payload.bytes.size;
-        if (taken > 0 && *bytes + size > r->options->append_bytes_max) break;
-        *bytes += size;
-        taken++;
-    }
-    return taken;
+/* As many of `entries` as one append may carry, at least one; the window's are pointed to later. The place
+ * that a probe looks for may lie inside of an entry. */
+static void send_entries(struct raft *r, struct raft_progress *p, const struct raft_entry *entries,
+                         uint32_t count, bool window) {
+    size_t bytes = entries[0].payload.bytes.size;
+    uint32_t taken = 1;
+    while (taken < count && bytes + entries[taken].payload.bytes.size <= r->options->append_bytes_max)
+        bytes += entries[taken++].payload.bytes.size;
+    ASSERT(p->state == RAFT_PROBE || entries->base == p->next);
+    p->next = entries->base;
+    send_append(r, p, window ? NULL : entries, taken, entries[taken - 1].end, bytes);
 }
 
 static bool window_full(const struct raft *r, const struct raft_progress *p) {
@@ -129,108 +114,81 @@ static bool window_full(const struct raft *r, const struct raft_progress *p) {
 }
 
 /* Sends one message; false: nothing more can be sent now. */
-static bool send_next(struct raft *r, uint32_t index) {
-    struct raft_progress *p = &r->progress[index];
+static bool send_next(struct raft *r, struct raft_progress *p) {
     if (p->reading || (p->state == RAFT_PROBE && p->paused)) return false;
     if (p->next < r->log.start) {
-        raft_snapshot_begin(r, index);
+        raft_snapshot_begin(r, p);
         return false;
     }
     if (p->next == r->log.end) {
-        if (p->state == RAFT_PROBE) send_append(r, index, NULL, 0, p->next, 0);
+        if (p->state == RAFT_PROBE) send_append(r, p, NULL, 0, p->next, 0);
         return false;
     }
     if (p->state == RAFT_REPLICATE && window_full(r, p)) return false;
     uint32_t count;
     const struct raft_entry *entries = raft_log_window(&r->log, p->next, &count);
     if (entries == NULL) {
-        struct raft_effects *out = r->out;
-        out->entry_reads = raft_grow(out->entry_reads, out->entry_read_count, &out->entry_read_capacity,
-                                     sizeof *out->entry_reads);
-        out->entry_reads[out->entry_read_count++] = (struct raft_entry_read){
-            r->latest.config->members[index].id, p->next, r->options->append_bytes_max, false};
+        RAFT_PUSH(r->out, entry_reads, entry_read,
+                  (struct raft_entry_read){p->id, p->next, r->options->append_bytes_max, false});
         p->reading = true;
         return false;
     }
-    ASSERT(p->state == RAFT_PROBE || entries->base == p->next);
-    p->next = entries->base;
-    size_t bytes;
-    count = take(r, entries, count, &bytes);
-    send_append(r, index, NULL, count, entries[count - 1].end, bytes);
+    send_entries(r, p, entries, count, true);
     return true;
 }
 
-void raft_replication_send(struct raft *r, uint32_t index) {
-    if (r->latest.config->members[index].id == r->options->id) return;
-    if (r->progress[index].state == RAFT_SNAPSHOT) {
-        raft_snapshot_ask(r, index);
+void raft_replication_send(struct raft *r, struct raft_progress *p) {
+    if (p->state == RAFT_SNAPSHOT) {
+        raft_snapshot_ask(r, p);
         return;
     }
-    while (send_next(r, index))
+    while (send_next(r, p))
         continue;
 }
 
 void raft_replication_send_all(struct raft *r) {
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-        raft_replication_send(r, i);
+    RAFT_FOREACH_PEER(r, p)
+        raft_replication_send(r, p);
 }
 
 /* Entries that the window no longer has. Another leadership may have asked: what counts is that these are our
  * entries still, which their terms tell. */
-void raft_replication_entries_read(struct raft *r, const struct raft_event *event) {
-    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, event->entries_read.peer) : -1;
-    if (index < 0 || !r->progress[index].reading) return;
-    struct raft_progress *p = &r->progress[index];
-    if (p->state == RAFT_SNAPSHOT) return;
+void raft_replication_entries_read(struct raft *r, const struct raft_entries_read *read) {
+    struct raft_progress *p = raft_peer(r, read->peer);
+    if (p == NULL || !p->reading || p->state == RAFT_SNAPSHOT) return;
     p->reading = false;
-    if (event->entries_read.status != STATUS_OK) return; /* asked for again at the next heartbeat */
-    if (event->entries_read.from != p->next || p->next < r->log.start) {
-        raft_replication_send(r, (uint32_t)index);
-        return;
+    if (read->status != STATUS_OK) return; /* asked for again at the next heartbeat */
+    if (read->from == p->next && p->next >= r->log.start) {
+        const struct raft_entry *entries = read->entries;
+        if (read->count == 0 || entries->base > p->next || entries->base < MAX(p->match, r->log.start))
+            return;
+        uint32_t count = raft_log_same(&r->log, entries, read->count, entries->base, r->log.end);
+        if (count == 0) return;
+        send_entries(r, p, entries, count, false);
     }
-    const struct raft_entry *entries = event->entries_read.entries;
-    if (event->entries_read.count == 0 || entries->base > p->next ||
-        entries->base < MAX(p->match, r->log.start))
-        return;
-    uint32_t count = 0;
-    uint64_t end = entries->base, term;
-    while (count < event->entries_read.count && entries[count].base == end &&
-           raft_log_term(&r->log, entries[count].end, &term) && term == entries[count].term)
-        end = entries[count++].end;
-    if (count == 0) return;
-    ASSERT(p->state == RAFT_PROBE || entries->base == p->next);
-    p->next = entries->base;
-    size_t bytes;
-    count = take(r, entries, count, &bytes);
-    send_append(r, (uint32_t)index, entries, count, entries[count - 1].end, bytes);
-    raft_replication_send(r, (uint32_t)index);
+    raft_replication_send(r, p);
 }
 
 /* ---- leader: acknowledgement and commit --------------------------------------------------------------- */
 
 /* A follower without anything on the way would learn of a commit at the next heartbeat only. */
 static void tell_commit(struct raft *r) {
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
-        struct raft_progress *p = &r->progress[i];
-        if (r->latest.config->members[i].id == r->options->id || p->commit_sent == r->commit_end) continue;
-        if (p->state != RAFT_REPLICATE || p->inflight_count > 0 || p->match < r->log.end || p->down) continue;
-        raft_heartbeat_send(r, i, RAFT_FLAG_SILENT);
+    RAFT_FOREACH_PEER(r, p) {
+        if (p->commit_sent != r->commit_end && p->state == RAFT_REPLICATE && p->inflight_count == 0 &&
+            p->match >= r->log.end && !p->down)
+            raft_heartbeat_send(r, p, RAFT_FLAG_SILENT);
     }
 }
 
 /* "If there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and log[N].term ==
  * currentTerm: set commitIndex = N" (Figure 2). Every entry above term_start is ours. */
 static void advance_commit(struct raft *r) {
-    uint64_t matches[RAFT_MEMBERS_MAX];
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++) {
-        struct raft_progress *p = &r->progress[i];
-        if (r->latest.config->members[i].id == r->options->id) {
-            p->match = raft_durable_end(r);
-            p->next = r->log.end;
-        }
-        matches[i] = p->match;
+    int self = raft_self(r);
+    if (self >= 0) {
+        r->progress[self].match = raft_durable_end(r);
+        r->progress[self].next = r->log.end;
     }
-    uint64_t position = raft_quorum_value(r->latest.config, matches);
+    uint64_t position = raft_quorum_value(r, offsetof(struct raft_progress, match));
     if (position > r->commit_end && position > r->term_start) raft_commit_to(r, position);
 }
 
@@ -254,8 +212,7 @@ void raft_replication_advance(struct raft *r) {
 /* Where to try next after a refusal: the follower named the last position that may agree, by our prev_term;
  * we look for the last in our log that may agree, by its hint_term: one round a diverging term at most [3.5,
  * end]. The place may lie inside of one of our entries; what is sent begins where that entry does. */
-static void rejected(struct raft *r, uint32_t index, const struct raft_message *m) {
-    struct raft_progress *p = &r->progress[index];
+static void rejected(struct raft *r, struct raft_progress *p, const struct raft_message *m) {
     if (p->state == RAFT_SNAPSHOT || m->ack.prev <= p->match) return;
     if (p->state == RAFT_PROBE && m->ack.prev != p->next) return;
     uint64_t agree = m->ack.hint, term = 0;
@@ -269,8 +226,7 @@ static void rejected(struct raft *r, uint32_t index, const struct raft_message *
     raft_replication_probe(r, p, MAX(agree, p->match));
 }
 
-static void acknowledged(struct raft *r, uint32_t index, const struct raft_message *m) {
-    struct raft_progress *p = &r->progress[index];
+static void acknowledged(struct raft *r, struct raft_progress *p, const struct raft_message *m) {
     if (p->state == RAFT_PROBE && m->ack.accepted >= p->next) {
         p->state = RAFT_REPLICATE;
         p->paused = false;
@@ -281,7 +237,7 @@ static void acknowledged(struct raft *r, uint32_t index, const struct raft_messa
      * durable. An empty append will tell which. */
     if (p->state == RAFT_REPLICATE && m->ack.accepted < p->next && p->inflight_count == 0 && !p->reading &&
         p->next >= r->log.start)
-        send_append(r, index, NULL, 0, p->next, 0);
+        send_append(r, p, NULL, 0, p->next, 0);
 }
 
 static void advance_match(struct raft *r, struct raft_progress *p, uint64_t match) {
@@ -295,17 +251,16 @@ static void advance_match(struct raft *r, struct raft_progress *p, uint64_t matc
     if (p->match >= r->log.start) raft_replication_probe(r, p, p->match);
     /* It has what we are sending, which is not enough any more: our log has been compacted since. */
     else if (p->snapshot_id != 0 && p->match >= p->snapshot_end)
-        raft_snapshot_begin(r, (uint32_t)(p - r->progress));
+        raft_snapshot_begin(r, p);
 }
 
 void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
-    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, m->from) : -1;
-    if (index < 0) return;
+    struct raft_progress *p = raft_peer(r, m->from);
+    if (p == NULL) return;
     if (m->ack.accepted > r->log.end || m->ack.match > m->ack.accepted || m->ack.round > r->round) {
-        raft_refuse(r);
+        r->refused++;
         return;
     }
-    struct raft_progress *p = &r->progress[index];
     p->heard_ns = r->now_ns;
     p->accepted = m->ack.accepted;
     p->round = MAX(p->round, m->ack.round);
@@ -314,9 +269,9 @@ void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
         raft_heartbeat_wake(r);
     advance_match(r, p, m->ack.match); /* also told by a refusal */
     if ((m->flags & RAFT_FLAG_REJECTED) != 0)
-        rejected(r, (uint32_t)index, m);
+        rejected(r, p, m);
     else
-        acknowledged(r, (uint32_t)index, m);
+        acknowledged(r, p, m);
     raft_replication_advance(r);
 }
 
@@ -337,16 +292,17 @@ void raft_replication_persisted(struct raft *r) {
     raft_replication_ack(r, r->leader);
 }
 
-/* The sender leads this term. False: it cannot, by all we know. */
-static bool follow(struct raft *r, const struct raft_message *m) {
+bool raft_replication_follow(struct raft *r, const struct raft_message *m) {
     if (r->role == RAFT_LEADER || (r->leader != RAFT_NO_ID && r->leader != m->from)) {
-        raft_refuse(r);
+        r->refused++;
         return false;
     }
     raft_become_follower(r, r->term, m->from);
     r->asleep = false;
-    r->leader_round = MAX(r->leader_round, m->append.round);
-    r->leader_sent_ns = MAX(r->leader_sent_ns, m->append.sent_ns);
+    if (m->kind != RAFT_SNAPSHOT_PIECE) {
+        r->leader_round = MAX(r->leader_round, m->append.round);
+        r->leader_sent_ns = MAX(r->leader_sent_ns, m->append.sent_ns);
+    }
     raft_election_stay_loyal(r);
     raft_election_reset_timer(r);
     return true;
@@ -397,9 +353,7 @@ static bool append_entries(struct raft *r, const struct raft_entry *entry, const
 }
 
 static bool have(const struct raft *r, const struct raft_entry *entry) {
-    uint64_t term;
-    if (entry->end <= r->commit_end) return true;
-    return entry->end <= r->log.end && raft_log_term(&r->log, entry->end, &term) && term == entry->term;
+    return entry->end <= r->commit_end || raft_log_term_is(&r->log, entry->end, entry->term);
 }
 
 /* "If an existing entry conflicts with a new one (same index but different terms), delete the existing entry
@@ -422,7 +376,7 @@ static bool take_entries(struct raft *r, const struct raft_message *m) {
         const struct raft_entry *ours = raft_log_window(&r->log, entry->base, &count);
         bool inside = ours != NULL && ours->base != entry->base;
         if (entry->base < r->verified_end || entry->base < r->before.position || inside) {
-            raft_refuse(r);
+            r->refused++;
             return false;
         }
         r->out->truncate = true;
@@ -432,20 +386,20 @@ static bool take_entries(struct raft *r, const struct raft_message *m) {
         raft_membership_truncated(r, entry->base);
     }
     if (append_entries(r, entry, end)) return true;
-    raft_refuse(r);
+    r->refused++;
     return false;
 }
 
 /* AppendEntries, receiver (Figure 2). Success is told when it is durable (D4). */
 void raft_replication_on_append(struct raft *r, const struct raft_message *m) {
-    if (!follow(r, m)) return;
-    uint64_t prev = m->append.prev, term = 0;
+    if (!raft_replication_follow(r, m)) return;
+    uint64_t prev = m->append.prev;
     if (!well_formed(m)) {
-        raft_refuse(r);
+        r->refused++;
         return;
     }
     /* What is committed agrees, whatever became of the terms below our log's start. */
-    if (prev > r->commit_end && (!raft_log_term(&r->log, prev, &term) || term != m->append.prev_term)) {
+    if (prev > r->commit_end && !raft_log_term_is(&r->log, prev, m->append.prev_term)) {
         reject(r, m);
         return;
     }
@@ -457,7 +411,7 @@ void raft_replication_on_append(struct raft *r, const struct raft_message *m) {
 }
 
 void raft_replication_on_heartbeat(struct raft *r, const struct raft_message *m) {
-    if (!follow(r, m)) return;
+    if (!raft_replication_follow(r, m)) return;
     commit_verified(r, m->append.commit_end);
     uint64_t end = r->log.end;
     if ((m->flags & RAFT_FLAG_SLEEP) != 0 && r->commit_end == end && m->append.commit_end == end &&

@@ -3,32 +3,25 @@
 
 /* ---- leader ------------------------------------------------------------------------------------------- */
 
-void raft_snapshot_begin(struct raft *r, uint32_t index) {
-    struct raft_progress *p = &r->progress[index];
+void raft_snapshot_begin(struct raft *r, struct raft_progress *p) {
     raft_replication_inflight_clear(p);
     p->state = RAFT_SNAPSHOT;
-    p->paused = p->reading = p->piece_sent = false;
+    p->paused = p->reading = false;
     p->snapshot_id = p->snapshot_offset = p->snapshot_end = 0;
-    raft_snapshot_ask(r, index);
+    raft_snapshot_ask(r, p);
 }
 
 /* One piece is on its way at a time: either the host reads it or the peer writes it. */
-void raft_snapshot_ask(struct raft *r, uint32_t index) {
-    struct raft_progress *p = &r->progress[index];
-    if (p->reading || p->piece_sent) return;
-    struct raft_effects *out = r->out;
-    out->snapshot_reads = raft_grow(out->snapshot_reads, out->snapshot_read_count,
-                                    &out->snapshot_read_capacity, sizeof *out->snapshot_reads);
-    out->snapshot_reads[out->snapshot_read_count++] = (struct raft_snapshot_read){
-        r->latest.config->members[index].id, p->snapshot_id, p->snapshot_offset};
+void raft_snapshot_ask(struct raft *r, struct raft_progress *p) {
+    if (p->reading || p->paused) return;
+    RAFT_PUSH(r->out, snapshot_reads, snapshot_read,
+              (struct raft_snapshot_read){p->id, p->snapshot_id, p->snapshot_offset});
     p->reading = true;
 }
 
 void raft_snapshot_read(struct raft *r, const struct raft_event *event) {
-    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, event->snapshot_read.peer) : -1;
-    if (index < 0) return;
-    struct raft_progress *p = &r->progress[index];
-    if (p->state != RAFT_SNAPSHOT || !p->reading) return;
+    struct raft_progress *p = raft_peer(r, event->snapshot_read.peer);
+    if (p == NULL || p->state != RAFT_SNAPSHOT || !p->reading) return;
     p->reading = false;
     if (event->snapshot_read.status != STATUS_OK) return; /* asked for again at the next heartbeat */
     struct raft_snapshot snapshot = event->snapshot_read.snapshot;
@@ -37,9 +30,9 @@ void raft_snapshot_read(struct raft *r, const struct raft_event *event) {
     p->snapshot_id = snapshot.id;
     p->snapshot_offset = event->snapshot_read.offset;
     p->snapshot_end = snapshot.end;
-    p->piece_sent = true;
+    p->paused = true;
     p->advanced_ns = r->now_ns;
-    struct raft_message *m = raft_send(r, RAFT_SNAPSHOT_PIECE, r->latest.config->members[index].id);
+    struct raft_message *m = raft_send(r, RAFT_SNAPSHOT_PIECE, p->id);
     m->flags = event->snapshot_read.last ? RAFT_FLAG_LAST : 0;
     m->piece.snapshot = snapshot;
     m->piece.offset = event->snapshot_read.offset;
@@ -47,14 +40,13 @@ void raft_snapshot_read(struct raft *r, const struct raft_event *event) {
 }
 
 void raft_snapshot_on_ack(struct raft *r, const struct raft_message *m) {
-    int index = r->role == RAFT_LEADER ? raft_config_find(r->latest.config, m->from) : -1;
-    if (index < 0) return;
-    struct raft_progress *p = &r->progress[index];
+    struct raft_progress *p = raft_peer(r, m->from);
+    if (p == NULL) return;
     p->heard_ns = r->now_ns;
-    if (p->state != RAFT_SNAPSHOT || !p->piece_sent || p->snapshot_id != m->piece_ack.id) return;
-    p->piece_sent = false;
+    if (p->state != RAFT_SNAPSHOT || !p->paused || p->snapshot_id != m->piece_ack.id) return;
+    p->paused = false;
     p->snapshot_offset = m->piece_ack.offset;
-    raft_snapshot_ask(r, (uint32_t)index);
+    raft_snapshot_ask(r, p);
 }
 
 /* ---- follower ----------------------------------------------------------------------------------------- */
@@ -81,9 +73,7 @@ static void ack_piece(struct raft *r, uint64_t to) {
  * following it": then nothing is missing, and all up to there is committed. Entries may come while pieces do.
  */
 static bool needless(struct raft *r, const struct raft_snapshot *snapshot) {
-    uint64_t term;
-    if (snapshot->end > r->commit_end && raft_log_term(&r->log, snapshot->end, &term) &&
-        term == snapshot->term) {
+    if (snapshot->end > r->commit_end && raft_log_term_is(&r->log, snapshot->end, snapshot->term)) {
         r->verified_end = MAX(r->verified_end, snapshot->end);
         raft_commit_to(r, snapshot->end);
     }
@@ -94,15 +84,11 @@ static bool needless(struct raft *r, const struct raft_snapshot *snapshot) {
  * goes on where it stopped, whoever leads, as long as the snapshot is the same. */
 void raft_snapshot_on_piece(struct raft *r, const struct raft_message *m) {
     const struct raft_snapshot *snapshot = &m->piece.snapshot;
-    if (r->role == RAFT_LEADER || (r->leader != RAFT_NO_ID && r->leader != m->from) || snapshot->id == 0 ||
-        snapshot->config == NULL || snapshot->term > m->term) {
-        raft_refuse(r);
+    if (snapshot->id == 0 || snapshot->config == NULL || snapshot->term > m->term) {
+        r->refused++;
         return;
     }
-    raft_become_follower(r, r->term, m->from);
-    r->asleep = false;
-    raft_election_stay_loyal(r);
-    raft_election_reset_timer(r);
+    if (!raft_replication_follow(r, m)) return;
     if (needless(r, snapshot)) {
         raft_replication_ack(r, m->from);
         return;
@@ -142,10 +128,10 @@ void raft_snapshot_overtaken(struct raft *r) {
     if (r->incoming.config != NULL && r->incoming.end <= r->commit_end && !r->incoming_writing) discard(r);
 }
 
-void raft_snapshot_written(struct raft *r, uint64_t id, uint64_t offset) {
-    if (r->incoming.id != id || !r->incoming_writing) return;
+void raft_snapshot_written(struct raft *r, const struct raft_event *event) {
+    if (r->incoming.id != event->snapshot_written.id || !r->incoming_writing) return;
     r->incoming_writing = false;
-    r->incoming_offset = offset;
+    r->incoming_offset = event->snapshot_written.offset;
     if (r->role == RAFT_LEADER || needless(r, &r->incoming)) {
         discard(r);
         if (r->leader != RAFT_NO_ID && r->role == RAFT_FOLLOWER) raft_replication_ack(r, r->leader);
