@@ -88,7 +88,9 @@ enum status inspect_log(struct io *io, const char *path, const char *name, uint6
         inspect_out_number(out, "first_sequence", header.first_sequence);
         inspect_out_number(out, "previous_end", header.previous_end);
         if (out->options->entries) inspect_out_begin_list(out, "changes");
-        status = wal_reader_run(file, &header, end_known, 0, show_record, &view, &result, &diagnostic);
+        struct wal_reader_options options = {
+            .end_known = end_known, .values = true, .record = show_record, .ctx = &view};
+        status = wal_reader_run(file, &header, &options, &result, &diagnostic);
         if (out->options->entries) inspect_out_end_list(out);
         show_log_totals(&view, &result);
         *next_sequence = result.next_sequence;

@@ -21,6 +21,9 @@
  * mixed up | CORRUPT | | L9 | a segment that tables refer to is missing, or its header is damaged | lost or
  * damaged | CORRUPT |
  *
+ * Large values stay where they are: of the log's groups only the records are read, but of the last one, which
+ * alone may be torn; keys and places become tables before the store opens, and no value was in memory.
+ *
  * After L5 nothing is appended to that segment again: the next one records where this one ended. What was
  * read back may so far only have been in the page cache of a machine that did not crash: it is written again
  * and synced before anybody hears of it (write_again). Recovery changes nothing before it has understood
@@ -54,10 +57,12 @@ struct recovery {
     bool temporary;
     struct manifest_contents manifest;
     bool rewrite_manifest;
-    bool keep_in_memory; /* no room for tables: what is read back stays in the memtable */
+    bool keep_in_memory; /* no room for tables, or read-only: what is read back stays in the memtable */
     bool flushed;
+    bool references; /* the memtable holds values that were left in the log: it must become a table */
     uint64_t next_sequence;
-    uint64_t replayed_bytes, told_bytes;
+    uint64_t log_bytes, read_bytes; /* of what is to be read, and in segments before this one */
+    uint64_t told_bytes;
 };
 
 /* ---- what is there ----------------------------------------------------------------------------------- */
@@ -228,6 +233,7 @@ static enum status first_needed(struct recovery *r, size_t *first) {
     return STATUS_OK;
 }
 
+/* The memtable becomes tables. NO_SPACE: recovery has to begin again, and to keep everything in memory. */
 static enum status flush_now(struct recovery *r) {
     struct store *store = r->store;
     size_t bytes = memtable_bytes(store->active);
@@ -256,12 +262,33 @@ static enum status flush_now(struct recovery *r) {
         wal_places_forget(&store->places, store->versions.flushed_sequence);
         memtable_unpin(store->active);
         store->active = memtable_new();
-    } else if (status == STATUS_NO_SPACE) {
-        r->keep_in_memory = true;
-        status = STATUS_OK;
+        r->references = false;
     }
     table_output_release(&output);
     return status;
+}
+
+/* Remembers where the log holds a value. */
+static void note_place(struct recovery *r, const struct wal_record *record, uint64_t sequence,
+                       const struct wal_change *change) {
+    struct wal_places_group *places = wal_places_last(&r->store->places);
+    if (places == NULL || places->first_sequence != record->group_sequence)
+        places = wal_places_add(&r->store->places, record->group_sequence, (uint32_t)record->group_changes,
+                                record->segment, record->values_offset);
+    places->offsets[sequence - record->group_sequence] = change->value_offset;
+}
+
+static void replay_put(struct recovery *r, const struct wal_record *record, uint64_t sequence,
+                       const struct wal_change_walk *walk, const struct wal_change *change) {
+    struct memtable_value value = {.bytes = {walk->value, record->owner}, .crc = change->value_crc};
+    if (change->kind == ENTRY_PUT_APART) {
+        note_place(r, record, sequence, change);
+        if (!r->keep_in_memory) {
+            value.bytes = (struct shared_slice){slice_make(NULL, walk->value.size), NULL};
+            r->references = true;
+        }
+    }
+    memtable_put(r->store->active, change->key, sequence, &value);
 }
 
 static enum status replay(void *ctx, const struct wal_record *record) {
@@ -271,47 +298,41 @@ static enum status replay(void *ctx, const struct wal_record *record) {
     if (sequence + record->header.change_count - 1 <= store->versions.flushed_sequence) return STATUS_OK;
     struct wal_change_walk walk = wal_change_walk_make(record);
     struct wal_change change;
-    struct wal_places_group *places = NULL;
-    uint64_t bytes = record->changes.size;
     while (wal_change_walk_next(&walk, &change) == STATUS_OK) {
-        if (change.kind == ENTRY_PUT_APART) {
-            if (places == NULL)
-                places = wal_places_add(&store->places, record->header.first_sequence,
-                                        record->header.change_count, record->segment, record->values_offset);
-            places->offsets[sequence - record->header.first_sequence] = change.value_offset;
-            bytes += change.value_size;
-        }
-        if (change.kind == ENTRY_PUT || change.kind == ENTRY_PUT_APART) {
-            struct memtable_value value = {.bytes = {walk.value, record->owner}, .crc = change.value_crc};
-            memtable_put(store->active, change.key, sequence, &value);
-        } else if (change.kind == ENTRY_DELETE) {
+        if (change.kind == ENTRY_PUT || change.kind == ENTRY_PUT_APART)
+            replay_put(r, record, sequence, &walk, &change);
+        else if (change.kind == ENTRY_DELETE)
             memtable_delete(store->active, change.key, sequence);
-        } else {
+        else
             memtable_delete_range(store->active, change.key, change.to, sequence);
-        }
         sequence++;
     }
-    r->replayed_bytes += bytes;
-    if (r->replayed_bytes - r->told_bytes >= PROGRESS_BYTES) {
-        r->told_bytes = r->replayed_bytes;
-        log_info(store->log, "recovery replays the log bytes=%" PRIu64, r->replayed_bytes);
+    uint64_t bytes = r->read_bytes + record->offset;
+    if (bytes - r->told_bytes >= PROGRESS_BYTES) {
+        r->told_bytes = bytes;
+        log_info(store->log, "recovery replays the log bytes=%" PRIu64 " of=%" PRIu64, bytes, r->log_bytes);
     }
-    bool keep = store->options.read_only || r->keep_in_memory;
-    if (keep || memtable_used(store->active) < store->options.memtable_bytes) return STATUS_OK;
+    if (r->keep_in_memory || memtable_used(store->active) < store->options.memtable_bytes) return STATUS_OK;
     return flush_now(r);
 }
 
 static enum status replay_logs(struct recovery *r, size_t first) {
     struct store *store = r->store;
     r->next_sequence = store->versions.flushed_sequence + 1;
+    for (size_t i = first; i < r->log_count; i++)
+        r->log_bytes += r->logs[i].size;
     for (size_t i = first; i < r->log_count; i++) {
         struct log_file *log = &r->logs[i];
         bool last = i + 1 == r->log_count;
-        uint64_t end_known = last ? 0 : r->logs[i + 1].header.previous_end;
-        enum status status = wal_reader_run(log->file, &log->header, end_known,
-                                            store->versions.flushed_sequence + 1, replay, r, &log->result,
+        struct wal_reader_options options = {.end_known = last ? 0 : r->logs[i + 1].header.previous_end,
+                                             .due = store->versions.flushed_sequence + 1,
+                                             .values = r->keep_in_memory,
+                                             .record = replay,
+                                             .ctx = r};
+        enum status status = wal_reader_run(log->file, &log->header, &options, &log->result,
                                             r->diagnostic); /* L6 */
         if (status != STATUS_OK) return status;
+        r->read_bytes += log->size;
         if (!last && log->result.next_sequence != r->logs[i + 1].header.first_sequence)
             return diagnose(
                 r->diagnostic, STATUS_CORRUPT,
@@ -327,7 +348,7 @@ static enum status replay_logs(struct recovery *r, size_t first) {
                         "the log ends at sequence %" PRIu64 ", but had reached %" PRIu64
                         "; restore this node from a replica or a backup",
                         r->next_sequence - 1, store->versions.durable_sequence);
-    return STATUS_OK;
+    return r->references ? flush_now(r) : STATUS_OK;
 }
 
 /* A file that lost its header may be the segment that is due next: groups behind its first one prove it. */
@@ -547,9 +568,10 @@ static void start_again(struct store *store) {
 }
 
 enum status recovery_run(struct store *store, struct diagnostic *diagnostic) {
-    struct recovery r = {.store = store, .diagnostic = diagnostic};
+    struct recovery r = {
+        .store = store, .diagnostic = diagnostic, .keep_in_memory = store->options.read_only};
     enum status status = run_steps(&r);
-    bool again = status == STATUS_NO_SPACE && r.flushed;
+    bool again = status == STATUS_NO_SPACE && !r.keep_in_memory;
     release(&r);
     if (!again) return status;
     /* The tables took the room that the manifest needs. A store on a full disk still opens: the log bounds

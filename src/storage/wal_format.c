@@ -86,21 +86,26 @@ void wal_record_header_fill(const struct wal_record_header *header, uint8_t *rec
     store_le32(record + 20, 0);
 }
 
-void wal_record_header_seal(struct wal_address where, uint8_t *record) {
+static uint32_t record_checksum(struct wal_address where, const uint8_t *record) {
     size_t size = WAL_RECORD_HEADER_SIZE - 4 + load_le32(record + 4);
-    store_le32(record, crc_with_address(&where, record + 4, size));
+    return crc_with_address(&where, record + 4, size);
 }
 
-bool wal_record_header_decode(struct slice bytes, struct wal_address where,
-                              struct wal_record_header *header) {
+void wal_record_header_seal(struct wal_address where, uint8_t *record) {
+    store_le32(record, record_checksum(where, record));
+}
+
+bool wal_record_header_read(struct slice bytes, struct wal_record_header *header) {
     *header = (struct wal_record_header){0};
     if (bytes.size < WAL_RECORD_HEADER_SIZE) return false;
     header->changes_size = load_le32(bytes.data + 4);
     header->first_sequence = load_le64(bytes.data + 8);
     header->change_count = load_le32(bytes.data + 16);
-    if (header->changes_size > bytes.size - WAL_RECORD_HEADER_SIZE) return false;
-    return load_le32(bytes.data) ==
-           crc_with_address(&where, bytes.data + 4, WAL_RECORD_HEADER_SIZE - 4 + header->changes_size);
+    return header->changes_size <= bytes.size - WAL_RECORD_HEADER_SIZE;
+}
+
+bool wal_record_header_check(struct wal_address where, const uint8_t *record) {
+    return load_le32(record) == record_checksum(where, record);
 }
 
 size_t wal_change_size(enum entry_kind kind, size_t key_size, size_t rest_size) {
@@ -152,6 +157,7 @@ bool wal_change_decode(struct reader *reader, struct wal_change *change) {
         change->value_size = reader_le32(reader);
         change->value_crc = reader_le32(reader);
         change->value_offset = reader_le32(reader);
+        if (change->value_size < LAYOUT_APART_MIN) reader_fail(reader);
     } else if (change->kind == ENTRY_DELETE_RANGE) {
         to_size = reader_le16(reader);
     } else if (change->kind != ENTRY_DELETE) {

@@ -76,9 +76,11 @@ bool wal_group_header_decode(struct slice bytes, struct wal_address where,
 void wal_record_header_fill(const struct wal_record_header *header, uint8_t *record);
 /* Its checksum, when the changes are complete and its address is known. */
 void wal_record_header_seal(struct wal_address where, uint8_t *record);
-/* Checks header and changes of the record at the start of `bytes`, which may go on behind it. */
-bool wal_record_header_decode(struct slice bytes, struct wal_address where,
-                              struct wal_record_header *header) MUST_USE;
+/* The header of the record at the start of `bytes`, which may go on behind it. False: the record goes past
+ * their end. */
+bool wal_record_header_read(struct slice bytes, struct wal_record_header *header) MUST_USE;
+/* The checksum of a record that was read is right. */
+bool wal_record_header_check(struct wal_address where, const uint8_t *record) MUST_USE;
 /* rest_size: of `to` (DELETE_RANGE) or of the value (PUT). */
 size_t wal_change_size(enum entry_kind kind, size_t key_size, size_t rest_size);
 uint8_t *wal_change_encode(const struct wal_change *change, uint8_t *at); /* returns the end */

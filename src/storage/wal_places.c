@@ -20,12 +20,14 @@ void wal_places_release(struct wal_places *places) {
         mem_free(group_of(node));
 }
 
+struct wal_places_group *wal_places_last(const struct wal_places *places) {
+    return list_empty(&places->groups) ? NULL : group_of(places->groups.prev);
+}
+
 struct wal_places_group *wal_places_add(struct wal_places *places, uint64_t first_sequence, uint32_t count,
                                         uint64_t segment, uint64_t base) {
-    if (!list_empty(&places->groups)) {
-        const struct wal_places_group *last = group_of(places->groups.prev);
-        ASSERT_LE(last->first_sequence + last->count, first_sequence);
-    }
+    const struct wal_places_group *last = wal_places_last(places);
+    if (last != NULL) ASSERT_LE(last->first_sequence + last->count, first_sequence);
     struct wal_places_group *group = mem_alloc(sizeof *group + count * sizeof group->offsets[0]);
     *group = (struct wal_places_group){
         .first_sequence = first_sequence, .segment = segment, .base = base, .count = count};
@@ -46,8 +48,8 @@ void wal_places_forget(struct wal_places *places, uint64_t sequence) {
 }
 
 void wal_places_truncate(struct wal_places *places, uint64_t sequence) {
-    while (!list_empty(&places->groups)) {
-        struct wal_places_group *group = group_of(places->groups.prev);
+    struct wal_places_group *group;
+    while ((group = wal_places_last(places)) != NULL) {
         if (group->first_sequence <= sequence) return;
         list_remove(&group->link);
         mem_free(group);

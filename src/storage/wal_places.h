@@ -2,8 +2,8 @@
 /* wal_places.h: where in the log the large values of recent writes lie, by sequence.
  *
  * The place of a value is known when its group is sealed, long after the memtable took the entry; a flush
- * then asks by the entry's sequence. One group here is a group of the log (or a record that recovery read
- * back) that holds large values; four bytes a change.
+ * then asks by the entry's sequence. One group here is a group of the log that holds large values; four
+ * bytes a change.
  *
  * Owner   the store; groups are added by the log and by recovery, and forgotten when what they speak of is in
  *         tables. A view borrows the groups: those of a memtable stay until its flush has ended.
@@ -31,6 +31,7 @@ void wal_places_release(struct wal_places *places);
 /* Behind all others. The caller fills the offsets, which all are WAL_PLACE_NONE. */
 struct wal_places_group *wal_places_add(struct wal_places *places, uint64_t first_sequence, uint32_t count,
                                         uint64_t segment, uint64_t base);
+struct wal_places_group *wal_places_last(const struct wal_places *places); /* NULL: there is none */
 void wal_places_forget(struct wal_places *places, uint64_t sequence);   /* groups that end at or before it */
 void wal_places_truncate(struct wal_places *places, uint64_t sequence); /* groups that begin after it */
 

@@ -7,7 +7,8 @@
  * Owner   the reader borrows the file. A record's bytes are valid during the call that hands it out; its
  *         buffer may be kept with a reference.
  * Errors  CORRUPT with a diagnostic that names offset and reason; IO. Never asserts on what the file says.
- * Loop    any thread that blocks; when records are kept: the shard thread. Memory: one group. */
+ * Loop    any thread that blocks; when records are kept: the shard thread.
+ * Bounds  memory: one group, or without the values two windows of WAL_READER_WINDOW or the records of one. */
 #ifndef SENTINEL_STORAGE_WAL_READER_H
 #define SENTINEL_STORAGE_WAL_READER_H
 
@@ -15,13 +16,17 @@
 #include "io/io.h"
 #include "storage/wal_format.h"
 
+#define WAL_READER_WINDOW ((size_t)1 << 20)
+
 struct wal_record {
     uint64_t segment, offset; /* of the record */
     struct wal_record_header header;
     struct slice changes;
-    struct slice values;    /* of its whole group */
+    /* of its whole group: */
+    struct slice values;    /* no data: they were not read */
     uint64_t values_offset; /* of these in the segment */
-    struct buffer *owner;   /* holds all slices */
+    uint64_t group_sequence, group_changes;
+    struct buffer *owner; /* holds all slices */
 };
 struct wal_reader_result {
     uint64_t end;           /* behind the last whole group, or WAL_BLOCK_SIZE when there is none */
@@ -40,19 +45,25 @@ enum status wal_reader_find_group(struct io_file *file, struct wal_address where
  * header. A crash while a segment becomes current leaves one group at most. */
 enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment,
                                 bool *lost) MUST_USE;
-/* Hands out every record in order, a group only when all of it is sound. end_known: where the next segment
- * says that this one ends; 0: unknown. due: groups that hold only earlier sequences may be passed over by
- * their headers; 0: none is. A record callback that returns anything but OK stops the reading with that
- * status. */
-enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header, uint64_t end_known,
-                           uint64_t due, enum status (*record)(void *ctx, const struct wal_record *record),
-                           void *ctx, struct wal_reader_result *result,
+struct wal_reader_options {
+    uint64_t end_known; /* where the next segment says that this one ends; 0: unknown */
+    uint64_t due;       /* groups that hold only earlier sequences may be passed over by their headers */
+    /* Values apart are read and checked. Else only those of a group that nothing behind it vouches for: any
+     * other was durable as a whole, and its values are checked by whoever reads them. */
+    bool values;
+    /* May be NULL. Anything but OK stops the reading with that status. */
+    enum status (*record)(void *ctx, const struct wal_record *record);
+    void *ctx;
+};
+/* Hands out every record in order, a group only when all of it that is read is sound. */
+enum status wal_reader_run(struct io_file *file, const struct wal_segment_header *header,
+                           const struct wal_reader_options *options, struct wal_reader_result *result,
                            struct diagnostic *diagnostic) MUST_USE;
 /* Takes the changes of a checked record apart. */
 struct wal_change_walk {
     struct reader changes;
     const struct wal_record *record;
-    struct slice value;    /* of the current PUT or PUT_APART */
+    struct slice value;    /* of the current PUT or PUT_APART; no data: it was not read */
     uint64_t value_offset; /* PUT_APART: of the value in the segment */
 };
 struct wal_change_walk wal_change_walk_make(const struct wal_record *record);

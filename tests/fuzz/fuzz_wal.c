@@ -99,16 +99,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (wal_reader_header(file, &header) == STATUS_OK) {
         struct wal_reader_result result;
         uint64_t next = header.first_sequence;
-        status = wal_reader_run(file, &header, 0, 0, check_record, &next, &result, NULL);
+        struct wal_reader_options options = {.values = true, .record = check_record, .ctx = &next};
+        status = wal_reader_run(file, &header, &options, &result, NULL);
         ASSERT(status == STATUS_OK || status == STATUS_CORRUPT);
         ASSERT_EQ(result.next_sequence, next);
         uint64_t end = result.end;
         /* Told where it ends, the reader agrees, and reads exactly as much. */
         next = header.first_sequence;
-        status = wal_reader_run(file, &header, end, 0, check_record, &next, &result, NULL);
+        options.end_known = end;
+        status = wal_reader_run(file, &header, &options, &result, NULL);
         ASSERT(status == STATUS_OK && result.end == end);
+        /* So it does without the values, of which it then reads those of the last group at most. */
+        next = header.first_sequence;
+        options.values = false;
+        status = wal_reader_run(file, &header, &options, &result, NULL);
+        ASSERT(status == STATUS_OK && result.end == end);
+        next = header.first_sequence;
+        options.end_known = 0;
+        status = wal_reader_run(file, &header, &options, &result, NULL);
+        ASSERT(status == STATUS_OK || status == STATUS_CORRUPT);
+        ASSERT(result.end >= end && result.next_sequence == next);
         /* Passing over what is not due comes to an end, too. */
-        status = wal_reader_run(file, &header, 0, UINT64_MAX, NULL, NULL, &result, NULL);
+        options = (struct wal_reader_options){.due = UINT64_MAX};
+        status = wal_reader_run(file, &header, &options, &result, NULL);
         ASSERT(status == STATUS_OK || status == STATUS_CORRUPT);
     }
     io_file_close(file);
