@@ -126,11 +126,19 @@ bool io_sim_is_alive(const struct io_sim_io *io) {
 }
 
 static void run_turn(struct io_sim_io *io);
+static void schedule_turn(struct io_sim_io *io, uint64_t at_ns);
 
 static void turn_event(struct io_sim *sim, const struct io_sim_event *event) {
     if (io_sim_event_is_stale(sim, event)) return;
     struct io_sim_io *io = event->object;
-    if (io->turn_sequence == event->sequence && io_sim_is_alive(io)) run_turn(io);
+    if (io->turn_sequence != event->sequence || !io_sim_is_alive(io)) return;
+    if (io->free_at_ns <= sim->now_ns) {
+        run_turn(io);
+        return;
+    }
+    /* Blocking calls were made since it was scheduled, as when a node starts. */
+    io->turn_sequence = 0;
+    schedule_turn(io, sim->now_ns);
 }
 
 static void schedule_turn(struct io_sim_io *io, uint64_t at_ns) {
@@ -242,6 +250,7 @@ static void job_event(struct io_sim *sim, const struct io_sim_event *event) {
     io->in_job = sim->in_program = false;
     uint64_t took_ns = io->job_busy_ns + prng_below(&node->schedule, JOB_WORK_NS);
     io_sim_schedule(sim, sim->now_ns + took_ns, node->number, job_done_event, io, 0);
+    io->busy_until_ns = MAX(io->busy_until_ns, sim->now_ns + took_ns);
 }
 
 static void job_start_next(struct io_sim_io *io) {
@@ -422,6 +431,12 @@ void io_sim_crash_node(struct io_sim *sim, uint32_t number, enum io_sim_crash ho
     node->paused_until_ns = 0;
     node->powered = how == IO_SIM_CRASH_PROCESS;
     io_sim_disk_crash(&node->disk, how);
+}
+
+uint64_t io_sim_busy_until(const struct io_sim *sim, uint32_t number) {
+    const struct io_sim_node *node = sim->nodes[number];
+    if (node == NULL || node->io == NULL) return sim->now_ns;
+    return MAX(sim->now_ns, MAX(node->io->free_at_ns, node->io->busy_until_ns));
 }
 
 void io_sim_pause_node(struct io_sim *sim, uint32_t number, uint64_t until_ns) {

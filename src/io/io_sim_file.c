@@ -191,6 +191,7 @@ void io_sim_file_submit(struct io_sim_io *io, struct io_op *op) {
                                         : kind == IO_OP_WRITE ? ACTION_WRITE
                                                               : ACTION_SYNC);
     if (op->request.sync_after) ns += draw_latency_ns(disk, ACTION_SYNC);
+    io->busy_until_ns = MAX(io->busy_until_ns, io->sim->now_ns + ns);
     io_sim_schedule(io->sim, io->sim->now_ns + ns, io->node->number, file_event, op, 0);
 }
 

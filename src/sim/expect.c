@@ -232,15 +232,24 @@ static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_
     w->result->equal_ns = io_sim_now(w->sim) - begun_ns;
 }
 
-void world_converge(struct world *w, const struct action *action) {
-    uint64_t begun_ns = io_sim_now(w->sim), until_ns = begun_ns + action->a;
-    world_mend_all(w);
-    /* What a disk did before it was mended may only be noticed now; an operator starts such a node again. */
+/* What a disk did before it was mended is only noticed when it has done it, and that may take a slow one long;
+ * an operator starts such a node again. */
+static void settle(struct world *w) {
+    uint64_t busy_until_ns = io_sim_now(w->sim);
+    for (uint32_t node = 1; node <= w->node_count; node++)
+        busy_until_ns = MAX(busy_until_ns, io_sim_busy_until(w->sim, node));
+    world_advance(w, busy_until_ns, NULL, NULL);
     for (uint32_t i = 0; i < SETTLE_STEPS && !world_failed(w); i++) {
         world_advance(w, io_sim_now(w->sim) + SETTLE_STEP_NS, NULL, NULL);
         world_restart_unhealthy(w);
     }
-    uint64_t settled_ns = io_sim_now(w->sim);
+}
+
+void world_converge(struct world *w, const struct action *action) {
+    uint64_t begun_ns = io_sim_now(w->sim);
+    world_mend_all(w);
+    settle(w);
+    uint64_t settled_ns = io_sim_now(w->sim), until_ns = settled_ns + action->a;
     if (w->program->finish != NULL) {
         converge_clients(w, until_ns, begun_ns);
         return;
