@@ -84,9 +84,15 @@ static enum status read_identity(struct cluster *cluster, struct slice value, st
 }
 
 static void identity_durable(struct store_write *write);
+static void connect_peers(struct cluster *cluster);
 
-/* Before anything else that this disk will hold (store.h, I2). */
+/* Before anything else that this disk will hold (store.h, I2). One write at a time; a full disk is tried
+ * again at each tick, for nobody else would. */
 static void write_identity(struct cluster *cluster) {
+    cluster->identity_due = true;
+    if (cluster->identity_writing || cluster->stopping) return;
+    cluster->identity_due = false;
+    cluster->identity_writing = true;
     store_write_init(&cluster->identity, identity_durable);
     put_identity(cluster, &cluster->identity);
     store_write_submit(cluster->broker->store, &cluster->identity);
@@ -107,6 +113,7 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     if (status == STATUS_OK) {
         status = read_identity(cluster, value.bytes, diagnostic);
         shared_slice_unref(value);
+        cluster->identified = status == STATUS_OK;
         return status;
     }
     if (status != STATUS_NOT_FOUND)
@@ -181,9 +188,22 @@ static void identity_durable(struct store_write *write) {
     struct cluster *cluster = CONTAINER_OF(write, struct cluster, identity);
     enum status status = write->status;
     store_write_release(write);
+    cluster->identity_writing = false;
     struct log *log = cluster->broker->log;
     if (status != STATUS_OK) {
-        log_error(log, "the node's identity cannot be stored reason=%s", status_name(status));
+        if (status != cluster->identity_status)
+            log_error(log, "the node's identity cannot be stored reason=%s", status_name(status));
+        cluster->identity_status = status;
+        cluster->identity_due = status == STATUS_NO_SPACE;
+        return;
+    }
+    cluster->identity_status = STATUS_OK;
+    if (!cluster->identified) {
+        cluster->identified = true;
+        connect_peers(cluster);
+    }
+    if (cluster->identity_due) {
+        write_identity(cluster); /* it has found its cluster meanwhile */
         return;
     }
     if (!cluster->forming || cluster->stopping) return;
@@ -202,7 +222,8 @@ static void begin_forming(struct cluster *cluster) {
 /* All are there and all are new, and we have the lowest number. */
 static void found_if_possible(struct cluster *cluster) {
     const struct broker_options *options = &cluster->broker->options;
-    if (cluster->cluster_id[0] != '\0' || cluster->forming || !list_empty(&cluster->identity.link)) return;
+    if (cluster->cluster_id[0] != '\0' || cluster->forming) return;
+    if (cluster->identity_writing || cluster->identity_due) return;
     cluster->founder_count = 0;
     for (uint32_t i = 0; i < options->peer_count; i++) {
         uint32_t node = options->peers[i].node;
@@ -228,6 +249,7 @@ static void form(struct io_op *op) {
 static enum peer_refusal hello(void *ctx, const struct peer_hello *hello) {
     struct cluster *cluster = ctx;
     const struct broker_options *options = &cluster->broker->options;
+    if (!cluster->identified) return PEER_NOT_READY;
     if (cluster->cluster_id[0] != '\0') return PEER_ACCEPTED;
     if (hello->cluster_id[0] != '\0') {
         if (!decode_founding(cluster, hello->founding)) return PEER_OTHER_CLUSTER;
@@ -428,6 +450,7 @@ static void tick(struct io_timer *timer) {
     /* Leaving is looked at more often: nobody is served meanwhile. */
     uint64_t pause = cluster->leaving ? CLUSTER_TICK_NS / 10 : CLUSTER_TICK_NS;
     io_timer_set(cluster->broker->io, timer, io_now_ns(cluster->broker->io) + pause);
+    if (cluster->identity_due) write_identity(cluster);
     found_if_possible(cluster);
     if (cluster->controller != NULL) {
         controller_tick(cluster);
@@ -439,6 +462,16 @@ static void tick(struct io_timer *timer) {
             announce_all_to(cluster, peer.node);
     }
     check_left(cluster);
+}
+
+/* Nobody hears of an identity before the disk holds it: after a crash the node would have another, and a
+ * cluster that was founded with the first would count a member that nobody speaks for. */
+static void connect_peers(struct cluster *cluster) {
+    const struct broker_options *options = &cluster->broker->options;
+    if (!cluster->identified || cluster->peers == NULL || cluster->stopping) return;
+    for (uint32_t i = 0; i < options->peer_count; i++)
+        if (options->peers[i].node != cluster->node)
+            MAYBE(peers_add(cluster->peers, options->peers[i].node, options->peers[i].address) == STATUS_OK);
 }
 
 static struct raft_options raft_options_of(const struct cluster *cluster) {
@@ -478,12 +511,9 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
     cluster->peers = peers_new(&options);
     io_timer_init(&cluster->timer, tick);
     io_timer_set(broker->io, &cluster->timer, io_now_ns(broker->io) + CLUSTER_TICK_NS);
-    for (uint32_t i = 0; i < broker->options.peer_count; i++) {
-        const struct broker_peer *peer = &broker->options.peers[i];
-        if (peer->node != cluster->node && peers_add(cluster->peers, peer->node, peer->address) != STATUS_OK)
-            return diagnose(diagnostic, STATUS_INVALID, "node %u cannot be a peer: there are too many",
-                            peer->node);
-    }
+    if (broker->options.peer_count > PEERS_MAX)
+        return diagnose(diagnostic, STATUS_INVALID, "there are more than %d peers", PEERS_MAX);
+    connect_peers(cluster);
     if (cluster->cluster_id[0] == '\0') return STATUS_OK;
     return formed(cluster, diagnostic);
 }

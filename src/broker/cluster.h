@@ -7,8 +7,8 @@
  *
  * IDENTITY. A node is its number and the incarnation of its disk, drawn when the disk is first used; both and
  * the cluster's id and founding are the first thing on the disk (META of group 0), so everything that it ever
- * says is said by that identity. A disk that is lost gives another incarnation: to consensus another member,
- * which is admitted as a learner (members.c).
+ * says is said by that identity; it says nothing before they are there. A disk that is lost gives another
+ * incarnation: to consensus another member, which is admitted as a learner (members.c).
  *
  * FOUNDING. The members of group 0 at its beginning: all nodes of --peers, once all of them are there and
  * new. A node that finds somebody who belongs to a cluster joins that one, so a lost disk never founds a
@@ -47,6 +47,9 @@ struct cluster {
     struct io_op form;
     bool forming, form_scheduled;
     struct store_write identity;
+    bool identified;                     /* the disk holds who we are; others do not hear of it before */
+    bool identity_writing, identity_due; /* under way; to be written, or written again */
+    enum status identity_status;         /* of the latest that failed, until one does not */
     uint64_t ticks;
     uint64_t next_number;         /* of requests to others */
     struct list forwards, served; /* forward.c */

@@ -78,8 +78,9 @@ static bool take_hello(struct peer_inbound *inbound, const struct peer_frame *fr
     if (refusal == PEER_ACCEPTED) greet(inbound, &hello);
     answer(inbound, refusal);
     if (refusal == PEER_ACCEPTED) return true;
-    log_warn(peers->options.log, "peer refused node=%u cluster=%s reason=\"%s\"", hello.node,
-             hello.cluster_id[0] == '\0' ? "none" : hello.cluster_id, peer_refusal_text(refusal));
+    if (refusal != PEER_NOT_READY)
+        log_warn(peers->options.log, "peer refused node=%u cluster=%s reason=\"%s\"", hello.node,
+                 hello.cluster_id[0] == '\0' ? "none" : hello.cluster_id, peer_refusal_text(refusal));
     inbound->closing = true;
     inbound->close(inbound->ctx);
     return true;

@@ -96,7 +96,7 @@ static void link_hello(void *ctx, struct peer_link *link, struct writer *out) {
 
 static void refused(struct peers *peers, struct peer *peer, enum peer_refusal refusal, const char *who) {
     peer->refusal = refusal;
-    if (peer->logged == refusal) return;
+    if (peer->logged == refusal || refusal == PEER_NOT_READY) return;
     peer->logged = refusal;
     log_error(peers->options.log, "peer refused node=%u by=%s reason=\"%s\"", peer->node, who,
               peer_refusal_text(refusal));

@@ -144,7 +144,10 @@ static void ask_reads(struct raft_replica *r) {
     }
 }
 
+/* A snapshot that is on its way to the disk counts as applied, but only when it is there is it known that the
+ * store took it: one that has failed answers with what it had before. */
 static void finish_reads(struct raft_replica *r) {
+    if (r->install_write > r->persisted) return;
     LIST_FOREACH(it, &r->awaited) {
         struct raft_read_index *read = CONTAINER_OF(it, struct raft_read_index, link);
         if (read->position <= r->applied) finish_read(read, STATUS_OK);
@@ -177,6 +180,7 @@ static void write_effects(struct raft_replica *r, const struct raft_effects *e) 
     replica_write_submit(write);
     if (e->truncate && machine->truncated != NULL) machine->truncated(r->options.ctx, e->truncate_from);
     if (e->install != NULL) {
+        r->install_write = e->write;
         replica_apply_reset(r, e->install->end);
         if (machine->installed != NULL) machine->installed(r->options.ctx, e->install->end);
     }
@@ -395,6 +399,7 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
         host->options.watch->started(host->options.watch_ctx, &r->raft, &loaded.start);
     r->applied = loaded.start.applied_end;
     r->persisted = 0;
+    r->install_write = 0;
     r->compacted = 0;
     raft_loaded_release(&loaded);
     set_timer(r, raft_deadline(&r->raft));

@@ -84,9 +84,10 @@ struct raft_replica {
     struct raft_replica_options options;
     struct list dirty;
     struct raft raft;
-    struct io_timer timer; /* the core's deadline, or RAFT_REOPEN_NS */
-    enum status failure;   /* OK: alive */
-    uint64_t persisted;    /* of the core's writes */
+    struct io_timer timer;  /* the core's deadline, or RAFT_REOPEN_NS */
+    enum status failure;    /* OK: alive */
+    uint64_t persisted;     /* of the core's writes */
+    uint64_t install_write; /* the latest that replaced everything by a snapshot; 0: none */
     uint32_t writes_in_flight;
     uint64_t compacted;    /* to be told */
     struct list proposals; /* struct raft_propose.link */

@@ -73,8 +73,8 @@ enum io_sim_crash {
     IO_SIM_CRASH_POWER_BARE,  /* power cut that kept nothing unsynced */
 };
 void io_sim_crash_node(struct io_sim *sim, uint32_t node, enum io_sim_crash how);
-/* When everything that the node's disk, jobs and blocking calls have begun will have ended, successful or not:
- * an operation takes the time, and may meet the fault, of the disk on which it was begun. */
+/* When everything that the node's disk, jobs and blocking calls have begun will have ended, successful or
+ * not: an operation takes the time, and may meet the fault, of the disk on which it was begun. */
 uint64_t io_sim_busy_until(const struct io_sim *sim, uint32_t node);
 /* Turns of the node wait until then (a stopped process, a long pause); its disk and network go on. */
 void io_sim_pause_node(struct io_sim *sim, uint32_t node, uint64_t until_ns);

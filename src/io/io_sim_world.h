@@ -41,8 +41,8 @@ struct io_sim_io {
     struct list jobs;     /* not started yet */
     struct io_job *job;   /* started, not done */
     bool in_job;
-    uint64_t job_busy_ns; /* what its blocking calls took */
-    uint64_t free_at_ns;  /* the loop is busy with blocking calls until then */
+    uint64_t job_busy_ns;   /* what its blocking calls took */
+    uint64_t free_at_ns;    /* the loop is busy with blocking calls until then */
     uint64_t busy_until_ns; /* and the disk and the job with what they have begun */
     struct io_op signal_op;
     bool signal_op_begun;

@@ -232,8 +232,8 @@ static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_
     w->result->equal_ns = io_sim_now(w->sim) - begun_ns;
 }
 
-/* What a disk did before it was mended is only noticed when it has done it, and that may take a slow one long;
- * an operator starts such a node again. */
+/* What a disk did before it was mended is only noticed when it has done it, and that may take a slow one
+ * long; an operator starts such a node again. */
 static void settle(struct world *w) {
     uint64_t busy_until_ns = io_sim_now(w->sim);
     for (uint32_t node = 1; node <= w->node_count; node++)

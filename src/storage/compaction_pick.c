@@ -283,8 +283,11 @@ static bool pick_sparse(const struct version *version, const struct compaction_l
     return plan->upper_count > 0;
 }
 
-static bool is_small(const struct run *run) {
-    return run->meta.bytes < COMPACTION_SMALL_BYTES && !run->damaged;
+/* So small that COMPACTION_SMALL_COUNT of them fit into one compaction: then fewer are left after it. One
+ * alone would be written again as it is, for ever. */
+static bool is_small(const struct run *run, const struct compaction_limits *limits) {
+    uint64_t most = MIN((uint64_t)COMPACTION_SMALL_BYTES, limits->input_bytes / COMPACTION_SMALL_COUNT);
+    return run->meta.bytes < most && !run->damaged;
 }
 
 static bool same_partition(const struct compaction_limits *limits, const struct run *a, const struct run *b) {
@@ -301,7 +304,7 @@ static bool pick_small(const struct version *version, const struct compaction_li
         uint64_t bytes = 0;
         plan->level = plan->output_level = l;
         for (size_t i = 0, end; i < level->count && bytes < limits->input_bytes; i = MAX(end, i + 1)) {
-            for (end = i; end < level->count && is_small(level->runs[end]); end++)
+            for (end = i; end < level->count && is_small(level->runs[end], limits); end++)
                 if (!same_partition(limits, level->runs[i], level->runs[end])) break;
             if (end - i < COMPACTION_SMALL_COUNT) continue;
             for (size_t k = i; k < end && bytes < limits->input_bytes; k++) {

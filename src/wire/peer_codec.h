@@ -52,6 +52,7 @@ enum peer_refusal {
     PEER_OTHER_NODE,    /* you wanted another node than me */
     PEER_SAME_NODE,     /* you say that you are me, or another living node has your number */
     PEER_UNKNOWN_NODE,  /* your number is not in this cluster */
+    PEER_NOT_READY,     /* who I am is not on my disk yet: ask again */
     PEER_REFUSAL_END
 };
 const char *peer_refusal_text(enum peer_refusal refusal);

@@ -106,8 +106,27 @@ static void damage_holds_up_only_what_it_touches(void **state) {
     end(&f);
 }
 
+/* Runs that are small in themselves, but not beside what one compaction may take, are left alone: it would
+ * take one, write it again, and find as many as before. */
+static void small_runs_are_joined_when_fewer_are_left(void **state) {
+    (void)state;
+    for (uint64_t bytes = 20; bytes <= 400; bytes += 20) {
+        struct fixture f;
+        begin(&f);
+        for (uint64_t n = 0; n < 2 * COMPACTION_SMALL_COUNT; n++) {
+            char key[3] = {(char)('a' + n / 8), (char)('a' + n % 8), 0};
+            add(&f, 6, n + 10, key, key, bytes);
+        }
+        const struct compaction_plan *plan = pick(&f);
+        if (bytes == 20) assert_int_equal(plan->reason, COMPACTION_SMALL);
+        if (plan->reason == COMPACTION_SMALL) assert_true(plan->upper_count >= COMPACTION_SMALL_COUNT);
+        end(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_runs_are_joined_when_fewer_are_left),
         cmocka_unit_test(level_0_does_not_pass_older_entries),
         cmocka_unit_test(with_nothing_between_it_goes_to_the_last),
         cmocka_unit_test(damage_holds_up_only_what_it_touches),
