@@ -31,6 +31,7 @@ static struct {
     struct buffer *buffer; /* of the values of the open batch */
     size_t buffer_used;
     size_t in_flight;
+    enum store_compression compression;
     bool shut, flushed, ready;
     struct bench_report report;
 } b;
@@ -48,7 +49,10 @@ static void engine_open(const char *dir, size_t memtable_bytes) {
     struct io_options io_options = {.backend = IO_BACKEND_AUTO};
     list_init(&b.idle);
     if (io_new(&io_options, &b.io, &why) != STATUS_OK) load_fail("io", why.text);
-    struct store_options options = {.dir = dir, .memtable_bytes = memtable_bytes, .partition_prefix_size = 8};
+    struct store_options options = {.dir = dir,
+                                    .memtable_bytes = memtable_bytes,
+                                    .partition_prefix_size = 8,
+                                    .compression = b.compression};
     if (store_open(b.io, &options, &b.store, &why) != STATUS_OK) load_fail("open", why.text);
 }
 
@@ -228,11 +232,15 @@ int bench_storage_main(int argc, char **argv) {
     int status = load_parse(argc, argv, &options);
     if (status != 0) return status;
     bench_report_init(&b.report, "storage");
+    b.compression = (enum store_compression)options.compression;
     fprintf(
         stderr,
         "sentinel: every write is synced; what is called unsynced is not waited for, up to %zu MiB of it. "
-        "memtable %" PRIu64 " MiB, cache and tables at their defaults, no compression\n",
-        WINDOW_BYTES / MIB, options.memtable_mib);
+        "memtable %" PRIu64 " MiB, cache and tables at their defaults, compression %s\n",
+        WINDOW_BYTES / MIB, options.memtable_mib,
+        b.compression == STORE_COMPRESSION_NONE  ? "none"
+        : b.compression == STORE_COMPRESSION_LZ4 ? "lz4"
+                                                 : "zstd");
     load_run(&options, &engine, emit);
     load_cleanup(&options);
     if (options.peers) bench_report_peers(&b.report, argc, argv);

@@ -227,8 +227,12 @@ static void case_general(void) {
     engine->settle();
     double took = io_measure_seconds() - meter.started;
     tell("general keys", "", (double)count / 1e3 / took, "k/s");
+    tell("general keys", "CPU", (io_measure_cpu_seconds() - meter.cpu) / ((double)user / (double)(1u << 30)),
+         "s/GiB");
     tell("general keys", "written per byte", (double)(written_now() - meter.written) / (double)user, "x");
     tell("general keys", "longest stall", meter.stall_max * 1e3, "ms");
+    tell("general keys", "space on disk per byte",
+         (double)io_measure_disk_bytes(dir) / (double)(keys * (sizeof key + 100)), "x");
     engine->close();
 }
 
@@ -293,6 +297,10 @@ void load_run(const struct load_options *load_options, const struct load_engine 
     prng_init(&prng, 1);
     pool = mem_alloc(POOL_SIZE);
     prng_bytes(&prng, pool, POOL_SIZE);
+    static const char text[] = "{\"time\":1700000000,\"level\":\"info\",\"service\":\"checkout\",\"message\":"
+                               "\"request served\",\"status\":200}";
+    for (size_t i = 0; i < POOL_SIZE; i++)
+        if (i % 100 >= options->random_percent) pool[i] = (uint8_t)text[i % 100 % (sizeof text - 1)];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (wanted(cases[i].name)) cases[i].run();
     mem_free(pool);
@@ -308,6 +316,8 @@ static void print_help(void) {
            "  --partitions N     (default 64)\n"
            "  --batch N          records of one unsynced write (default 64)\n"
            "  --memtable-mib N   budget of one memtable (default 16)\n"
+           "  --random-percent N of values; the rest can be compressed away (default 100)\n"
+           "  --compression C    of our tables: none, lz4 or zstd (default none; peers: none)\n"
            "  --cases A,B        only these of the cases below\n"
            "  --dir DIR          where to write (default a new directory here; removed at the end)\n"
            "  --no-peers         Sentinel alone\n"
@@ -322,6 +332,8 @@ enum {
     OPTION_PARTITIONS,
     OPTION_BATCH,
     OPTION_MEMTABLE,
+    OPTION_RANDOM,
+    OPTION_COMPRESSION,
     OPTION_CASES,
     OPTION_DIR,
     OPTION_NO_PEERS,
@@ -338,6 +350,14 @@ static int parse_number(const char *name, const char *text, uint64_t max, uint64
     return 2;
 }
 
+static int parse_codec(const char *text, int *codec) {
+    static const char *const codecs[] = {"none", "lz4", "zstd"};
+    for (*codec = 0; *codec < 3; ++*codec)
+        if (strcmp(text, codecs[*codec]) == 0) return 0;
+    fprintf(stderr, "sentinel bench storage: --compression wants none, lz4 or zstd, not '%s'\n", text);
+    return 2;
+}
+
 static int take_option(struct load_options *parsed, int option, const char *value) {
     switch (option) {
     case OPTION_MIB:
@@ -350,6 +370,10 @@ static int take_option(struct load_options *parsed, int option, const char *valu
         return parse_number("--batch", value, 1u << 16, &parsed->batch);
     case OPTION_MEMTABLE:
         return parse_number("--memtable-mib", value, 1024, &parsed->memtable_mib);
+    case OPTION_RANDOM:
+        return parse_number("--random-percent", value, 100, &parsed->random_percent);
+    case OPTION_COMPRESSION:
+        return parse_codec(value, &parsed->compression);
     case OPTION_CASES:
         snprintf(parsed->cases, sizeof parsed->cases, "%s", value);
         return 0;
@@ -375,6 +399,8 @@ int load_parse(int argc, char **argv, struct load_options *parsed) {
         {"partitions", required_argument, NULL, OPTION_PARTITIONS},
         {"batch", required_argument, NULL, OPTION_BATCH},
         {"memtable-mib", required_argument, NULL, OPTION_MEMTABLE},
+        {"random-percent", required_argument, NULL, OPTION_RANDOM},
+        {"compression", required_argument, NULL, OPTION_COMPRESSION},
         {"cases", required_argument, NULL, OPTION_CASES},
         {"dir", required_argument, NULL, OPTION_DIR},
         {"no-peers", no_argument, NULL, OPTION_NO_PEERS},
@@ -382,8 +408,13 @@ int load_parse(int argc, char **argv, struct load_options *parsed) {
         {"help", no_argument, NULL, OPTION_HELP},
         {NULL, 0, NULL, 0},
     };
-    *parsed = (struct load_options){
-        .mib = 2048, .value_bytes = 1024, .partitions = 64, .batch = 64, .memtable_mib = 16, .peers = true};
+    *parsed = (struct load_options){.mib = 2048,
+                                    .value_bytes = 1024,
+                                    .partitions = 64,
+                                    .batch = 64,
+                                    .memtable_mib = 16,
+                                    .random_percent = 100,
+                                    .peers = true};
     int option, status;
     optind = 0;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {

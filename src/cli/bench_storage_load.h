@@ -5,8 +5,9 @@
  * bench/peers/NAME_storage.c └────> emit(case, value, unit)
  *
  * The partition workloads are a broker's: keys are [partition u64][kind u8][offset u64], big-endian, each
- * partition appends in turn. Values are random bytes: nothing can be compressed away. "Unsynced" writes are
- * not waited for, "synced" ones are durable before the next begins.
+ * partition appends in turn. Values are random bytes: nothing can be compressed away (unless --random-percent
+ * says so: then so much of every 100 bytes is random, and the rest the same text). "Unsynced" writes are not
+ * waited for, "synced" ones are durable before the next begins.
  *
  * What is measured: MB/s (10^6) and CPU seconds until the last write is accepted and the engine is at rest
  * (no flush, no compaction left), so that no work is hidden behind the end; bytes written per user byte,
@@ -36,8 +37,10 @@ struct load_options {
     uint64_t partitions;
     uint64_t batch; /* records of one unsynced write */
     uint64_t memtable_mib;
-    char dir[256];   /* made by load_parse when not given, and removed at the end */
-    char cases[256]; /* names, separated by commas; empty: all */
+    uint64_t random_percent; /* of the bytes of a value */
+    int compression;         /* of our tables; peers have none. enum store_compression */
+    char dir[256];           /* made by load_parse when not given, and removed at the end */
+    char cases[256];         /* names, separated by commas; empty: all */
     bool json, peers;
 };
 

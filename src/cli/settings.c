@@ -10,7 +10,10 @@
 
 #include "base/units.h"
 
-enum setting_type { SETTING_NUMBER, SETTING_SIZE, SETTING_BOOL };
+enum setting_type { SETTING_NUMBER, SETTING_SIZE, SETTING_BOOL, SETTING_CODEC };
+
+/* enum store_compression */
+static const char *const codecs[] = {"none", "lz4", "zstd"};
 
 static const struct setting_row {
     const char *name, *alias, *doc;
@@ -53,6 +56,11 @@ static bool parse_value(const struct setting_row *row, const char *text, int64_t
         *value = strcmp(text, "true") == 0;
         return *value || strcmp(text, "false") == 0;
     }
+    if (row->type == SETTING_CODEC) {
+        for (*value = 0; *value < (int64_t)ARRAY_COUNT(codecs); ++*value)
+            if (strcmp(text, codecs[*value]) == 0) return true;
+        return false;
+    }
     char *end;
     errno = 0;
     *value = strtoll(text, &end, 10);
@@ -84,9 +92,10 @@ enum status settings_set(struct settings *settings, const char *name, const char
         int64_t number;
         if (!parse_value(row, value, &number))
             return diagnose(diagnostic, STATUS_INVALID, "%s: '%s' is not %s", name, value,
-                            row->type == SETTING_BOOL   ? "true or false"
-                            : row->type == SETTING_SIZE ? "a size (4096, 64KiB, 16MiB, 1GiB)"
-                                                        : "a whole number");
+                            row->type == SETTING_BOOL    ? "true or false"
+                            : row->type == SETTING_CODEC ? "none, lz4 or zstd"
+                            : row->type == SETTING_SIZE  ? "a size (4096, 64KiB, 16MiB, 1GiB)"
+                                                         : "a whole number");
         if (number < row->min || number > row->max)
             return diagnose(diagnostic, STATUS_INVALID, "%s: %s is outside %lld to %lld", name, value,
                             (long long)row->min, (long long)row->max);
@@ -126,6 +135,8 @@ static void print_row(const struct setting_row *row) {
     char value[32];
     if (row->type == SETTING_BOOL)
         snprintf(value, sizeof value, "%s", row->default_value ? "true" : "false");
+    else if (row->type == SETTING_CODEC)
+        snprintf(value, sizeof value, "%s", codecs[row->default_value]);
     else
         snprintf(value, sizeof value, "%lld", (long long)row->default_value);
     printf("  %-26s default %-10s %s", row->name, value, row->doc);

@@ -39,6 +39,9 @@
     X(memtable_bytes, "memory.memtable", "", SIZE, 0, 0, INT64_MAX / 2,                                      \
       "size at which the memtable is written to a table; 0: the engine's default")                           \
     X(cache_bytes, "memory.cache", "", SIZE, 0, 0, INT64_MAX / 2, "block cache; 0: the engine's default")    \
+    X(block_compression, "storage.block-compression", "", CODEC, 0, 0, 2,                                    \
+      "of tables: none, lz4 or zstd; for small batches and state, as batches of 1 KiB and more are stored "  \
+      "as they were sent")                                                                                   \
     X(scrub_rate, "scrub.rate", "", SIZE, 4194304, 0, INT64_MAX / 2,                                         \
       "bytes a second read to find damaged files before somebody needs them; 0: as fast as they come")       \
     X(scrub_interval_ms, "scrub.interval-ms", "", NUMBER, 86400000, 0, 31536000000,                          \

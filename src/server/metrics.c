@@ -112,6 +112,10 @@ static void print_store(struct server *server, struct writer *out) {
             stats.compaction_write_bytes);
     counter(out, "compaction_moves_total", "Compactions that moved tables without reading them.",
             stats.moves);
+    counter(out, "table_block_bytes_total", "Data blocks written to tables, before compression.",
+            stats.block_bytes);
+    counter(out, "table_block_stored_bytes_total", "The same, as they were written.",
+            stats.stored_block_bytes);
     counter(out, "cache_hits_total", "Data blocks and values found in the cache.", stats.cache_hits);
     counter(out, "cache_misses_total", "Data blocks and values read from disk.", stats.cache_misses);
     counter(out, "cache_meta_hits_total", "Index and filter blocks found in the cache.",

@@ -18,6 +18,7 @@ struct cached {
     struct list order;   /* probation, protected or meta, most recently used first */
     struct cached *next; /* in its slot */
     uint64_t number, offset;
+    uint32_t stored_size;
     struct slice contents;
     struct buffer *buffer;
     bool is_protected, is_meta;
@@ -39,6 +40,7 @@ struct block_cache {
     size_t slot_count, count;
     struct list probation, protected_, meta;
     struct list loads;
+    struct block_codec codec;
     void (*idle)(void *ctx);
     void *ctx;
     struct block_cache_counters counters;
@@ -55,36 +57,77 @@ void block_source_unpin(struct block_source *source) {
     if (--source->pins == 0) source->unpinned(source);
 }
 
-uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice contents, uint8_t compression) {
+uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice stored, uint8_t compression) {
     uint8_t address[17];
     store_le64(address, number);
     store_le64(address + 8, offset);
     address[16] = compression;
-    return crc32c(crc32c(0, address, sizeof address), contents.data, contents.size);
+    return crc32c(crc32c(0, address, sizeof address), stored.data, stored.size);
 }
 
-enum status block_request_check(const struct block_request *request, struct slice read,
-                                struct slice *contents) {
-    *contents = SLICE_EMPTY;
+enum status block_request_check(const struct block_request *request, struct slice read, struct slice *stored,
+                                enum store_compression *compression) {
+    *stored = SLICE_EMPTY;
+    *compression = STORE_COMPRESSION_NONE;
     if (read.size != block_request_size(request)) return STATUS_CORRUPT;
     struct slice bytes = slice_make(read.data, request->size);
     if (request->kind == BLOCK_VALUE) {
         if (crc32c(0, bytes.data, bytes.size) != request->crc) return STATUS_CORRUPT;
-    } else if (request->kind == BLOCK_CHECKED) {
-        uint8_t compression = read.data[request->size];
-        uint32_t crc = block_checksum(request->source->number, request->offset, bytes, compression);
-        if (load_le32(read.data + request->size + 1) != crc || compression != BLOCK_PLAIN)
+    } else if (request->kind == BLOCK_CHECKED || request->kind == BLOCK_DATA) {
+        uint8_t how = read.data[request->size];
+        uint32_t crc = block_checksum(request->source->number, request->offset, bytes, how);
+        if (load_le32(read.data + request->size + 1) != crc) return STATUS_CORRUPT;
+        if (how > (request->kind == BLOCK_DATA ? STORE_COMPRESSION_ZSTD : STORE_COMPRESSION_NONE))
             return STATUS_CORRUPT;
+        *compression = (enum store_compression)how;
     }
-    *contents = bytes;
+    *stored = bytes;
     return STATUS_OK;
 }
 
-enum status block_read(const struct block_request *request, uint8_t *memory, struct slice *contents) {
+static enum status read_checked(const struct block_request *request, uint8_t *memory, struct slice *stored,
+                                enum store_compression *compression) {
     size_t size;
     enum status status = io_file_read_at(request->source->file, memory, block_request_size(request),
                                          request->offset, &size);
-    return status == STATUS_OK ? block_request_check(request, slice_make(memory, size), contents) : status;
+    if (status != STATUS_OK) return status;
+    return block_request_check(request, slice_make(memory, size), stored, compression);
+}
+
+enum status block_read(const struct block_request *request, uint8_t *memory, struct slice *contents) {
+    enum store_compression compression;
+    ASSERT(request->kind != BLOCK_DATA);
+    return read_checked(request, memory, contents, &compression);
+}
+
+enum status block_open(struct block_codec *codec, enum store_compression compression, struct slice stored,
+                       struct writer *memory, struct buffer **inflated, struct slice *contents) {
+    *contents = stored;
+    if (compression == STORE_COMPRESSION_NONE) return STATUS_OK;
+    size_t size;
+    enum status status = block_inflated_size(stored, &size);
+    if (status != STATUS_OK) return status;
+    struct buffer *buffer = memory == NULL ? buffer_new(size) : NULL;
+    uint8_t *room = memory == NULL ? buffer->data : writer_extend(memory, size);
+    status = block_inflate(codec, compression, stored, room, size);
+    if (status == STATUS_OK)
+        *contents = slice_make(room, size);
+    else
+        buffer_unref(buffer);
+    if (status == STATUS_OK && memory == NULL) *inflated = buffer;
+    return status;
+}
+
+enum status block_read_data(const struct block_request *request, struct block_codec *codec,
+                            struct writer *memory, struct slice *contents,
+                            enum store_compression *compression) {
+    ASSERT(request->kind == BLOCK_DATA);
+    size_t size = block_request_size(request);
+    writer_clear(memory);
+    writer_reserve(memory, size + BLOCK_INFLATED_SIZE_MAX); /* so that nothing moves below */
+    struct slice stored;
+    enum status status = read_checked(request, writer_extend(memory, size), &stored, compression);
+    return status == STATUS_OK ? block_open(codec, *compression, stored, memory, NULL, contents) : status;
 }
 
 /* ---- the table and its order ------------------------------------------------------------------------- */
@@ -181,6 +224,7 @@ static void cache_insert(struct block_cache *cache, const struct block_request *
     struct cached *piece = mem_calloc(1, sizeof *piece);
     piece->number = request->source->number;
     piece->offset = request->offset;
+    piece->stored_size = request->size;
     piece->contents = contents;
     piece->buffer = buffer_ref(buffer);
     list_init(&piece->order);
@@ -223,13 +267,28 @@ static void report(struct block_cache *cache, const struct block_request *reques
               request->source->number, request->offset, request->size, status_name(status));
 }
 
+/* Checks what was read, and puts the inflated bytes into the place of compressed ones. */
+static enum status open_piece(struct block_cache *cache, const struct block_request *request, size_t size,
+                              struct buffer **buffer, struct slice *contents) {
+    struct slice stored;
+    enum store_compression compression;
+    enum status status = block_request_check(request, slice_make((*buffer)->data, size), &stored,
+                                             &compression);
+    if (status != STATUS_OK) return status;
+    struct buffer *inflated = NULL;
+    status = block_open(&cache->codec, compression, stored, NULL, &inflated, contents);
+    if (inflated == NULL) return status;
+    buffer_unref(*buffer);
+    *buffer = inflated;
+    return STATUS_OK;
+}
+
 static void loaded(struct io_op *op) {
     struct loading *load = CONTAINER_OF(op, struct loading, op);
     struct block_cache *cache = load->cache;
     struct slice contents = SLICE_EMPTY;
     enum status status = op->status == STATUS_OK ? STATUS_OK : STATUS_IO;
-    if (status == STATUS_OK)
-        status = block_request_check(&load->request, slice_make(load->buffer->data, op->result), &contents);
+    if (status == STATUS_OK) status = open_piece(cache, &load->request, op->result, &load->buffer, &contents);
     list_remove(&load->link);
     histogram_add(&cache->counters.read_ns, io_clock_ns(cache->io) - load->started_ns);
     if (status == STATUS_OK)
@@ -271,18 +330,22 @@ static void count_lookup(struct block_cache *cache, const struct block_request *
         *(hit ? &cache->counters.hits : &cache->counters.misses) += 1;
 }
 
-static enum status read_blocking(struct block_cache *cache, const struct block_request *request,
+/* keep: for others, too. */
+static enum status read_blocking(struct block_cache *cache, const struct block_request *request, bool keep,
                                  struct shared_slice *bytes) {
     struct buffer *buffer = buffer_new(block_request_size(request));
     struct slice contents;
+    size_t size;
     count_read(cache, request);
-    enum status status = block_read(request, buffer->data, &contents);
+    enum status status = io_file_read_at(request->source->file, buffer->data, buffer->size, request->offset,
+                                         &size);
+    if (status == STATUS_OK) status = open_piece(cache, request, size, &buffer, &contents);
     if (status != STATUS_OK) {
         report(cache, request, status);
         buffer_unref(buffer);
         return status;
     }
-    cache_insert(cache, request, buffer, contents);
+    if (keep) cache_insert(cache, request, buffer, contents);
     *bytes = (struct shared_slice){contents, buffer};
     return STATUS_OK;
 }
@@ -291,7 +354,7 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
                              struct block_wait *wait, struct shared_slice *bytes) {
     bool raw = request->kind == BLOCK_RAW;
     struct cached *piece = raw ? NULL : *cache_find(cache, request->source->number, request->offset);
-    if (piece != NULL && piece->contents.size == request->size) {
+    if (piece != NULL && piece->stored_size == request->size) {
         count_lookup(cache, request, true);
         cache_touch(cache, piece);
         *bytes = (struct shared_slice){piece->contents, buffer_ref(piece->buffer)};
@@ -300,18 +363,8 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
     if (piece != NULL) return STATUS_CORRUPT; /* two references to one place disagree on its size */
     count_lookup(cache, request, false);
     struct loading *load = raw ? NULL : find_load(cache, request);
-    if (wait == NULL && load == NULL) return read_blocking(cache, request, bytes);
-    if (wait == NULL) { /* beside a read under way: keep this one out of the cache */
-        struct buffer *buffer = buffer_new(block_request_size(request));
-        struct slice contents;
-        count_read(cache, request);
-        enum status status = block_read(request, buffer->data, &contents);
-        if (status == STATUS_OK)
-            *bytes = (struct shared_slice){contents, buffer};
-        else
-            buffer_unref(buffer);
-        return status;
-    }
+    /* Beside a read under way this one stays out of the cache. */
+    if (wait == NULL) return read_blocking(cache, request, load == NULL, bytes);
     if (load != NULL && load->request.size != request->size) return STATUS_CORRUPT;
     if (load == NULL) {
         load = mem_calloc(1, sizeof *load);
@@ -372,7 +425,8 @@ enum status block_fetch_read(struct block_fetch *fetch, const struct block_reque
         *bytes = fetch->wait.bytes;
         fetch->wait.bytes = (struct shared_slice){0};
         fetch->number = 0;
-        ASSERT_IMPLIES(fetch->wait.status == STATUS_OK, bytes->bytes.size == request->size);
+        ASSERT_IMPLIES(fetch->wait.status == STATUS_OK && request->kind != BLOCK_DATA,
+                       bytes->bytes.size == request->size);
         return fetch->wait.status;
     }
     block_fetch_release(fetch);
@@ -413,12 +467,17 @@ void block_cache_free(struct block_cache *cache) {
         mem_free(load);
     }
     cache_shrink(cache, 0);
+    block_codec_release(&cache->codec);
     mem_free(cache->slots);
     mem_free(cache);
 }
 
 bool block_cache_idle(const struct block_cache *cache) {
     return list_empty(&cache->loads);
+}
+
+struct block_codec *block_cache_codec(struct block_cache *cache) {
+    return &cache->codec;
 }
 
 const struct block_cache_counters *block_cache_counters(const struct block_cache *cache) {

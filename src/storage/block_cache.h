@@ -4,17 +4,19 @@
  *   request ─> in memory?  yes: OK, with a reference
  *                          no:  one io_read for all who ask meanwhile ─> checked ─> kept ─> everyone is told
  *
- * A piece is a block (it carries its own checksum, seeded with its address) or a value (whoever refers to it
- * knows its checksum). Eviction is segmented LRU: a piece enters on probation and is protected once it is
- * asked for again, so that one long scan cannot push out what is used all the time. Index and filter blocks,
- * which every lookup in their table needs, have a part of their own: up to half of the capacity they give way
- * to nothing but each other, beyond it they go before everything else.
+ * A piece is a block (it carries its own checksum, seeded with its address; a compressed one is kept
+ * inflated) or a value (whoever refers to it knows its checksum). Eviction is segmented LRU: a piece enters
+ * on probation and is protected once it is asked for again, so that one long scan cannot push out what is
+ * used all the time. Index and filter blocks, which every lookup in their table needs, have a part of their
+ * own: up to half of the capacity they give way to nothing but each other, beyond it they go before
+ * everything else.
  *
  * Source  Karedla, Love, Wherry 1994 (segmented LRU).
  * Owner   bytes handed out carry a reference of the receiver's. A read under way pins its source.
  * Errors  CORRUPT: the bytes fail their checksum; IO. Neither is remembered: asking again reads again.
  * Loop    shard thread only, but for block_read, which jobs use.
- * Bounds  `capacity` bytes of pieces kept, bookkeeping included; pieces in use by others live on beside it.
+ * Bounds  `capacity` bytes of pieces kept, inflated and with bookkeeping; pieces in use by others live on
+ *         beside it.
  */
 #ifndef SENTINEL_STORAGE_BLOCK_CACHE_H
 #define SENTINEL_STORAGE_BLOCK_CACHE_H
@@ -22,6 +24,7 @@
 #include "base/buffer.h"
 #include "base/histogram.h"
 #include "io/io.h"
+#include "storage/block_codec.h"
 
 /* Something that can be read from: a table, or a log segment. It lives while it has pins. */
 struct block_source {
@@ -33,32 +36,42 @@ struct block_source {
 void block_source_pin(struct block_source *source);
 void block_source_unpin(struct block_source *source);
 
-#define BLOCK_TRAILER_SIZE ((size_t)5) /* compression u8, crc u32 */
-enum block_compression { BLOCK_PLAIN = 0 };
-/* The checksum of a block: its address, its contents, its compression. */
-uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice contents, uint8_t compression);
+#define BLOCK_TRAILER_SIZE ((size_t)5) /* enum store_compression u8, crc u32 */
+/* The checksum of a block: its address, its contents as they are stored, its compression. */
+uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice stored, uint8_t compression);
 
 enum block_kind {
     BLOCK_CHECKED, /* a block with its trailer */
+    BLOCK_DATA,    /* the same, and it may be compressed */
     BLOCK_VALUE,   /* bytes with a known checksum */
     BLOCK_RAW,     /* a stretch of file, checked piece by piece by who asked; never kept */
 };
 struct block_request {
     struct block_source *source;
     uint64_t offset;
-    uint32_t size; /* of the contents */
+    uint32_t size; /* of the contents, as they are stored */
     enum block_kind kind;
     uint32_t crc; /* BLOCK_VALUE */
     bool meta;    /* an index or filter */
 };
-/* Checks what was read for `request`; *contents is the part without the trailer. */
-enum status block_request_check(const struct block_request *request, struct slice read,
-                                struct slice *contents) MUST_USE;
+/* Checks what was read for `request`; *stored is the part without the trailer, to be inflated when
+ * *compression says so, which only BLOCK_DATA can. */
+enum status block_request_check(const struct block_request *request, struct slice read, struct slice *stored,
+                                enum store_compression *compression) MUST_USE;
 static inline size_t block_request_size(const struct block_request *request) {
-    return request->size + (request->kind == BLOCK_CHECKED ? BLOCK_TRAILER_SIZE : 0);
+    bool trailer = request->kind == BLOCK_CHECKED || request->kind == BLOCK_DATA;
+    return request->size + (trailer ? BLOCK_TRAILER_SIZE : 0);
 }
-/* Reads and checks into `memory` (block_request_size bytes); blocks; any thread. */
+/* Reads and checks into `memory` (block_request_size bytes); not for BLOCK_DATA; blocks; any thread. */
 enum status block_read(const struct block_request *request, uint8_t *memory, struct slice *contents) MUST_USE;
+/* Reads, checks and inflates a data block into `memory`, which is cleared before; blocks; any thread. */
+enum status block_read_data(const struct block_request *request, struct block_codec *codec,
+                            struct writer *memory, struct slice *contents,
+                            enum store_compression *compression) MUST_USE;
+/* Opens a data block that was checked: plain contents stay where they are, others are inflated into `memory`,
+ * or where that is NULL into a new buffer: *inflated, a reference of the caller's. */
+enum status block_open(struct block_codec *codec, enum store_compression compression, struct slice stored,
+                       struct writer *memory, struct buffer **inflated, struct slice *contents) MUST_USE;
 
 struct block_cache;
 /* idle: no read is under way any more. */
@@ -82,7 +95,8 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
                              struct block_wait *wait, struct shared_slice *bytes) MUST_USE;
 /* Forgets every piece of a source that is going away. */
 void block_cache_forget(struct block_cache *cache, const struct block_source *source);
-bool block_cache_idle(const struct block_cache *cache); /* no read under way */
+bool block_cache_idle(const struct block_cache *cache);           /* no read under way */
+struct block_codec *block_cache_codec(struct block_cache *cache); /* for others on the shard's thread */
 
 /* One who asks, is told PENDING, and asks the same again when `ready` was called: the piece is then there
  * even when the cache has no room for it. */

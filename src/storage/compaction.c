@@ -152,13 +152,11 @@ static void count(struct compaction *c) {
         stats->moves++;
         return;
     }
-    uint64_t upper = 0, lower = 0, out = 0;
+    uint64_t upper = 0, lower = 0, out = store_count_tables(c->store, &c->work.output);
     for (size_t i = 0; i < c->plan.upper_count; i++)
         upper += c->plan.upper[i]->meta.bytes;
     for (size_t i = 0; i < c->plan.lower_count; i++)
         lower += c->plan.lower[i]->meta.bytes;
-    for (uint32_t i = 0; i < c->work.output.count; i++)
-        out += c->work.output.tables[i].size;
     stats->compactions++;
     stats->compaction_read_bytes += upper + lower;
     stats->compaction_write_bytes += out;
@@ -179,6 +177,18 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     end(c, status);
 }
 
+/* A step may need so many tables; how many all of them will is not known before. */
+static void start_step(struct compaction *c) {
+    struct version_set *versions = &c->store->versions;
+    uint64_t numbers = compaction_job_step_tables(&c->work);
+    if (c->work.number_count < numbers) {
+        c->work.next_number = versions->next_file;
+        c->work.number_count = numbers;
+        versions->next_file += numbers;
+    }
+    io_job_start(c->store->io, &c->job);
+}
+
 static void job_run(struct io_job *job) {
     compaction_job_step(&CONTAINER_OF(job, struct compaction, job)->work);
 }
@@ -189,7 +199,7 @@ static void job_done(struct io_job *job) {
     if (c->store->shutting_down || c->store->status != STATUS_OK) {
         end(c, status == STATUS_OK || status == STATUS_PENDING ? STATUS_CANCELLED : status);
     } else if (status == STATUS_PENDING) {
-        io_job_start(c->store->io, &c->job);
+        start_step(c);
     } else if (status == STATUS_OK) {
         manifest_submit(c->store->manifest, &c->commit);
     } else {
@@ -227,22 +237,15 @@ static void start(struct compaction *c) {
         manifest_submit(store->manifest, &c->commit);
         return;
     }
-    struct flush_options options = {.io = store->io,
-                                    .dir = store->dir,
-                                    .store_id = store->store_id,
-                                    .first_number = store->versions.next_file,
-                                    .table_bytes = store->options.table_bytes,
-                                    .partition_prefix_size = store->options.partition_prefix_size};
-    uint64_t numbers = compaction_job_numbers(&c->plan, options.table_bytes);
-    store->versions.next_file += numbers;
-    compaction_job_init(&c->work, &options, numbers, c->version, &c->plan);
+    struct flush_options options = store_table_options(store);
+    compaction_job_init(&c->work, &options, c->version, &c->plan);
     c->job = (struct io_job){.run = job_run, .done = job_done};
     enum status status = open_inputs(c);
     if (status != STATUS_OK) {
         end(c, STATUS_CORRUPT);
         return;
     }
-    io_job_start(store->io, &c->job);
+    start_step(c);
 }
 
 void compaction_consider(struct compaction *c) {

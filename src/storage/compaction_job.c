@@ -4,23 +4,19 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-uint64_t compaction_job_numbers(const struct compaction_plan *plan, size_t table_bytes) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < plan->upper_count; i++)
-        bytes += plan->upper[i]->meta.bytes + compaction_moved_bytes(plan, &plan->upper[i]->meta);
-    for (size_t i = 0; i < plan->lower_count; i++)
-        bytes += plan->lower[i]->meta.bytes;
-    return bytes / table_bytes + 2;
+/* Beside key and value an entry takes less than that in a block. */
+#define ENTRY_BYTES 48u
+
+/* A table under way may be finished at once, each further one takes table_bytes, one large value may end one
+ * more, and another one may be begun. */
+uint64_t compaction_job_step_tables(const struct compaction_job *job) {
+    return COMPACTION_STEP / job->options.table_bytes + 4;
 }
 
-void compaction_job_init(struct compaction_job *job, const struct flush_options *options, uint64_t numbers,
+void compaction_job_init(struct compaction_job *job, const struct flush_options *options,
                          const struct version *version, const struct compaction_plan *plan) {
-    *job = (struct compaction_job){.options = *options,
-                                   .numbers = numbers,
-                                   .version = version,
-                                   .plan = plan,
-                                   .next_number = options->first_number,
-                                   .status = STATUS_PENDING};
+    *job = (struct compaction_job){
+        .options = *options, .version = version, .plan = plan, .status = STATUS_PENDING};
     table_output_init(&job->output);
     struct merge_options merge = {
         .io = options->io, .dir = options->dir, .tables = {.blocking = true, .sequential = true}};
@@ -84,13 +80,15 @@ static enum status write_entry(struct compaction_job *job, const struct merge_en
         stored.value = value.bytes;
     }
     if (status == STATUS_OK && job->writer == NULL) {
-        ASSERT_LT(job->next_number, job->options.first_number + job->numbers);
+        ASSERT(job->number_count > 0);
+        job->number_count--;
         struct table_writer_options table = {.io = job->options.io,
                                              .dir = job->options.dir,
                                              .number = job->next_number++,
                                              .store_id = job->options.store_id,
                                              .partition_prefix_size = job->options.partition_prefix_size,
-                                             .run_bytes_min = job->options.table_bytes / FLUSH_RUN_FACTOR};
+                                             .run_bytes_min = job->options.table_bytes / FLUSH_RUN_FACTOR,
+                                             .compression = job->options.compression};
         status = table_writer_new(&table, &job->writer);
     }
     while (slice_compare(entry->key, job->plan->parts[job->part].last) > 0) {
@@ -99,7 +97,7 @@ static enum status write_entry(struct compaction_job *job, const struct merge_en
         if (job->writer != NULL) table_writer_cut(job->writer);
     }
     if (status == STATUS_OK) status = table_writer_add(job->writer, entry->key, &stored);
-    job->read_bytes += entry->key.size + stored.value.size;
+    job->work_bytes += stored.value.size;
     if (status == STATUS_OK && table_writer_bytes(job->writer) >= job->options.table_bytes)
         status = finish_table(job);
     return status;
@@ -107,7 +105,7 @@ static enum status write_entry(struct compaction_job *job, const struct merge_en
 
 void compaction_job_step(struct compaction_job *job) {
     ASSERT(job->status == STATUS_PENDING);
-    uint64_t budget = job->read_bytes + COMPACTION_STEP;
+    uint64_t budget = job->work_bytes + COMPACTION_STEP;
     enum status status = STATUS_OK;
     if (!job->started) {
         status = read_status(merge_iterator_seek(&job->merge, SLICE_EMPTY));
@@ -117,12 +115,10 @@ void compaction_job_step(struct compaction_job *job) {
     }
     while (status == STATUS_OK) {
         struct merge_entry entry = merge_iterator_entry(&job->merge);
-        if (is_hidden(job, &entry))
-            job->read_bytes += entry.key.size;
-        else
-            status = write_entry(job, &entry);
+        job->work_bytes += ENTRY_BYTES + entry.key.size;
+        if (!is_hidden(job, &entry)) status = write_entry(job, &entry);
         if (status != STATUS_OK) break;
-        if (job->read_bytes >= budget) return; /* goes on in the next step */
+        if (job->work_bytes >= budget) return; /* goes on in the next step */
         status = read_status(merge_iterator_next(&job->merge));
     }
     ASSERT(status != STATUS_PENDING);

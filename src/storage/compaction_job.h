@@ -15,23 +15,23 @@
 
 struct compaction_job {
     struct flush_options options;
-    uint64_t numbers; /* reserved from first_number on */
     const struct version *version;
     const struct compaction_plan *plan;
     struct merge_iterator merge;
     struct table_writer *writer;
     struct table_output output;
-    uint64_t next_number, read_bytes;
-    size_t part; /* that the last entry is in */
+    uint64_t next_number, number_count; /* of files, given before each step */
+    uint64_t work_bytes;                /* done so far: what entries take, about */
+    size_t part;                        /* that the last entry is in */
     bool started;
     enum status status; /* PENDING: there is more to do; OK: done */
 };
-void compaction_job_init(struct compaction_job *job, const struct flush_options *options, uint64_t numbers,
+void compaction_job_init(struct compaction_job *job, const struct flush_options *options,
                          const struct version *version, const struct compaction_plan *plan);
+/* So many file numbers must be there when a step begins. */
+uint64_t compaction_job_step_tables(const struct compaction_job *job);
 void compaction_job_step(struct compaction_job *job);
 /* Closes what is open; with `discard` also removes what was written. */
 void compaction_job_release(struct compaction_job *job, bool discard);
-/* Tables that the compaction can need. */
-uint64_t compaction_job_numbers(const struct compaction_plan *plan, size_t table_bytes);
 
 #endif

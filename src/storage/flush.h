@@ -38,6 +38,7 @@ struct flush_options {
     uint64_t store_id;
     uint64_t first_number; /* of FLUSH_NUMBERS that are reserved */
     size_t table_bytes, partition_prefix_size;
+    enum store_compression compression;
     const struct wal_places_view *places; /* where the log holds large values; NULL: they are written here */
 };
 /* File numbers to reserve for a flush of that much. */

@@ -345,6 +345,7 @@ static enum status show_dir(struct dir_view *view) {
     }
     inspect_out_text(out, "type", "store");
     inspect_out_number(out, "store", view->manifest.header.store_id);
+    inspect_out_number(out, "format", view->manifest.header.version);
     inspect_out_number(out, "manifest_generation", view->manifest.header.generation);
     inspect_out_number(out, "manifest_records", view->manifest.records);
     inspect_out_number(out, "flushed_sequence", view->versions.flushed_sequence);

@@ -18,7 +18,11 @@ struct view {
     const struct version_set *logs; /* NULL: values in the log are not looked at */
     uint64_t size;
     struct table_footer footer;
-    uint8_t *index, *filter, *block, *value;
+    uint8_t *index, *filter, *value;
+    struct writer block; /* the one being shown */
+    struct block_codec codec;
+    uint64_t compressed[STORE_COMPRESSION_ZSTD + 1]; /* blocks */
+    uint64_t block_bytes, stored_block_bytes;
     struct slice index_bytes, filter_bytes;
     uint64_t block_offset; /* of the block being shown */
     uint64_t clusters, entries, deletes, apart, logged, value_bytes;
@@ -49,14 +53,31 @@ static void problem_range(struct view *view, uint64_t offset, const char *text, 
     problem(view, offset, line);
 }
 
+static bool block_fits(const struct view *view, const struct block_request *request) {
+    size_t size = block_request_size(request);
+    return request->offset <= view->size && size <= view->size - request->offset;
+}
+
 static enum status read_block(struct view *view, struct table_handle handle, uint8_t **memory,
                               struct slice *contents) {
     struct block_request request = {
         .source = &view->source, .offset = handle.offset, .size = handle.size, .kind = BLOCK_CHECKED};
-    size_t size = block_request_size(&request);
-    if (handle.offset > view->size || size > view->size - handle.offset) return STATUS_CORRUPT;
-    *memory = mem_realloc(*memory, size);
+    if (!block_fits(view, &request)) return STATUS_CORRUPT;
+    *memory = mem_realloc(*memory, block_request_size(&request));
     return block_read(&request, *memory, contents);
+}
+
+static enum status read_data(struct view *view, struct table_handle handle, struct slice *contents) {
+    struct block_request request = {
+        .source = &view->source, .offset = handle.offset, .size = handle.size, .kind = BLOCK_DATA};
+    if (!block_fits(view, &request)) return STATUS_CORRUPT;
+    enum store_compression compression;
+    enum status status = block_read_data(&request, &view->codec, &view->block, contents, &compression);
+    if (status != STATUS_OK) return status;
+    view->compressed[compression]++;
+    view->block_bytes += contents->size;
+    view->stored_block_bytes += handle.size;
+    return STATUS_OK;
 }
 
 static void value_problem(struct view *view, const struct block_cursor *cursor, const char *what) {
@@ -152,7 +173,7 @@ static void show_cluster(struct view *view, struct slice last_key, const struct 
     struct slice contents;
     view->clusters++;
     view->block_offset = cluster->block.offset;
-    enum status status = read_block(view, cluster->block, &view->block, &contents);
+    enum status status = read_data(view, cluster->block, &contents);
     struct block_cursor cursor;
     if (status == STATUS_OK) status = block_cursor_init(&cursor, contents);
     if (status == STATUS_OK) status = block_cursor_first(&cursor);
@@ -210,6 +231,10 @@ static void show_contents(struct view *view) {
     }
     inspect_out_begin(out, "totals");
     inspect_out_number(out, "clusters", view->clusters);
+    inspect_out_number(out, "blocks_lz4", view->compressed[STORE_COMPRESSION_LZ4]);
+    inspect_out_number(out, "blocks_zstd", view->compressed[STORE_COMPRESSION_ZSTD]);
+    inspect_out_number(out, "block_bytes", view->block_bytes);
+    inspect_out_number(out, "block_bytes_stored", view->stored_block_bytes);
     inspect_out_number(out, "entries", view->entries);
     inspect_out_number(out, "deletes", view->deletes);
     inspect_out_number(out, "values_apart", view->apart);
@@ -238,6 +263,7 @@ enum status inspect_table(struct io *io, const char *path, const char *name, con
         .out = out, .name = name, .source = {.unpinned = unpinned}, .io = io, .dir = dir, .logs = logs};
     enum status status = io_file_open(io, path, IO_OPEN_READ, &view.source.file);
     if (status != STATUS_OK) return status;
+    writer_init(&view.block);
     writer_init(&view.last_key);
     writer_init(&view.problems);
     uint8_t footer[TABLE_FOOTER_SIZE];
@@ -265,7 +291,8 @@ enum status inspect_table(struct io *io, const char *path, const char *name, con
     writer_release(&view.problems);
     mem_free(view.index);
     mem_free(view.filter);
-    mem_free(view.block);
+    writer_release(&view.block);
+    block_codec_release(&view.codec);
     mem_free(view.value);
     return STATUS_OK;
 }

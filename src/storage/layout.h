@@ -14,8 +14,9 @@
 
 #define LAYOUT_DIR_SIZE_MAX ((size_t)3900)
 #define LAYOUT_PATH_SIZE    ((size_t)4096)
-/* The one format that this program reads and writes. */
-#define LAYOUT_VERSION 2u
+/* The format that this program writes, and the oldest it reads: 2 is 3 without compressed blocks. */
+#define LAYOUT_VERSION     3u
+#define LAYOUT_VERSION_MIN 2u
 
 /* A folder in a store's directory: damaged files that nothing needs any more; never read. */
 #define LAYOUT_QUARANTINE "quarantine"
@@ -36,6 +37,9 @@ struct layout_path {
 /* dir must be at most LAYOUT_DIR_SIZE_MAX long. `number` counts for logs and tables only. */
 struct layout_path layout_path(const char *dir, enum layout_kind kind, uint64_t number);
 enum layout_kind layout_parse(const char *name, uint64_t *number);
+static inline bool layout_version_known(uint32_t version) {
+    return version >= LAYOUT_VERSION_MIN && version <= LAYOUT_VERSION;
+}
 
 /* What an entry is: one byte on disk, in logs and in tables. */
 enum entry_kind {

@@ -78,17 +78,13 @@ static enum status header_decode(struct slice file, struct manifest_header *head
     if (load_le32(file.data + 12) != header_crc(file.data))
         return diagnose(diagnostic, STATUS_CORRUPT, "MANIFEST, offset 0: the header fails its checksum");
     uint32_t version = load_le32(file.data + 8);
-    if (version < LAYOUT_VERSION)
-        return diagnose(
-            diagnostic, STATUS_VERSION,
-            "the data directory has format %u, written by an older Sentinel; this one reads format "
-            "%u: start the older program again, or begin with an empty directory",
-            version, LAYOUT_VERSION);
-    if (version > LAYOUT_VERSION)
+    if (!layout_version_known(version))
         return diagnose(diagnostic, STATUS_VERSION,
-                        "the data directory has format %u, written by a newer Sentinel; this one reads "
-                        "format %u: start the newer program again",
-                        version, LAYOUT_VERSION);
+                        "the data directory has format %u, written by %s Sentinel; this one reads formats "
+                        "%u to %u: start the other program again%s",
+                        version, version > LAYOUT_VERSION ? "a newer" : "an older", LAYOUT_VERSION_MIN,
+                        LAYOUT_VERSION, version > LAYOUT_VERSION ? "" : ", or begin with an empty directory");
+    header->version = version;
     header->store_id = load_le64(file.data + 16);
     header->generation = load_le64(file.data + 24);
     return STATUS_OK;

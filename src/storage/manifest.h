@@ -22,6 +22,7 @@
 
 struct manifest_header {
     uint64_t store_id, generation;
+    uint32_t version; /* as it was read; what is written has LAYOUT_VERSION */
 };
 struct manifest_contents {
     struct manifest_header header;

@@ -154,6 +154,8 @@ static enum status load_manifest(struct recovery *r) {
     if (status == STATUS_NOT_FOUND) return first_start(r);
     if (status != STATUS_OK) return status;
     store->store_id = r->manifest.header.store_id;
+    /* An older program must not take a compressed block for a damaged one. */
+    r->rewrite_manifest = r->manifest.header.version != LAYOUT_VERSION;
     if (r->manifest.torn) { /* M3 */
         log_warn(store->log, "recovery case=M3 unfinished manifest record offset=%" PRIu64, r->manifest.end);
     }
@@ -237,12 +239,8 @@ static enum status first_needed(struct recovery *r, size_t *first) {
 static enum status flush_now(struct recovery *r) {
     struct store *store = r->store;
     size_t bytes = memtable_bytes(store->active);
-    struct flush_options options = {.io = store->io,
-                                    .dir = store->dir,
-                                    .store_id = store->store_id,
-                                    .first_number = store->versions.next_file,
-                                    .table_bytes = store->options.table_bytes,
-                                    .partition_prefix_size = store->options.partition_prefix_size};
+    struct flush_options options = store_table_options(store);
+    options.first_number = store->versions.next_file;
     store->versions.next_file += flush_numbers(bytes, store->options.table_bytes);
     struct wal_places_view places = wal_places_view_make(&store->places, store->active->first_sequence,
                                                          store->active->last_sequence);

@@ -31,19 +31,23 @@
 #define STORE_KEY_SIZE_MAX   ((size_t)1024)
 #define STORE_VALUE_SIZE_MAX (128 * MIB)
 
+/* What data blocks of tables are compressed with; the numbers are on disk. Reading knows all of them. */
+enum store_compression { STORE_COMPRESSION_NONE, STORE_COMPRESSION_LZ4, STORE_COMPRESSION_ZSTD };
+
 struct store;
 
 struct store_options {
-    const char *dir;              /* made when missing */
-    size_t memtable_bytes;        /* flush when the active memtable holds this much; 0: default */
-    size_t cache_bytes;           /* block cache; 0: default */
-    size_t wal_segment_bytes;     /* 0: default */
-    size_t table_bytes;           /* target size of a table; 0: default */
-    size_t manifest_bytes;        /* a manifest larger than this is rewritten; 0: default */
-    size_t partition_prefix_size; /* 0: keys have no partitions */
-    uint64_t scrub_bytes_per_s;   /* how fast stored bytes are read and checked; 0: as fast as they come */
-    uint64_t scrub_interval_ns;   /* pause between two rounds of it; 0: only when asked for */
-    bool read_only;               /* inspect: nothing on disk changes */
+    const char *dir;                    /* made when missing */
+    size_t memtable_bytes;              /* flush when the active memtable holds this much; 0: default */
+    size_t cache_bytes;                 /* block cache; 0: default */
+    size_t wal_segment_bytes;           /* 0: default */
+    size_t table_bytes;                 /* target size of a table; 0: default */
+    size_t manifest_bytes;              /* a manifest larger than this is rewritten; 0: default */
+    size_t partition_prefix_size;       /* 0: keys have no partitions */
+    enum store_compression compression; /* of tables written from now on */
+    uint64_t scrub_bytes_per_s; /* how fast stored bytes are read and checked; 0: as fast as they come */
+    uint64_t scrub_interval_ns; /* pause between two rounds of it; 0: only when asked for */
+    bool read_only;             /* inspect: nothing on disk changes */
     bool unlogged; /* benchmarks: no write-ahead log, so what is not flushed is lost; INVALID where a log lies
                     */
     struct log *log;
@@ -151,7 +155,8 @@ struct store_stats {
     uint64_t compactions, compaction_read_bytes, compaction_write_bytes;
     /* by level: bytes that compactions took from it and put into it */
     uint64_t level_read_bytes[STORE_LEVEL_COUNT], level_write_bytes[STORE_LEVEL_COUNT];
-    uint64_t moves; /* compactions that moved runs without reading them */
+    uint64_t moves;                           /* compactions that moved runs without reading them */
+    uint64_t block_bytes, stored_block_bytes; /* data blocks written, before and after compression */
     uint64_t stalls, stall_ns;
     uint64_t gets, get_tables; /* point reads, and the tables they looked into */
     uint64_t cache_hits, cache_misses, cache_meta_hits, cache_meta_misses, cache_evictions, cache_meta_bytes;

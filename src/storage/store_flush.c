@@ -12,6 +12,15 @@ void store_rotate(struct store *store) {
     wal_cut_chunk(store->wal);
 }
 
+struct flush_options store_table_options(const struct store *store) {
+    return (struct flush_options){.io = store->io,
+                                  .dir = store->dir,
+                                  .store_id = store->store_id,
+                                  .table_bytes = store->options.table_bytes,
+                                  .partition_prefix_size = store->options.partition_prefix_size,
+                                  .compression = store->options.compression};
+}
+
 static void flush_run(struct io_job *job) {
     struct store_flush *flush = CONTAINER_OF(job, struct store_flush, job);
     flush->status = flush_build(&flush->options, flush->memtable, &flush->output);
@@ -62,8 +71,7 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     ASSERT(flush->memtable == store->immutables[0]);
     store->stats.flushes++;
     histogram_add(&store->flush_ns, io_now_ns(store->io) - flush->started_ns);
-    for (uint32_t i = 0; i < flush->output.count; i++)
-        store->stats.flush_bytes += flush->output.tables[i].size;
+    store->stats.flush_bytes += store_count_tables(store, &flush->output);
     store->immutable_count--;
     memmove(store->immutables, store->immutables + 1, store->immutable_count * sizeof(void *));
     store->immutables[store->immutable_count] = NULL;
@@ -110,13 +118,9 @@ void store_flush_start(struct store *store) {
     size_t bytes = memtable_bytes(flush->memtable);
     flush->places = wal_places_view_make(&store->places, flush->memtable->first_sequence,
                                          flush->memtable->last_sequence);
-    flush->options = (struct flush_options){.io = store->io,
-                                            .dir = store->dir,
-                                            .store_id = store->store_id,
-                                            .first_number = store->versions.next_file,
-                                            .table_bytes = store->options.table_bytes,
-                                            .partition_prefix_size = store->options.partition_prefix_size,
-                                            .places = &flush->places};
+    flush->options = store_table_options(store);
+    flush->options.first_number = store->versions.next_file;
+    flush->options.places = &flush->places;
     store->versions.next_file += flush_numbers(bytes, store->options.table_bytes);
     table_output_init(&flush->output);
     flush->job = (struct io_job){.run = flush_run, .done = flush_done};

@@ -95,13 +95,16 @@ void store_versions_init(struct store *store);
 void store_fail(struct store *store, enum status status);
 uint64_t store_next_file(void *ctx);
 bool store_is_full(const struct store *store); /* writers should hold back */
-void store_changed(void *ctx);
-void store_watermark_later(
-    struct store *store); /* something ended: shutdown, stall and waiters are looked at again */
+void store_changed(void *ctx); /* something ended: shutdown, stall and waiters are looked at again */
+void store_watermark_later(struct store *store);
+
+/* store_stats.c: counts tables that were written; their bytes */
+uint64_t store_count_tables(struct store *store, const struct table_output *output);
 
 /* store_flush.c */
 void store_flush_init(struct store *store);
 void store_flush_release(struct store *store);
+struct flush_options store_table_options(const struct store *store); /* of a job that writes tables */
 void store_rotate(struct store *store); /* the active memtable becomes immutable, if it holds anything */
 void store_flush_start(struct store *store);
 /* Writes after `sequence` were taken back: nobody waits for them any more. */

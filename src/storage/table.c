@@ -51,7 +51,7 @@ enum status table_footer_decode(struct slice bytes, struct table_footer *footer)
     const uint8_t *p = bytes.data + bytes.size - TABLE_FOOTER_SIZE;
     if (load_le64(p + 80) != TABLE_MAGIC) return STATUS_MALFORMED;
     if (load_le32(p + 76) != crc32c(0, p, 76)) return STATUS_CORRUPT;
-    if (load_le32(p + 72) != LAYOUT_VERSION) return STATUS_VERSION;
+    if (!layout_version_known(load_le32(p + 72))) return STATUS_VERSION;
     if (!decode_handle(p, &footer->index) || !decode_handle(p + 16, &footer->filter) ||
         !decode_handle(p + 32, &footer->properties))
         return STATUS_CORRUPT;

@@ -28,7 +28,7 @@
 #define TABLE_CLUSTER_SIZE (256 * KIB) /* a block is closed when its cluster is this large */
 #define TABLE_FOOTER_SIZE  ((size_t)88)
 /* Values kept apart are as long as they were written; blocks are bounded by what one entry can need. */
-#define TABLE_BLOCK_SIZE_MAX (4 * MIB)
+#define TABLE_BLOCK_SIZE_MAX BLOCK_INFLATED_SIZE_MAX
 
 struct table_handle {
     uint64_t offset;
@@ -66,6 +66,8 @@ struct table_meta {
     uint32_t run_count;
     uint64_t entries;
     uint64_t data_bytes; /* of all its runs, when it was written */
+    uint64_t block_bytes,
+        stored_block_bytes; /* data blocks before and after compression; not in the manifest */
 };
 
 struct table_footer {

@@ -80,16 +80,34 @@ static enum status fill_window(struct table_cursor *cursor, const struct table_c
     return read_window(cursor, &cursor->window, &cursor->table->source, cluster->start, size);
 }
 
-/* A piece of a window, checked. Borrowed from the window, with a reference where there are references. */
-static enum status from_window(const struct table_window *window, const struct block_request *request,
-                               struct shared_slice *bytes) {
+/* A piece of a window, checked. Borrowed from the window, with a reference where there are references, unless
+ * it has to be inflated. */
+static enum status from_window(struct table_cursor *cursor, const struct table_window *window,
+                               const struct block_request *request, struct shared_slice *bytes) {
     size_t size = block_request_size(request);
     if (!window_has(window, request->source, request->offset, size)) return STATUS_CORRUPT;
-    struct shared_slice piece = {.owner = window->bytes.owner};
     const uint8_t *at = window->bytes.bytes.data + (request->offset - window->offset);
-    enum status status = block_request_check(request, slice_make(at, size), &piece.bytes);
-    if (status == STATUS_OK) *bytes = shared_slice_ref(piece);
-    return status;
+    struct slice stored, contents;
+    enum store_compression compression;
+    enum status status = block_request_check(request, slice_make(at, size), &stored, &compression);
+    if (status != STATUS_OK) return status;
+    struct buffer *inflated = NULL;
+    if (is_job(cursor)) {
+        if (compression != STORE_COMPRESSION_NONE) { /* the block that was inflated there before goes */
+            cursor->has_data = false;
+            writer_clear(&cursor->inflated);
+        }
+        status = block_open(&cursor->codec, compression, stored, &cursor->inflated, NULL, &contents);
+    } else {
+        status = block_open(block_cache_codec(cursor->options.cache), compression, stored, NULL, &inflated,
+                            &contents);
+    }
+    if (status != STATUS_OK) return status;
+    if (inflated != NULL)
+        *bytes = (struct shared_slice){contents, inflated};
+    else
+        *bytes = shared_slice_ref((struct shared_slice){contents, window->bytes.owner});
+    return STATUS_OK;
 }
 
 /* ---- values in the log ------------------------------------------------------------------------------- */
@@ -157,7 +175,7 @@ static enum status value_in_stretch(struct table_cursor *cursor, const struct bl
         enum status status = read_window(cursor, &cursor->log_window, request->source, request->offset, size);
         if (status != STATUS_OK) return status;
     }
-    return from_window(&cursor->log_window, request, bytes);
+    return from_window(cursor, &cursor->log_window, request, bytes);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------ */
@@ -193,13 +211,13 @@ static enum status load_data(struct table_cursor *cursor) {
     struct block_request request = {.source = &cursor->table->source,
                                     .offset = cluster.block.offset,
                                     .size = cluster.block.size,
-                                    .kind = BLOCK_CHECKED};
+                                    .kind = BLOCK_DATA};
     if (!handle_fits(cursor->table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     struct shared_slice bytes;
     enum status status;
     if (is_job(cursor) || cursor->options.sequential) {
         status = fill_window(cursor, &cluster);
-        if (status == STATUS_OK) status = from_window(&cursor->window, &request, &bytes);
+        if (status == STATUS_OK) status = from_window(cursor, &cursor->window, &request, &bytes);
     } else {
         status = block_fetch_read(&cursor->fetch, &request, &bytes);
     }
@@ -238,7 +256,7 @@ enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice 
         if (in_log && stretch)
             status = value_in_stretch(cursor, &request, &bytes);
         else if (stretch)
-            status = from_window(&cursor->window, &request, &bytes);
+            status = from_window(cursor, &cursor->window, &request, &bytes);
         else
             status = block_fetch_read(&cursor->value_fetch, &request, &bytes);
         if (status != STATUS_OK) return status;
@@ -331,6 +349,7 @@ enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key
 void table_cursor_init(struct table_cursor *cursor, struct table *table, const struct table_run_meta *bounds,
                        const struct table_cursor_options *options) {
     *cursor = (struct table_cursor){.options = *options, .table = table, .bounds = bounds};
+    writer_init(&cursor->inflated);
     block_fetch_init(&cursor->fetch, options->cache, options->blocking, options->ready, options->ctx);
     block_fetch_init(&cursor->value_fetch, options->cache, options->blocking, options->ready, options->ctx);
 }
@@ -346,6 +365,8 @@ void table_cursor_release(struct table_cursor *cursor) {
     mem_free(cursor->window.memory);
     mem_free(cursor->log_window.memory);
     mem_free(cursor->index_memory);
+    writer_release(&cursor->inflated);
+    block_codec_release(&cursor->codec);
     cursor->window = cursor->log_window = (struct table_window){0};
     cursor->index_memory = NULL;
 }
@@ -377,7 +398,7 @@ static enum status read_step(struct table_lookup *lookup, struct table *table, u
         struct block_request request = {.source = &table->source,
                                         .offset = handle.offset,
                                         .size = handle.size,
-                                        .kind = BLOCK_CHECKED,
+                                        .kind = step < 2 ? BLOCK_CHECKED : BLOCK_DATA,
                                         .meta = step < 2}; /* all but the data block */
         if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
         enum status status = block_fetch_read(&lookup->fetch, &request, kept);

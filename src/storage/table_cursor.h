@@ -45,6 +45,8 @@ struct table_cursor {
     } window, log_window;   /* of the table; of one segment of the log */
     uint64_t hinted_offset; /* of the data block whose values in the log the kernel was told of */
     uint8_t *index_memory;  /* jobs */
+    struct writer inflated; /* jobs: the data block, when it was compressed */
+    struct block_codec codec;
     bool has_index, has_data, has_value;
     struct block_cursor index, data;
 };

@@ -16,6 +16,9 @@ struct table_writer {
     struct writer out; /* not yet written; starts at file offset `written` */
     uint64_t written;
     struct block_builder data, index;
+    struct block_codec codec;
+    struct writer deflated;
+    uint64_t block_bytes, stored_block_bytes;
     uint64_t cluster_start;
     uint64_t *hashes; /* of all keys, for the filter */
     size_t hash_count, hash_capacity;
@@ -48,6 +51,7 @@ enum status table_writer_new(const struct table_writer_options *options, struct 
     }
     writer_init(&writer->out);
     writer_init(&writer->cluster);
+    writer_init(&writer->deflated);
     block_builder_init(&writer->data, BLOCK_RESTART_INTERVAL);
     block_builder_init(&writer->index, 1);
     arena_init(&writer->keys, 4 * KIB);
@@ -59,6 +63,8 @@ static void writer_free(struct table_writer *writer) {
     writer_release(&writer->out);
     mem_free(writer->hashes);
     writer_release(&writer->cluster);
+    writer_release(&writer->deflated);
+    block_codec_release(&writer->codec);
     block_builder_release(&writer->data);
     block_builder_release(&writer->index);
     arena_release(&writer->keys);
@@ -92,14 +98,31 @@ static void put(struct table_writer *writer, struct slice bytes) {
     if (writer->out.size >= WRITE_CHUNK) flush_out(writer);
 }
 
-static struct table_handle put_block(struct table_writer *writer, struct slice contents) {
-    struct table_handle handle = {table_writer_bytes(writer), (uint32_t)contents.size};
-    ASSERT_LE(contents.size, (size_t)UINT32_MAX);
-    uint8_t trailer[BLOCK_TRAILER_SIZE] = {BLOCK_PLAIN};
-    store_le32(trailer + 1, block_checksum(writer->options.number, handle.offset, contents, BLOCK_PLAIN));
-    put(writer, contents);
+static struct table_handle put_stored(struct table_writer *writer, struct slice stored,
+                                      enum store_compression compression) {
+    struct table_handle handle = {table_writer_bytes(writer), (uint32_t)stored.size};
+    ASSERT_LE(stored.size, (size_t)UINT32_MAX);
+    uint8_t trailer[BLOCK_TRAILER_SIZE] = {(uint8_t)compression};
+    store_le32(trailer + 1, block_checksum(writer->options.number, handle.offset, stored, trailer[0]));
+    put(writer, stored);
     put(writer, slice_make(trailer, sizeof trailer));
     return handle;
+}
+
+static struct table_handle put_block(struct table_writer *writer, struct slice contents) {
+    return put_stored(writer, contents, STORE_COMPRESSION_NONE);
+}
+
+static struct table_handle put_data(struct table_writer *writer, struct slice contents) {
+    enum store_compression compression = writer->options.compression;
+    writer_clear(&writer->deflated);
+    if (compression != STORE_COMPRESSION_NONE &&
+        !block_deflate(&writer->codec, compression, contents, &writer->deflated))
+        compression = STORE_COMPRESSION_NONE;
+    struct slice stored = compression == STORE_COMPRESSION_NONE ? contents : writer_slice(&writer->deflated);
+    writer->block_bytes += contents.size;
+    writer->stored_block_bytes += stored.size;
+    return put_stored(writer, stored, compression);
 }
 
 /* Closes the data block and enters its cluster in the index under its last key. */
@@ -107,7 +130,7 @@ static void close_cluster(struct table_writer *writer) {
     if (writer->data.count == 0) return;
     struct slice last = writer_slice(&writer->data.last_key);
     struct table_cluster cluster = {.start = writer->cluster_start};
-    cluster.block = put_block(writer, block_builder_finish(&writer->data));
+    cluster.block = put_data(writer, block_builder_finish(&writer->data));
     writer_clear(&writer->cluster);
     table_cluster_encode(&cluster, &writer->cluster);
     struct block_entry entry = {.kind = ENTRY_PUT, .value = writer_slice(&writer->cluster)};
@@ -332,7 +355,9 @@ enum status table_writer_finish(struct table_writer *writer, struct arena *arena
                                 .size = writer->written,
                                 .index = footer.index,
                                 .filter = footer.filter,
-                                .entries = footer.entries};
+                                .entries = footer.entries,
+                                .block_bytes = writer->block_bytes,
+                                .stored_block_bytes = writer->stored_block_bytes};
     join_stretches(writer, arena, meta);
     io_file_close(writer->file);
     writer_free(writer);

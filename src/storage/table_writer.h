@@ -16,6 +16,7 @@ struct table_writer_options {
     uint64_t number, store_id;
     size_t partition_prefix_size; /* 0: one run */
     size_t run_bytes_min;         /* a partition with less shares a run with its neighbours */
+    enum store_compression compression;
 };
 struct table_writer;
 enum status table_writer_new(const struct table_writer_options *options,

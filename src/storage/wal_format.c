@@ -38,7 +38,7 @@ enum status wal_segment_header_decode(struct slice block, struct wal_segment_hea
     *header = (struct wal_segment_header){0};
     if (block.size < 56 || load_le64(block.data) != WAL_SEGMENT_MAGIC) return STATUS_MALFORMED;
     if (load_le32(block.data + 12) != segment_crc(block.data)) return STATUS_MALFORMED;
-    if (load_le32(block.data + 8) != LAYOUT_VERSION) return STATUS_VERSION;
+    if (!layout_version_known(load_le32(block.data + 8))) return STATUS_VERSION;
     header->store_id = load_le64(block.data + 16);
     header->segment = load_le64(block.data + 24);
     header->size = load_le64(block.data + 32);

@@ -11,12 +11,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void repair_block(uint8_t *bytes, size_t size, uint64_t number, struct table_handle handle) {
+static void repair_block(uint8_t *bytes, size_t size, uint64_t number, struct table_handle handle,
+                         bool data) {
     if (handle.offset > size || handle.size + BLOCK_TRAILER_SIZE > size - handle.offset) return;
     struct slice contents = slice_make(bytes + handle.offset, handle.size);
-    bytes[handle.offset + handle.size] = BLOCK_PLAIN;
-    store_le32(bytes + handle.offset + handle.size + 1,
-               block_checksum(number, handle.offset, contents, BLOCK_PLAIN));
+    uint8_t *trailer = bytes + handle.offset + handle.size;
+    if (!data || trailer[0] > STORE_COMPRESSION_ZSTD) trailer[0] = STORE_COMPRESSION_NONE;
+    store_le32(trailer + 1, block_checksum(number, handle.offset, contents, trailer[0]));
 }
 
 static void repair(uint8_t *bytes, size_t size) {
@@ -26,8 +27,8 @@ static void repair(uint8_t *bytes, size_t size) {
     store_le32(footer + 76, crc32c(0, footer, 76));
     struct table_footer decoded;
     if (table_footer_decode(slice_make(bytes, size), &decoded) != STATUS_OK) return;
-    repair_block(bytes, size, decoded.number, decoded.filter);
-    repair_block(bytes, size, decoded.number, decoded.properties);
+    repair_block(bytes, size, decoded.number, decoded.filter, false);
+    repair_block(bytes, size, decoded.number, decoded.properties, false);
     struct table_handle index = decoded.index;
     if (index.offset <= size && index.size + BLOCK_TRAILER_SIZE <= size - index.offset) {
         struct block_cursor *cursor = mem_alloc(sizeof *cursor);
@@ -36,12 +37,12 @@ static void repair(uint8_t *bytes, size_t size) {
         if (status == STATUS_OK) status = block_cursor_first(cursor);
         for (int i = 0; status == STATUS_OK && i < 1000; i++) {
             if (cursor->entry.kind == ENTRY_PUT && table_cluster_decode(cursor->entry.value, &cluster))
-                repair_block(bytes, size, decoded.number, cluster.block);
+                repair_block(bytes, size, decoded.number, cluster.block, true);
             status = block_cursor_next(cursor);
         }
         mem_free(cursor);
     }
-    repair_block(bytes, size, decoded.number, decoded.index);
+    repair_block(bytes, size, decoded.number, decoded.index, false);
 }
 
 static void unpinned(struct block_source *source) {

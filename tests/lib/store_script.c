@@ -118,6 +118,9 @@ void store_script_draw(struct store_script *script, uint64_t seed) {
     script->value_size_max = prng_chance(&prng, 1, 3) ? 20000 : 2000;
     script->manifest_bytes = prng_chance(&prng, 1, 2) ? 500 : MIB;
     script->scrub_ms = prng_chance(&prng, 1, 3) ? prng_range(&prng, 1, 200) : 0;
+    struct prng codecs; /* apart, so that scripts stay what their seeds made of them before */
+    prng_init(&codecs, ~seed);
+    script->compression = prng_chance(&codecs, 1, 2) ? prng_range(&codecs, 1, STORE_SCRIPT_CODECS) : 0;
     uint32_t weights[SCRIPT_KIND_COUNT], sum = 0;
     for (size_t k = 0; k < SCRIPT_KIND_COUNT; k++) {
         uint32_t factor = (uint32_t)prng_below(&prng, 4); /* 0: not in this seed */
@@ -148,6 +151,7 @@ void store_script_draw(struct store_script *script, uint64_t seed) {
 
 struct run {
     struct store_model model;
+    uint64_t compression, openings;
     struct store_model_walk *walks[STORE_SCRIPT_WALKS];
     uint64_t crash, recovery_stop; /* what follows when the disk stops */
 };
@@ -157,6 +161,13 @@ static void close_all(struct run *run) {
         if (run->walks[i] != NULL) store_model_walk_close(run->walks[i]);
         run->walks[i] = NULL;
     }
+}
+
+static bool open_store(struct run *run) {
+    uint64_t codec = run->compression < STORE_SCRIPT_CODECS ? run->compression
+                                                            : run->openings++ % STORE_SCRIPT_CODECS;
+    run->model.options.compression = (enum store_compression)codec;
+    return store_model_open(&run->model);
 }
 
 /* The machine comes back; the fault that may have stopped it is over. */
@@ -170,7 +181,7 @@ static void restart(struct run *run, uint64_t how, uint64_t recovery_stop) {
         *faults = (struct io_sim_disk_faults){.slow_factor = faults->slow_factor};
         io_sim_crash_at_disk_op(model->sim, STORE_MODEL_NODE, recovery_stop, IO_SIM_STOP_BEFORE);
         recovery_stop = 0;
-    } while (!store_model_open(model));
+    } while (!open_store(run));
     io_sim_crash_at_disk_op(model->sim, STORE_MODEL_NODE, 0, IO_SIM_STOP_BEFORE);
     model->failures_allowed = false;
 }
@@ -242,7 +253,7 @@ static void run_op(struct run *run, const struct store_script_op *op) {
     case SCRIPT_REOPEN:
         close_all(run);
         store_model_shutdown(model);
-        if (model->store == NULL && !store_model_open(model)) restart(run, IO_SIM_CRASH_PROCESS, 0);
+        if (model->store == NULL && !open_store(run)) restart(run, IO_SIM_CRASH_PROCESS, 0);
         break;
     case SCRIPT_CRASH:
         restart(run, op->a, op->b);
@@ -277,13 +288,13 @@ static void finish(struct run *run) {
     close_all(run);
     store_model_check_files(model);
     store_model_shutdown(model);
-    if (!store_model_open(model)) fail();
+    if (!open_store(run)) fail();
     store_model_check(model);
 }
 
 void store_script_run(const struct store_script *script,
                       void (*on_failure)(struct store_model *model, const char *what), void *ctx) {
-    struct run run = {.crash = IO_SIM_CRASH_PROCESS};
+    struct run run = {.crash = IO_SIM_CRASH_PROCESS, .compression = script->compression};
     struct store_model *model = &run.model;
     store_model_init(model, script->seed);
     model->on_failure = on_failure;
@@ -298,7 +309,7 @@ void store_script_run(const struct store_script *script,
     model->options.manifest_bytes = script->manifest_bytes;
     model->options.scrub_interval_ns = script->scrub_ms * NS_PER_MS;
     model->options.scrub_bytes_per_s = 10 * MIB;
-    if (!store_model_open(model)) fail();
+    if (!open_store(&run)) fail();
     for (size_t i = 0; i < script->count; i++) {
         if (has_stopped(&run)) {
             restart(&run, run.crash, run.recovery_stop);

@@ -17,7 +17,8 @@
 #include "base/cursor.h"
 #include "lib/store_model.h"
 
-#define STORE_SCRIPT_WALKS 4u
+#define STORE_SCRIPT_WALKS  4u
+#define STORE_SCRIPT_CODECS 3u
 
 enum store_script_kind {
     SCRIPT_WRITE, /* changes */
@@ -48,6 +49,7 @@ struct store_script {
     bool forgetful;
     uint64_t memtable_bytes, cache_bytes, segment_bytes, table_bytes, prefix_size, value_size_max;
     uint64_t manifest_bytes, scrub_ms;
+    uint64_t compression; /* enum store_compression, or STORE_SCRIPT_CODECS: another one at each opening */
     struct store_script_op *ops;
     size_t count, capacity;
 };

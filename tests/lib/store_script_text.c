@@ -54,7 +54,8 @@ static uint64_t *setting(struct store_script *script, struct slice name) {
                     {"prefix", &script->prefix_size},
                     {"value-max", &script->value_size_max},
                     {"manifest", &script->manifest_bytes},
-                    {"scrub", &script->scrub_ms}};
+                    {"scrub", &script->scrub_ms},
+                    {"compression", &script->compression}};
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
         if (slice_equal(slice_from_text(settings[i].name), name)) return settings[i].value;
     return NULL;
@@ -88,12 +89,13 @@ static void print_op(const struct store_script_op *op, struct writer *out) {
 }
 
 void store_script_print(const struct store_script *script, struct writer *out) {
-    writer_printf(
-        out,
-        "seed %" PRIu64 "\nmemtable %" PRIu64 "\ncache %" PRIu64 "\nsegment %" PRIu64 "\ntable %" PRIu64
-        "\nprefix %" PRIu64 "\nvalue-max %" PRIu64 "\nmanifest %" PRIu64 "\nscrub %" PRIu64 "\n",
-        script->seed, script->memtable_bytes, script->cache_bytes, script->segment_bytes, script->table_bytes,
-        script->prefix_size, script->value_size_max, script->manifest_bytes, script->scrub_ms);
+    writer_printf(out,
+                  "seed %" PRIu64 "\nmemtable %" PRIu64 "\ncache %" PRIu64 "\nsegment %" PRIu64
+                  "\ntable %" PRIu64 "\nprefix %" PRIu64 "\nvalue-max %" PRIu64 "\nmanifest %" PRIu64
+                  "\nscrub %" PRIu64 "\ncompression %" PRIu64 "\n",
+                  script->seed, script->memtable_bytes, script->cache_bytes, script->segment_bytes,
+                  script->table_bytes, script->prefix_size, script->value_size_max, script->manifest_bytes,
+                  script->scrub_ms, script->compression);
     if (script->forgetful) writer_text(out, "forgetful\n");
     for (size_t i = 0; i < script->count; i++)
         print_op(&script->ops[i], out);
