@@ -25,7 +25,7 @@ foreach(kind unit conformance fault)
 endforeach()
 
 # Longer runs of the same programs, for `make soak` (ctest -C soak -L soak): more seeds than a build has time for.
-foreach(name test_store_model test_raft_random test_raft_model)
+foreach(name test_store_model test_raft_random test_raft_model test_cluster_txn)
   set(arguments)
   if(name STREQUAL "test_raft_model")
     set(arguments --soak)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Appending: check, number, submit; then durable, committed, answered (partition.h). */
 #include "base/assert.h"
+#include "broker/append_txn.h"
 #include "broker/forward.h"
 #include "broker/partition.h"
 #include "broker/partition_replica.h"
@@ -12,6 +13,7 @@
 static void release(struct append *append) {
     raft_propose_cancel(&append->propose);
     forward_cancel(&append->forwarding);
+    append_txn_release(append);
     store_write_release(&append->write);
     buffer_unref(append->batch.owner);
 }
@@ -122,7 +124,8 @@ static enum status check_batch(struct partition *p, struct append *append, struc
                         p->topic->public.name, (long long)config->max_message_bytes);
     enum status status = record_batch_validate(bytes, false, INFLATE_MAX, batch, &append->bad_record);
     if (status != STATUS_OK) return diagnose(&append->diagnostic, status, "%s", status_text(status));
-    if ((batch->attributes & BATCH_TRANSACTIONAL) != 0 && (!append->in_transaction || batch->producer_id < 0))
+    if ((batch->attributes & BATCH_TRANSACTIONAL) != 0 &&
+        (append->transactional_id.size == 0 || batch->producer_id < 0))
         return diagnose(&append->diagnostic, STATUS_INVALID_TXN_STATE,
                         "a transactional batch comes from a producer with a transactional id");
     status = check_timestamps(p, append, batch);
@@ -346,6 +349,8 @@ static enum status check_health(const struct broker *broker, struct append *appe
     return diagnose(&append->diagnostic, health, "this node takes no writes: %s", status_text(health));
 }
 
+static void transaction_told(struct append *append, struct partition *p, enum status status);
+
 static void append_to(struct partition *p, struct append *append) {
     struct record_batch batch;
     enum status status = partition_use(p, &append->waiter);
@@ -355,12 +360,20 @@ static void append_to(struct partition *p, struct append *append) {
     if (status == STATUS_OK) status = check_health(p->broker, append);
     if (status == STATUS_OK) status = check_batch(p, append, &batch);
     if (status == STATUS_OK) status = check_producer(p, append, &batch);
+    if (status == STATUS_OK) status = append_txn_check(p, append, &batch, transaction_told);
     append->log_start_offset = p->log_start;
-    if (status == STATUS_END) return;
+    if (status == STATUS_END || status == STATUS_PENDING) return;
     if (status != STATUS_OK)
         refuse(p->broker, append, status);
     else
         submit(p, append, &batch);
+}
+
+static void transaction_told(struct append *append, struct partition *p, enum status status) {
+    if (status == STATUS_OK && !append->broker->closing)
+        append_to(p, append);
+    else
+        refuse(append->broker, append, status == STATUS_OK ? STATUS_UNAVAILABLE : status);
 }
 
 static void append_resumed(struct partition_waiter *waiter) {
@@ -418,6 +431,7 @@ void broker_append(struct broker *broker, struct append *append) {
     forward_init(&append->forwarding);
     append->broker = broker;
     append->arrived_ns = io_now_ns(broker->io);
+    append->txn = NULL;
     append->waiter = (struct partition_waiter){.resume = append_resumed};
     list_init(&append->waiter.link);
     list_init(&append->link);

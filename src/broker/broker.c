@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/controller.h"
-#include "broker/coordinator.h"
+#include "broker/coordinator_remote.h"
 #include "broker/forward.h"
 #include "broker/metadata_log.h"
 #include "broker/partition.h"
@@ -32,6 +32,7 @@ struct broker_options broker_options_default(void) {
 
 static void free_all(struct broker *broker) {
     if (broker->cluster != NULL) forward_abandon(broker->cluster);
+    if (broker->cluster != NULL) coordinator_remote_abandon(broker->cluster);
     fetch_abandon_all(broker);
     coordinators_close(broker);
     if (broker->retention != NULL) retention_free(broker->retention);
@@ -203,10 +204,6 @@ struct store *broker_store(struct broker *broker) {
 
 const struct broker_options *broker_get_options(const struct broker *broker) {
     return &broker->options;
-}
-
-bool broker_has_transactions(const struct broker *broker) {
-    return broker->cluster == NULL;
 }
 
 enum status broker_health(const struct broker *broker) {

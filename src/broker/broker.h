@@ -79,9 +79,6 @@ const char *broker_cluster_id(const struct broker *broker); /* 22 characters, ma
 int32_t broker_node_id(const struct broker *broker);
 struct store *broker_store(struct broker *broker);
 const struct broker_options *broker_get_options(const struct broker *broker);
-/* Markers reach the partitions that this node leads: until nodes hand them on, a broker alone has
- * transactions. */
-bool broker_has_transactions(const struct broker *broker);
 /* OK, or why this node serves no writes. */
 enum status broker_health(const struct broker *broker);
 
@@ -127,11 +124,12 @@ struct topic_change {
 };
 void broker_change_topic(struct broker *broker, struct topic_change *change);
 
-/* A request on its way to the node that leads its partition (forward.h); the broker's own. */
+/* A request on its way to another node (forward.h); the broker's own. */
 struct forward {
     void (*answered)(struct forward *forward, enum status status, struct shared_slice body);
     struct list link;
     uint64_t number, deadline_ns;
+    uint32_t node;
 };
 
 /* ---- appending ---------------------------------------------------------------------------------------- */
@@ -151,8 +149,10 @@ struct append {
     int32_t partition;
     struct shared_slice batch; /* the owner is referenced until done; its bytes must not be shared yet */
     bool forward;              /* when another node leads, it is asked; else NOT_LEADER */
-    bool in_transaction;       /* its producer's transaction was asked: a transactional batch may be stored */
-    bool marker;               /* it is a transaction's marker: a control batch of our own */
+    /* A transactional batch is stored only as part of its producer's transaction (append_txn.h). */
+    struct slice transactional_id; /* borrowed until done */
+    bool joins_transaction;        /* the batch makes its partition part of it (KIP-890) */
+    bool marker;                   /* it is a transaction's marker: a control batch of our own */
     void (*done)(struct append *append);
     enum status status;
     struct diagnostic diagnostic;
@@ -167,6 +167,7 @@ struct append {
     struct store_write write;
     struct raft_propose propose; /* in a cluster */
     struct forward forwarding;
+    struct append_txn *txn; /* its transaction was asked */
     struct list link;
     struct io_op op;
     int64_t last_offset;

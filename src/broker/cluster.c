@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/controller.h"
-#include "broker/coordinator.h"
+#include "broker/coordinator_remote.h"
 #include "broker/forward.h"
 #include "broker/keys.h"
 #include "broker/metadata_log.h"
@@ -102,6 +102,7 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     struct cluster *cluster = mem_calloc(1, sizeof *cluster);
     list_init(&cluster->forwards);
     list_init(&cluster->served);
+    list_init(&cluster->served_calls);
     cluster->broker = broker;
     cluster->node = (uint32_t)broker->options.node_id;
     map_init(&cluster->leaders, broker->hash_seed);
@@ -207,6 +208,11 @@ static void identity_durable(struct store_write *write) {
         return;
     }
     if (!cluster->forming || cluster->stopping) return;
+    if (cluster->identity_again) {
+        cluster->identity_again = false;
+        write_identity(cluster);
+        return;
+    }
     cluster->forming = false;
     log_info(log, "cluster formed id=%s founders=%u", cluster->cluster_id, cluster->founder_count);
     struct diagnostic why;
@@ -216,7 +222,9 @@ static void identity_durable(struct store_write *write) {
 
 static void begin_forming(struct cluster *cluster) {
     cluster->forming = true;
-    write_identity(cluster);
+    /* A peer may know the cluster before our first identity is on the disk. */
+    cluster->identity_again = !list_empty(&cluster->identity.link);
+    if (!cluster->identity_again) write_identity(cluster);
 }
 
 /* All are there and all are new, and we have the lowest number. */
@@ -347,6 +355,8 @@ static void on_request(void *ctx, uint32_t node, uint64_t number, struct shared_
     if (body.bytes.size == 0) return;
     if (body.bytes.data[0] == FORWARD_CONTROLLER)
         controller_request(ctx, node, number, slice_make(body.bytes.data + 1, body.bytes.size - 1));
+    else if (body.bytes.data[0] >= FORWARD_TXN_ASK)
+        coordinator_remote_request(ctx, node, number, body.bytes);
     else
         forward_request(ctx, node, number, body);
 }
@@ -392,11 +402,13 @@ static void on_notice(void *ctx, uint32_t node, struct shared_slice body) {
 static void on_down(void *ctx, uint32_t node) {
     struct cluster *cluster = ctx;
     raft_host_node_down(cluster->host, node);
+    forward_node_gone(cluster, node);
 }
 
 static void on_up(void *ctx, uint32_t node) {
     struct cluster *cluster = ctx;
     raft_host_node_up(cluster->host, node);
+    forward_node_gone(cluster, node);
     announce_all_to(cluster, node);
 }
 

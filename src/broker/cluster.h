@@ -46,6 +46,7 @@ struct cluster {
     struct io_timer timer;
     struct io_op form;
     bool forming, form_scheduled;
+    bool identity_again; /* it changed while it was being written */
     struct store_write identity;
     bool identified;                     /* the disk holds who we are; others do not hear of it before */
     bool identity_writing, identity_due; /* under way; to be written, or written again */
@@ -53,6 +54,7 @@ struct cluster {
     uint64_t ticks;
     uint64_t next_number;         /* of requests to others */
     struct list forwards, served; /* forward.c */
+    struct list served_calls;     /* coordinator_remote.c */
     bool leaving, stopping;
     uint64_t leave_deadline_ns;
     void (*left)(void *ctx);

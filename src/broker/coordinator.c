@@ -76,7 +76,7 @@ void coordinator_end_step(struct coordinator *c) {
     if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
     for (uint32_t i = 0; i < c->step.reply_count; i++)
         coordinator_answer(c, c->step.replies[i].call, &c->step.replies[i]);
-    coordinator_txn_decided(c);
+    coordinator_marker_decided(c);
     set_timer(c);
     schedule_flush(c);
 }
@@ -132,13 +132,13 @@ static enum status ready(void *ctx) {
     const struct txn_clock clock = coordinator_clock(c);
     txn_loaded(&c->txns, &clock);
     if (status != STATUS_OK) return status;
-    coordinator_txn_decided(c);
+    coordinator_marker_decided(c);
     set_timer(c);
     return status;
 }
 
 static void committed(void *ctx) {
-    coordinator_txn_committed(ctx);
+    coordinator_marker_committed(ctx);
     schedule_flush(ctx);
 }
 
@@ -176,7 +176,9 @@ static enum status open_one(struct broker *broker, struct coordinator *c, uint32
     c->broker = broker;
     list_init(&c->parked);
     list_init(&c->answered);
+    list_init(&c->decided);
     list_init(&c->jobs);
+    list_init(&c->asking);
     io_timer_init(&c->timer, timer_fired);
     group_step_init(&c->step);
     c->step.topics.ctx = broker;
@@ -244,7 +246,7 @@ void coordinators_close(struct broker *broker) {
     if (broker->coordinators == NULL) return;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
         close_one(&broker->coordinators->list[i]);
-    coordinator_txn_abandon(broker);
+    coordinator_marker_abandon(broker);
     mem_free(broker->coordinators);
     broker->coordinators = NULL;
 }
@@ -265,12 +267,22 @@ static enum status not_ready(const struct coordinator *c) {
                                                               : STATUS_NOT_COORDINATOR;
 }
 
+bool coordinator_is_loading(const struct coordinator *c) {
+    return !state_log_is_ready(c->log) && not_ready(c) == STATUS_COORDINATOR_LOADING;
+}
+
+enum status coordinator_serves(const struct broker *broker, struct slice name) {
+    const struct coordinator *c = &broker->coordinators->list[coordinator_index(name)];
+    if (broker->closing) return STATUS_COORDINATOR_UNAVAILABLE;
+    return state_log_is_ready(c->log) ? STATUS_OK : not_ready(c);
+}
+
 struct coordinator *coordinator_open_call(struct broker *broker, struct group_call *call,
                                           struct slice group) {
     struct coordinator *c = &broker->coordinators->list[coordinator_index(group)];
     begin(c, call, group);
-    if (!broker->closing && state_log_is_ready(c->log)) return c;
-    call->status = broker->closing ? STATUS_COORDINATOR_UNAVAILABLE : not_ready(c);
+    call->status = coordinator_serves(broker, group);
+    if (call->status == STATUS_OK) return c;
     list_remove(&call->link);
     list_push_front(&c->answered, &call->link);
     schedule_flush(c);
@@ -378,8 +390,7 @@ enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, c
     enum status status = STATUS_OK;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         const struct coordinator *c = &broker->coordinators->list[i];
-        if (!state_log_is_ready(c->log) && not_ready(c) == STATUS_COORDINATOR_LOADING)
-            status = STATUS_COORDINATOR_LOADING;
+        if (coordinator_is_loading(c)) status = STATUS_COORDINATOR_LOADING;
         MAP_FOREACH(it, &c->groups.groups) {
             visit(ctx, MAP_ENTRY(it)->value);
         }

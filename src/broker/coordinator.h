@@ -61,6 +61,9 @@ struct raft_replica *coordinator_replica(const struct broker *broker, uint32_t i
 /* Which coordinator serves a group or a transactional id. */
 uint32_t coordinator_index(struct slice name);
 
+/* OK: here, now. */
+enum status coordinator_serves(const struct broker *broker, struct slice name) MUST_USE;
+
 void coordinator_join(struct broker *broker, struct group_call *call, struct group_join *join);
 void coordinator_sync(struct broker *broker, struct group_call *call, struct group_sync *sync);
 void coordinator_heartbeat(struct broker *broker, struct group_call *call, const struct group_identity *who);
@@ -85,6 +88,7 @@ struct txn_call {
     enum status result;     /* of the machine; call.status is OK then */
     int64_t producer_id;    /* begin, end: the ones in force */
     int16_t epoch;
+    int32_t number; /* of the transaction */
 };
 /* fresh_id: broker_new_producer_id. producer_id and epoch: what the client had, or -1. */
 struct txn_begin {
@@ -96,19 +100,51 @@ struct txn_begin {
 };
 void coordinator_txn_begin(struct broker *broker, struct txn_call *call, const struct txn_begin *begin);
 void coordinator_txn_add(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
-                         const struct txn_place *places, uint32_t count);
+                         const struct txn_places *places);
 void coordinator_txn_verify(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
                             const struct txn_place *place);
 /* Done when every marker is written: whoever reads then sees the end. */
 void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
                          bool commit, bool moves_epoch);
-/* Offsets that wait for the transaction; `who` must own it and have the group in it, at this very moment.
- * Statuses of the offsets are set when it returns. */
-void coordinator_txn_commit_offsets(struct broker *broker, struct txn_call *call,
-                                    const struct txn_producer *who, const struct group_commit *commit);
+
+/* What partitions and groups ask, wherever the transaction is coordinated: may something of `who` be stored
+ * in `place`? `adds`: it makes the place part of the transaction. */
+struct txn_question {
+    struct txn_producer who;
+    struct txn_place place;
+    bool adds;
+};
+struct txn_ask {
+    void (*done)(struct txn_ask *ask); /* later than the call, once */
+    enum status
+        status;     /* OK; the machine's refusal; NOT_COORDINATOR, NOT_LEADER, ...: not known, ask again */
+    int32_t number; /* of the transaction */
+    /* the coordinator's own */
+    struct broker *broker;
+    struct txn_call call;      /* it is here */
+    struct forward forwarding; /* or elsewhere */
+    struct io_op op;
+    bool deferred;
+};
+void coordinator_txn_ask(struct broker *broker, struct txn_ask *ask, const struct txn_question *question);
+void coordinator_txn_ask_cancel(struct txn_ask *ask); /* also when it is over */
+
+/* Offsets that wait for the transaction. `adds` as above. What `who` and `commit` refer to is borrowed until
+ * done; statuses of the offsets are set then. */
+struct txn_commit {
+    struct txn_call call; /* of the group's coordinator; cancelled with coordinator_cancel */
+    struct txn_producer who;
+    struct group_commit commit;
+    bool adds;
+    /* the coordinator's own */
+    struct list link;
+    struct txn_ask ask;
+    bool ended; /* the transaction ended while its coordinator was asked */
+};
+void coordinator_txn_commit_offsets(struct broker *broker, struct txn_commit *commit);
 /* The group of a transaction that has ended: its offsets are committed or dropped. */
 void coordinator_end_pending(struct broker *broker, struct group_call *call, struct slice group,
-                             int64_t producer_id, bool commit);
+                             const struct group_producer *producer, bool commit);
 enum status coordinators_visit_txns(struct broker *broker, void (*visit)(void *ctx, const struct txn *txn),
                                     void *ctx) MUST_USE;
 

@@ -21,7 +21,9 @@ struct coordinator {
     struct io_timer timer;
     struct io_op flush;
     bool flush_scheduled;
-    struct list jobs; /* struct marker_job: decided transactions being carried out */
+    struct list decided; /* struct marker_job: transactions whose decision is not committed yet */
+    struct list jobs;    /* struct marker_job: decided transactions being carried out */
+    struct list asking;  /* struct txn_commit: their transactions are asked */
 };
 struct coordinators {
     struct list dropped; /* struct marker_job that nobody waits for, with appends under way */
@@ -30,6 +32,7 @@ struct coordinators {
 
 /* The coordinator of `name`, with the call in its hands; NULL: the call is refused. */
 struct coordinator *coordinator_open_call(struct broker *broker, struct group_call *call, struct slice name);
+bool coordinator_is_loading(const struct coordinator *c); /* it is led here, and not known yet */
 /* Empties the step and sets its time. */
 struct group_step *coordinator_begin_step(struct coordinator *c);
 struct txn_clock coordinator_clock(const struct coordinator *c); /* of the step */
@@ -40,12 +43,21 @@ void coordinator_end_call(struct coordinator *c, struct group_call *call, const 
 /* A parked call is answered: when all that was logged so far is committed. */
 void coordinator_answer(struct coordinator *c, struct group_call *call, const struct group_reply *reply);
 
+/* How far the metadata is that this node knows; 0: alone. */
+int64_t coordinator_known_at(const struct broker *broker);
+
 /* coordinator_txn.c */
-/* Begins to carry out what was decided; after each step. */
-void coordinator_txn_decided(struct coordinator *c);
-void coordinator_txn_committed(struct coordinator *c); /* state_log_committed moved */
-void coordinator_txn_drop(struct coordinator *c);      /* the machine is gone, or the broker closes */
-void coordinator_txn_abandon(struct broker *broker);   /* the last call: at a crash appends never end */
+void coordinator_txn_drop(struct coordinator *c); /* the machine is gone, or the broker closes */
 void coordinator_txn_forget_call(struct coordinator *c, const struct group_call *call);
+
+/* coordinator_marker.c */
+/* Begins to carry out what was decided; after each step. */
+void coordinator_marker_decided(struct coordinator *c);
+void coordinator_marker_committed(struct coordinator *c); /* state_log_committed moved */
+/* `call` is done when the decision is carried out; false: another call waits for that already. */
+bool coordinator_marker_await(struct coordinator *c, struct slice id, struct txn_call *call);
+void coordinator_marker_forget_call(struct coordinator *c, const struct group_call *call);
+void coordinator_marker_drop(struct coordinator *c);
+void coordinator_marker_abandon(struct broker *broker); /* the last call: at a crash appends never end */
 
 #endif

@@ -19,28 +19,37 @@ bool forward_is_elsewhere(struct broker *broker, struct slice topic, int32_t par
     return leader_elsewhere(broker, topic, partition) != 0;
 }
 
+bool forward_send(struct broker *broker, struct forward *forward, uint32_t node, enum forward_op op,
+                  struct chain *rest) {
+    struct cluster *cluster = broker->cluster;
+    const uint8_t head = (uint8_t)op;
+    struct chain body;
+    chain_init(&body);
+    chain_append_copy(&body, slice_make(&head, 1));
+    chain_append_chain(&body, rest);
+    forward->number = ++cluster->next_number;
+    forward->node = node;
+    forward->deadline_ns = io_now_ns(broker->io) + FORWARD_TIMEOUT_NS;
+    bool sent = !cluster->stopping && peers_request(cluster->peers, node, forward->number, &body);
+    if (sent) list_push_back(&cluster->forwards, &forward->link);
+    chain_release(&body);
+    return sent;
+}
+
 bool forward_start(struct broker *broker, struct forward *forward, enum forward_op op, struct slice topic,
                    int32_t partition, struct chain *rest) {
-    struct cluster *cluster = broker->cluster;
     uint32_t leader = leader_elsewhere(broker, topic, partition);
     struct writer head;
     struct chain body;
     writer_init(&head);
     chain_init(&body);
-    writer_u8(&head, (uint8_t)op);
     writer_be16(&head, (uint16_t)topic.size);
     writer_bytes(&head, topic);
     writer_be32(&head, (uint32_t)partition);
     chain_append_copy(&body, writer_slice(&head));
     chain_append_chain(&body, rest);
     writer_release(&head);
-    bool sent = leader != 0;
-    if (sent) {
-        forward->number = ++cluster->next_number;
-        forward->deadline_ns = io_now_ns(broker->io) + FORWARD_TIMEOUT_NS;
-        sent = peers_request(cluster->peers, leader, forward->number, &body);
-    }
-    if (sent) list_push_back(&cluster->forwards, &forward->link);
+    bool sent = leader != 0 && forward_send(broker, forward, leader, op, &body);
     chain_release(&body);
     return sent;
 }
@@ -72,6 +81,21 @@ void forward_tick(struct cluster *cluster) {
         struct forward *forward = CONTAINER_OF(first, struct forward, link);
         if (forward->deadline_ns > now && !cluster->stopping) return;
         list_remove(first);
+        forward->answered(forward, STATUS_NOT_LEADER, (struct shared_slice){SLICE_EMPTY, NULL});
+    }
+}
+
+void forward_node_gone(struct cluster *cluster, uint32_t node) {
+    struct list lost;
+    list_init(&lost);
+    LIST_FOREACH(it, &cluster->forwards) {
+        if (CONTAINER_OF(it, struct forward, link)->node != node) continue;
+        list_remove(it);
+        list_push_back(&lost, it);
+    }
+    struct list *first;
+    while ((first = list_pop_front(&lost)) != NULL) {
+        struct forward *forward = CONTAINER_OF(first, struct forward, link);
         forward->answered(forward, STATUS_NOT_LEADER, (struct shared_slice){SLICE_EMPTY, NULL});
     }
 }

@@ -25,11 +25,25 @@
 #define FORWARD_TIMEOUT_NS (10 * NS_PER_S)
 #define FORWARD_POLL_NS    (100 * NS_PER_MS)
 
-enum forward_op { FORWARD_CONTROLLER = 1, FORWARD_APPEND, FORWARD_FETCH, FORWARD_LIST, FORWARD_OP_END };
+enum forward_op {
+    FORWARD_CONTROLLER = 1,
+    FORWARD_APPEND,
+    FORWARD_FETCH,
+    FORWARD_LIST,
+    /* coordinator_remote.h */
+    FORWARD_TXN_ASK,
+    FORWARD_MARKER,
+    FORWARD_END_PENDING,
+    FORWARD_OP_END
+};
 
 static inline void forward_init(struct forward *forward) {
     list_init(&forward->link);
 }
+/* True: on its way to that other node, whatever it leads; `answered` comes. False: there is no connection.
+ * `rest`, what follows the op, is taken. */
+bool forward_send(struct broker *broker, struct forward *forward, uint32_t node, enum forward_op op,
+                  struct chain *rest);
 /* True: on its way to the node that leads the partition, `answered` comes. False: it is led here, or nobody
  * is known to, or there is no connection. `rest` is taken. */
 bool forward_start(struct broker *broker, struct forward *forward, enum forward_op op, struct slice topic,
@@ -43,6 +57,8 @@ struct cluster;
 void forward_request(struct cluster *cluster, uint32_t node, uint64_t number, struct shared_slice body);
 bool forward_answer(struct cluster *cluster, uint64_t number, struct shared_slice body); /* false: not ours */
 void forward_tick(struct cluster *cluster);
+/* The node is down, or its connection began anew: what was asked of it is not answered any more. */
+void forward_node_gone(struct cluster *cluster, uint32_t node);
 /* Requests of others that are under way end without an answer; at a crash. */
 void forward_abandon(struct cluster *cluster);
 

@@ -190,6 +190,7 @@ struct producer_batch partition_producer_batch(const struct record_batch *batch,
     if ((batch->attributes & BATCH_CONTROL) != 0 &&
         record_batch_control_read(batch, &type, &value) == STATUS_OK)
         result.kind = type == CONTROL_COMMIT ? PRODUCER_COMMIT : PRODUCER_ABORT;
+    if (result.kind >= PRODUCER_COMMIT) result.marker_number = record_batch_marker_number(value);
     return result;
 }
 

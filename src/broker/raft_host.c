@@ -73,7 +73,7 @@ static bool batch_agrees(const struct raft_entry *entry) {
     struct record_batch batch;
     if (entry->kind != RAFT_ENTRY_DATA) return true;
     return record_batch_read_trusted(entry->payload.bytes, &batch) == STATUS_OK &&
-           (batch.attributes & BATCH_CONTROL) == 0 && batch.bytes.size == entry->payload.bytes.size &&
+           !record_batch_is_of_log(&batch) && batch.bytes.size == entry->payload.bytes.size &&
            (uint64_t)batch.base_offset == entry->base &&
            (uint64_t)record_batch_last_offset(&batch) + 1 == entry->end && batch.leader_epoch >= 0 &&
            (uint64_t)batch.leader_epoch == entry->term;

@@ -72,7 +72,7 @@ static bool parse_batch(struct shared_slice value, uint64_t end, struct raft_ent
                                  .term = (uint64_t)batch.leader_epoch,
                                  .kind = RAFT_ENTRY_DATA,
                                  .payload = value};
-    if ((batch.attributes & BATCH_CONTROL) == 0) return true;
+    if (!record_batch_is_of_log(&batch)) return true;
     int16_t type;
     if (record_batch_control_read(&batch, &type, &entry->payload.bytes) != STATUS_OK) return false;
     entry->kind = type == CONTROL_VOTERS ? RAFT_ENTRY_CONFIG : RAFT_ENTRY_NOOP;

@@ -291,7 +291,7 @@ void group_machine_release(struct group_machine *m) {
 void group_remove(struct group_machine *m, struct group_step *step, struct group *group) {
     ASSERT(group->members.count == 0);
     MAP_FOREACH(it, &group->offsets) {
-        group_save_offset_removed(step, group, -1, MAP_ENTRY(it)->value);
+        group_save_offset_removed(step, group, NULL, MAP_ENTRY(it)->value);
     }
     group_save_removed(step, group);
     heap_remove(m, group);

@@ -272,11 +272,17 @@ enum status group_delete_offset(struct group_machine *m, struct group_step *step
 void group_topic_deleted(struct group_machine *m, struct group_step *step, struct slice topic);
 enum status group_delete(struct group_machine *m, struct group_step *step, struct slice group) MUST_USE;
 
-/* Transactions (KIP-98, KIP-447): offsets wait under the producer's id until its transaction ends. */
+/* Transactions (KIP-98, KIP-447): offsets wait under the producer's id until its transaction ends, told apart
+ * from its others by their number (txn.h): an end that comes late leaves the offsets of the next alone. */
+struct group_producer {
+    int64_t id;
+    int32_t number;
+};
 enum status group_commit_pending(struct group_machine *m, struct group_step *step,
-                                 const struct group_commit *commit, int64_t producer_id) MUST_USE;
+                                 const struct group_commit *commit,
+                                 const struct group_producer *producer) MUST_USE;
 void group_transaction_end(struct group_machine *m, struct group_step *step, struct slice group,
-                           int64_t producer_id, bool commit);
+                           const struct group_producer *producer, bool commit);
 
 /* ---- storage ------------------------------------------------------------------------------------------ */
 

@@ -13,7 +13,7 @@ struct group_pending {
 };
 /* Offsets that a producer's transaction will commit or drop. */
 struct group_transaction {
-    int64_t producer_id;
+    struct group_producer producer;
     struct map offsets; /* as group.offsets */
 };
 
@@ -78,10 +78,10 @@ void group_save_removed(struct group_step *step, const struct group *group);
 void group_save_member(struct group_step *step, const struct group *group, struct group_member *member);
 void group_save_member_removed(struct group_step *step, const struct group *group,
                                const struct group_member *member);
-/* producer_id -1: committed. */
-void group_save_offset(struct group_step *step, const struct group *group, int64_t producer_id,
-                       const struct group_offset *offset);
-void group_save_offset_removed(struct group_step *step, const struct group *group, int64_t producer_id,
-                               const struct group_offset *offset);
+/* producer NULL: committed. */
+void group_save_offset(struct group_step *step, const struct group *group,
+                       const struct group_producer *producer, const struct group_offset *offset);
+void group_save_offset_removed(struct group_step *step, const struct group *group,
+                               const struct group_producer *producer, const struct group_offset *offset);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "machine/group_internal.h"
+#include "machine/txn.h"
 
 #define RETENTION_RETRY_MS ((int64_t)60 * 60 * 1000)
 
@@ -112,7 +113,8 @@ static bool check_offset(const struct group_machine *m, struct group_commit_offs
 }
 
 static void store_offsets(struct group_machine *m, struct group_step *step, struct group *group,
-                          struct map *offsets, const struct group_commit *commit, int64_t producer_id) {
+                          struct map *offsets, const struct group_commit *commit,
+                          const struct group_producer *producer) {
     for (uint32_t i = 0; i < commit->offset_count; i++) {
         struct group_commit_offset *in = &commit->offsets[i];
         if (!check_offset(m, in)) continue;
@@ -124,7 +126,7 @@ static void store_offsets(struct group_machine *m, struct group_step *step, stru
                                       .topic = in->topic,
                                       .partition = in->partition};
         group_offset_put(offsets, &offset);
-        group_save_offset(step, group, producer_id, &offset);
+        group_save_offset(step, group, producer, &offset);
     }
 }
 
@@ -151,48 +153,64 @@ enum status group_commit(struct group_machine *m, struct group_step *step,
     enum status status;
     struct group *group = open_group(m, step, commit, &status);
     if (group == NULL) return status;
-    store_offsets(m, step, group, &group->offsets, commit, -1);
+    store_offsets(m, step, group, &group->offsets, commit, NULL);
     if (group->members.count == 0) group_became_empty(m, group, step); /* kept longer with offsets */
     return STATUS_OK;
 }
 
 /* ---- transactions -------------------------------------------------------------------------------------- */
 
+static struct group_transaction *transaction_of(const struct group *group, int64_t producer_id) {
+    uint8_t key[8];
+    store_be64(key, (uint64_t)producer_id);
+    return map_get(&group->transactions, slice_make(key, sizeof key));
+}
+
+static void end_transaction(struct group_step *step, struct group *group,
+                            struct group_transaction *transaction, bool commit) {
+    uint8_t key[8];
+    store_be64(key, (uint64_t)transaction->producer.id);
+    map_remove(&group->transactions, slice_make(key, sizeof key));
+    MAP_FOREACH(it, &transaction->offsets) {
+        struct group_offset *offset = MAP_ENTRY(it)->value;
+        group_save_offset_removed(step, group, &transaction->producer, offset);
+        if (!commit) continue;
+        group_offset_put(&group->offsets, offset);
+        group_save_offset(step, group, NULL, offset);
+    }
+    group_offsets_release(&transaction->offsets);
+    mem_free(transaction);
+}
+
 enum status group_commit_pending(struct group_machine *m, struct group_step *step,
-                                 const struct group_commit *commit, int64_t producer_id) {
+                                 const struct group_commit *commit, const struct group_producer *producer) {
     enum status status;
     struct group *group = open_group(m, step, commit, &status);
     if (group == NULL) return status;
-    uint8_t key[8];
-    store_be64(key, (uint64_t)producer_id);
-    struct group_transaction *transaction = map_get(&group->transactions, slice_make(key, sizeof key));
+    struct group_transaction *transaction = transaction_of(group, producer->id);
+    /* The coordinator of transactions begins the next only when the one before has ended everywhere. */
+    if (transaction != NULL && transaction->producer.number != producer->number) {
+        end_transaction(step, group, transaction, false);
+        transaction = NULL;
+    }
     if (transaction == NULL) {
+        uint8_t key[8];
+        store_be64(key, (uint64_t)producer->id);
         transaction = mem_calloc(1, sizeof *transaction);
-        transaction->producer_id = producer_id;
+        transaction->producer = *producer;
         map_init(&transaction->offsets, m->hash_seed);
         map_put(&group->transactions, slice_make(key, sizeof key), transaction);
     }
-    store_offsets(m, step, group, &transaction->offsets, commit, producer_id);
+    store_offsets(m, step, group, &transaction->offsets, commit, producer);
     return STATUS_OK;
 }
 
 void group_transaction_end(struct group_machine *m, struct group_step *step, struct slice id,
-                           int64_t producer_id, bool commit) {
+                           const struct group_producer *producer, bool commit) {
     struct group *group = map_get(&m->groups, id);
-    if (group == NULL) return;
-    uint8_t key[8];
-    store_be64(key, (uint64_t)producer_id);
-    struct group_transaction *transaction = map_remove(&group->transactions, slice_make(key, sizeof key));
-    if (transaction == NULL) return;
-    MAP_FOREACH(it, &transaction->offsets) {
-        struct group_offset *offset = MAP_ENTRY(it)->value;
-        group_save_offset_removed(step, group, producer_id, offset);
-        if (!commit) continue;
-        group_offset_put(&group->offsets, offset);
-        group_save_offset(step, group, -1, offset);
-    }
-    group_offsets_release(&transaction->offsets);
-    mem_free(transaction);
+    struct group_transaction *transaction = group == NULL ? NULL : transaction_of(group, producer->id);
+    if (transaction == NULL || txn_number_is_newer(transaction->producer.number, producer->number)) return;
+    end_transaction(step, group, transaction, commit);
     if (group->members.count == 0) group_became_empty(m, group, step);
 }
 
@@ -200,7 +218,7 @@ void group_transaction_end(struct group_machine *m, struct group_step *step, str
 
 static void drop(struct group_step *step, struct group *group, struct group_offset *offset) {
     struct offset_key key = key_of(offset->topic, offset->partition);
-    group_save_offset_removed(step, group, -1, offset);
+    group_save_offset_removed(step, group, NULL, offset);
     offset_free(map_remove(&group->offsets, key_slice(&key)));
 }
 

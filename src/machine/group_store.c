@@ -11,11 +11,12 @@
 #include "base/mem.h"
 #include "machine/group_internal.h"
 
-#define RECORD_VERSION 1
-#define TAG_GROUP      'g'
-#define TAG_MEMBER     'm'
-#define TAG_OFFSET     'o'
-#define TAG_PENDING    'p'
+#define RECORD_VERSION  1
+#define PENDING_VERSION 2 /* 1: before transactions had numbers */
+#define TAG_GROUP       'g'
+#define TAG_MEMBER      'm'
+#define TAG_OFFSET      'o'
+#define TAG_PENDING     'p'
 
 #define ELEMENTS_MAX 1000000
 
@@ -50,12 +51,12 @@ static struct record_key member_key(const struct group *group, const struct grou
     return key;
 }
 
-static struct record_key offset_key(const struct group *group, int64_t producer_id,
+static struct record_key offset_key(const struct group *group, const struct group_producer *producer,
                                     const struct group_offset *offset) {
-    struct record_key key = key_begin(producer_id < 0 ? TAG_OFFSET : TAG_PENDING, group);
+    struct record_key key = key_begin(producer == NULL ? TAG_OFFSET : TAG_PENDING, group);
     uint8_t number[8];
-    if (producer_id >= 0) {
-        store_be64(number, (uint64_t)producer_id);
+    if (producer != NULL) {
+        store_be64(number, (uint64_t)producer->id);
         add_bytes(&key, slice_make(number, 8));
     }
     store_be32(number, (uint32_t)offset->partition);
@@ -169,11 +170,12 @@ void group_save_member_removed(struct group_step *step, const struct group *grou
     state_change_remove(&step->change, key_slice(&key));
 }
 
-void group_save_offset(struct group_step *step, const struct group *group, int64_t producer_id,
-                       const struct group_offset *offset) {
-    struct record_key key = offset_key(group, producer_id, offset);
+void group_save_offset(struct group_step *step, const struct group *group,
+                       const struct group_producer *producer, const struct group_offset *offset) {
+    struct record_key key = offset_key(group, producer, offset);
     struct writer *out = state_change_put(&step->change, key_slice(&key));
-    writer_u8(out, RECORD_VERSION);
+    writer_u8(out, producer == NULL ? RECORD_VERSION : PENDING_VERSION);
+    if (producer != NULL) writer_be32(out, (uint32_t)producer->number);
     writer_be64(out, (uint64_t)offset->offset);
     writer_be32(out, (uint32_t)offset->leader_epoch);
     writer_be64(out, (uint64_t)offset->commit_wall_ms);
@@ -182,9 +184,9 @@ void group_save_offset(struct group_step *step, const struct group *group, int64
     state_change_end(&step->change);
 }
 
-void group_save_offset_removed(struct group_step *step, const struct group *group, int64_t producer_id,
-                               const struct group_offset *offset) {
-    struct record_key key = offset_key(group, producer_id, offset);
+void group_save_offset_removed(struct group_step *step, const struct group *group,
+                               const struct group_producer *producer, const struct group_offset *offset) {
+    struct record_key key = offset_key(group, producer, offset);
     state_change_remove(&step->change, key_slice(&key));
 }
 
@@ -262,7 +264,9 @@ static void load_offset(struct map *offsets, struct slice key, struct reader *in
     group_disown(&offset.metadata);
 }
 
-static void load_pending(struct group_machine *m, struct group *group, struct slice key, struct reader *in) {
+static void load_pending(struct group_machine *m, struct group *group, uint8_t version, struct slice key,
+                         struct reader *in) {
+    int32_t number = version == RECORD_VERSION ? 1 : (int32_t)reader_be32(in); /* as txn_load has it */
     if (key.size < 8) {
         reader_fail(in);
         return;
@@ -271,7 +275,7 @@ static void load_pending(struct group_machine *m, struct group *group, struct sl
     struct group_transaction *transaction = map_get(&group->transactions, id);
     if (transaction == NULL) {
         transaction = mem_calloc(1, sizeof *transaction);
-        transaction->producer_id = (int64_t)load_be64(key.data);
+        transaction->producer = (struct group_producer){(int64_t)load_be64(key.data), number};
         map_init(&transaction->offsets, m->hash_seed);
         map_put(&group->transactions, id, transaction);
     }
@@ -282,8 +286,9 @@ enum status group_load(struct group_machine *m, struct slice key, struct slice v
     struct reader name = reader_make(key), in = reader_make(value);
     uint8_t tag = reader_u8(&name);
     struct slice id = reader_bytes(&name, tag == TAG_GROUP ? reader_remaining(&name) : reader_u8(&name));
-    if (!reader_ok(&name) || id.size == 0 || id.size > GROUP_ID_SIZE_MAX || reader_u8(&in) != RECORD_VERSION)
-        return STATUS_MALFORMED;
+    uint8_t version = reader_u8(&in);
+    bool known = version == RECORD_VERSION || (tag == TAG_PENDING && version == PENDING_VERSION);
+    if (!reader_ok(&name) || id.size == 0 || id.size > GROUP_ID_SIZE_MAX || !known) return STATUS_MALFORMED;
     struct group *group = map_get(&m->groups, id);
     if ((tag == TAG_GROUP) != (group == NULL)) return STATUS_MALFORMED;
     if (group == NULL) group = group_add(m, id, 0);
@@ -296,7 +301,7 @@ enum status group_load(struct group_machine *m, struct slice key, struct slice v
     else if (tag == TAG_OFFSET)
         load_offset(&group->offsets, rest, &in);
     else if (tag == TAG_PENDING)
-        load_pending(m, group, rest, &in);
+        load_pending(m, group, version, rest, &in);
     else
         return STATUS_MALFORMED;
     return reader_ok(&in) && reader_remaining(&in) == 0 ? STATUS_OK : STATUS_MALFORMED;

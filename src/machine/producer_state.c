@@ -3,10 +3,12 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "machine/txn.h"
 
-#define ENTRY_VERSION     2
-#define ENTRY_VERSION_OLD 1 /* before transactions */
-#define ABORTED_VERSION   1
+#define ENTRY_VERSION    3
+#define ENTRY_UNNUMBERED 2 /* before markers had numbers */
+#define ENTRY_PLAIN      1 /* before transactions */
+#define ABORTED_VERSION  1
 
 struct id_key {
     uint8_t bytes[8];
@@ -47,6 +49,10 @@ static struct producer_entry *find(const struct producer_state *state, int64_t p
     return map_get(&state->producers, key_slice(&key));
 }
 
+const struct producer_entry *producer_state_find(const struct producer_state *state, int64_t producer_id) {
+    return find(state, producer_id);
+}
+
 static bool is_marker(const struct producer_batch *batch) {
     return batch->kind == PRODUCER_COMMIT || batch->kind == PRODUCER_ABORT;
 }
@@ -56,7 +62,12 @@ enum status producer_state_check(const struct producer_state *state, const struc
     ASSERT(batch->producer_id >= 0 && batch->record_count > 0);
     if (is_marker(batch)) {
         const struct producer_entry *known = find(state, batch->producer_id);
-        return known != NULL && batch->epoch < known->epoch ? STATUS_INVALID_PRODUCER_EPOCH : STATUS_OK;
+        if (known == NULL) return STATUS_OK;
+        if (known->marker_offset >= 0 && !txn_number_is_newer(batch->marker_number, known->marker_number)) {
+            *base_offset = *last_offset = known->marker_offset;
+            return STATUS_DUPLICATE_SEQUENCE;
+        }
+        return batch->epoch < known->epoch ? STATUS_INVALID_PRODUCER_EPOCH : STATUS_OK;
     }
     if (batch->epoch < 0 || batch->first_sequence < 0) return STATUS_OUT_OF_ORDER_SEQUENCE;
     const struct producer_entry *entry = find(state, batch->producer_id);
@@ -95,6 +106,7 @@ static void apply_marker(struct producer_state *state, struct producer_entry *en
     if (entry->epoch != batch->epoch) entry->batch_count = 0;
     entry->epoch = batch->epoch;
     entry->marker_offset = batch->last_offset;
+    entry->marker_number = batch->marker_number;
     entry->last_time_ms = batch->append_time_ms;
     if (entry->open_offset < 0) return; /* nothing of it was written here */
     const struct producer_aborted aborted = {entry->producer_id, entry->open_offset, batch->last_offset};
@@ -217,6 +229,7 @@ void producer_entry_encode(const struct producer_entry *entry, struct writer *ou
     writer_be64(out, (uint64_t)entry->last_time_ms);
     writer_be64(out, (uint64_t)entry->open_offset);
     writer_be64(out, (uint64_t)entry->marker_offset);
+    writer_be32(out, (uint32_t)entry->marker_number);
     writer_u8(out, entry->batch_count);
     for (uint8_t i = 0; i < entry->batch_count; i++) {
         writer_be32(out, (uint32_t)entry->batches[i].first_sequence);
@@ -232,12 +245,13 @@ enum status producer_state_load(struct producer_state *state, int64_t producer_i
     uint8_t version = reader_u8(&in);
     loaded.epoch = (int16_t)reader_be16(&in);
     loaded.last_time_ms = (int64_t)reader_be64(&in);
-    loaded.open_offset = version == ENTRY_VERSION_OLD ? -1 : (int64_t)reader_be64(&in);
-    loaded.marker_offset = version == ENTRY_VERSION_OLD ? -1 : (int64_t)reader_be64(&in);
+    loaded.open_offset = version == ENTRY_PLAIN ? -1 : (int64_t)reader_be64(&in);
+    loaded.marker_offset = version == ENTRY_PLAIN ? -1 : (int64_t)reader_be64(&in);
+    loaded.marker_number = version <= ENTRY_UNNUMBERED ? 0 : (int32_t)reader_be32(&in);
     loaded.batch_count = reader_u8(&in);
     bool empty = loaded.batch_count == 0 && loaded.marker_offset < 0;
-    if (version > ENTRY_VERSION || version < ENTRY_VERSION_OLD || empty ||
-        loaded.batch_count > PRODUCER_BATCHES || find(state, producer_id) != NULL)
+    if (version > ENTRY_VERSION || version < ENTRY_PLAIN || empty || loaded.batch_count > PRODUCER_BATCHES ||
+        find(state, producer_id) != NULL)
         return STATUS_MALFORMED;
     for (uint8_t i = 0; i < loaded.batch_count; i++) {
         loaded.batches[i].first_sequence = (int32_t)reader_be32(&in);

@@ -8,7 +8,8 @@
  * - 1.
  *
  * A producer's first transactional batch opens a transaction here, a marker closes it. What is open keeps
- * readers of committed records below it; what was aborted is remembered, so that they can skip it.
+ * readers of committed records below it; what was aborted is remembered, so that they can skip it. A marker
+ * that comes again, or comes after a newer one, ends nothing: it is a duplicate of the last.
  *
  * Pure: a function of the log. The host writes an entry's bytes in the same atomic write as its batch and
  * gives them back at load, so that retries are recognised after a restart (B8).
@@ -28,6 +29,7 @@
 enum producer_batch_kind { PRODUCER_PLAIN, PRODUCER_TRANSACTIONAL, PRODUCER_COMMIT, PRODUCER_ABORT };
 struct producer_batch {
     enum producer_batch_kind kind;
+    int32_t marker_number; /* of a marker: the transaction's, txn.h */
     int64_t producer_id;
     int16_t epoch;
     int32_t first_sequence;
@@ -47,6 +49,7 @@ struct producer_entry {
     int64_t last_time_ms;
     int64_t open_offset;   /* of the transaction's first batch; -1: none is open */
     int64_t marker_offset; /* of the last marker; -1: none */
+    int32_t marker_number;
 };
 struct producer_aborted {
     int64_t producer_id, first_offset, last_offset; /* the last is the marker's */
@@ -61,6 +64,8 @@ struct producer_state {
 void producer_state_init(struct producer_state *state, uint64_t hash_seed);
 void producer_state_release(struct producer_state *state);
 
+/* NULL: unknown. */
+const struct producer_entry *producer_state_find(const struct producer_state *state, int64_t producer_id);
 /* OK: append it. DUPLICATE_SEQUENCE: *base_offset and *last_offset tell where it stands already.
  * OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH: refuse. Offsets and time of `batch` are not looked at. */
 enum status producer_state_check(const struct producer_state *state, const struct producer_batch *batch,

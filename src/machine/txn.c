@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define RECORD_VERSION    1
+#define RECORD_VERSION    2
+#define RECORD_UNNUMBERED 1 /* before transactions had numbers */
 #define KEY_TAG           't'
 #define NEVER             INT64_MAX
 #define RETENTION_LOOK_MS (60 * 60 * 1000)
@@ -13,6 +14,7 @@
 void txn_machine_init(struct txn_machine *m, int32_t timeout_max_ms, int64_t retention_ms, uint64_t seed) {
     *m = (struct txn_machine){
         .timeout_max_ms = timeout_max_ms, .retention_ms = retention_ms, .hash_seed = seed, .wake_ms = NEVER};
+    list_init(&m->decided);
     map_init(&m->txns, seed);
 }
 
@@ -47,6 +49,7 @@ static struct txn *txn_new(struct txn_machine *m, struct slice id) {
     struct txn *txn = mem_calloc(1, sizeof *txn);
     txn->id = own(id);
     txn->deadline_ms = NEVER;
+    list_init(&txn->decided);
     map_init(&txn->places, m->hash_seed);
     ASSERT(map_put(&m->txns, id, txn) == NULL);
     return txn;
@@ -104,6 +107,8 @@ static void save(struct txn *txn, struct state_change *change, const struct txn_
     writer_u8(out, txn->moved_epoch);
     writer_be64(out, (uint64_t)txn->started_wall_ms);
     writer_be64(out, (uint64_t)txn->changed_wall_ms);
+    writer_be32(out, (uint32_t)txn->number);
+    writer_be64(out, (uint64_t)txn->known_at);
     writer_varint64(out, txn->places.count);
     MAP_FOREACH(it, &txn->places) {
         const struct txn_place *place = MAP_ENTRY(it)->value;
@@ -140,8 +145,9 @@ static bool add_place(struct txn *txn, const struct txn_place *place) {
 enum status txn_load(struct txn_machine *m, struct slice key, struct slice value) {
     struct slice id = slice_make(key.data + 1, key.size - 1);
     struct reader in = reader_make(value);
-    if (id.size == 0 || id.size > TXN_ID_SIZE_MAX || txn_find(m, id) != NULL ||
-        reader_u8(&in) != RECORD_VERSION)
+    uint8_t version = reader_u8(&in);
+    if (id.size == 0 || id.size > TXN_ID_SIZE_MAX || txn_find(m, id) != NULL || version < RECORD_UNNUMBERED ||
+        version > RECORD_VERSION)
         return STATUS_MALFORMED;
     struct txn *txn = txn_new(m, id);
     txn->producer_id = (int64_t)reader_be64(&in);
@@ -151,6 +157,9 @@ enum status txn_load(struct txn_machine *m, struct slice key, struct slice value
     txn->moved_epoch = reader_u8(&in) != 0;
     txn->started_wall_ms = (int64_t)reader_be64(&in);
     txn->changed_wall_ms = (int64_t)reader_be64(&in);
+    /* Markers without a number count as 0: what is decided now is newer than any of them. */
+    txn->number = version == RECORD_UNNUMBERED ? 1 : (int32_t)reader_be32(&in);
+    txn->known_at = version == RECORD_UNNUMBERED ? 0 : (int64_t)reader_be64(&in);
     uint64_t count = reader_varint64(&in);
     if (phase > TXN_COMPLETE_ABORT || count > TXN_PARTITIONS_MAX || txn->producer_id < 0 || txn->epoch < 0)
         return STATUS_MALFORMED;
@@ -168,7 +177,7 @@ void txn_loaded(struct txn_machine *m, const struct txn_clock *clock) {
     MAP_FOREACH(it, &m->txns) {
         struct txn *txn = MAP_ENTRY(it)->value;
         if (txn->phase == TXN_ONGOING) txn->deadline_ms = clock->now_ms + MAX(txn->timeout_ms, 0);
-        m->decided_count += is_decided(txn);
+        if (is_decided(txn)) list_push_back(&m->decided, &txn->decided);
     }
     m->wake_ms = clock->now_ms; /* looks at all of them */
 }
@@ -190,7 +199,7 @@ static void decide(struct txn_machine *m, struct txn *txn, struct state_change *
     ASSERT(txn->phase == TXN_ONGOING || txn->phase == TXN_EMPTY || txn->phase >= TXN_COMPLETE_COMMIT);
     txn->phase = commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT;
     txn->deadline_ms = NEVER;
-    m->decided_count++;
+    list_push_back(&m->decided, &txn->decided);
     save(txn, change, clock);
 }
 
@@ -247,37 +256,43 @@ static enum status find_owned(const struct txn_machine *m, const struct txn_prod
 }
 
 enum status txn_add(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
-                    const struct txn_producer *who, const struct txn_place *places, uint32_t count) {
+                    const struct txn_producer *who, const struct txn_places *places,
+                    const struct txn **result) {
     struct txn *txn;
     enum status status = find_owned(m, who, &txn);
     if (status != STATUS_OK) return status;
     if (who->epoch != txn->epoch) return STATUS_PRODUCER_FENCED;
     if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
-    for (uint32_t i = 0; i < count; i++)
-        if (places[i].topic.size == 0 || places[i].topic.size > TXN_ID_SIZE_MAX) return STATUS_INVALID;
-    if (txn->phase == TXN_ONGOING && txn->places.count + count > TXN_PARTITIONS_MAX) return STATUS_BUSY;
+    for (uint32_t i = 0; i < places->count; i++)
+        if (places->list[i].topic.size == 0 || places->list[i].topic.size > TXN_ID_SIZE_MAX)
+            return STATUS_INVALID;
+    if (txn->places.count + places->count > TXN_PARTITIONS_MAX) return STATUS_BUSY;
     bool changed = txn->phase != TXN_ONGOING;
     if (changed) {
         ASSERT_EQ(txn->places.count, (size_t)0);
         txn->phase = TXN_ONGOING;
+        txn->number = (int32_t)((uint32_t)txn->number + 1);
         txn->started_wall_ms = clock->wall_ms;
         txn->deadline_ms = clock->now_ms + txn->timeout_ms;
         m->wake_ms = MIN(m->wake_ms, txn->deadline_ms);
     }
-    for (uint32_t i = 0; i < count; i++)
-        changed |= add_place(txn, &places[i]);
+    for (uint32_t i = 0; i < places->count; i++)
+        changed |= add_place(txn, &places->list[i]);
+    txn->known_at = MAX(txn->known_at, places->known_at);
     if (changed) save(txn, change, clock);
+    *result = txn;
     return STATUS_OK;
 }
 
 enum status txn_verify(const struct txn_machine *m, const struct txn_producer *who,
-                       const struct txn_place *place) {
+                       const struct txn_place *place, const struct txn **result) {
     struct txn *txn;
     enum status status = find_owned(m, who, &txn);
     if (status != STATUS_OK) return status;
     if (who->epoch != txn->epoch) return STATUS_PRODUCER_FENCED;
     if (place->topic.size > TXN_ID_SIZE_MAX) return STATUS_INVALID;
     struct place_key key = place_key(place);
+    *result = txn;
     bool part = txn->phase == TXN_ONGOING && map_get(&txn->places, slice_make(key.bytes, key.size)) != NULL;
     return part ? STATUS_OK : STATUS_INVALID_TXN_STATE;
 }
@@ -321,22 +336,18 @@ enum status txn_end(struct txn_machine *m, struct state_change *change, const st
 }
 
 struct txn *txn_next_decided(struct txn_machine *m) {
-    if (m->decided_count == 0) return NULL;
-    MAP_FOREACH(it, &m->txns) {
-        struct txn *txn = MAP_ENTRY(it)->value;
-        if (!is_decided(txn) || txn->at_work) continue;
-        txn->at_work = true;
-        m->decided_count--;
-        return txn;
-    }
-    UNREACHABLE();
+    struct list *first = list_pop_front(&m->decided);
+    if (first == NULL) return NULL;
+    struct txn *txn = CONTAINER_OF(first, struct txn, decided);
+    ASSERT(is_decided(txn) && txn->work == NULL);
+    return txn;
 }
 
 void txn_completed(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
                    struct slice id) {
     struct txn *txn = map_get(&m->txns, id);
-    ASSERT(txn != NULL && is_decided(txn) && txn->at_work); /* I2 */
-    txn->at_work = false;
+    ASSERT(txn != NULL && is_decided(txn) && txn->work != NULL); /* I2 */
+    txn->work = NULL;
     clear_places(txn);
     txn->phase = txn->phase == TXN_PREPARE_COMMIT ? TXN_COMPLETE_COMMIT : TXN_COMPLETE_ABORT;
     save(txn, change, clock);

@@ -11,7 +11,11 @@
  * txn_next_decided what is to be done and says with txn_completed that it was.
  *
  * An epoch belongs to one producer. With the second version of the protocol (KIP-890) each end moves the
- * epoch, so that nothing of one transaction can be taken for part of the next.
+ * epoch, so that nothing of one transaction can be taken for part of the next. With the first one the epoch
+ * stays: there the transaction's number tells a marker that comes late, or twice, from the one of the next.
+ *
+ * Partitions may be added through nodes that know of a topic which the coordinator has not heard of: known_at
+ * is how far the metadata was that knew it, and only metadata that far can say that the topic is gone.
  *
  * Pure, over the same log as the groups of its coordinator (group.h): keys go to `change`.
  * Source  KIP-98, KIP-360 (epochs after errors), KIP-447, KIP-890.
@@ -23,6 +27,7 @@
 #ifndef SENTINEL_MACHINE_TXN_H
 #define SENTINEL_MACHINE_TXN_H
 
+#include "base/list.h"
 #include "base/map.h"
 #include "base/status.h"
 #include "machine/state_change.h"
@@ -51,23 +56,29 @@ struct txn {
     int16_t epoch;
     int32_t timeout_ms;
     enum txn_phase phase;
+    int32_t number;    /* of the transaction, among those of this id; wraps (txn_number_is_newer) */
+    int64_t known_at;  /* position of the metadata in which the places exist */
     struct map places; /* [partition be32][topic] -> struct txn_place */
     int64_t started_wall_ms, changed_wall_ms;
     int64_t deadline_ms; /* ONGOING: then it is aborted; INT64_MAX: none */
     bool moved_epoch;    /* the last end moved the epoch (KIP-890): a retry with the one before is the same */
-    bool at_work;        /* the host is carrying the decision out */
+    void *work;          /* the host's, while it carries the decision out */
+    struct list decided; /* in txn_machine.decided */
 };
 struct txn_machine {
     struct map txns; /* id -> struct txn */
     int32_t timeout_max_ms;
     int64_t retention_ms; /* an id unused for so long is forgotten */
     uint64_t hash_seed;
-    int64_t wake_ms;        /* no deadline is earlier */
-    uint32_t decided_count; /* that nobody works on */
+    int64_t wake_ms;     /* no deadline is earlier */
+    struct list decided; /* struct txn: decided ones that nobody works on */
 };
 struct txn_clock {
     int64_t now_ms, wall_ms;
 };
+static inline bool txn_number_is_newer(int32_t number, int32_t other) {
+    return (int32_t)((uint32_t)number - (uint32_t)other) > 0;
+}
 
 void txn_machine_init(struct txn_machine *m, int32_t timeout_max_ms, int64_t retention_ms, uint64_t seed);
 void txn_machine_release(struct txn_machine *m);
@@ -85,19 +96,25 @@ struct txn_producer {
     int64_t producer_id;
     int16_t epoch;
 };
+struct txn_places {
+    const struct txn_place *list;
+    uint32_t count;
+    int64_t known_at;
+};
 /* Makes partitions and groups part of the transaction, which begins with the first. */
 enum status txn_add(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
-                    const struct txn_producer *who, const struct txn_place *places, uint32_t count) MUST_USE;
+                    const struct txn_producer *who, const struct txn_places *places,
+                    const struct txn **result) MUST_USE;
 /* OK: the place is part of the ongoing transaction. */
 enum status txn_verify(const struct txn_machine *m, const struct txn_producer *who,
-                       const struct txn_place *place) MUST_USE;
+                       const struct txn_place *place, const struct txn **result) MUST_USE;
 /* moves_epoch: the client knows that each end moves the epoch (KIP-890). On OK the txn tells the one in
  * force. */
 enum status txn_end(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
                     const struct txn_producer *who, bool commit, bool moves_epoch,
                     const struct txn **result) MUST_USE;
 
-/* A decided transaction that nobody works on, which is marked as at work; NULL: none. */
+/* A decided transaction that nobody works on; NULL: none. It is the host's, who sets its `work`. */
 struct txn *txn_next_decided(struct txn_machine *m);
 /* Its markers are written. */
 void txn_completed(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,

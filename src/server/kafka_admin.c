@@ -60,7 +60,7 @@ void kafka_admin_api_versions(struct kafka_request *request) {
     response->api_keys_count = (int32_t)count;
     for (unsigned i = 0; i < count; i++)
         fill_api(kafka_api_at(i), &response->api_keys[i]);
-    if (broker_has_transactions(request->broker)) tell_features(request, response);
+    tell_features(request, response);
 }
 
 /* ---- DescribeLogDirs (KIP-113, KIP-827) ---------------------------------------------------------------- */

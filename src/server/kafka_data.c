@@ -6,7 +6,6 @@
  * reference. There are no fetch sessions (KIP-227): every response says session 0, so every client sends its
  * partitions in full. */
 #include "base/assert.h"
-#include "broker/coordinator.h"
 #include "server/kafka_handlers.h"
 #include "wire/record_batch.h"
 
@@ -22,7 +21,6 @@ enum { ACKS_ALL = -1, ACKS_NONE = 0, ACKS_LEADER = 1 };
 
 struct produce_part {
     struct append append;
-    struct txn_call txn; /* of a transactional batch: first its transaction is asked */
     struct kafka_request *request;
     struct kafka_produce_response_partition *response;
 };
@@ -60,42 +58,6 @@ static void append_done(struct append *append) {
     kafka_request_release(request);
 }
 
-static void transaction_told(struct group_call *call) {
-    struct produce_part *part = CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct produce_part,
-                                             txn);
-    struct kafka_request *request = part->request;
-    struct buffer *owner = part->append.batch.owner;
-    enum status status = call->status != STATUS_OK ? call->status : part->txn.result;
-    part->append.in_transaction = status == STATUS_OK;
-    if (status == STATUS_OK) {
-        broker_append(request->broker, &part->append);
-    } else {
-        bool passes = status == STATUS_COORDINATOR_LOADING || status == STATUS_COORDINATOR_UNAVAILABLE ||
-                      status == STATUS_NOT_COORDINATOR || status == STATUS_CLOSED;
-        if (status == STATUS_PRODUCER_FENCED) status = STATUS_INVALID_PRODUCER_EPOCH;
-        refuse_part(request, part->response, kafka_error_code(passes ? STATUS_UNAVAILABLE : status),
-                    status_text(status));
-        kafka_request_release(request);
-    }
-    buffer_unref(owner);
-}
-
-/* A batch that came late must not open a transaction anew (KIP-890): it has to be part of the one that is
- * open. From version 12 on it makes itself part of it. */
-static void ask_transaction(struct produce_part *part, const struct record_batch *batch) {
-    const struct kafka_produce_request *message = part->request->message;
-    const struct txn_producer who = {message->transactional_id, batch->producer_id, batch->producer_epoch};
-    const struct txn_place place = {part->append.topic, part->append.partition};
-    struct broker *broker = part->request->broker;
-    const struct broker_topic *topic = broker_topic_find(broker, place.topic);
-    bool known = topic != NULL && place.partition >= 0 && place.partition < topic->partition_count;
-    part->txn.call.done = transaction_told;
-    if (part->request->header.api_version >= 12 && known)
-        coordinator_txn_add(broker, &part->txn, &who, &place, 1);
-    else
-        coordinator_txn_verify(broker, &part->txn, &who, &place);
-}
-
 static void append_part(struct kafka_request *request, struct slice topic,
                         const struct kafka_produce_request_partition *in, bool shared,
                         struct kafka_produce_response_partition *response) {
@@ -105,18 +67,14 @@ static void append_part(struct kafka_request *request, struct slice topic,
     struct slice bytes = in->records.bytes;
     struct buffer *owner = shared ? buffer_ref(request->buffer) : buffer_copy(bytes);
     if (!shared) bytes.data = owner->data;
-    part->append = (struct append){
-        .topic = topic, .partition = in->index, .batch = {bytes, owner}, .done = append_done};
-    kafka_request_hold(request);
-    struct record_batch batch;
     const struct kafka_produce_request *message = request->message;
-    bool transactional = message->transactional_id.data != NULL &&
-                         record_batch_read(bytes, &batch) == STATUS_OK &&
-                         (batch.attributes & BATCH_TRANSACTIONAL) != 0;
-    if (transactional) {
-        ask_transaction(part, &batch); /* which gives the buffer back */
-        return;
-    }
+    part->append = (struct append){.topic = topic,
+                                   .partition = in->index,
+                                   .batch = {bytes, owner},
+                                   .transactional_id = message->transactional_id,
+                                   .joins_transaction = request->header.api_version >= 12,
+                                   .done = append_done};
+    kafka_request_hold(request);
     broker_append(request->broker, &part->append);
     buffer_unref(owner); /* the broker has its own */
 }

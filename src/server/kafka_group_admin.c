@@ -14,8 +14,7 @@ static void find_one(struct kafka_request *request, struct slice key,
     const struct kafka_find_coordinator_request *message = request->message;
     out->key = key;
     out->node_id = out->port = -1;
-    bool transactions = message->key_type == KEY_TYPE_TRANSACTION && broker_has_transactions(request->broker);
-    if (message->key_type != KEY_TYPE_GROUP && !transactions) {
+    if (message->key_type != KEY_TYPE_GROUP && message->key_type != KEY_TYPE_TRANSACTION) {
         out->error_code = KAFKA_INVALID_REQUEST;
         out->error_message = kafka_text(request, "no coordinators of kind %d here", message->key_type);
         return;

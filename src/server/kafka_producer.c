@@ -71,9 +71,8 @@ void kafka_producer_init_id(struct kafka_request *request) {
     const struct kafka_init_producer_id_request *message = request->message;
     struct kafka_init_producer_id_response *response = request->response;
     bool transactional = message->transactional_id.data != NULL;
-    bool unsupported = transactional && !broker_has_transactions(request->broker);
-    if ((transactional && message->transactional_id.size == 0) || unsupported) {
-        response->error_code = unsupported ? KAFKA_UNSUPPORTED_VERSION : KAFKA_INVALID_REQUEST;
+    if (transactional && message->transactional_id.size == 0) {
+        response->error_code = KAFKA_INVALID_REQUEST;
         response->producer_epoch = -1;
         return;
     }

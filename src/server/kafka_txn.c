@@ -108,7 +108,7 @@ void kafka_txn_add_partitions(struct kafka_request *request) {
     const struct txn_producer who = {message->transactional_id, message->producer_id,
                                      message->producer_epoch};
     struct txn_part *part = part_new(request, partitions_told);
-    coordinator_txn_add(request->broker, &part->call, &who, places, (uint32_t)count);
+    coordinator_txn_add(request->broker, &part->call, &who, &(struct txn_places){places, (uint32_t)count, 0});
 }
 
 /* ---- AddOffsetsToTxn ----------------------------------------------------------------------------------- */
@@ -124,7 +124,7 @@ void kafka_txn_add_offsets(struct kafka_request *request) {
                                      message->producer_epoch};
     const struct txn_place place = {message->group_id, TXN_GROUP};
     struct txn_part *part = part_new(request, offsets_told);
-    coordinator_txn_add(request->broker, &part->call, &who, &place, 1);
+    coordinator_txn_add(request->broker, &part->call, &who, &(struct txn_places){&place, 1, 0});
 }
 
 /* ---- EndTxn -------------------------------------------------------------------------------------------- */
@@ -148,15 +148,10 @@ void kafka_txn_end(struct kafka_request *request) {
 
 /* ---- TxnOffsetCommit ----------------------------------------------------------------------------------- */
 
-static void commit_told(struct txn_part *part, int16_t code) {
-    struct kafka_txn_offset_commit_response *response = part->request->response;
-    if (code == status_kafka_code(STATUS_PRODUCER_FENCED))
-        code = status_kafka_code(STATUS_INVALID_PRODUCER_EPOCH);
-    for (int32_t t = 0; t < response->topics_count; t++)
-        for (int32_t p = 0; p < response->topics[t].partitions_count; p++)
-            if (response->topics[t].partitions[p].error_code == KAFKA_NONE)
-                response->topics[t].partitions[p].error_code = code;
-}
+struct commit_part {
+    struct txn_commit commit;
+    struct kafka_request *request;
+};
 
 static struct group_commit_offset *fill_offsets(struct kafka_request *request, uint32_t *count) {
     const struct kafka_txn_offset_commit_request *message = request->message;
@@ -194,58 +189,53 @@ static struct group_commit_offset *fill_offsets(struct kafka_request *request, u
     return offsets;
 }
 
-static void tell_statuses(struct kafka_txn_offset_commit_response *response,
-                          const struct group_commit_offset *offsets) {
+static void commit_told(struct commit_part *part, int16_t code) {
+    struct kafka_txn_offset_commit_response *response = part->request->response;
+    const struct group_commit_offset *offset = part->commit.commit.offsets;
+    if (code == status_kafka_code(STATUS_PRODUCER_FENCED))
+        code = status_kafka_code(STATUS_INVALID_PRODUCER_EPOCH);
     for (int32_t t = 0; t < response->topics_count; t++)
-        for (int32_t p = 0; p < response->topics[t].partitions_count; p++, offsets++)
-            if (offsets->status != STATUS_OK)
-                response->topics[t].partitions[p].error_code = status_kafka_code(offsets->status);
+        for (int32_t p = 0; p < response->topics[t].partitions_count; p++, offset++)
+            response->topics[t].partitions[p].error_code = offset->status == STATUS_OK
+                                                               ? code
+                                                               : status_kafka_code(offset->status);
+    kafka_request_release(part->request);
 }
 
-static void commit_offsets(struct kafka_request *request, struct txn_part *part) {
-    const struct kafka_txn_offset_commit_request *message = request->message;
-    uint32_t count;
-    struct group_commit_offset *offsets = fill_offsets(request, &count);
-    const struct txn_producer who = {message->transactional_id, message->producer_id,
-                                     message->producer_epoch};
-    /* Before version 3 it said nothing of the member; whoever has the transaction is believed (KIP-447). */
-    bool told = message->generation_id >= 0 || message->member_id.size != 0;
-    const struct group_commit commit = {.who = {.group = message->group_id,
-                                                .member_id = message->member_id,
-                                                .instance_id = message->group_instance_id,
-                                                .generation = told ? message->generation_id : GROUP_ANYBODY},
-                                        .offsets = offsets,
-                                        .offset_count = count};
-    coordinator_txn_commit_offsets(request->broker, &part->call, &who, &commit);
-    tell_statuses(request->response, offsets);
+static void commit_done(struct group_call *call) {
+    struct commit_part *part = CONTAINER_OF(CONTAINER_OF(call, struct txn_commit, call.call),
+                                            struct commit_part, commit);
+    enum status status = call->status != STATUS_OK ? call->status : part->commit.call.result;
+    commit_told(part, code_of(part->request, status));
 }
 
-/* Version 5 makes the group part of the transaction by itself (KIP-890): first that, then the offsets. */
-static void group_added(struct group_call *call) {
-    struct txn_part *part = CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct txn_part, call);
-    enum status status = call->status != STATUS_OK ? call->status : part->call.result;
-    if (status != STATUS_OK) {
-        uint32_t count;
-        MAYBE(fill_offsets(part->request, &count));
-        part_done(call);
-        return;
-    }
-    call->done = part_done;
-    commit_offsets(part->request, part);
+static void commit_stop(struct kafka_request *request) {
+    struct commit_part *part = request->state;
+    if (part->commit.call.call.coordinator == NULL) return;
+    coordinator_cancel(&part->commit.call.call);
+    commit_told(part, status_kafka_code(STATUS_NOT_COORDINATOR));
 }
 
 void kafka_txn_offset_commit(struct kafka_request *request) {
     const struct kafka_txn_offset_commit_request *message = request->message;
-    struct txn_part *part = part_new(request, commit_told);
-    if (request->header.api_version < 5) {
-        commit_offsets(request, part);
-        return;
-    }
-    const struct txn_producer who = {message->transactional_id, message->producer_id,
-                                     message->producer_epoch};
-    const struct txn_place place = {message->group_id, TXN_GROUP};
-    part->call.call.done = group_added;
-    coordinator_txn_add(request->broker, &part->call, &who, &place, 1);
+    struct commit_part *part = kafka_request_calloc(request, 1, sizeof *part);
+    struct txn_commit *commit = &part->commit;
+    part->request = request;
+    request->state = part;
+    request->stop = commit_stop;
+    kafka_request_hold(request);
+    /* Before version 3 it said nothing of the member; whoever has the transaction is believed (KIP-447). */
+    bool told = message->generation_id >= 0 || message->member_id.size != 0;
+    commit->call.call.done = commit_done;
+    commit->adds = request->header.api_version >= 5; /* the group becomes part of it by itself (KIP-890) */
+    commit->who = (struct txn_producer){message->transactional_id, message->producer_id,
+                                        message->producer_epoch};
+    commit->commit.who = (struct group_identity){.group = message->group_id,
+                                                 .member_id = message->member_id,
+                                                 .instance_id = message->group_instance_id,
+                                                 .generation = told ? message->generation_id : GROUP_ANYBODY};
+    commit->commit.offsets = fill_offsets(request, &commit->commit.offset_count);
+    coordinator_txn_commit_offsets(request->broker, commit);
 }
 
 /* ---- ListTransactions ---------------------------------------------------------------------------------- */
@@ -320,6 +310,12 @@ static void describe_one(void *ctx, const struct txn *txn) {
     }
 }
 
+/* Until it is found. */
+static enum status txn_known(const struct broker *broker, struct slice id) {
+    enum status status = coordinator_serves(broker, id);
+    return status == STATUS_OK ? STATUS_TXN_NOT_FOUND : status;
+}
+
 void kafka_txn_describe(struct kafka_request *request) {
     const struct kafka_describe_transactions_request *message = request->message;
     struct kafka_describe_transactions_response *response = request->response;
@@ -333,7 +329,8 @@ void kafka_txn_describe(struct kafka_request *request) {
     for (int32_t i = 0; i < message->transactional_ids_count; i++) {
         if (!kafka_names_add(&seen, message->transactional_ids[i])) continue; /* an id is told once */
         response->transaction_states[count].transactional_id = message->transactional_ids[i];
-        response->transaction_states[count++].error_code = status_kafka_code(STATUS_TXN_NOT_FOUND);
+        response->transaction_states[count++].error_code = status_kafka_code(
+            txn_known(request->broker, message->transactional_ids[i]));
     }
     kafka_names_release(&seen);
     response->transaction_states_count = count;

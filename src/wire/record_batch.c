@@ -306,6 +306,8 @@ void record_batch_builder_release(struct record_batch_builder *builder) {
 
 /* ---- control batches ---------------------------------------------------------------------------------- */
 
+#define MARKER_VALUE_SIZE 6 /* version i16, coordinator epoch i32: here the transaction's number */
+
 static struct buffer *control_batch(int16_t type, struct slice value, int64_t timestamp_ms) {
     struct record_batch_builder builder;
     record_batch_begin(&builder);
@@ -325,15 +327,20 @@ struct buffer *record_batch_control(int16_t type, struct slice value) {
     return buffer;
 }
 
-struct buffer *record_batch_marker(bool commit, int64_t producer_id, int16_t epoch, int64_t timestamp_ms) {
-    uint8_t value[6] = {0}; /* version i16, coordinator epoch i32 */
-    struct buffer *buffer = control_batch(commit ? CONTROL_COMMIT : CONTROL_ABORT,
+struct buffer *record_batch_marker(const struct record_batch_marker *marker, int64_t timestamp_ms) {
+    uint8_t value[MARKER_VALUE_SIZE] = {0};
+    store_be32(value + 2, (uint32_t)marker->number);
+    struct buffer *buffer = control_batch(marker->commit ? CONTROL_COMMIT : CONTROL_ABORT,
                                           slice_make(value, sizeof value), timestamp_ms);
     store_be16(buffer->data + BATCH_AT_ATTRIBUTES, BATCH_CONTROL | BATCH_TRANSACTIONAL);
-    store_be64(buffer->data + BATCH_AT_PRODUCER_ID, (uint64_t)producer_id);
-    store_be16(buffer->data + BATCH_AT_PRODUCER_EPOCH, (uint16_t)epoch);
+    store_be64(buffer->data + BATCH_AT_PRODUCER_ID, (uint64_t)marker->producer_id);
+    store_be16(buffer->data + BATCH_AT_PRODUCER_EPOCH, (uint16_t)marker->epoch);
     store_be32(buffer->data + BATCH_AT_CRC, batch_checksum(slice_make(buffer->data, buffer->size)));
     return buffer;
+}
+
+int32_t record_batch_marker_number(struct slice value) {
+    return value.size < MARKER_VALUE_SIZE ? 0 : (int32_t)load_be32(value.data + 2);
 }
 
 enum status record_batch_control_read(const struct record_batch *batch, int16_t *type, struct slice *value) {

@@ -116,9 +116,21 @@ void record_batch_builder_release(struct record_batch_builder *builder);
 /* A control batch: one record that tells the log something and that clients skip (KIP-98). Key: version i16 =
  * 0, type i16. No timestamp: a lookup by time never finds it. */
 struct buffer *record_batch_control(int16_t type, struct slice value);
-/* The control batch that ends a transaction of a producer (KIP-98). */
+/* What a log says about itself: a new leader, its members. Markers of transactions are not that. */
+static inline bool record_batch_is_of_log(const struct record_batch *batch) {
+    return (batch->attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) == BATCH_CONTROL;
+}
+/* The control batch that ends a transaction of a producer (KIP-98). Where Kafka's have their coordinator's
+ * epoch, ours have the transaction's number (machine/txn.h); clients look at neither. */
 enum { CONTROL_ABORT = 0, CONTROL_COMMIT = 1 };
-struct buffer *record_batch_marker(bool commit, int64_t producer_id, int16_t epoch, int64_t timestamp_ms);
+struct record_batch_marker {
+    bool commit;
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t number;
+};
+struct buffer *record_batch_marker(const struct record_batch_marker *marker, int64_t timestamp_ms);
+int32_t record_batch_marker_number(struct slice value); /* of record_batch_control_read; 0: it has none */
 /* MALFORMED: no control batch of one record with such a key. */
 enum status record_batch_control_read(const struct record_batch *batch, int16_t *type,
                                       struct slice *value) MUST_USE;

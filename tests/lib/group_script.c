@@ -351,6 +351,14 @@ static void run_hb(struct group_script *s, const struct text_words *words) {
 
 /* ---- offsets ------------------------------------------------------------------------------------------- */
 
+/* "77", or "77#2" in its second transaction. */
+static struct group_producer producer_of(const char *word) {
+    char *end;
+    struct group_producer producer = {strtoll(word, &end, 10), 1};
+    if (*end == '#') producer.number = (int32_t)strtol(end + 1, NULL, 10);
+    return producer;
+}
+
 static void run_commit(struct group_script *s, const struct text_words *words, bool pending) {
     struct group_script_client *client = find_client(s, words->word[1]);
     struct group_commit_offset offsets[TEXT_WORDS_MAX];
@@ -366,8 +374,8 @@ static void run_commit(struct group_script *s, const struct text_words *words, b
                                                                       .offset = place->offset,
                                                                       .leader_epoch = -1};
     }
-    int64_t producer = pending ? strtoll(words->word[2], NULL, 10) : -1;
-    enum status status = pending ? group_commit_pending(&s->machine, begin_step(s), &commit, producer)
+    struct group_producer producer = producer_of(words->word[2]);
+    enum status status = pending ? group_commit_pending(&s->machine, begin_step(s), &commit, &producer)
                                  : group_commit(&s->machine, begin_step(s), &commit);
     print(s, words->word[1], status);
     for (uint32_t i = 0; status == STATUS_OK && i < commit.offset_count; i++)
@@ -486,7 +494,8 @@ static bool run_offsets(struct group_script *s, const struct text_words *words) 
         group_topic_deleted(&s->machine, begin_step(s), group);
         end_step(s);
     } else if (strcmp(verb, "end") == 0 && words->count > 3) {
-        group_transaction_end(&s->machine, begin_step(s), group, strtoll(words->word[2], NULL, 10),
+        struct group_producer producer = producer_of(words->word[2]);
+        group_transaction_end(&s->machine, begin_step(s), group, &producer,
                               strcmp(words->word[3], "commit") == 0);
         end_step(s);
     } else

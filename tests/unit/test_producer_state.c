@@ -217,7 +217,7 @@ static void damaged_entries_are_refused(void **state) {
     assert_status(producer_state_load(f->producers, 7, writer_slice(&out)), STATUS_MALFORMED); /* twice */
     for (unsigned count = 0; count < 256; count++) {
         if (count == PRODUCER_BATCHES) continue;
-        out.data[27] = (uint8_t)count;
+        out.data[31] = (uint8_t)count;
         assert_status(producer_state_load(f->producers, 1, writer_slice(&out)), STATUS_MALFORMED);
     }
     writer_release(&out);
@@ -247,6 +247,7 @@ static void transactions_are_remembered(void **state) {
     MAYBE(producer_state_apply(&before, &batch));
     assert_int_equal(producer_state_open_offset(&before), 100);
     batch = batch_of(PRODUCER_ABORT, 4, -1, 104);
+    batch.marker_number = 1;
     MAYBE(producer_state_apply(&before, &batch));
     assert_int_equal(producer_state_open_offset(&before), INT64_MAX);
     assert_int_equal(before.aborted_count, 1);
@@ -281,6 +282,40 @@ static void transactions_are_remembered(void **state) {
     producer_state_release(&after);
 }
 
+/* Of the same epoch, as the first version of the protocol has it. */
+static void a_marker_that_comes_late_ends_nothing(void **state) {
+    (void)state;
+    struct producer_state producers, loaded;
+    producer_state_init(&producers, 1);
+    producer_state_init(&loaded, 2);
+    struct producer_batch first = batch_of(PRODUCER_COMMIT, 3, -1, 100);
+    first.marker_number = INT32_MAX; /* the next one wraps */
+    int64_t base, last;
+    assert_status(producer_state_check(&producers, &first, &base, &last), STATUS_OK);
+    MAYBE(producer_state_apply(&producers, &first));
+    struct producer_batch batch = batch_of(PRODUCER_TRANSACTIONAL, 3, 0, 101);
+    MAYBE(producer_state_apply(&producers, &batch));
+    struct writer value;
+    writer_init(&value);
+    producer_entry_encode(producer_state_find(&producers, 7), &value);
+    assert_status(producer_state_load(&loaded, 7, writer_slice(&value)), STATUS_OK);
+    writer_release(&value);
+    struct producer_state *const both[] = {&producers, &loaded};
+    for (size_t i = 0; i < ARRAY_COUNT(both); i++) {
+        assert_status(producer_state_check(both[i], &first, &base, &last), STATUS_DUPLICATE_SEQUENCE);
+        assert_int_equal(base, 100);
+        assert_int_equal(last, 100);
+        struct producer_batch second = batch_of(PRODUCER_ABORT, 3, -1, 103);
+        second.marker_number = INT32_MIN;
+        assert_status(producer_state_check(both[i], &second, &base, &last), STATUS_OK);
+        MAYBE(producer_state_apply(both[i], &second));
+        assert_int_equal(producer_state_open_offset(both[i]), INT64_MAX);
+        assert_status(producer_state_check(both[i], &first, &base, &last), STATUS_DUPLICATE_SEQUENCE);
+        assert_int_equal(base, 103);
+        producer_state_release(both[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_next_batch_follows_without_a_gap, setup, teardown),
@@ -294,6 +329,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(damaged_entries_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions_are_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_marker_that_comes_late_ends_nothing, setup, teardown),
     };
     return cmocka_run_group_tests_name("producer_state", tests, NULL, NULL);
 }

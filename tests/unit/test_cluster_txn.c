@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Transactions whose coordinator, partitions and groups are on different nodes, while those fail: what is
+ * committed is seen, once; what is not never is; nothing stays open. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cursor.h"
+#include "base/prng.h"
+#include "lib/cluster_txn.h"
+#include "lib/test.h"
+
+#define PARTITIONS 6
+
+static struct cluster_world world;
+
+static void open_world(uint64_t seed) {
+    cluster_world_open(&world, seed, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", PARTITIONS, 3), STATUS_OK);
+    cluster_world_run(&world, 2000);
+}
+
+static struct cluster_txn begin(const char *id, int32_t timeout_ms) {
+    struct cluster_txn txn = {.world = &world, .id = id};
+    assert_status(cluster_txn_begin(&txn, timeout_ms), STATUS_OK);
+    return txn;
+}
+
+static void expect(int partition, const char *values) {
+    struct writer have;
+    writer_init(&have);
+    cluster_txn_read(&world, "t", partition, &have);
+    assert_string_equal((const char *)have.data, values);
+    writer_release(&have);
+}
+
+/* An id whose coordinator is, or is not, on this node. */
+static const char *id_for(uint32_t node, bool there) {
+    static char id[16];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "id-%d", i);
+        if ((cluster_txn_coordinator(&world, id) == node) == there) return id;
+    }
+    fail_msg("every coordinator is elsewhere");
+    return NULL;
+}
+
+static void markers_go_to_every_node(void **state) {
+    (void)state;
+    for (int version = 1; version <= 2; version++) {
+        open_world((uint64_t)version);
+        struct cluster_txn txn = begin("tx", 60000);
+        txn.keeps_epoch = version == 1;
+        for (int p = 0; p < PARTITIONS; p++)
+            assert_status(cluster_txn_append(&txn, "t", p, "kept"), STATUS_OK);
+        assert_status(cluster_txn_offset(&txn, "g", "t", 0, 7), STATUS_OK);
+        assert_status(cluster_txn_offset(&txn, "h", "t", 0, 8), STATUS_OK);
+        assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+        for (int p = 0; p < PARTITIONS; p++)
+            assert_status(cluster_txn_append(&txn, "t", p, "dropped"), STATUS_OK);
+        assert_status(cluster_txn_offset(&txn, "g", "t", 0, 9), STATUS_OK);
+        assert_status(cluster_txn_end(&txn, false), STATUS_OK);
+        for (int p = 0; p < PARTITIONS; p++)
+            expect(p, "kept\n");
+        assert_int_equal(cluster_txn_committed(&world, "g", "t", 0), 7);
+        assert_int_equal(cluster_txn_committed(&world, "h", "t", 0), 8);
+        cluster_world_close(&world);
+    }
+}
+
+/* One that is not part of a transaction, or comes after its end, is refused at every leader. */
+static void a_late_batch_opens_nothing(void **state) {
+    (void)state;
+    open_world(3);
+    struct cluster_txn txn = begin("tx", 60000);
+    txn.keeps_epoch = true; /* else its epoch gives it away */
+    for (int p = 0; p < PARTITIONS; p++) {
+        uint32_t leader = cluster_world_leader(&world, 1, "t", p);
+        assert_status(cluster_txn_try_append(&txn, leader, "t", p, "early"), STATUS_INVALID_TXN_STATE);
+        assert_status(cluster_txn_append(&txn, "t", p, "kept"), STATUS_OK);
+        assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+        assert_status(cluster_txn_try_append(&txn, leader, "t", p, "late"), STATUS_INVALID_TXN_STATE);
+        expect(p, "kept\n");
+    }
+    struct cluster_txn other = begin("tx", 60000);
+    assert_status(cluster_txn_append(&txn, "t", 0, "fenced"), STATUS_PRODUCER_FENCED);
+    assert_status(cluster_txn_append(&other, "t", 0, "new"), STATUS_OK);
+    assert_status(cluster_txn_end(&other, true), STATUS_OK);
+    expect(0, "kept\nnew\n");
+    cluster_world_close(&world);
+}
+
+/* The leaders of its partitions go away before the end; markers find the next ones. */
+static void leaders_change_before_the_end(void **state) {
+    (void)state;
+    for (int commit = 0; commit < 2; commit++) {
+        open_world(4 + (uint64_t)commit);
+        uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+        struct cluster_txn txn = begin(id_for(leader, false), 60000);
+        for (int p = 0; p < PARTITIONS; p++)
+            assert_status(cluster_txn_append(&txn, "t", p, "value"), STATUS_OK);
+        cluster_world_crash(&world, leader, IO_SIM_CRASH_POWER);
+        assert_status(cluster_txn_end(&txn, commit == 1), STATUS_OK);
+        for (int p = 0; p < PARTITIONS; p++)
+            expect(p, commit == 1 ? "value\n" : "");
+        cluster_world_start(&world, leader);
+        cluster_world_run(&world, 2000);
+        /* Each in turn leads and knows what was aborted, and that nothing is open. */
+        for (uint32_t node = 1; node <= 3; node++) {
+            cluster_world_crash(&world, node, IO_SIM_CRASH_POWER);
+            for (int p = 0; p < PARTITIONS; p++)
+                expect(p, commit == 1 ? "value\n" : "");
+            cluster_world_start(&world, node);
+            cluster_world_run(&world, 2000);
+        }
+        cluster_world_close(&world);
+    }
+}
+
+/* The decision is taken, one partition cannot hear of it, and then the coordinator dies: the next one goes
+ * on. */
+static void the_next_coordinator_carries_it_out(void **state) {
+    (void)state;
+    for (int commit = 0; commit < 2; commit++) {
+        open_world(6 + (uint64_t)commit);
+        assert_status(cluster_world_create(&world, 1, "lone", 3, 1), STATUS_OK);
+        cluster_world_run(&world, 1000);
+        uint32_t alone = cluster_world_leader(&world, 1, "lone", 0);
+        struct cluster_txn txn = begin(id_for(alone, false), 60000);
+        assert_status(cluster_txn_append(&txn, "t", 0, "value"), STATUS_OK);
+        assert_status(cluster_txn_append(&txn, "lone", 0, "value"), STATUS_OK);
+        assert_status(cluster_txn_offset(&txn, "g", "t", 0, 5), STATUS_OK);
+        uint32_t coordinator = cluster_txn_coordinator(&world, txn.id);
+        cluster_world_crash(&world, alone, IO_SIM_CRASH_POWER);
+        coordinator = cluster_txn_coordinator(&world, txn.id);
+        cluster_txn_end_unanswered(&txn, coordinator, commit == 1);
+        cluster_world_crash(&world, coordinator, IO_SIM_CRASH_POWER);
+        cluster_world_start(&world, alone);
+        cluster_world_start(&world, coordinator);
+        cluster_world_run(&world, 1000);
+        assert_status(cluster_txn_end(&txn, commit == 1), STATUS_OK); /* again: it is the same */
+        expect(0, commit == 1 ? "value\n" : "");
+        struct writer have;
+        writer_init(&have);
+        cluster_txn_read(&world, "lone", 0, &have);
+        assert_string_equal((const char *)have.data, commit == 1 ? "value\n" : "");
+        writer_release(&have);
+        assert_int_equal(cluster_txn_committed(&world, "g", "t", 0), commit == 1 ? 5 : -1);
+        /* The other end was never asked for. */
+        assert_status(cluster_txn_append(&txn, "t", 0, "next"), STATUS_OK);
+        assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+        expect(0, commit == 1 ? "value\nnext\n" : "next\n");
+        cluster_world_close(&world);
+    }
+}
+
+static void time_is_up_also_for_the_next_coordinator(void **state) {
+    (void)state;
+    open_world(8);
+    struct cluster_txn txn = begin("tx", 3000);
+    for (int p = 0; p < PARTITIONS; p++)
+        assert_status(cluster_txn_append(&txn, "t", p, "open"), STATUS_OK);
+    uint32_t coordinator = cluster_txn_coordinator(&world, "tx");
+    cluster_world_crash(&world, coordinator, IO_SIM_CRASH_POWER);
+    cluster_world_run(&world, 8000);
+    for (int p = 0; p < PARTITIONS; p++)
+        expect(p, "");
+    assert_status(cluster_txn_end(&txn, true), STATUS_PRODUCER_FENCED);
+    cluster_world_start(&world, coordinator);
+    cluster_world_close(&world);
+}
+
+/* A topic that the coordinator's node hears of last is ended there all the same. */
+static void a_topic_that_is_new_to_the_coordinator(void **state) {
+    (void)state;
+    open_world(9);
+    uint32_t coordinator = cluster_txn_coordinator(&world, "tx");
+    struct cluster_txn txn = begin("tx", 60000);
+    for (int i = 0; i < 8; i++) {
+        char topic[16];
+        snprintf(topic, sizeof topic, "new%d", i);
+        assert_status(cluster_world_create(&world, coordinator % 3 + 1, topic, 1, 3), STATUS_OK);
+        assert_status(cluster_txn_append(&txn, topic, 0, "value"), STATUS_OK);
+        assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+        struct writer have;
+        writer_init(&have);
+        cluster_txn_read(&world, topic, 0, &have);
+        assert_string_equal((const char *)have.data, "value\n");
+        writer_release(&have);
+    }
+    cluster_world_close(&world);
+}
+
+/* ---- at random ----------------------------------------------------------------------------------------- */
+
+#define STORM_PRODUCERS 4
+
+struct storm {
+    struct prng prng;
+    struct cluster_txn producers[STORM_PRODUCERS];
+    struct writer expected[PARTITIONS];
+    struct writer pending[STORM_PRODUCERS][PARTITIONS];
+    int64_t offsets[STORM_PRODUCERS], pending_offsets[STORM_PRODUCERS];
+    int counter;
+    uint32_t down;
+};
+
+static void disturb(struct storm *s) {
+    if (s->down != 0) {
+        cluster_world_start(&world, s->down);
+        s->down = 0;
+        cluster_world_run(&world, 300 + prng_below(&s->prng, 1500));
+    } else {
+        s->down = 1 + (uint32_t)prng_below(&s->prng, 3);
+        cluster_world_crash(&world, s->down,
+                            prng_below(&s->prng, 2) == 0 ? IO_SIM_CRASH_POWER : IO_SIM_CRASH_PROCESS);
+    }
+}
+
+static void end_one(struct storm *s, int who) {
+    struct cluster_txn *txn = &s->producers[who];
+    bool commit = prng_below(&s->prng, 3) != 0;
+    enum status status = cluster_txn_end(txn, commit);
+    /* With the first version an end without a transaction is an error. */
+    bool empty = s->pending_offsets[who] < 0;
+    for (int p = 0; p < PARTITIONS; p++)
+        empty &= s->pending[who][p].size == 0;
+    if (!empty) assert_status(status, STATUS_OK);
+    for (int p = 0; p < PARTITIONS; p++) {
+        if (commit) writer_bytes(&s->expected[p], writer_slice(&s->pending[who][p]));
+        writer_clear(&s->pending[who][p]);
+    }
+    if (commit && s->pending_offsets[who] >= 0) s->offsets[who] = s->pending_offsets[who];
+    s->pending_offsets[who] = -1;
+}
+
+static void one_step(struct storm *s) {
+    static const char *const groups[] = {"g0", "g1", "g2", "g3"};
+    int who = (int)prng_below(&s->prng, STORM_PRODUCERS);
+    int p = (int)prng_below(&s->prng, PARTITIONS);
+    char value[16];
+    switch (prng_below(&s->prng, 10)) {
+    case 0:
+        disturb(s);
+        return;
+    case 1:
+    case 2:
+        end_one(s, who);
+        return;
+    case 3:
+        assert_status(cluster_txn_offset(&s->producers[who], groups[who], "t", 0, ++s->counter), STATUS_OK);
+        s->pending_offsets[who] = s->counter;
+        return;
+    default:
+        snprintf(value, sizeof value, "%d\n", ++s->counter);
+        char text[16];
+        snprintf(text, sizeof text, "%d", s->counter);
+        /* Two of them in one partition would be read in the order of their batches, not of their ends. */
+        p = p / STORM_PRODUCERS * STORM_PRODUCERS + who;
+        if (p >= PARTITIONS) p = who;
+        assert_status(cluster_txn_append(&s->producers[who], "t", p, text), STATUS_OK);
+        writer_text(&s->pending[who][p], value);
+    }
+}
+
+static uint64_t number_from(const char *name, uint64_t fallback) {
+    const char *text = getenv(name);
+    return text == NULL ? fallback : strtoull(text, NULL, 10);
+}
+
+static void everything_at_random(void **state) {
+    (void)state;
+    static const char *const ids[] = {"tx0", "tx1", "tx2", "tx3"};
+    static const char *const groups[] = {"g0", "g1", "g2", "g3"};
+    uint64_t seed = number_from("SENTINEL_SEED", 1), end = seed + number_from("SENTINEL_SEEDS", 4);
+    for (; seed < end; seed++) {
+        open_world(100 + seed);
+        struct storm s = {.counter = 0};
+        prng_init(&s.prng, seed);
+        for (int i = 0; i < STORM_PRODUCERS; i++) {
+            s.producers[i] = begin(ids[i], 600000);
+            s.producers[i].keeps_epoch = i % 2 == 1;
+            s.offsets[i] = s.pending_offsets[i] = -1;
+        }
+        for (int step = 0; step < 120; step++)
+            one_step(&s);
+        for (int i = 0; i < STORM_PRODUCERS; i++)
+            end_one(&s, i);
+        if (s.down != 0) cluster_world_start(&world, s.down);
+        for (int p = 0; p < PARTITIONS; p++) {
+            writer_u8(&s.expected[p], '\0');
+            expect(p, (const char *)s.expected[p].data);
+            writer_release(&s.expected[p]);
+            for (int i = 0; i < STORM_PRODUCERS; i++)
+                writer_release(&s.pending[i][p]);
+        }
+        for (int i = 0; i < STORM_PRODUCERS; i++)
+            assert_int_equal(cluster_txn_committed(&world, groups[i], "t", 0), s.offsets[i]);
+        cluster_world_close(&world);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(markers_go_to_every_node),
+        cmocka_unit_test(a_late_batch_opens_nothing),
+        cmocka_unit_test(leaders_change_before_the_end),
+        cmocka_unit_test(the_next_coordinator_carries_it_out),
+        cmocka_unit_test(time_is_up_also_for_the_next_coordinator),
+        cmocka_unit_test(a_topic_that_is_new_to_the_coordinator),
+        cmocka_unit_test(everything_at_random),
+    };
+    return cmocka_run_group_tests_name("cluster_txn", tests, NULL, NULL);
+}
