@@ -208,11 +208,6 @@ static void identity_durable(struct store_write *write) {
         return;
     }
     if (!cluster->forming || cluster->stopping) return;
-    if (cluster->identity_again) {
-        cluster->identity_again = false;
-        write_identity(cluster);
-        return;
-    }
     cluster->forming = false;
     log_info(log, "cluster formed id=%s founders=%u", cluster->cluster_id, cluster->founder_count);
     struct diagnostic why;
@@ -222,9 +217,7 @@ static void identity_durable(struct store_write *write) {
 
 static void begin_forming(struct cluster *cluster) {
     cluster->forming = true;
-    /* A peer may know the cluster before our first identity is on the disk. */
-    cluster->identity_again = !list_empty(&cluster->identity.link);
-    if (!cluster->identity_again) write_identity(cluster);
+    write_identity(cluster);
 }
 
 /* All are there and all are new, and we have the lowest number. */

@@ -46,7 +46,6 @@ struct cluster {
     struct io_timer timer;
     struct io_op form;
     bool forming, form_scheduled;
-    bool identity_again; /* it changed while it was being written */
     struct store_write identity;
     bool identified;                     /* the disk holds who we are; others do not hear of it before */
     bool identity_writing, identity_due; /* under way; to be written, or written again */
