@@ -225,6 +225,7 @@ static enum status load_data(struct table_cursor *cursor) {
     drop(&cursor->data_bytes);
     cursor->data_bytes = bytes;
     cursor->data_offset = cluster.block.offset;
+    cursor->at_last = slice_compare(block_cursor_key(&cursor->index), cursor->bounds->last) >= 0;
     status = block_cursor_init(&cursor->data, bytes.bytes);
     cursor->has_data = status == STATUS_OK;
     return status;
@@ -301,6 +302,11 @@ static enum status step_cluster(struct table_cursor *cursor, bool forward) {
 enum status table_cursor_next(struct table_cursor *cursor) {
     if (cursor->moving != TABLE_CURSOR_STILL) return settle(cursor);
     ASSERT(cursor->positioned);
+    /* The block of the last key may go on with another run. */
+    if (cursor->at_last && slice_compare(table_cursor_key(cursor), cursor->bounds->last) >= 0) {
+        cursor->positioned = false;
+        return STATUS_END;
+    }
     enum status status = block_cursor_next(&cursor->data);
     return status == STATUS_END ? step_cluster(cursor, true) : status;
 }
@@ -308,6 +314,10 @@ enum status table_cursor_next(struct table_cursor *cursor) {
 enum status table_cursor_prev(struct table_cursor *cursor) {
     if (cursor->moving != TABLE_CURSOR_STILL) return settle(cursor);
     ASSERT(cursor->positioned);
+    if (slice_compare(table_cursor_key(cursor), cursor->bounds->first) <= 0) {
+        cursor->positioned = false;
+        return STATUS_END;
+    }
     enum status status = block_cursor_prev(&cursor->data);
     return status == STATUS_END ? step_cluster(cursor, false) : status;
 }

@@ -31,6 +31,7 @@ struct table_cursor {
     const struct table_run_meta *bounds; /* borrowed */
     enum { TABLE_CURSOR_STILL, TABLE_CURSOR_TO_FIRST, TABLE_CURSOR_TO_LAST } moving;
     bool positioned;
+    bool at_last;                   /* the data block is the one that the run ends in */
     struct block_fetch fetch;       /* index and data blocks, windows */
     struct block_fetch value_fetch; /* values apart or in the log */
     struct shared_slice index_bytes, data_bytes, value;

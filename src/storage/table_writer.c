@@ -2,9 +2,9 @@
 #include "storage/table_writer.h"
 
 #include "base/assert.h"
-#include "base/crc32c.h"
 #include "base/mem.h"
 #include "storage/filter.h"
+#include "storage/table_runs.h"
 
 #define WRITE_CHUNK (1 * MIB)
 
@@ -25,18 +25,7 @@ struct table_writer {
     struct writer cluster;
     uint64_t entries, deletes, key_bytes, value_bytes;
     uint64_t first_sequence, last_sequence;
-    /* One stretch for each partition seen, joined into runs at the end. Keys and refs lie in `keys`. */
-    struct stretch {
-        struct table_run_meta meta;
-        bool alone; /* not joined with the one before */
-    } * stretches;
-    size_t stretch_count, stretch_capacity;
-    uint64_t stretch_start; /* file offset */
-    bool cut;               /* the next entry begins a run */
-    struct table_ref *refs; /* of the stretch under way */
-    uint32_t ref_count, ref_capacity;
-    struct value_place place; /* of the last value in the log */
-    struct arena keys;
+    struct table_runs runs;
 };
 
 enum status table_writer_new(const struct table_writer_options *options, struct table_writer **out) {
@@ -54,7 +43,7 @@ enum status table_writer_new(const struct table_writer_options *options, struct 
     writer_init(&writer->deflated);
     block_builder_init(&writer->data, BLOCK_RESTART_INTERVAL);
     block_builder_init(&writer->index, 1);
-    arena_init(&writer->keys, 4 * KIB);
+    table_runs_init(&writer->runs, options->partition_prefix_size, options->run_bytes_min);
     *out = writer;
     return STATUS_OK;
 }
@@ -67,9 +56,7 @@ static void writer_free(struct table_writer *writer) {
     block_codec_release(&writer->codec);
     block_builder_release(&writer->data);
     block_builder_release(&writer->index);
-    arena_release(&writer->keys);
-    mem_free(writer->stretches);
-    mem_free(writer->refs);
+    table_runs_release(&writer->runs);
     mem_free(writer);
 }
 
@@ -139,119 +126,25 @@ static void close_cluster(struct table_writer *writer) {
     writer->cluster_start = table_writer_bytes(writer);
 }
 
-/* ---- stretches and runs ------------------------------------------------------------------------------ */
+/* ---- entries ----------------------------------------------------------------------------------------- */
 
-static struct slice partition_of(const struct table_writer *writer, struct slice key) {
-    return slice_make(key.data, MIN(key.size, writer->options.partition_prefix_size));
+static struct slice last_key(const struct table_writer *writer) {
+    const struct block_builder *last = writer->data.count > 0 ? &writer->data : &writer->index;
+    return writer_slice(&last->last_key);
+}
+
+/* Bytes so far, with the block under way. */
+static uint64_t position(const struct table_writer *writer) {
+    return table_writer_bytes(writer) + (writer->data.count > 0 ? block_builder_size(&writer->data) : 0);
 }
 
 static void end_stretch(struct table_writer *writer) {
-    if (writer->stretch_count == 0) return;
-    struct table_run_meta *stretch = &writer->stretches[writer->stretch_count - 1].meta;
-    const struct block_builder *last = writer->data.count > 0 ? &writer->data : &writer->index;
-    stretch->last = arena_copy(&writer->keys, writer_slice(&last->last_key));
-    close_cluster(writer);
-    stretch->bytes = table_writer_bytes(writer) - writer->stretch_start;
-    stretch->ref_count = writer->ref_count;
-    stretch->refs = arena_calloc(&writer->keys, MAX(writer->ref_count, 1u), sizeof *stretch->refs);
-    if (writer->ref_count > 0) memcpy(stretch->refs, writer->refs, writer->ref_count * sizeof *writer->refs);
-    writer->ref_count = 0;
+    if (writer->entries == 0) return;
+    if (table_runs_apart(&writer->runs)) close_cluster(writer);
+    table_runs_end(&writer->runs, last_key(writer), position(writer));
 }
-
-/* Counts a value that stays in the log. */
-static void count_ref(struct table_writer *writer, const struct value_place *place) {
-    struct table_run_meta *stretch = &writer->stretches[writer->stretch_count - 1].meta;
-    bool goes_on = writer->ref_count > 0 && writer->place.file == place->file &&
-                   writer->place.offset + writer->place.size == place->offset;
-    stretch->extents += !goes_on;
-    writer->place = *place;
-    uint32_t at = writer->ref_count; /* by rising segment; mostly the last one */
-    while (at > 0 && writer->refs[at - 1].segment > place->file)
-        at--;
-    if (at > 0 && writer->refs[at - 1].segment == place->file) {
-        writer->refs[at - 1].bytes += place->size;
-        return;
-    }
-    if (writer->ref_count == writer->ref_capacity) {
-        writer->ref_capacity = MAX(writer->ref_capacity * 2, 8u);
-        writer->refs = mem_realloc(writer->refs, writer->ref_capacity * sizeof *writer->refs);
-    }
-    memmove(writer->refs + at + 1, writer->refs + at, (writer->ref_count - at) * sizeof *writer->refs);
-    writer->refs[at] = (struct table_ref){.segment = place->file, .bytes = place->size};
-    writer->ref_count++;
-}
-
-static void begin_stretch(struct table_writer *writer, struct slice key) {
-    if (writer->stretch_count == writer->stretch_capacity) {
-        writer->stretch_capacity = MAX(writer->stretch_capacity * 2, (size_t)16);
-        writer->stretches = mem_realloc(writer->stretches,
-                                        writer->stretch_capacity * sizeof *writer->stretches);
-    }
-    writer->stretches[writer->stretch_count++] = (struct stretch){
-        .meta = {.first = arena_copy(&writer->keys, key), .first_sequence = UINT64_MAX},
-        .alone = writer->cut};
-    writer->cut = false;
-    writer->stretch_start = table_writer_bytes(writer);
-}
-
-/* The refs of two runs as one list. */
-static void join_refs(struct arena *arena, struct table_run_meta *run, const struct table_run_meta *more) {
-    struct table_ref *refs = arena_calloc(arena, MAX(run->ref_count + more->ref_count, 1u), sizeof *refs);
-    uint32_t count = 0, a = 0, b = 0;
-    while (a < run->ref_count || b < more->ref_count) {
-        bool first = b == more->ref_count ||
-                     (a < run->ref_count && run->refs[a].segment <= more->refs[b].segment);
-        const struct table_ref *next = first ? &run->refs[a++] : &more->refs[b++];
-        if (count > 0 && refs[count - 1].segment == next->segment)
-            refs[count - 1].bytes += next->bytes;
-        else
-            refs[count++] = *next;
-    }
-    run->refs = refs;
-    run->ref_count = count;
-    run->extents += more->extents;
-}
-
-/* Neighbouring stretches that are too small for a run of their own are joined. */
-static void join_stretches(struct table_writer *writer, struct arena *arena, struct table_meta *meta) {
-    struct table_run_meta *runs = arena_calloc(arena, MAX(writer->stretch_count, (size_t)1), sizeof *runs);
-    uint32_t count = 0;
-    bool joinable = false; /* the last run is made of small stretches */
-    for (size_t i = 0; i < writer->stretch_count; i++) {
-        const struct table_run_meta *stretch = &writer->stretches[i].meta;
-        bool small = stretch->bytes + table_run_ref_bytes(stretch) < writer->options.run_bytes_min;
-        if (small && joinable && !writer->stretches[i].alone) {
-            struct table_run_meta *run = &runs[count - 1];
-            run->last = stretch->last;
-            run->bytes += stretch->bytes;
-            run->entries += stretch->entries;
-            run->first_sequence = MIN(run->first_sequence, stretch->first_sequence);
-            run->last_sequence = MAX(run->last_sequence, stretch->last_sequence);
-            join_refs(&writer->keys, run, stretch);
-        } else {
-            runs[count++] = *stretch;
-        }
-        joinable = small;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        meta->data_bytes += runs[i].bytes;
-        struct table_ref *refs = arena_calloc(arena, MAX(runs[i].ref_count, 1u), sizeof *refs);
-        if (runs[i].ref_count > 0) memcpy(refs, runs[i].refs, runs[i].ref_count * sizeof *refs);
-        runs[i].refs = refs;
-        runs[i].first = arena_copy(arena, runs[i].first);
-        runs[i].last = arena_copy(arena, runs[i].last);
-    }
-    meta->runs = runs;
-    meta->run_count = count;
-}
-
-/* ---- entries ----------------------------------------------------------------------------------------- */
-
 static void count_entry(struct table_writer *writer, struct slice key, const struct block_entry *entry) {
-    struct table_run_meta *stretch = &writer->stretches[writer->stretch_count - 1].meta;
-    stretch->entries++;
-    stretch->first_sequence = MIN(stretch->first_sequence, entry->sequence);
-    stretch->last_sequence = MAX(stretch->last_sequence, entry->sequence);
+    table_runs_add(&writer->runs, key, entry);
     if (writer->entries == 0) writer->first_sequence = entry->sequence;
     writer->first_sequence = MIN(writer->first_sequence, entry->sequence);
     writer->last_sequence = MAX(writer->last_sequence, entry->sequence);
@@ -267,21 +160,15 @@ static void count_entry(struct table_writer *writer, struct slice key, const str
 }
 
 void table_writer_cut(struct table_writer *writer) {
-    writer->cut = true;
+    writer->runs.cut = true;
 }
 
 enum status table_writer_add(struct table_writer *writer, struct slice key, const struct block_entry *entry) {
     if (writer->status != STATUS_OK) return writer->status;
-    bool begin = writer->stretch_count == 0 || writer->cut;
-    if (!begin && writer->options.partition_prefix_size > 0) {
-        const struct table_run_meta *stretch = &writer->stretches[writer->stretch_count - 1].meta;
-        begin = !slice_equal(partition_of(writer, stretch->first), partition_of(writer, key));
-    }
-    if (begin) {
+    if (table_runs_changes(&writer->runs, key)) {
         end_stretch(writer);
-        begin_stretch(writer, key);
+        table_runs_begin(&writer->runs, key, position(writer));
     }
-    if (entry->kind == ENTRY_PUT_LOG) count_ref(writer, &entry->place);
     struct block_entry stored = *entry;
     if (entry->kind == ENTRY_PUT && entry->value.size >= LAYOUT_APART_MIN) {
         stored.kind = ENTRY_PUT_APART;
@@ -335,6 +222,7 @@ static struct table_handle put_properties(struct table_writer *writer) {
 
 enum status table_writer_finish(struct table_writer *writer, struct arena *arena, struct table_meta *meta) {
     ASSERT(writer->entries > 0);
+    close_cluster(writer);
     end_stretch(writer);
     struct table_footer footer = {
         .number = writer->options.number, .store_id = writer->options.store_id, .entries = writer->entries};
@@ -358,7 +246,7 @@ enum status table_writer_finish(struct table_writer *writer, struct arena *arena
                                 .entries = footer.entries,
                                 .block_bytes = writer->block_bytes,
                                 .stored_block_bytes = writer->stored_block_bytes};
-    join_stretches(writer, arena, meta);
+    table_runs_finish(&writer->runs, arena, meta);
     io_file_close(writer->file);
     writer_free(writer);
     return STATUS_OK;
