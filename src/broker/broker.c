@@ -7,6 +7,7 @@
 #include "broker/coordinator_remote.h"
 #include "broker/forward.h"
 #include "broker/metadata_log.h"
+#include "broker/moves.h"
 #include "broker/partition.h"
 #include "broker/retention.h"
 #include "broker/topics.h"
@@ -99,7 +100,7 @@ static void begin_store_shutdown(struct io_op *op) {
 void broker_check_shutdown(struct broker *broker) {
     if (broker->shutdown_done == NULL || broker->appends_in_flight != 0 || broker->store_stopping ||
         !metadata_log_idle(broker) || !coordinators_idle(broker) ||
-        (broker->cluster != NULL && !broker->cluster_stopped))
+        (broker->cluster != NULL && (!broker->cluster_stopped || !moves_idle(broker->cluster->moves))))
         return;
     broker->store_stopping = true;
     broker->shutdown_op.done = begin_store_shutdown;
@@ -260,7 +261,9 @@ uint32_t broker_nodes(struct broker *broker, struct broker_node nodes[BROKER_NOD
         nodes[count++] = (struct broker_node){.node = (int32_t)m->nodes[i].node,
                                               .incarnation = m->nodes[i].incarnation,
                                               .address = m->nodes[i].address,
-                                              .up = cluster_node_is_up(broker->cluster, m->nodes[i].node)};
+                                              .rack = m->nodes[i].rack[0] == '\0' ? NULL : m->nodes[i].rack,
+                                              .up = cluster_node_is_up(broker->cluster, m->nodes[i].node),
+                                              .draining = m->nodes[i].draining};
     /* Before it is registered it is there all the same. */
     if (count == 0)
         nodes[count++] = (struct broker_node){.node = broker->options.node_id,

@@ -44,6 +44,7 @@ struct broker_options {
     const struct broker_peer *peers;
     uint32_t peer_count;
     const char *advertised;       /* in a cluster: where others, and clients, reach this node */
+    const char *rack;             /* in a cluster: what fails together; NULL: none is told */
     uint64_t election_timeout_ms; /* the shortest; the longest is twice that */
     int16_t default_replication; /* of topics made by themselves or with -1; fewer while fewer nodes are up */
     struct store_options store;  /* dir is set by the broker */
@@ -102,13 +103,25 @@ void broker_topics_visit(struct broker *broker, void (*visit)(void *ctx, const s
 /* OK, or INVALID_TOPIC with the reason in `diagnostic`. */
 enum status topic_name_check(struct slice name, struct diagnostic *diagnostic) MUST_USE;
 
-enum topic_change_kind { TOPIC_CREATE, TOPIC_DELETE, TOPIC_ALTER_CONFIG, TOPIC_ADD_PARTITIONS };
+enum topic_change_kind {
+    TOPIC_CREATE,
+    TOPIC_DELETE,
+    TOPIC_ALTER_CONFIG,
+    TOPIC_ADD_PARTITIONS,
+    TOPIC_MOVE, /* one partition to other nodes: begun when done, over when broker_partition_move says so */
+    TOPIC_CANCEL_MOVE /* NOT_FOUND: it is not being moved */
+};
 /* A change of metadata; durable when done is called with OK. */
 struct topic_change {
     enum topic_change_kind kind;
-    struct slice name;          /* copied at once */
-    int32_t partition_count;    /* create: -1 default; add: the new total */
-    int16_t replication;        /* create: -1 default */
+    struct slice name;       /* copied at once */
+    int32_t partition_count; /* create: -1 default; add: the new total */
+    int16_t replication;     /* create: -1 default; move: how many, where `placement` does not say which */
+    int32_t partition;       /* move, cancel */
+    /* create, add, move, in a cluster: the nodes, `replication` for each partition that is made, the
+     * preferred leader first; copied at once. None: the controller chooses. */
+    const int32_t *placement;
+    uint32_t placement_count;
     struct topic_config config; /* create, alter: the whole new configuration */
     /* alter: makes `config` from what the topic has when the turn of this change comes, so that of two
      * changes under way neither is lost; NULL: `config` is meant as it is. A refusal goes to `diagnostic`. */
@@ -309,9 +322,10 @@ struct partition_leader broker_partition_leader(struct broker *broker, const str
 /* The address is NULL of a broker that runs alone: clients reach it where they reached it. */
 struct broker_node {
     int32_t node;
-    uint32_t incarnation;
-    const char *address; /* HOST:PORT; until the next turn */
-    bool up;
+    uint32_t incarnation; /* 0: announced, and not seen yet */
+    const char *address;  /* HOST:PORT; until the next turn */
+    const char *rack;     /* NULL: none */
+    bool up, draining;
 };
 /* Ascending numbers; how many. */
 uint32_t broker_nodes(struct broker *broker, struct broker_node nodes[BROKER_NODES_MAX]);
@@ -322,6 +336,39 @@ int32_t broker_coordinator(struct broker *broker, struct slice name);
 /* Who has a partition, the preferred leader first; `live`: only those that are there. */
 uint32_t broker_partition_replicas(struct broker *broker, const struct broker_topic *topic, int32_t partition,
                                    bool live, int32_t nodes[BROKER_REPLICAS_MAX]);
+/* Where a move of a partition stands; false: it is where it shall be, and nothing is left of it elsewhere. */
+struct partition_move {
+    bool moving; /* else the old copies are being deleted */
+    /* Nodes that it goes to, and that it goes away from. */
+    int32_t adding[BROKER_REPLICAS_MAX], removing[2 * BROKER_REPLICAS_MAX];
+    uint32_t adding_count, removing_count;
+};
+bool broker_partition_move(struct broker *broker, const struct broker_topic *topic, int32_t partition,
+                           struct partition_move *move);
+
+enum node_change_kind {
+    NODE_ADD,   /* announces a node that comes: EXISTS */
+    NODE_DRAIN, /* its replicas go to others, and it gets none: INVALID_REPLICATION, when they find no room */
+    NODE_ACTIVE, /* takes that back */
+    NODE_REMOVE  /* of a drained one: BUSY, as long as it holds anything */
+};
+/* A change of the cluster; durable when done is called with OK. NOT_FOUND: there is no such node. */
+struct node_change {
+    enum node_change_kind kind;
+    int32_t node;
+    struct slice address; /* add: HOST:PORT; copied at once */
+    void (*done)(struct node_change *change);
+    enum status status;
+    struct diagnostic diagnostic; /* why it was refused, and what to do */
+    /* the broker's own */
+    struct io_op op;
+};
+void broker_change_node(struct broker *broker, struct node_change *change);
+/* Hands a partition that is led here to a node that has it; 0: to the preferred one. OK: under way, or it
+ * leads already. NOT_LEADER; NOT_FOUND: the node has no replica; UNAVAILABLE: it lacks something, or is down.
+ */
+enum status broker_transfer_leader(struct broker *broker, struct slice topic, int32_t partition,
+                                   int32_t node) MUST_USE;
 /* NULL: alone. Connections of other nodes are its. */
 struct peers;
 struct peers *broker_peers(struct broker *broker);

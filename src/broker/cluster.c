@@ -11,6 +11,7 @@
 #include "broker/forward.h"
 #include "broker/keys.h"
 #include "broker/metadata_log.h"
+#include "broker/moves.h"
 #include "broker/partition_replica.h"
 #include "broker/topics.h"
 
@@ -103,7 +104,9 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     list_init(&cluster->forwards);
     list_init(&cluster->served);
     list_init(&cluster->served_calls);
+    list_init(&cluster->metadata_read.link);
     cluster->broker = broker;
+    cluster->moves = moves_new(cluster);
     cluster->node = (uint32_t)broker->options.node_id;
     map_init(&cluster->leaders, broker->hash_seed);
     store_write_init(&cluster->identity, identity_durable);
@@ -131,11 +134,12 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
 
 struct raft_config *cluster_founding(const struct cluster *cluster,
                                      const struct metadata_replicas *replicas) {
+    if (replicas->founded == 0) return NULL;
     struct raft_config *config = mem_calloc(1, raft_config_size(replicas->count));
     bool ours = false;
     for (uint32_t i = 0; i < replicas->count; i++) {
         const struct metadata_node *node = metadata_node(&cluster->broker->metadata, replicas->nodes[i]);
-        if (node == NULL) {
+        if (node == NULL || node->registered > replicas->founded) {
             mem_free(config);
             return NULL;
         }
@@ -176,10 +180,8 @@ static void tell_peers(struct cluster *cluster) {
 static enum status formed(struct cluster *cluster, struct diagnostic *diagnostic) {
     struct raft_config *config = founders_config(cluster);
     enum status status = controller_open(cluster, config, diagnostic);
-    bool founder = false;
-    for (uint32_t i = 0; i < cluster->founder_count; i++)
-        founder |= raft_id_node(cluster->founders[i]) == cluster->node;
-    if (status == STATUS_OK && founder) status = coordinators_join(cluster->broker, config, diagnostic);
+    /* Who is no founder waits, with an empty log, to be made a member. */
+    if (status == STATUS_OK) status = coordinators_join(cluster->broker, config, diagnostic);
     mem_free(config);
     if (status == STATUS_OK) tell_peers(cluster);
     return status;
@@ -427,14 +429,33 @@ bool cluster_node_is_up(const struct cluster *cluster, uint32_t node) {
 /* ---- life
  * ------------------------------------------------------------------------------------------------------ */
 
+static bool is_member(const struct cluster *cluster, uint32_t node) {
+    const struct raft_config *config = raft_config(raft_replica_raft(controller_replica(cluster)));
+    for (uint32_t i = 0; config != NULL && i < config->member_count; i++)
+        if (raft_id_node(config->members[i].id) == node) return true;
+    return false;
+}
+
+/* Who was removed is talked to until it may know. */
+static void forget_removed(struct cluster *cluster) {
+    const struct metadata *m = &cluster->broker->metadata;
+    for (uint32_t i = 0; i < m->removed_count; i++) {
+        uint32_t node = m->removed[i].node;
+        if (node != cluster->node && metadata_node(m, node) == NULL && !is_member(cluster, node))
+            peers_remove(cluster->peers, node);
+    }
+}
+
 /* Nodes that were added later are not in --peers of those that came before. */
 static void know_registered(struct cluster *cluster) {
     const struct metadata *m = &cluster->broker->metadata;
     const struct broker_options *options = &cluster->broker->options;
     for (uint32_t i = 0; i < m->node_count; i++) {
         bool listed = m->nodes[i].node == cluster->node;
+        struct peer_info known;
         for (uint32_t p = 0; p < options->peer_count; p++)
-            listed |= options->peers[p].node == m->nodes[i].node;
+            listed |= options->peers[p].node == m->nodes[i].node &&
+                      peers_find(cluster->peers, m->nodes[i].node, &known);
         if (!listed) MAYBE(peers_add(cluster->peers, m->nodes[i].node, m->nodes[i].address) == STATUS_OK);
     }
 }
@@ -460,8 +481,10 @@ static void tick(struct io_timer *timer) {
     if (cluster->controller != NULL) {
         controller_tick(cluster);
         know_registered(cluster);
+        forget_removed(cluster);
         coordinators_tick(cluster->broker);
         if (!cluster->leaving) members_tend(cluster);
+        moves_tick(cluster->moves);
         struct peer_info peer;
         for (uint32_t i = 0; cluster->ticks % ANNOUNCE_TICKS == 0 && peers_get(cluster->peers, i, &peer); i++)
             announce_all_to(cluster, peer.node);
@@ -546,6 +569,7 @@ void cluster_free(struct cluster *cluster) {
         peers_free(cluster->peers);
     }
     controller_close(cluster);
+    moves_free(cluster->moves);
     if (cluster->host != NULL) raft_host_free(cluster->host);
     store_write_abandon(&cluster->identity);
     MAP_FOREACH(it, &cluster->leaders) {

@@ -25,8 +25,9 @@
 #include "broker/peers.h"
 #include "broker/raft_host.h"
 
-#define CLUSTER_TICK_NS  (250 * NS_PER_MS)
-#define CLUSTER_LEAVE_NS (3 * NS_PER_S)
+#define CLUSTER_TICK_NS     (250 * NS_PER_MS)
+#define CLUSTER_LEAVE_NS    (3 * NS_PER_S)
+#define CLUSTER_TENDING_MAX 1024 /* groups whose members are changed in one tick */
 /* A new group's preferred leader campaigns when the others should know of the group. */
 #define CLUSTER_FIRST_CAMPAIGN_NS (20 * NS_PER_MS)
 
@@ -50,6 +51,16 @@ struct cluster {
     bool identified;                     /* the disk holds who we are; others do not hear of it before */
     bool identity_writing, identity_due; /* under way; to be written, or written again */
     enum status identity_status;         /* of the latest that failed, until one does not */
+    /* members.c: groups that want other members, and the read that says whether our metadata is fresh */
+    struct raft_read_index metadata_read;
+    bool metadata_asked;
+    uint64_t metadata_asked_tick;
+    struct tended_group {
+        uint64_t group, term;
+    } tending[CLUSTER_TENDING_MAX];
+    uint32_t tending_count;
+    struct moves *moves; /* moves.c */
+    bool removed;        /* we are not in the cluster any more; it was logged */
     uint64_t ticks;
     uint64_t next_number;         /* of requests to others */
     struct list forwards, served; /* forward.c */
@@ -75,8 +86,9 @@ void cluster_leave(struct cluster *cluster, void (*done)(void *ctx), void *ctx);
 void cluster_stop(struct cluster *cluster, void (*done)(void *ctx), void *ctx);
 void cluster_free(struct cluster *cluster);
 
-/* The founding configuration of a group on these nodes with their incarnations now, if this node is among
- * them as it is; else NULL. mem_free frees it. */
+/* The founding configuration of a partition that never moved, if this node is among its founders with this
+ * disk: also told by a snapshot of the metadata, as long as no founder lost its disk since (then the log has
+ * another configuration, or will). NULL: it has to be learnt from the others. mem_free frees it. */
 struct raft_config *cluster_founding(const struct cluster *cluster, const struct metadata_replicas *replicas);
 /* Who leads a group, as far as is known; node 0: nobody. */
 struct known_leader cluster_leader(struct cluster *cluster, uint64_t group);
@@ -89,6 +101,8 @@ bool cluster_node_is_up(const struct cluster *cluster, uint32_t node);
 
 /* members.c: makes the members of the groups led here what they should be, one step a tick. */
 void members_tend(struct cluster *cluster);
+/* The members of a group led here are what they should be, and that is committed. */
+bool members_are_placed(const struct cluster *cluster, struct raft_replica *replica);
 /* Asks the members best placed to take over what is led here; true: nothing is. */
 bool members_hand_over(struct cluster *cluster);
 

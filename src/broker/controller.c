@@ -101,18 +101,33 @@ static bool usable(void *ctx, uint32_t node) {
     return cluster_node_is_up(cluster, node);
 }
 
-/* Fills in who gets the new partitions. */
+/* A partition that is there already. */
+static enum status place_again(struct controller *c, struct metadata_command *command,
+                               const struct metadata_topic *topic, struct writer *placement,
+                               struct diagnostic *why) {
+    if (topic == NULL || topic->replicas == NULL || command->count < 0 ||
+        command->count >= topic->partition_count)
+        return STATUS_OK; /* the check says why not */
+    enum status status = metadata_place_again(&c->cluster->broker->metadata, &topic->replicas[command->count],
+                                              command->replication, usable, c->cluster, placement, why);
+    command->placement = writer_slice(placement);
+    return status;
+}
+
+/* Fills in who gets the partitions. */
 static enum status place(struct controller *c, struct metadata_command *command, struct writer *placement,
                          struct diagnostic *why) {
     const struct metadata *m = &c->cluster->broker->metadata;
     const struct metadata_topic *topic = metadata_find(m, command->name);
     int32_t count = command->count;
     int16_t replication = command->replication;
+    if (command->placement.size != 0) return STATUS_OK;
+    if (command->kind == METADATA_SET_REPLICAS) return place_again(c, command, topic, placement, why);
     if (command->kind == METADATA_ADD_PARTITIONS) {
         if (topic == NULL || count <= topic->partition_count) return STATUS_OK; /* the check says why not */
         count -= topic->partition_count;
         replication = topic->replication;
-    } else if (command->kind != METADATA_CREATE_TOPIC || command->placement.size != 0) {
+    } else if (command->kind != METADATA_CREATE_TOPIC) {
         return STATUS_OK;
     }
     if (count > METADATA_PARTITIONS_MAX) return STATUS_OK;
@@ -126,6 +141,19 @@ static enum status place(struct controller *c, struct metadata_command *command,
     enum status status = metadata_place(m, count, replication, usable, c->cluster, placement, why);
     command->placement = writer_slice(placement);
     return status;
+}
+
+/* What it has been told to delete may be deleted when it is gone; as long as it is there it says so. */
+static enum status check_removal(const struct controller *c, const struct metadata_command *command,
+                                 struct diagnostic *why) {
+    struct metadata_replica_count have;
+    if (command->kind != METADATA_REMOVE_NODE || !cluster_node_is_up(c->cluster, command->node))
+        return STATUS_OK;
+    metadata_count_replicas(&c->cluster->broker->metadata, command->node, &have);
+    return have.closing == 0
+               ? STATUS_OK
+               : diagnose(why, STATUS_BUSY, "node %u still deletes its copies of %" PRIu64 " partitions",
+                          command->node, have.closing);
 }
 
 static void proposed(struct raft_propose *propose) {
@@ -144,6 +172,7 @@ static void run_first(struct controller *c) {
     enum status status = metadata_decode(writer_slice(&run->bytes), &command);
     if (status == STATUS_OK) status = place(c, &command, &placement, &why);
     if (status == STATUS_OK) status = metadata_check(&c->cluster->broker->metadata, &command, &why);
+    if (status == STATUS_OK) status = check_removal(c, &command, &why);
     if (status == STATUS_OK) {
         metadata_encode(&command, &bytes);
         struct buffer *payload = buffer_copy(writer_slice(&bytes));
@@ -378,13 +407,27 @@ static void register_self(struct controller *c) {
     struct broker *broker = cluster->broker;
     const struct metadata_node *known = metadata_node(&broker->metadata, cluster->node);
     const char *address = broker->options.advertised;
+    const char *rack = broker->options.rack == NULL ? "" : broker->options.rack;
+    if (known == NULL &&
+        metadata_removed_incarnation(&broker->metadata, cluster->node) == cluster->incarnation) {
+        if (!cluster->removed)
+            log_error(broker->log,
+                      "this node was removed from the cluster: stop it; it comes back with an empty data "
+                      "directory, after 'sentinel cluster add-node' node=%u",
+                      cluster->node);
+        cluster->removed = true;
+        return;
+    }
     if (c->registering || (known != NULL && known->incarnation == cluster->incarnation &&
-                           slice_equal(slice_from_text(known->address), slice_from_text(address))))
+                           slice_equal(slice_from_text(known->address), slice_from_text(address)) &&
+                           slice_equal(slice_from_text(known->rack), slice_from_text(rack))))
         return;
     struct metadata_command command = {.kind = METADATA_REGISTER_NODE,
                                        .name = slice_from_text(address),
                                        .node = cluster->node,
-                                       .incarnation = cluster->incarnation};
+                                       .incarnation = cluster->incarnation,
+                                       .configs = {{SLICE_LITERAL("rack"), slice_from_text(rack)}},
+                                       .config_count = rack[0] == '\0' ? 0 : 1};
     c->registering = true;
     c->registration = (struct controller_call){.done = registered};
     writer_init(&c->registration.command);

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Members: each leader brings the members of its group to what they should be, one change at a time.
  *
- *   should have   placement of a partition; group 0: founders as voters, later nodes as learners
+ *   should have   placement of a partition; the controller and the coordinators: want_voters
  *   newcomer      a learner first; a voter once it has what is committed
  *   lost disk     the member of the old incarnation goes at once: nobody speaks for it any more
  *   moved away    goes when all that should be here are voters
+ *
+ * A leader changes members only by metadata that is as new as a read of the controller that was asked when it
+ * led already. Else one that is behind could take back in a member that has been told to delete its copy
+ * (moves.c), and count what that member acknowledges until it hears of it.
  *
  * And leadership goes to where the placement wants it, when that member is there and has everything. */
 #include "base/assert.h"
@@ -14,6 +18,9 @@
 
 /* Leadership that came with a failure stays for a while: the member may just be starting. */
 #define BALANCE_TICKS 20
+#define VOTERS_MAX    5u
+/* A read of the controller that takes longer is asked again. */
+#define PATIENCE_TICKS 4
 
 struct wanted {
     struct raft_member members[RAFT_MEMBERS_MAX];
@@ -38,19 +45,98 @@ static bool is_founder(const struct cluster *cluster, uint32_t node) {
     return false;
 }
 
-static void want_controllers(struct wanted *wanted, const struct cluster *cluster, const struct raft *raft) {
-    const struct metadata *m = &cluster->broker->metadata;
+static bool is_eligible(const struct metadata_node *node) {
+    return node->incarnation != 0 && !node->draining;
+}
+
+/* Enough to lose two; as many again would only make each write slower. An even number outlives no more
+ * failures than the odd one below it. */
+static uint32_t voters_wanted(const struct metadata *m) {
+    uint32_t count = 0;
     for (uint32_t i = 0; i < m->node_count; i++)
-        want(wanted, cluster, m->nodes[i].node,
-             is_founder(cluster, m->nodes[i].node) ? RAFT_VOTER : RAFT_LEARNER);
+        count += is_eligible(&m->nodes[i]);
+    return count <= 2 ? count : MIN(VOTERS_MAX, count - 1 + count % 2);
+}
+
+static bool votes(const struct raft_config *config, uint32_t node) {
+    for (uint32_t i = 0; i < config->member_count; i++)
+        if (raft_id_node(config->members[i].id) == node && (config->members[i].flags & RAFT_VOTER) != 0)
+            return true;
+    return false;
+}
+
+/* The voters of a group that belongs to no topic: those it has, unless they are drained or gone; as many as
+ * there should be, of the nodes that are up, from the `turn`th on. */
+static void want_voters(struct wanted *wanted, const struct cluster *cluster, const struct raft *raft,
+                        uint32_t turn) {
+    const struct metadata *m = &cluster->broker->metadata;
+    uint32_t target = voters_wanted(m);
+    for (uint32_t i = 0; i < m->node_count; i++)
+        if (is_eligible(&m->nodes[i]) && votes(raft_config(raft), m->nodes[i].node))
+            want(wanted, cluster, m->nodes[i].node, RAFT_VOTER);
     /* Founders that have not said their address yet are members all the same. */
     const struct raft_config *config = raft_config(raft);
     for (uint32_t i = 0; i < config->member_count && wanted->count < RAFT_MEMBERS_MAX; i++) {
         uint32_t node = raft_id_node(config->members[i].id);
-        if (find_node(wanted, node) == NULL && is_founder(cluster, node) &&
-            m->node_count < cluster->founder_count)
+        if (is_founder(cluster, node) && metadata_node(m, node) == NULL &&
+            metadata_removed_incarnation(m, node) == 0)
             wanted->members[wanted->count++] = (struct raft_member){config->members[i].id, RAFT_VOTER};
     }
+    for (uint32_t i = 0; i < m->node_count && wanted->count < target; i++) {
+        const struct metadata_node *node = &m->nodes[(i + turn) % m->node_count];
+        if (is_eligible(node) && find_node(wanted, node->node) == NULL &&
+            cluster_node_is_up(cluster, node->node))
+            want(wanted, cluster, node->node, RAFT_VOTER);
+    }
+}
+
+/* Every node learns the metadata. */
+static void want_controllers(struct wanted *wanted, const struct cluster *cluster, const struct raft *raft) {
+    const struct metadata *m = &cluster->broker->metadata;
+    want_voters(wanted, cluster, raft, 0);
+    for (uint32_t i = 0; i < m->node_count; i++)
+        if (m->nodes[i].incarnation != 0 && find_node(wanted, m->nodes[i].node) == NULL)
+            want(wanted, cluster, m->nodes[i].node, RAFT_LEARNER);
+}
+
+/* False: it cannot be told now. */
+static bool want_for_group(struct wanted *wanted, const struct cluster *cluster,
+                           struct raft_replica *replica) {
+    uint64_t group = raft_replica_group(replica);
+    const struct raft *raft = raft_replica_raft(replica);
+    wanted->count = 0;
+    if (group == 0) {
+        want_controllers(wanted, cluster, raft);
+    } else if (group >= COORDINATOR_GROUP_FIRST) {
+        want_voters(wanted, cluster, raft, (uint32_t)(group - COORDINATOR_GROUP_FIRST));
+    } else {
+        const struct partition *p = raft_replica_ctx(replica);
+        const struct metadata_topic *topic = metadata_find_id(&cluster->broker->metadata,
+                                                              p->topic->public.id);
+        const struct metadata_replicas *replicas = topic == NULL ? NULL : &topic->replicas[p->index];
+        for (uint32_t i = 0; replicas != NULL && i < replicas->count; i++)
+            want(wanted, cluster, replicas->nodes[i], RAFT_VOTER);
+        if (replicas == NULL || wanted->count != replicas->count) wanted->count = 0;
+    }
+    bool any_voter = false;
+    for (uint32_t i = 0; i < wanted->count; i++)
+        any_voter |= wanted->members[i].flags == RAFT_VOTER;
+    return any_voter;
+}
+
+bool members_are_placed(const struct cluster *cluster, struct raft_replica *replica) {
+    const struct raft *raft = raft_replica_raft(replica);
+    const struct raft_config *config = raft_config(raft);
+    struct wanted wanted;
+    if (!raft_replica_is_settled(replica) || config == NULL || raft_config_joint(config) ||
+        raft->change != NULL || raft->latest.position > raft->commit_end ||
+        !want_for_group(&wanted, cluster, replica) || config->member_count != wanted.count)
+        return false;
+    for (uint32_t i = 0; i < wanted.count; i++) {
+        int at = raft_config_find(config, wanted.members[i].id);
+        if (at < 0 || config->members[at].flags != wanted.members[i].flags) return false;
+    }
+    return true;
 }
 
 /* It has what is committed, or will in a moment. */
@@ -90,17 +176,69 @@ static bool next_members(const struct raft *raft, struct wanted *wanted) {
     return differs;
 }
 
-static void tend(struct raft_replica *replica, struct wanted *wanted) {
+/* Who leads hands over before it goes: nobody waits for an election then. */
+static bool hand_over_first(const struct cluster *cluster, struct raft_replica *replica,
+                            struct wanted *wanted) {
+    const struct raft *raft = raft_replica_raft(replica);
+    const struct raft_member *self = find_node(wanted, cluster->node);
+    if (self != NULL && self->flags == RAFT_VOTER) return false;
+    if (raft->transfer_to != RAFT_NO_ID) return true;
+    for (uint32_t i = 0; i < wanted->count; i++) {
+        const struct raft_member *member = &wanted->members[i];
+        int at = raft_config_find(raft_config(raft), member->id);
+        if (member->flags == RAFT_VOTER && at >= 0 && raft_config(raft)->members[at].flags == RAFT_VOTER &&
+            has_caught_up(raft, member->id) && raft_replica_transfer(replica, member->id) == STATUS_OK)
+            return true;
+    }
+    return false;
+}
+
+/* Whether there is something to do, and now. */
+static bool needs_change(const struct cluster *cluster, struct raft_replica *replica, struct wanted *wanted) {
     const struct raft *raft = raft_replica_raft(replica);
     const struct raft_config *config = raft_config(raft);
-    if (wanted->count == 0 || config == NULL || raft_config_joint(config) || raft->change != NULL ||
-        raft->latest.position > raft->commit_end || !raft_replica_is_settled(replica))
+    return config != NULL && !raft_config_joint(config) && raft->change == NULL &&
+           raft->latest.position <= raft->commit_end && raft_replica_is_settled(replica) &&
+           want_for_group(wanted, cluster, replica) && next_members(raft, wanted);
+}
+
+static void tend(const struct cluster *cluster, struct raft_replica *replica) {
+    struct wanted wanted, target;
+    if (!needs_change(cluster, replica, &wanted)) return;
+    MAYBE(want_for_group(&target, cluster, replica)); /* `wanted` is only the next step there */
+    if (hand_over_first(cluster, replica, &target)) return;
+    MAYBE(raft_replica_change(replica, wanted.members, wanted.count) == STATUS_OK);
+}
+
+/* ---- by fresh metadata --------------------------------------------------------------------------------- */
+
+static void metadata_is_fresh(struct raft_read_index *read) {
+    struct cluster *cluster = CONTAINER_OF(read, struct cluster, metadata_read);
+    cluster->metadata_asked = false;
+    bool ok = read->status == STATUS_OK && !cluster->leaving && !cluster->stopping;
+    for (uint32_t i = 0; ok && i < cluster->tending_count; i++) {
+        struct raft_replica *replica = raft_host_find(cluster->host, cluster->tending[i].group);
+        if (replica != NULL && raft_replica_is_leader(replica) &&
+            raft_replica_raft(replica)->term == cluster->tending[i].term)
+            tend(cluster, replica);
+    }
+}
+
+static void consider(struct cluster *cluster, struct raft_replica *replica) {
+    struct wanted wanted;
+    if (cluster->metadata_asked || cluster->tending_count == ARRAY_COUNT(cluster->tending) ||
+        !needs_change(cluster, replica, &wanted))
         return;
-    if (!next_members(raft, wanted)) return;
-    bool any_voter = false;
-    for (uint32_t i = 0; i < wanted->count; i++)
-        any_voter |= wanted->members[i].flags == RAFT_VOTER;
-    if (any_voter) MAYBE(raft_replica_change(replica, wanted->members, wanted->count) == STATUS_OK);
+    cluster->tending[cluster->tending_count++] = (struct tended_group){raft_replica_group(replica),
+                                                                       raft_replica_raft(replica)->term};
+}
+
+static void ask_for_fresh_metadata(struct cluster *cluster) {
+    if (cluster->metadata_asked || cluster->tending_count == 0) return;
+    cluster->metadata_asked = true;
+    cluster->metadata_asked_tick = cluster->ticks;
+    cluster->metadata_read.done = metadata_is_fresh;
+    raft_replica_read_index(controller_replica(cluster), &cluster->metadata_read);
 }
 
 /* ---- balance ----------------------------------------------------------------------------------------------
@@ -121,12 +259,8 @@ static void balance(struct cluster *cluster, struct raft_replica *replica, uint3
 
 static void tend_partition(struct cluster *cluster, struct partition *p,
                            const struct metadata_replicas *replicas) {
-    struct wanted wanted = {.count = 0};
     if (p->replica == NULL || !raft_replica_is_leader(p->replica)) return;
-    for (uint32_t i = 0; i < replicas->count; i++)
-        want(&wanted, cluster, replicas->nodes[i], RAFT_VOTER);
-    if (wanted.count != replicas->count) return;
-    tend(p->replica, &wanted);
+    consider(cluster, p->replica);
     if ((cluster->ticks + p->group) % BALANCE_TICKS != 0) return;
     if (p->log_start > 0)
         cluster_tell_log_start(cluster, p->replica, p->log_start); /* should it have been lost */
@@ -135,18 +269,18 @@ static void tend_partition(struct cluster *cluster, struct partition *p,
 
 void members_tend(struct cluster *cluster) {
     struct raft_replica *controller = controller_replica(cluster);
-    if (raft_replica_is_leader(controller)) {
-        struct wanted wanted = {.count = 0};
-        want_controllers(&wanted, cluster, raft_replica_raft(controller));
-        tend(controller, &wanted);
+    /* Its log is the metadata. */
+    if (raft_replica_is_leader(controller) &&
+        raft_replica_applied(controller) >= raft_replica_raft(controller)->commit_end)
+        tend(cluster, controller);
+    if (cluster->metadata_asked && cluster->ticks - cluster->metadata_asked_tick > PATIENCE_TICKS) {
+        raft_read_index_cancel(&cluster->metadata_read); /* the question or the answer was lost */
+        cluster->metadata_asked = false;
     }
+    if (!cluster->metadata_asked) cluster->tending_count = 0;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         struct raft_replica *replica = coordinator_replica(cluster->broker, i);
-        if (replica == NULL || !raft_replica_is_leader(replica)) continue;
-        struct wanted wanted = {.count = 0};
-        for (uint32_t f = 0; f < cluster->founder_count; f++)
-            want(&wanted, cluster, raft_id_node(cluster->founders[f]), RAFT_VOTER);
-        if (wanted.count == cluster->founder_count) tend(replica, &wanted);
+        if (replica != NULL && raft_replica_is_leader(replica)) consider(cluster, replica);
     }
     MAP_FOREACH(it, &cluster->broker->topics) {
         struct topic_state *topic = MAP_ENTRY(it)->value;
@@ -156,6 +290,7 @@ void members_tend(struct cluster *cluster) {
             if (topic->partitions[i] != NULL)
                 tend_partition(cluster, topic->partitions[i], &known->replicas[i]);
     }
+    ask_for_fresh_metadata(cluster);
 }
 
 /* ---- leaving

@@ -284,8 +284,9 @@ static void run_next(struct metadata_log *log) {
                           "the cluster is not formed yet: it begins when all nodes of --peers are there");
     if (status == STATUS_OK) status = request->prepare(request, &command);
     /* In a cluster the controller checks again, with the placement that it chooses. */
-    bool unplaced = cluster != NULL &&
-                    (command.kind == METADATA_CREATE_TOPIC || command.kind == METADATA_ADD_PARTITIONS);
+    bool unplaced = cluster != NULL && command.placement.size == 0 &&
+                    (command.kind == METADATA_CREATE_TOPIC || command.kind == METADATA_ADD_PARTITIONS ||
+                     command.kind == METADATA_SET_REPLICAS);
     if (status == STATUS_OK && !unplaced)
         status = metadata_check(&log->broker->metadata, &command, request->diagnostic);
     if (status == STATUS_OK && unplaced)

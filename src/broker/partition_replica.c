@@ -282,11 +282,8 @@ void partition_replica_follow_start(struct partition *p, int64_t log_start) {
 
 void partition_replica_open(struct partition *p, const struct metadata_replicas *replicas, bool is_new) {
     struct cluster *cluster = p->broker->cluster;
-    bool ours = false;
-    for (uint32_t i = 0; i < replicas->count; i++)
-        ours |= replicas->nodes[i] == cluster->node;
-    if (!ours || p->replica != NULL) return;
-    struct raft_config *founding = is_new ? cluster_founding(cluster, replicas) : NULL;
+    if (p->replica != NULL) return;
+    struct raft_config *founding = cluster_founding(cluster, replicas);
     struct raft_replica_options options = {.group = p->group,
                                            .format = RAFT_FORMAT_BATCHES,
                                            .machine = &machine,
@@ -294,7 +291,7 @@ void partition_replica_open(struct partition *p, const struct metadata_replicas 
                                            .founding = founding,
                                            .priority = RAFT_PRIORITY_MAX};
     /* The others hear of the new topic a moment later than the controller. */
-    if (founding != NULL && replicas->nodes[0] == cluster->node)
+    if (is_new && founding != NULL && replicas->nodes[0] == cluster->node)
         options.campaign_in_ns = CLUSTER_FIRST_CAMPAIGN_NS;
     struct diagnostic why;
     enum status status = raft_replica_open(cluster->host, &options, &p->replica, &why);

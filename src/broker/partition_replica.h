@@ -20,7 +20,8 @@
 #include "broker/partition.h"
 #include "wire/record_batch.h"
 
-/* Opens the replica when the placement has this node among its own; loads what is kept beside the log. */
+/* Opens the replica, if it is not open, on a node that may have one; loads what is kept beside the log.
+ * is_new: the partition was made just now. */
 void partition_replica_open(struct partition *partition, const struct metadata_replicas *replicas,
                             bool is_new);
 /* What waits for a commit is answered; what is stored goes when the topic does (topic->deleting or dropped).

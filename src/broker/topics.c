@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/cluster.h"
 #include "broker/coordinator.h"
 #include "broker/metadata_log.h"
 #include "broker/partition_replica.h"
@@ -36,15 +37,34 @@ static void take_partitions(struct topic_state *state, const struct metadata_top
     state->public.partition_count = topic->partition_count;
 }
 
+/* The partition went to other nodes: its copy here goes, and who waits for it looks again. */
+static void drop_replica(struct topic_state *state, struct broker *broker, int32_t index) {
+    struct partition *old = state->partitions[index];
+    state->partitions[index] = partition_new(state, broker, index, state->groups[index]);
+    append_fail_all(old, STATUS_NOT_LEADER);
+    old->dropped = true;
+    partition_free(old);
+}
+
 /* Replicas of partitions that are placed here. */
-static void open_replicas(struct broker *broker, struct topic_state *state,
-                          const struct metadata_topic *topic, bool is_new) {
+static void follow_placement(struct broker *broker, struct topic_state *state,
+                             const struct metadata_topic *topic, int32_t index, bool is_new) {
+    const struct metadata_replicas *replicas = &topic->replicas[index];
+    if (state->partitions[index] == NULL)
+        state->partitions[index] = partition_new(state, broker, index, state->groups[index]);
+    bool here = metadata_has_replica(replicas, broker->cluster->node);
+    if (here)
+        partition_replica_open(state->partitions[index], replicas, is_new);
+    else if (state->partitions[index]->replica != NULL)
+        drop_replica(state, broker, index);
+}
+
+static void follow_placements(struct broker *broker, struct topic_state *state,
+                              const struct metadata_topic *topic, bool is_new) {
     if (broker->cluster == NULL || topic->replicas == NULL) return;
-    for (int32_t i = 0; i < topic->partition_count; i++) {
-        if (state->partitions[i] == NULL)
-            state->partitions[i] = partition_new(state, broker, i, state->groups[i]);
-        partition_replica_open(state->partitions[i], &topic->replicas[i], is_new);
-    }
+    state->public.replication = topic->replication;
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        follow_placement(broker, state, topic, i, is_new);
 }
 
 static void topic_add(struct broker *broker, const struct metadata_topic *topic, bool is_new) {
@@ -59,7 +79,7 @@ static void topic_add(struct broker *broker, const struct metadata_topic *topic,
     ASSERT(map_put(&broker->topics, state->name, state) == NULL);
     ASSERT(map_put(&broker->topics_by_id, slice_make(topic->id.bytes, sizeof topic->id.bytes), state) ==
            NULL);
-    open_replicas(broker, state, topic, is_new);
+    follow_placements(broker, state, topic, is_new);
 }
 
 static void topic_free(struct topic_state *state) {
@@ -147,8 +167,9 @@ struct change {
     struct metadata_request request;
     struct broker *broker;
     struct topic_change *public;
-    struct writer text; /* of the configs */
-    bool marked;        /* the topic is `deleting` because of this change */
+    struct writer text;      /* of the configs */
+    struct writer placement; /* as in struct metadata_command */
+    bool marked;             /* the topic is `deleting` because of this change */
 };
 
 static struct slice name_of(const struct change *change) {
@@ -202,6 +223,7 @@ static enum status prepare_create(struct change *change, struct metadata_command
     command->id.bytes[6] = (uint8_t)((command->id.bytes[6] & 0x0f) | 0x40);
     command->id.bytes[8] = (uint8_t)((command->id.bytes[8] & 0x3f) | 0x80);
     public->id = command->id;
+    command->placement = writer_slice(&change->placement);
     add_configs(change, command);
     return check_limits(change, command->count, 0);
 }
@@ -217,6 +239,17 @@ static enum status prepare_alter(struct change *change, const struct topic_state
     command->kind = METADATA_SET_CONFIGS;
     add_configs(change, command);
     return STATUS_OK;
+}
+
+static enum status prepare_move(struct change *change, struct metadata_command *command) {
+    struct topic_change *public = change->public;
+    command->kind = public->kind == TOPIC_MOVE ? METADATA_SET_REPLICAS : METADATA_CANCEL_MOVE;
+    command->count = public->partition;
+    command->replication = public->replication;
+    command->placement = writer_slice(&change->placement);
+    if (change->broker->cluster != NULL) return STATUS_OK;
+    return diagnose(&public->diagnostic, STATUS_INVALID_REPLICATION,
+                    "a broker that runs alone has the only replica of everything");
 }
 
 static enum status prepare(struct metadata_request *request, struct metadata_command *command) {
@@ -237,7 +270,11 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
     case TOPIC_ADD_PARTITIONS:
         command->kind = METADATA_ADD_PARTITIONS;
         command->count = change->public->partition_count;
+        command->placement = writer_slice(&change->placement);
         return check_limits(change, command->count, topic->public.partition_count);
+    case TOPIC_MOVE:
+    case TOPIC_CANCEL_MOVE:
+        return prepare_move(change, command);
     case TOPIC_CREATE:
         break;
     }
@@ -269,9 +306,19 @@ static void install(struct broker *broker, enum topic_change_kind kind, struct s
         break;
     case TOPIC_ADD_PARTITIONS:
         take_partitions(state, topic);
-        open_replicas(broker, state, topic, true);
+        follow_placements(broker, state, topic, true);
         break;
+    case TOPIC_MOVE:
+    case TOPIC_CANCEL_MOVE:
+        UNREACHABLE(); /* only in a cluster: placement_changed */
     }
+}
+
+static void placement_changed(struct broker *broker, const struct metadata_command *command) {
+    struct topic_state *state = map_get(&broker->topics, command->name);
+    const struct metadata_topic *topic = metadata_find(&broker->metadata, command->name);
+    state->public.replication = topic->replication;
+    follow_placement(broker, state, topic, command->count, false);
 }
 
 void topics_applied(struct broker *broker, const struct metadata_command *command) {
@@ -288,15 +335,18 @@ void topics_applied(struct broker *broker, const struct metadata_command *comman
     case METADATA_ADD_PARTITIONS:
         install(broker, TOPIC_ADD_PARTITIONS, command->name);
         break;
-    case METADATA_SET_REPLICAS: {
-        struct topic_state *state = map_get(&broker->topics, command->name);
-        open_replicas(broker, state, metadata_find(&broker->metadata, command->name), false);
+    case METADATA_SET_REPLICAS:
+    case METADATA_CANCEL_MOVE:
+    case METADATA_MOVED:
+        placement_changed(broker, command);
         break;
-    }
     case METADATA_INIT:
     case METADATA_TAKE_PRODUCERS:
     case METADATA_REGISTER_NODE:
     case METADATA_REMOVE_NODE:
+    case METADATA_DROPPED:
+    case METADATA_ADD_NODE:
+    case METADATA_DRAIN_NODE:
     case METADATA_KIND_END:
         break;
     }
@@ -319,7 +369,7 @@ void topics_reload(struct broker *broker) {
         }
         state->public.config = config_of(broker, topic);
         if (topic->partition_count > state->public.partition_count) take_partitions(state, topic);
-        open_replicas(broker, state, topic, false);
+        follow_placements(broker, state, topic, false);
     }
     MAP_FOREACH(it, &broker->metadata.by_name) {
         const struct metadata_topic *topic = MAP_ENTRY(it)->value;
@@ -375,6 +425,7 @@ static void change_done(struct metadata_request *request, enum status status,
     public->op.done = change_finish;
     io_defer(change->broker->io, &public->op);
     writer_release(&change->text);
+    writer_release(&change->placement);
     mem_free(public->name_copy);
     mem_free(change);
 }
@@ -387,6 +438,8 @@ void broker_change_topic(struct broker *broker, struct topic_change *public) {
                                                 .validate_only = public->validate_only};
     change->broker = broker;
     change->public = public;
+    for (uint32_t i = 0; i < public->placement_count; i++)
+        writer_be32(&change->placement, (uint32_t) public->placement[i]);
     public->diagnostic.text[0] = '\0';
     public->op = (struct io_op){0};
     public->name_copy = mem_alloc(public->name.size + 1);

@@ -10,6 +10,20 @@
  * Each partition gets a group number that is never used again, so keys of a deleted partition can never be
  * taken for those of a new one. Configs are text here; the broker knows what they mean.
  *
+ * MOVES. A partition's placement is where it shall be. Changing it starts a move, which remembers where the
+ * partition may still have replicas:
+ *
+ *   SET_REPLICAS ──> target, and what is left behind: ORIGINAL (what a cancellation goes back to) and
+ *                    ABANDONED (of a target given up)   ──the group's members are the target──> MOVED
+ *   MOVED        ──> those left behind that are not in the target are CLOSING: they delete their copy and say
+ *                    so, each with DROPPED, which ends it
+ *
+ * A node that is CLOSING cannot be placed again before it said so: else it could delete what it has just
+ * acknowledged. MOVED and DROPPED name the version they mean, so that late ones do nothing.
+ *
+ * NODES are announced (ADD_NODE: an address, and no disk yet), register themselves, are drained and removed.
+ * A removed node's disk never comes back under its number.
+ *
  * Source  KIP-500's idea of metadata as a log. Owner: the state owns its memory; slices given out live until
  * the next apply. Errors: see metadata_check; a command that does not decode is MALFORMED. Bounds
  * METADATA_NAME_SIZE_MAX, METADATA_CONFIGS_MAX, METADATA_PARTITIONS_MAX per topic. */
@@ -28,6 +42,8 @@
 #define METADATA_REPLICAS_MAX     7
 #define METADATA_NODES_MAX        64
 #define METADATA_ADDRESS_SIZE_MAX 71
+#define METADATA_RACK_SIZE_MAX    63
+#define METADATA_LEFT_MAX         (2 * METADATA_REPLICAS_MAX)
 
 enum metadata_kind {
     METADATA_INIT = 1,       /* cluster id; the first command of a cluster */
@@ -36,9 +52,14 @@ enum metadata_kind {
     METADATA_SET_CONFIGS,    /* name, the whole new list */
     METADATA_ADD_PARTITIONS, /* name, the new total */
     METADATA_TAKE_PRODUCERS, /* count: reserves so many producer ids */
-    METADATA_REGISTER_NODE,  /* node, incarnation, name: the address where it is reached */
+    METADATA_REGISTER_NODE,  /* node, incarnation, name: the address where it is reached; config "rack" */
     METADATA_REMOVE_NODE,    /* node: no partition has it any more */
     METADATA_SET_REPLICAS,   /* name, count: a partition; its new placement */
+    METADATA_CANCEL_MOVE,    /* name, count: a partition; back to where it was */
+    METADATA_MOVED,          /* name, count: a partition; placement: the version be64 of the move */
+    METADATA_DROPPED,    /* name, count: a partition; node; placement: be64, what it was told to close by */
+    METADATA_ADD_NODE,   /* node, name: the address where it will be reached */
+    METADATA_DRAIN_NODE, /* node, count: 1, or 0 to take it back */
     METADATA_KIND_END
 };
 
@@ -62,14 +83,35 @@ void metadata_encode(const struct metadata_command *command, struct writer *out)
 /* The command borrows from `bytes`. */
 enum status metadata_decode(struct slice bytes, struct metadata_command *command) MUST_USE;
 
-/* Who has a partition; the preferred leader first. */
+enum metadata_left_kind { METADATA_ORIGINAL = 1, METADATA_ABANDONED, METADATA_CLOSING };
+struct metadata_left {
+    uint32_t node;
+    enum metadata_left_kind kind;
+    uint64_t since; /* CLOSING: index of the command that said so */
+};
+struct metadata_move {
+    uint64_t version; /* index of the command that set the target; 0: it is reached, and all are CLOSING */
+    uint8_t count;
+    struct metadata_left left[METADATA_LEFT_MAX];
+};
+/* Who shall have a partition; the preferred leader first. */
 struct metadata_replicas {
     uint8_t count;
+    bool own_key; /* is stored under a key of its own, not with its topic */
     uint32_t nodes[METADATA_REPLICAS_MAX];
+    uint64_t founded;           /* index of the command that made it; 0: it was moved since */
+    struct metadata_move *move; /* NULL: nothing is left behind anywhere */
 };
 struct metadata_node {
-    uint32_t node, incarnation;
+    uint32_t node, incarnation; /* incarnation 0: announced, never seen */
+    uint64_t registered;        /* index of the command that brought this incarnation */
+    bool draining;              /* gets nothing new, and loses what it has */
     char address[METADATA_ADDRESS_SIZE_MAX + 1];
+    char rack[METADATA_RACK_SIZE_MAX + 1]; /* empty: none */
+};
+/* A disk that was removed with its node. */
+struct metadata_removed {
+    uint32_t node, incarnation;
 };
 
 struct metadata_topic {
@@ -93,6 +135,8 @@ struct metadata {
     int64_t partition_total;
     struct metadata_node *nodes; /* ascending */
     uint32_t node_count;
+    struct metadata_removed removed[METADATA_NODES_MAX]; /* ascending; the last of each number */
+    uint32_t removed_count;
 };
 void metadata_init(struct metadata *m, uint64_t hash_seed);
 void metadata_release(struct metadata *m);
@@ -101,32 +145,55 @@ const struct metadata_topic *metadata_find(const struct metadata *m, struct slic
 const struct metadata_topic *metadata_find_id(const struct metadata *m, struct uuid id);
 /* NULL: not registered. */
 const struct metadata_node *metadata_node(const struct metadata *m, uint32_t node);
+/* 0: none of this number was removed. */
+uint32_t metadata_removed_incarnation(const struct metadata *m, uint32_t node);
+/* Whether the node may have a replica: it is in the placement, or left behind and not told to close. */
+bool metadata_has_replica(const struct metadata_replicas *replicas, uint32_t node);
+bool metadata_is_placed(const struct metadata_replicas *replicas, uint32_t node);
+/* NULL: not left behind. */
+const struct metadata_left *metadata_left_behind(const struct metadata_replicas *replicas, uint32_t node);
+/* The target is not reached yet. */
+static inline bool metadata_is_moving(const struct metadata_replicas *replicas) {
+    return replicas->move != NULL && replicas->move->version != 0;
+}
+/* Partitions that a node shall have, that are being moved away from it, and of which it still has to delete
+ * its copy. */
+struct metadata_replica_count {
+    uint64_t placed, leaving, closing;
+};
+void metadata_count_replicas(const struct metadata *m, uint32_t node, struct metadata_replica_count *count);
 /* Chooses who gets `count` new partitions with `replication` replicas each: those of the registered nodes
- * that `usable` names, the ones with fewest replicas first, leaders spread as well. Appends the placement.
- * INVALID_REPLICATION: too few nodes. */
+ * that `usable` names, spread over racks, the ones with fewest replicas first, leaders spread as well.
+ * Appends the placement. INVALID_REPLICATION: too few nodes. */
 enum status metadata_place(const struct metadata *m, int32_t count, int16_t replication,
                            bool (*usable)(void *ctx, uint32_t node), void *ctx, struct writer *placement,
                            struct diagnostic *diagnostic) MUST_USE;
+/* The same for one partition that is there, with `replication` replicas from now on: those it has stay where
+ * they can. Nodes that drain lose theirs; when it has too many, those go that are not usable, that share a
+ * rack, that have most. */
+enum status metadata_place_again(const struct metadata *m, const struct metadata_replicas *replicas,
+                                 int16_t replication, bool (*usable)(void *ctx, uint32_t node), void *ctx,
+                                 struct writer *placement, struct diagnostic *diagnostic) MUST_USE;
 /* Walks a topic's configs: `rest` begins as the whole list; END after the last. */
 enum status metadata_config_next(struct slice *rest, struct metadata_config *config) MUST_USE;
 
 /* Whether `command` may be applied now: EXISTS, UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_TOPIC,
- * INVALID_REPLICATION, INVALID. */
+ * INVALID_REPLICATION, INVALID, UNAVAILABLE (soon), BUSY, NOT_FOUND. */
 enum status metadata_check(const struct metadata *m, const struct metadata_command *command,
                            struct diagnostic *diagnostic) MUST_USE;
 
-/* The same for CREATE_TOPIC and ADD_PARTITIONS before they are placed. */
+/* The same for CREATE_TOPIC, ADD_PARTITIONS and SET_REPLICAS before they are placed. */
 enum status metadata_check_name(const struct metadata *m, const struct metadata_command *command,
                                 struct diagnostic *diagnostic) MUST_USE;
 
 /* What to write with the command, as key suffixes under the host's prefix for state keys. */
 struct metadata_effects {
     struct writer bytes; /* keys and values, one after the other */
-    struct {
+    struct metadata_key {
         size_t key_at, key_size, value_at, value_size;
         bool removed;
-    } keys[4];
-    uint32_t key_count;
+    } * keys;
+    uint32_t key_count, key_capacity;
     uint64_t *dropped_groups; /* whose data is to be deleted; ascending */
     uint32_t dropped_count;
     int64_t first_producer_id; /* TAKE_PRODUCERS */

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Placement: which nodes get the replicas of new partitions.
+/* Placement: which nodes get replicas.
  *
- * Each partition takes the nodes with the fewest replicas so far, and of those the one that leads least leads
- * it. Ties go to the lower number. So partitions spread evenly over nodes that come and go, and the same
- * state gives the same placement. */
+ * Each replica goes to the rack that has fewest of the partition, there to the node with the fewest replicas
+ * so far; and of the nodes chosen the one that leads least leads. Ties go to the lower number. So partitions
+ * spread evenly over racks and nodes that come and go, and the same state gives the same placement. A node
+ * without a rack is a rack of its own. */
 #include "base/assert.h"
 #include "machine/metadata.h"
 
 struct load {
     uint32_t node;
+    const char *rack;
     uint64_t replicas, leaders;
-    bool taken;
+    bool taken, usable;
 };
 
 static struct load *find(struct load *loads, uint32_t count, uint32_t node) {
@@ -33,11 +35,38 @@ static void count_load(const struct metadata *m, struct load *loads, uint32_t co
     }
 }
 
+static bool same_rack(const struct load *a, const struct load *b) {
+    return a->rack[0] != '\0' && slice_equal(slice_from_text(a->rack), slice_from_text(b->rack));
+}
+
+/* Replicas of this partition in its rack. */
+static uint32_t rack_load(const struct load *loads, uint32_t count, const struct load *load) {
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < count; i++)
+        taken += loads[i].taken && &loads[i] != load && same_rack(&loads[i], load);
+    return taken;
+}
+
+static bool is_better(const struct load *loads, uint32_t count, const struct load *a, const struct load *b) {
+    uint32_t rack_a = rack_load(loads, count, a), rack_b = rack_load(loads, count, b);
+    return rack_a != rack_b ? rack_a < rack_b : a->replicas < b->replicas;
+}
+
 static struct load *least(struct load *loads, uint32_t count) {
     struct load *best = NULL;
     for (uint32_t i = 0; i < count; i++)
-        if (!loads[i].taken && (best == NULL || loads[i].replicas < best->replicas)) best = &loads[i];
+        if (loads[i].usable && !loads[i].taken && (best == NULL || is_better(loads, count, &loads[i], best)))
+            best = &loads[i];
     return best;
+}
+
+/* Of those taken the one to be spared. */
+static struct load *most(struct load *loads, uint32_t count) {
+    struct load *worst = NULL;
+    for (uint32_t i = 0; i < count; i++)
+        if (loads[i].taken && (worst == NULL || !is_better(loads, count, &loads[i], worst)))
+            worst = &loads[i];
+    return worst;
 }
 
 /* One partition; `chosen` has room for `replication`. */
@@ -57,20 +86,33 @@ static void choose(struct load *loads, uint32_t count, int16_t replication, stru
         chosen[i]->taken = false;
 }
 
+static uint32_t usable_loads(const struct metadata *m, bool (*usable)(void *ctx, uint32_t node), void *ctx,
+                             struct load *loads) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        const struct metadata_node *node = &m->nodes[i];
+        if (node->incarnation != 0 && !node->draining && usable(ctx, node->node))
+            loads[count++] = (struct load){.node = node->node, .rack = node->rack, .usable = true};
+    }
+    count_load(m, loads, count);
+    return count;
+}
+
+static enum status too_few(const struct metadata *m, int16_t replication, uint32_t count,
+                           struct diagnostic *diagnostic) {
+    return diagnose(
+        diagnostic, STATUS_INVALID_REPLICATION,
+        "replication factor %d asked for; %u of %u nodes can take replicas now, and %d is the most",
+        replication, count, m->node_count, METADATA_REPLICAS_MAX);
+}
+
 enum status metadata_place(const struct metadata *m, int32_t count, int16_t replication,
                            bool (*usable)(void *ctx, uint32_t node), void *ctx, struct writer *placement,
                            struct diagnostic *diagnostic) {
     struct load loads[METADATA_NODES_MAX];
-    uint32_t node_count = 0;
-    for (uint32_t i = 0; i < m->node_count; i++)
-        if (usable(ctx, m->nodes[i].node)) loads[node_count++] = (struct load){.node = m->nodes[i].node};
+    uint32_t node_count = usable_loads(m, usable, ctx, loads);
     if (replication < 1 || replication > METADATA_REPLICAS_MAX || (uint32_t)replication > node_count)
-        return diagnose(
-            diagnostic, STATUS_INVALID_REPLICATION,
-            "replication factor %d asked for; %u of %u nodes can take replicas now, and %d is the "
-            "most",
-            replication, node_count, m->node_count, METADATA_REPLICAS_MAX);
-    count_load(m, loads, node_count);
+        return too_few(m, replication, node_count, diagnostic);
     for (int32_t p = 0; p < count; p++) {
         struct load *chosen[METADATA_REPLICAS_MAX];
         choose(loads, node_count, replication, chosen);
@@ -78,4 +120,46 @@ enum status metadata_place(const struct metadata *m, int32_t count, int16_t repl
             writer_be32(placement, chosen[i]->node);
     }
     return STATUS_OK;
+}
+
+enum status metadata_place_again(const struct metadata *m, const struct metadata_replicas *replicas,
+                                 int16_t replication, bool (*usable)(void *ctx, uint32_t node), void *ctx,
+                                 struct writer *placement, struct diagnostic *diagnostic) {
+    struct load loads[METADATA_NODES_MAX];
+    uint32_t count = usable_loads(m, usable, ctx, loads), usable_count = count;
+    int16_t have = 0;
+    /* What it has stays, also on a node that is down: it has the data. */
+    for (uint32_t i = 0; i < replicas->count; i++) {
+        const struct metadata_node *node = metadata_node(m, replicas->nodes[i]);
+        if (node == NULL || node->draining) continue;
+        struct load *load = find(loads, count, node->node);
+        if (load == NULL) {
+            load = &loads[count++];
+            *load = (struct load){.node = node->node, .rack = node->rack, .replicas = UINT64_MAX};
+        }
+        load->taken = true;
+        have++;
+    }
+    for (; have > replication && replication > 0; have--)
+        most(loads, count)->taken = false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct metadata_left *left = metadata_left_behind(replicas, loads[i].node);
+        if (left != NULL && left->kind == METADATA_CLOSING) loads[i].usable = false; /* its old copy */
+    }
+    struct load *added = NULL;
+    struct writer fresh;
+    writer_init(&fresh);
+    for (; have < replication && (added = least(loads, count)) != NULL; have++) {
+        added->taken = true;
+        writer_be32(&fresh, added->node);
+    }
+    for (uint32_t i = 0; i < replicas->count; i++) {
+        const struct load *load = find(loads, count, replicas->nodes[i]);
+        if (load != NULL && load->taken) writer_be32(placement, load->node);
+    }
+    writer_bytes(placement, writer_slice(&fresh));
+    writer_release(&fresh);
+    return have == replication && replication <= METADATA_REPLICAS_MAX && replication > 0
+               ? STATUS_OK
+               : too_few(m, replication, usable_count, diagnostic);
 }

@@ -448,6 +448,7 @@ struct raft_progress {
         paused; /* PROBE, SNAPSHOT: one append or piece was sent, wait for its answer or the next heartbeat */
     bool reading;         /* the host is reading entries or a snapshot piece for it */
     bool down;            /* says the host's failure detector */
+    uint64_t since_ns;    /* a member since; answers to what was sent before are of an earlier membership */
     uint64_t heard_ns;    /* any answer in this term: check-quorum */
     uint64_t advanced_ns; /* last time that match moved, or a window began: loss is suspected by this */
     uint64_t accepted;    /* as it last told */

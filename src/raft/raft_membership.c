@@ -15,6 +15,7 @@ void raft_membership_track(struct raft *r, const struct raft_config *old) {
         }
         progress[i] = (struct raft_progress){.id = config->members[i].id,
                                              .next = r->log.end,
+                                             .since_ns = r->now_ns,
                                              .heard_ns = r->now_ns,
                                              .advanced_ns = r->now_ns,
                                              .state = RAFT_PROBE};

@@ -261,6 +261,8 @@ void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
         r->refused++;
         return;
     }
+    /* A late word of a member that left, and came back in this term: it may have forgotten all since. */
+    if (m->ack.sent_ns < p->since_ns) return;
     p->heard_ns = r->now_ns;
     p->accepted = m->ack.accepted;
     p->round = MAX(p->round, m->ack.round);

@@ -7,6 +7,8 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "broker/broker_state.h"
+#include "broker/keys.h"
 #include "wire/record_batch.h"
 
 #define PORT        7000
@@ -29,7 +31,8 @@ enum status cluster_world_try_start(struct cluster_world *w, uint32_t node) {
     options.data_dir = "data";
     options.node_id = (int32_t)node;
     options.peers = w->peers;
-    options.peer_count = w->count;
+    options.peer_count = node <= w->founders ? w->founders : w->count;
+    options.rack = w->racks[node];
     options.advertised = w->addresses[node - 1];
     options.stretch_bytes = 2 * KIB; /* many of them */
     options.store.memtable_bytes = 64 * KIB;
@@ -56,7 +59,7 @@ void cluster_world_start(struct cluster_world *w, uint32_t node) {
 }
 
 void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes) {
-    *w = (struct cluster_world){.sim = io_sim_new(seed), .count = nodes};
+    *w = (struct cluster_world){.sim = io_sim_new(seed), .count = nodes, .founders = nodes};
     for (uint32_t i = 0; i < nodes; i++) {
         snprintf(w->addresses[i], sizeof w->addresses[i], "node%u:%d", i, PORT);
         w->peers[i] = (struct broker_peer){i + 1, w->addresses[i]};
@@ -130,6 +133,84 @@ enum status cluster_world_create(struct cluster_world *w, uint32_t node, const c
 enum status cluster_world_delete(struct cluster_world *w, uint32_t node, const char *topic) {
     return change_topic(w, node,
                         &(struct topic_change){.kind = TOPIC_DELETE, .name = slice_from_text(topic)});
+}
+
+enum status cluster_world_move(struct cluster_world *w, uint32_t asked, const char *topic, int partition,
+                               const int32_t *nodes, int replicas) {
+    struct topic_change change = {.kind = TOPIC_MOVE,
+                                  .name = slice_from_text(topic),
+                                  .partition = partition,
+                                  .replication = (int16_t)replicas,
+                                  .placement = nodes};
+    while (nodes != NULL && nodes[change.placement_count] != 0)
+        change.placement_count++;
+    return change_topic(w, asked, &change);
+}
+
+enum status cluster_world_cancel_move(struct cluster_world *w, uint32_t asked, const char *topic,
+                                      int partition) {
+    return change_topic(w, asked,
+                        &(struct topic_change){.kind = TOPIC_CANCEL_MOVE,
+                                               .name = slice_from_text(topic),
+                                               .partition = partition});
+}
+
+bool cluster_world_settle(struct cluster_world *w, uint32_t asked, const char *topic, uint64_t ms) {
+    for (uint64_t waited = 0;; waited += 50) {
+        const struct broker_topic *found = broker_topic_find(w->nodes[asked].broker, slice_from_text(topic));
+        bool moving = found == NULL;
+        struct partition_move move;
+        for (int32_t i = 0; !moving && i < found->partition_count; i++)
+            moving = broker_partition_move(w->nodes[asked].broker, found, i, &move);
+        if (!moving || waited >= ms) return !moving;
+        cluster_world_run(w, 50);
+    }
+}
+
+struct waiting_node {
+    struct node_change change;
+    bool done;
+};
+
+static void node_changed(struct node_change *change) {
+    CONTAINER_OF(change, struct waiting_node, change)->done = true;
+}
+
+enum status cluster_world_change_node(struct cluster_world *w, uint32_t asked, enum node_change_kind kind,
+                                      uint32_t node) {
+    struct waiting_node waiting = {.change = {.kind = kind, .node = (int32_t)node, .done = node_changed}};
+    if (kind == NODE_ADD) waiting.change.address = slice_from_text(w->addresses[node - 1]);
+    broker_change_node(w->nodes[asked].broker, &waiting.change);
+    assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
+    w->why = waiting.change.diagnostic;
+    return waiting.change.status;
+}
+
+uint32_t cluster_world_add(struct cluster_world *w, uint32_t asked) {
+    uint32_t node = ++w->count;
+    assert_in_range(node, 1, CLUSTER_NODES_MAX);
+    snprintf(w->addresses[node - 1], sizeof w->addresses[0], "node%u:%d", node - 1, PORT);
+    w->peers[node - 1] = (struct broker_peer){node, w->addresses[node - 1]};
+    assert_status(cluster_world_change_node(w, asked, NODE_ADD, node), STATUS_OK);
+    cluster_world_start(w, node);
+    return node;
+}
+
+uint32_t cluster_world_keys(struct cluster_world *w, uint32_t node, const char *topic, int partition) {
+    struct broker *broker = w->nodes[node].broker;
+    const struct topic_state *state = (const struct topic_state *)broker_topic_find(broker,
+                                                                                    slice_from_text(topic));
+    assert_non_null(state);
+    struct key lower = key_group_start(state->groups[partition]);
+    struct key upper = key_group_start(state->groups[partition] + 1);
+    struct store_iterator *it = store_iterator_open(broker_store(broker), key_slice(&lower),
+                                                    key_slice(&upper), STORE_ITERATOR_BLOCKING, NULL, NULL);
+    uint32_t count = 0;
+    for (enum status status = store_iterator_seek(it, key_slice(&lower)); status == STATUS_OK;
+         status = store_iterator_next(it))
+        count++;
+    store_iterator_close(it);
+    return count;
 }
 
 uint32_t cluster_world_leader(struct cluster_world *w, uint32_t asked, const char *topic, int partition) {

@@ -8,11 +8,11 @@
 #include "broker/peers.h"
 #include "io/io_sim.h"
 
-#define CLUSTER_NODES_MAX 5
+#define CLUSTER_NODES_MAX 7
 
 struct cluster_world {
     struct io_sim *sim;
-    uint32_t count;
+    uint32_t count, founders; /* the first ones; those that came later are not in their --peers */
     struct broker_peer peers[CLUSTER_NODES_MAX];
     char addresses[CLUSTER_NODES_MAX][32];
     struct {
@@ -20,7 +20,8 @@ struct cluster_world {
         struct broker *broker;      /* NULL: down */
     } nodes[CLUSTER_NODES_MAX + 1]; /* from 1 */
     struct diagnostic why;
-    bool forward; /* requests may be taken to the leader */
+    const char *racks[CLUSTER_NODES_MAX + 1]; /* from 1; NULL: none */
+    bool forward;                             /* requests may be taken to the leader */
 };
 void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes); /* all are started */
 void cluster_world_close(struct cluster_world *w);
@@ -45,6 +46,19 @@ int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int pa
 /* Every record value from the beginning, joined with '\n', as the leader tells; with `forward`: as node 1
  * does. */
 void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);
+/* `nodes`: zero-terminated, or NULL: `replicas` of them, as the controller chooses. */
+enum status cluster_world_move(struct cluster_world *w, uint32_t asked, const char *topic, int partition,
+                               const int32_t *nodes, int replicas);
+enum status cluster_world_cancel_move(struct cluster_world *w, uint32_t asked, const char *topic,
+                                      int partition);
+/* Until nothing of the topic moves any more and nothing is left behind; false: not within `ms`. */
+bool cluster_world_settle(struct cluster_world *w, uint32_t asked, const char *topic, uint64_t ms);
+/* Announces a node through `asked` and starts it; its number. */
+uint32_t cluster_world_add(struct cluster_world *w, uint32_t asked);
+enum status cluster_world_change_node(struct cluster_world *w, uint32_t asked, enum node_change_kind kind,
+                                      uint32_t node);
+/* Keys on the node's disk that belong to the group of a partition. */
+uint32_t cluster_world_keys(struct cluster_world *w, uint32_t node, const char *topic, int partition);
 enum status cluster_world_delete_records(struct cluster_world *w, uint32_t node, const char *topic,
                                          int partition, int64_t offset);
 enum status cluster_world_producer_id(struct cluster_world *w, uint32_t node, int64_t *id);

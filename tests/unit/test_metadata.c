@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/units.h"
@@ -130,6 +131,36 @@ static void assert_same_topic(const struct metadata_topic *a, const struct metad
     assert_memory_equal(a->groups, b->groups, (size_t)a->partition_count * sizeof *a->groups);
     assert_int_equal(a->config_count, b->config_count);
     assert_slice_equal(writer_slice(&a->configs), writer_slice(&b->configs));
+    assert_int_equal(a->replicas == NULL, b->replicas == NULL);
+    for (int32_t i = 0; a->replicas != NULL && i < a->partition_count; i++) {
+        const struct metadata_replicas *x = &a->replicas[i], *y = &b->replicas[i];
+        assert_int_equal(x->count, y->count);
+        assert_memory_equal(x->nodes, y->nodes, x->count * sizeof *x->nodes);
+        assert_true(x->founded == y->founded && x->own_key == y->own_key);
+        assert_int_equal(x->move == NULL, y->move == NULL);
+        if (x->move == NULL) continue;
+        assert_true(x->move->version == y->move->version && x->move->count == y->move->count);
+        for (uint32_t n = 0; n < x->move->count; n++) {
+            assert_int_equal(x->move->left[n].node, y->move->left[n].node);
+            assert_int_equal(x->move->left[n].kind, y->move->left[n].kind);
+            assert_int_equal(x->move->left[n].since, y->move->left[n].since);
+        }
+    }
+}
+
+static void assert_same_nodes(const struct metadata *a, const struct metadata *b) {
+    assert_int_equal(a->node_count, b->node_count);
+    for (uint32_t i = 0; i < a->node_count; i++) {
+        const struct metadata_node *x = &a->nodes[i], *y = &b->nodes[i];
+        assert_true(x->node == y->node && x->incarnation == y->incarnation &&
+                    x->registered == y->registered && x->draining == y->draining);
+        assert_string_equal(x->address, y->address);
+        assert_string_equal(x->rack, y->rack);
+    }
+    assert_int_equal(a->removed_count, b->removed_count);
+    for (uint32_t i = 0; i < a->removed_count; i++)
+        assert_true(a->removed[i].node == b->removed[i].node &&
+                    a->removed[i].incarnation == b->removed[i].incarnation);
 }
 
 static void assert_same(const struct metadata *a, const struct metadata *b) {
@@ -140,6 +171,7 @@ static void assert_same(const struct metadata *a, const struct metadata *b) {
     assert_string_equal(a->cluster_id, b->cluster_id);
     assert_int_equal(a->by_name.count, b->by_name.count);
     assert_int_equal(a->by_id.count, b->by_id.count);
+    assert_same_nodes(a, b);
     MAP_FOREACH(it, &a->by_name) {
         const struct metadata_topic *topic = MAP_ENTRY(it)->value;
         const struct metadata_topic *other = metadata_find(b, slice_from_text(topic->name));
@@ -376,6 +408,249 @@ static void a_group_beyond_those_handed_out_is_damage(void **state) {
     state_free(m);
 }
 
+/* ---- a cluster ---------------------------------------------------------------------------------------- */
+
+static enum status register_node(struct fixture *f, uint32_t node, uint32_t incarnation, const char *rack) {
+    struct metadata_command command = {.kind = METADATA_REGISTER_NODE,
+                                       .name = SLICE_LITERAL("here:1"),
+                                       .node = node,
+                                       .incarnation = incarnation,
+                                       .configs = {{SLICE_LITERAL("rack"), slice_from_text(rack)}},
+                                       .config_count = 1};
+    return run_plain(f, command);
+}
+
+static enum status change_node(struct fixture *f, enum metadata_kind kind, uint32_t node, int32_t count) {
+    return run_plain(f, (struct metadata_command){.kind = kind,
+                                                  .node = node,
+                                                  .count = count,
+                                                  .name = kind == METADATA_ADD_NODE ? SLICE_LITERAL("there:1")
+                                                                                    : SLICE_EMPTY});
+}
+
+static bool any_node(void *ctx, uint32_t node) {
+    const bool *down = ctx;
+    return !down[node];
+}
+
+static const struct metadata_replicas *replicas_of(const struct fixture *f, const char *name,
+                                                   int32_t partition) {
+    return &metadata_find(f->state, slice_from_text(name))->replicas[partition];
+}
+
+static enum status create_placed(struct fixture *f, const char *name, uint8_t id, int32_t count,
+                                 int16_t replication, bool *down) {
+    struct writer placement;
+    struct diagnostic why;
+    writer_init(&placement);
+    enum status status = metadata_place(f->state, count, replication, any_node, down, &placement, &why);
+    struct metadata_command command = create(name, id, count);
+    command.replication = replication;
+    command.placement = writer_slice(&placement);
+    if (status == STATUS_OK) status = run_plain(f, command);
+    writer_release(&placement);
+    return status;
+}
+
+static enum status set_replicas(struct fixture *f, const char *name, int32_t partition, const uint32_t *nodes,
+                                uint32_t count) {
+    struct writer placement;
+    writer_init(&placement);
+    for (uint32_t i = 0; i < count; i++)
+        writer_be32(&placement, nodes[i]);
+    enum status status = run_plain(f, (struct metadata_command){.kind = METADATA_SET_REPLICAS,
+                                                                .name = slice_from_text(name),
+                                                                .count = partition,
+                                                                .placement = writer_slice(&placement)});
+    writer_release(&placement);
+    return status;
+}
+
+static enum status say(struct fixture *f, enum metadata_kind kind, const char *name, int32_t partition,
+                       uint32_t node, uint64_t version) {
+    uint8_t bytes[8];
+    store_be64(bytes, version);
+    return run_plain(f, (struct metadata_command){.kind = kind,
+                                                  .name = slice_from_text(name),
+                                                  .count = partition,
+                                                  .node = node,
+                                                  .placement = slice_make(bytes, sizeof bytes)});
+}
+
+static void replicas_spread_over_racks_then_nodes(void **state) {
+    struct fixture *f = *state;
+    bool down[16] = {false};
+    static const char *const racks[] = {"", "a", "a", "a", "b", "b", "c"};
+    for (uint32_t node = 1; node <= 6; node++)
+        assert_status(register_node(f, node, 10 + node, racks[node]), STATUS_OK);
+    assert_status(create_placed(f, "t", 1, 12, 3, down), STATUS_OK);
+    uint32_t count[7] = {0}, leaders[7] = {0};
+    for (int32_t p = 0; p < 12; p++) {
+        const struct metadata_replicas *replicas = replicas_of(f, "t", p);
+        uint32_t seen = 0;
+        for (uint32_t i = 0; i < 3; i++) {
+            seen |= 1u << (racks[replicas->nodes[i]][0] - 'a');
+            count[replicas->nodes[i]]++;
+        }
+        assert_int_equal(seen, 7); /* one in each rack */
+        leaders[replicas->nodes[0]]++;
+    }
+    assert_true(count[1] == 4 && count[2] == 4 && count[3] == 4 && count[4] == 6 && count[5] == 6);
+    for (uint32_t node = 1; node <= 6; node++)
+        assert_in_range(leaders[node], 1, 3);
+    /* More replicas than racks: then nodes. And what is down or drained gets nothing. */
+    assert_status(create_placed(f, "u", 2, 1, 5, down), STATUS_OK);
+    down[6] = true;
+    assert_status(change_node(f, METADATA_DRAIN_NODE, 5, 1), STATUS_OK);
+    assert_status(create_placed(f, "v", 3, 8, 2, down), STATUS_OK);
+    for (int32_t p = 0; p < 8; p++)
+        assert_true(metadata_is_placed(replicas_of(f, "v", p), 4));
+    assert_status(create_placed(f, "w", 4, 1, 5, down), STATUS_INVALID_REPLICATION);
+}
+
+static void what_is_left_behind_is_told_to_go_before_it_may_come_back(void **state) {
+    struct fixture *f = *state;
+    bool down[16] = {false};
+    for (uint32_t node = 1; node <= 5; node++)
+        assert_status(register_node(f, node, 10 + node, ""), STATUS_OK);
+    assert_status(create_placed(f, "t", 1, 1, 3, down), STATUS_OK);
+    const struct metadata_replicas *replicas = replicas_of(f, "t", 0);
+    uint64_t founded = replicas->founded;
+    assert_true(founded != 0 && replicas->move == NULL);
+    /* To where it is: nothing. */
+    assert_status(set_replicas(f, "t", 0, replicas->nodes, 3), STATUS_OK);
+    assert_true(replicas->move == NULL && replicas->founded == founded);
+    uint32_t first[3];
+    memcpy(first, replicas->nodes, sizeof first);
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){first[0], 4, 5}, 3), STATUS_OK);
+    assert_true(metadata_is_moving(replicas) && replicas->founded == 0);
+    uint64_t version = replicas->move->version;
+    for (uint32_t node = 1; node <= 5; node++)
+        assert_true(metadata_has_replica(replicas, node));
+    /* Another target, then back: the first members come back in their order. */
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){4}, 1), STATUS_OK);
+    assert_status(say(f, METADATA_MOVED, "t", 0, 0, version), STATUS_NOT_FOUND); /* a late one */
+    assert_status(
+        run_plain(f, (struct metadata_command){.kind = METADATA_CANCEL_MOVE, .name = SLICE_LITERAL("t")}),
+        STATUS_OK);
+    assert_memory_equal(replicas->nodes, first, sizeof first);
+    assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
+    assert_false(metadata_is_moving(replicas));
+    assert_int_equal(replicas->move->count, 2);
+    assert_false(metadata_has_replica(replicas, 4));
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){4}, 1), STATUS_UNAVAILABLE);
+    uint64_t since = metadata_left_behind(replicas, 4)->since;
+    assert_status(say(f, METADATA_DROPPED, "t", 0, 4, since - 1), STATUS_NOT_FOUND);
+    assert_status(say(f, METADATA_DROPPED, "t", 0, 4, since), STATUS_OK);
+    assert_status(say(f, METADATA_DROPPED, "t", 0, 4, since), STATUS_NOT_FOUND);
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){4}, 1), STATUS_OK);
+    assert_int_equal(metadata_left_behind(replicas, 5)->kind, METADATA_CLOSING); /* still */
+    assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
+    assert_int_equal(metadata_left_behind(replicas, 5)->since, since);
+    assert_status(say(f, METADATA_DROPPED, "t", 0, 5, since), STATUS_OK);
+    /* A disk that is lost has nothing to delete. */
+    assert_status(register_node(f, first[0], 99, ""), STATUS_OK);
+    assert_null(metadata_left_behind(replicas, first[0]));
+    assert_int_equal(metadata_find(f->state, SLICE_LITERAL("t"))->replication, 1);
+    struct metadata *loaded = reload(f);
+    assert_same(f->state, loaded);
+    state_free(loaded);
+}
+
+static void nodes_come_and_go(void **state) {
+    struct fixture *f = *state;
+    bool down[16] = {false};
+    assert_status(register_node(f, 1, 11, "a"), STATUS_OK);
+    assert_status(change_node(f, METADATA_DRAIN_NODE, 1, 1), STATUS_INVALID);
+    assert_status(change_node(f, METADATA_ADD_NODE, 2, 0), STATUS_OK);
+    assert_status(change_node(f, METADATA_ADD_NODE, 2, 0), STATUS_EXISTS);
+    assert_status(change_node(f, METADATA_ADD_NODE, 0, 0), STATUS_INVALID);
+    assert_status(create_placed(f, "t", 1, 1, 2, down), STATUS_INVALID_REPLICATION); /* it did not come yet */
+    assert_status(register_node(f, 2, 12, ""), STATUS_OK);
+    assert_status(create_placed(f, "t", 1, 1, 2, down), STATUS_OK);
+    assert_status(change_node(f, METADATA_DRAIN_NODE, 2, 1), STATUS_INVALID_REPLICATION);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_BUSY);
+    assert_status(register_node(f, 3, 13, ""), STATUS_OK);
+    assert_status(change_node(f, METADATA_DRAIN_NODE, 2, 1), STATUS_OK);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_BUSY);
+    struct writer placement;
+    struct diagnostic why;
+    writer_init(&placement);
+    const struct metadata_replicas *replicas = replicas_of(f, "t", 0);
+    assert_status(metadata_place_again(f->state, replicas, 2, any_node, down, &placement, &why), STATUS_OK);
+    assert_int_equal(load_be32(placement.data), 1);
+    assert_int_equal(load_be32(placement.data + 4), 3);
+    writer_release(&placement);
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){1, 3}, 2), STATUS_OK);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_BUSY); /* still leaving */
+    assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_OK); /* dead: it will not say a word */
+    assert_null(replicas->move);
+    assert_null(metadata_node(f->state, 2));
+    assert_status(register_node(f, 2, 12, ""), STATUS_INVALID);
+    assert_non_null(replicas);
+    struct metadata *loaded = reload(f);
+    assert_same(f->state, loaded);
+    state_free(f->state);
+    f->state = loaded;
+    assert_status(register_node(f, 2, 12, ""), STATUS_INVALID);
+    assert_status(register_node(f, 2, 77, ""), STATUS_OK); /* another disk */
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 9, 0), STATUS_NOT_FOUND);
+}
+
+/* Random commands: stored is what is known, and nobody who still has to delete a copy is placed again. */
+static void moves_are_stored_and_never_overtake_a_deletion(void **state) {
+    struct fixture *f = *state;
+    bool down[16] = {false};
+    for (uint32_t node = 1; node <= 5; node++)
+        assert_status(register_node(f, node, 10 + node, node % 2 == 0 ? "a" : "b"), STATUS_OK);
+    assert_status(create_placed(f, "t", 1, 3, 3, down), STATUS_OK);
+    int moved = 0, dropped = 0;
+    for (int step = 0; step < 6000; step++) {
+        int32_t p = (int32_t)prng_below(&f->prng, 3);
+        const struct metadata_replicas *replicas = replicas_of(f, "t", p);
+        uint32_t node = (uint32_t)prng_below(&f->prng, 6) + 1, nodes[3];
+        uint64_t version = replicas->move == NULL ? 1 : replicas->move->version - prng_below(&f->prng, 2);
+        const struct metadata_left *left = metadata_left_behind(replicas, node);
+        switch (prng_below(&f->prng, 7)) {
+        case 0:
+            for (uint32_t i = 0; i < 3; i++)
+                nodes[i] = (uint32_t)prng_below(&f->prng, 6) + 1;
+            MAYBE(set_replicas(f, "t", p, nodes, (uint32_t)prng_below(&f->prng, 3) + 1));
+            break;
+        case 1:
+            MAYBE(run_plain(f, (struct metadata_command){
+                                   .kind = METADATA_CANCEL_MOVE, .name = SLICE_LITERAL("t"), .count = p}));
+            break;
+        case 2:
+            moved += say(f, METADATA_MOVED, "t", p, 0, version) == STATUS_OK;
+            break;
+        case 3:
+        case 4:
+            dropped += say(f, METADATA_DROPPED, "t", p, node, left == NULL ? 1 : left->since) == STATUS_OK;
+            break;
+        case 5:
+            MAYBE(change_node(f, METADATA_DRAIN_NODE, node, (int32_t)prng_below(&f->prng, 2)));
+            break;
+        default:
+            if (prng_below(&f->prng, 8) == 0)
+                MAYBE(register_node(f, node, (uint32_t)prng_below(&f->prng, 100) + 1, "a"));
+            if (prng_below(&f->prng, 8) == 0) MAYBE(change_node(f, METADATA_REMOVE_NODE, node, 0));
+        }
+        for (uint32_t i = 0; replicas->move != NULL && i < replicas->move->count; i++) {
+            const struct metadata_left *at = &replicas->move->left[i];
+            if (at->kind == METADATA_CLOSING) assert_false(metadata_is_placed(replicas, at->node));
+            if (replicas->move->version == 0) assert_int_equal(at->kind, METADATA_CLOSING);
+        }
+        if (step % 20 != 0) continue;
+        struct metadata *loaded = reload(f);
+        assert_same(f->state, loaded);
+        state_free(f->state);
+        f->state = loaded;
+    }
+    assert_true(moved > 50 && dropped > 50);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_survive_encoding_and_every_truncation_is_seen),
@@ -388,6 +663,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(damaged_keys_are_refused_or_give_some_state_and_never_more, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_group_beyond_those_handed_out_is_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(replicas_spread_over_racks_then_nodes, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_left_behind_is_told_to_go_before_it_may_come_back, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(nodes_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(moves_are_stored_and_never_overtake_a_deletion, setup, teardown),
     };
     return cmocka_run_group_tests_name("metadata", tests, NULL, NULL);
 }

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Partitions move between nodes, and nodes come and go, while records are written. */
+#include "lib/test.h"
+
+#include <stdio.h>
+
+#include "base/cursor.h"
+#include "base/prng.h"
+#include "lib/cluster_world.h"
+
+static struct cluster_world world;
+
+static void open_world(uint64_t seed, uint32_t nodes) {
+    cluster_world_open(&world, seed, nodes);
+    cluster_world_run(&world, 3000);
+}
+
+static void create_on(uint32_t asked, const char *topic, int partitions, int replicas) {
+    enum status status = STATUS_UNAVAILABLE;
+    for (int i = 0; i < 3 && status == STATUS_UNAVAILABLE; i++)
+        status = cluster_world_create(&world, asked, topic, partitions, replicas);
+    if (status != STATUS_EXISTS)
+        assert_status(status, STATUS_OK); /* EXISTS: of a try that was not answered */
+}
+
+/* Values "0", "1", ... up to count, each once and in order. */
+static void expect_read(const char *topic, int partition, int count) {
+    struct writer have, want;
+    writer_init(&have);
+    writer_init(&want);
+    cluster_world_read(&world, topic, partition, &have);
+    for (int i = 0; i < count; i++)
+        writer_printf(&want, "%d\n", i);
+    writer_u8(&want, '\0');
+    assert_string_equal((const char *)have.data, (const char *)want.data);
+    writer_release(&have);
+    writer_release(&want);
+}
+
+static void produce(const char *topic, int partition, int from, int to, int64_t producer) {
+    for (int i = from; i < to; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        cluster_world_produce(&world, topic, partition, value, producer, i);
+    }
+}
+
+static uint32_t replicas_of(uint32_t asked, const char *topic, int partition,
+                            int32_t nodes[BROKER_REPLICAS_MAX]) {
+    struct broker *broker = world.nodes[asked].broker;
+    return broker_partition_replicas(broker, broker_topic_find(broker, slice_from_text(topic)), partition,
+                                     false, nodes);
+}
+
+static bool has(const int32_t *nodes, uint32_t count, uint32_t node) {
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i] == (int32_t)node) return true;
+    return false;
+}
+
+static void a_partition_moves_to_other_nodes_and_leaves_nothing_behind(void **state) {
+    (void)state;
+    open_world(1, 4);
+    create_on(1, "t", 2, 2);
+    produce("t", 0, 0, 60, -1);
+    produce("t", 1, 0, 20, -1);
+    int32_t old[BROKER_REPLICAS_MAX], now[BROKER_REPLICAS_MAX], target[3] = {0};
+    assert_int_equal(replicas_of(1, "t", 0, old), 2);
+    for (uint32_t node = 1, count = 0; node <= 4; node++)
+        if (!has(old, 2, node)) target[count++] = (int32_t)node;
+    assert_status(cluster_world_move(&world, 3, "t", 0, target, 0), STATUS_OK);
+    produce("t", 0, 60, 90, -1);
+    assert_true(cluster_world_settle(&world, 1, "t", 30000));
+    assert_int_equal(replicas_of(2, "t", 0, now), 2);
+    assert_memory_equal(now, target, 2 * sizeof *now);
+    produce("t", 0, 90, 100, -1);
+    cluster_world_run(&world, 6000); /* leadership goes where it is wanted */
+    assert_int_equal(cluster_world_leader(&world, 1, "t", 0), target[0]);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(cluster_world_keys(&world, (uint32_t)old[i], "t", 0), 0);
+        assert_true(cluster_world_keys(&world, (uint32_t)target[i], "t", 0) > 0);
+    }
+    /* Those it came from are not needed any more; one of them comes back later. */
+    cluster_world_crash(&world, (uint32_t)old[0], IO_SIM_CRASH_POWER);
+    world.forward = false;
+    produce("t", 0, 100, 110, -1);
+    expect_read("t", 0, 110);
+    cluster_world_start(&world, (uint32_t)old[0]);
+    cluster_world_run(&world, 3000);
+    assert_int_equal(cluster_world_keys(&world, (uint32_t)old[0], "t", 0), 0);
+    expect_read("t", 1, 20);
+    cluster_world_close(&world);
+}
+
+static void replicas_are_added_and_taken_away(void **state) {
+    (void)state;
+    open_world(2, 3);
+    create_on(2, "t", 1, 1);
+    produce("t", 0, 0, 40, -1);
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    static const int counts[] = {3, 2, 1, 3, 1};
+    for (unsigned i = 0; i < ARRAY_COUNT(counts); i++) {
+        assert_status(cluster_world_move(&world, i % 3 + 1, "t", 0, NULL, counts[i]), STATUS_OK);
+        produce("t", 0, 40 + (int)i * 5, 45 + (int)i * 5, -1);
+        assert_true(cluster_world_settle(&world, 1, "t", 30000));
+        assert_int_equal(replicas_of(3, "t", 0, nodes), counts[i]);
+        assert_int_equal(broker_topic_find(world.nodes[2].broker, SLICE_LITERAL("t"))->replication,
+                         counts[i]);
+        for (uint32_t node = 1; node <= 3; node++)
+            assert_int_equal(cluster_world_keys(&world, node, "t", 0) > 0,
+                             has(nodes, (uint32_t)counts[i], node));
+    }
+    expect_read("t", 0, 65);
+    assert_status(cluster_world_move(&world, 1, "t", 0, NULL, 4), STATUS_INVALID_REPLICATION);
+    assert_status(cluster_world_move(&world, 1, "t", 0, (int32_t[]){1, 9, 0}, 0), STATUS_INVALID_REPLICATION);
+    assert_status(cluster_world_move(&world, 1, "t", 0, (int32_t[]){1, 1, 0}, 0), STATUS_INVALID_REPLICATION);
+    assert_status(cluster_world_move(&world, 1, "t", 1, NULL, 1), STATUS_UNKNOWN_TOPIC);
+    assert_status(cluster_world_move(&world, 1, "u", 0, NULL, 1), STATUS_UNKNOWN_TOPIC);
+    assert_status(cluster_world_cancel_move(&world, 1, "t", 0), STATUS_NOT_FOUND);
+    cluster_world_close(&world);
+}
+
+/* The node that should get it is not there: the move waits, and can be taken back. */
+static void a_move_is_cancelled(void **state) {
+    (void)state;
+    open_world(3, 4);
+    create_on(1, "t", 1, 3);
+    produce("t", 0, 0, 30, -1);
+    int32_t old[BROKER_REPLICAS_MAX], now[BROKER_REPLICAS_MAX];
+    replicas_of(1, "t", 0, old);
+    uint32_t fourth = 1;
+    while (has(old, 3, fourth))
+        fourth++;
+    uint32_t asked = (uint32_t)old[2];
+    cluster_world_crash(&world, fourth, IO_SIM_CRASH_POWER);
+    int32_t target[] = {(int32_t)fourth, old[1], old[0], 0};
+    assert_status(cluster_world_move(&world, asked, "t", 0, target, 0), STATUS_OK);
+    produce("t", 0, 30, 40, -1);
+    assert_false(cluster_world_settle(&world, asked, "t", 8000));
+    struct partition_move move;
+    assert_true(broker_partition_move(world.nodes[asked].broker,
+                                      broker_topic_find(world.nodes[asked].broker, SLICE_LITERAL("t")), 0,
+                                      &move));
+    assert_true(move.moving && move.adding_count == 1 && move.adding[0] == (int32_t)fourth);
+    assert_true(move.removing_count == 1 && move.removing[0] == old[2]);
+    assert_status(cluster_world_cancel_move(&world, asked, "t", 0), STATUS_OK);
+    cluster_world_run(&world, 3000);
+    replicas_of(asked, "t", 0, now);
+    assert_memory_equal(now, old, 3 * sizeof *now);
+    cluster_world_start(&world, fourth);
+    assert_true(cluster_world_settle(&world, asked, "t", 20000));
+    assert_int_equal(cluster_world_keys(&world, fourth, "t", 0), 0);
+    produce("t", 0, 40, 50, -1);
+    expect_read("t", 0, 50);
+    cluster_world_close(&world);
+}
+
+/* Whoever crashes while partitions move: nothing is lost, nothing stands twice, and the moves come to an end.
+ */
+static void moves_survive_crashes(void **state) {
+    (void)state;
+    for (uint64_t seed = 100; seed < 108; seed++) {
+        struct prng prng;
+        prng_init(&prng, seed);
+        open_world(seed, 5);
+        create_on(1, "t", 2, 3);
+        int64_t producer;
+        assert_status(cluster_world_producer_id(&world, 2, &producer), STATUS_OK);
+        int next[2] = {0};
+        for (int round = 0; round < 12; round++) {
+            uint32_t victim = (uint32_t)prng_below(&prng, 5) + 1, asked = victim % 5 + 1;
+            int p = (int)prng_below(&prng, 2);
+            int32_t target[4] = {0};
+            for (uint32_t n = 0, first = (uint32_t)prng_below(&prng, 5); n < 3; n++)
+                target[n] = (int32_t)((first + n * 2) % 5 + 1);
+            enum status status = cluster_world_move(&world, asked, "t", p, target, 0);
+            assert_true(status == STATUS_OK || status == STATUS_UNAVAILABLE || status == STATUS_BUSY);
+            cluster_world_run(&world, prng_below(&prng, 1200));
+            cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+            cluster_world_run(&world, prng_below(&prng, 1500));
+            for (int i = 0; i < 2; i++) {
+                produce("t", i, next[i], next[i] + 4, producer);
+                next[i] += 4;
+            }
+            cluster_world_start(&world, victim);
+            cluster_world_run(&world, prng_below(&prng, 3000));
+        }
+        assert_true(cluster_world_settle(&world, 1, "t", 60000));
+        for (int i = 0; i < 2; i++) {
+            int32_t nodes[BROKER_REPLICAS_MAX];
+            uint32_t count = replicas_of(1, "t", i, nodes);
+            expect_read("t", i, next[i]);
+            for (uint32_t node = 1; node <= 5; node++)
+                assert_int_equal(cluster_world_keys(&world, node, "t", i) > 0, has(nodes, count, node));
+        }
+        cluster_world_close(&world);
+    }
+}
+
+static uint32_t leads(uint32_t asked, uint32_t node, const char *topic, int partitions) {
+    uint32_t count = 0;
+    for (int p = 0; p < partitions; p++)
+        count += cluster_world_leader(&world, asked, topic, p) == node;
+    return count;
+}
+
+static bool is_node(uint32_t asked, uint32_t node) {
+    struct broker_node nodes[BROKER_NODES_MAX];
+    uint32_t count = broker_nodes(world.nodes[asked].broker, nodes);
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i].node == (int32_t)node) return true;
+    return false;
+}
+
+/* Until nothing is on it. */
+static void drain(uint32_t asked, uint32_t node, const char *topic, int partitions) {
+    assert_status(cluster_world_change_node(&world, asked, NODE_DRAIN, node), STATUS_OK);
+    for (int waited = 0; waited < 200; waited++) {
+        int32_t nodes[BROKER_REPLICAS_MAX];
+        bool placed = false;
+        for (int p = 0; p < partitions; p++)
+            placed |= has(nodes, replicas_of(asked, topic, p, nodes), node);
+        if (!placed && cluster_world_settle(&world, asked, topic, 0)) return;
+        cluster_world_run(&world, 200);
+    }
+    fail_msg("node %u is not drained", node);
+}
+
+static void a_node_joins_is_drained_and_goes(void **state) {
+    (void)state;
+    open_world(40, 3);
+    create_on(1, "t", 6, 3);
+    for (int p = 0; p < 6; p++)
+        produce("t", p, 0, 10, -1);
+    assert_status(cluster_world_change_node(&world, 1, NODE_DRAIN, 1), STATUS_INVALID_REPLICATION);
+    assert_non_null(strstr(world.why.text, "add a node first"));
+    uint32_t fourth = cluster_world_add(&world, 2);
+    assert_status(cluster_world_change_node(&world, 2, NODE_ADD, fourth), STATUS_EXISTS);
+    cluster_world_run(&world, 3000);
+    struct broker_node nodes[BROKER_NODES_MAX];
+    assert_int_equal(broker_nodes(world.nodes[1].broker, nodes), 4);
+    assert_true(nodes[3].up && nodes[3].incarnation != 0);
+    /* It serves what others hold, and takes new topics. */
+    create_on(fourth, "u", 4, 3);
+    assert_status(cluster_world_change_node(&world, 1, NODE_REMOVE, 2), STATUS_BUSY);
+    assert_non_null(strstr(world.why.text, "cluster drain 2"));
+    drain(1, 2, "t", 6);
+    assert_true(cluster_world_settle(&world, 1, "u", 20000));
+    for (int p = 0; p < 6; p++) {
+        produce("t", p, 10, 15, -1);
+        assert_int_equal(cluster_world_keys(&world, 2, "t", p), 0);
+    }
+    assert_int_equal(leads(1, 2, "t", 6), 0);
+    cluster_world_run(&world, 2000);
+    for (int i = 0; i < 200; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "group-%d", i);
+        assert_int_not_equal(broker_coordinator(world.nodes[1].broker, slice_from_text(name)), 2);
+    }
+    assert_int_not_equal(broker_controller(world.nodes[1].broker), 2);
+    assert_status(cluster_world_change_node(&world, fourth, NODE_REMOVE, 2), STATUS_OK);
+    cluster_world_run(&world, 2000);
+    assert_false(is_node(1, 2));
+    assert_false(is_node(fourth, 2));
+    /* Its disk never comes back; the three that are left can lose one, whichever it is. */
+    cluster_world_run(&world, 3000);
+    assert_false(is_node(1, 2));
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_POWER);
+    int next = 15;
+    static const uint32_t left[] = {1, 3, 4};
+    for (unsigned i = 0; i < ARRAY_COUNT(left); i++, next += 5) {
+        cluster_world_crash(&world, left[i], IO_SIM_CRASH_POWER);
+        produce("t", 0, next, next + 5, -1);
+        create_on(left[(i + 1) % 3], i == 0 ? "v" : i == 1 ? "w" : "x", 1, 2);
+        cluster_world_start(&world, left[i]);
+        cluster_world_run(&world, 3000);
+    }
+    expect_read("t", 0, next);
+    cluster_world_start(&world, 2);
+    cluster_world_run(&world, 3000);
+    assert_false(is_node(1, 2));
+    cluster_world_close(&world);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_partition_moves_to_other_nodes_and_leaves_nothing_behind),
+        cmocka_unit_test(replicas_are_added_and_taken_away),
+        cmocka_unit_test(a_move_is_cancelled),
+        cmocka_unit_test(moves_survive_crashes),
+        cmocka_unit_test(a_node_joins_is_drained_and_goes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
