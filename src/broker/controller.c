@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "broker/forward.h"
 #include "broker/keys.h"
+#include "broker/metadata_log.h"
 #include "broker/topics.h"
 
 #define ANSWER_VERSION 1
@@ -501,11 +502,12 @@ enum status controller_open(struct cluster *cluster, const struct raft_config *f
                                            .founding = founding,
                                            .priority = RAFT_PRIORITY_MAX};
     enum status status = raft_replica_open(cluster->host, &options, &c->replica, diagnostic);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         mem_free(c);
-    else
-        cluster->controller = c;
-    return status;
+        return status;
+    }
+    cluster->controller = c;
+    return metadata_log_load(cluster->broker, diagnostic);
 }
 
 void controller_close(struct cluster *cluster) {

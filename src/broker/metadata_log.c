@@ -137,7 +137,7 @@ enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnost
     store_write_init(&log->write, command_durable);
     broker->metadata_log = log;
     bool first_start;
-    if (broker->cluster != NULL) return metadata_log_load(broker, diagnostic);
+    if (broker->cluster != NULL) return STATUS_OK; /* by the controller, when it is there */
     enum status status = check_node(broker, &first_start, diagnostic);
     if (status == STATUS_OK) status = metadata_log_load(broker, diagnostic);
     if (status == STATUS_OK && first_start) found_cluster(broker);

@@ -235,6 +235,14 @@ static void reopened(void *ctx) {
     fetch_wake(p, UINT64_MAX);
 }
 
+/* Until `installed`, nobody reads or writes beside the log. */
+static void installing(void *ctx) {
+    struct partition *p = ctx;
+    if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
+    p->phase = PARTITION_LOADING;
+    p->failure = STATUS_NOT_LEADER;
+}
+
 static void installed(void *ctx, uint64_t end) {
     MAYBE(end > 0);
     reopened(ctx);
@@ -249,6 +257,7 @@ static void failed(void *ctx, enum status status) {
 static const struct raft_machine machine = {.apply = apply,
                                             .appended = appended,
                                             .truncated = truncated,
+                                            .installing = installing,
                                             .installed = installed,
                                             .changed = changed,
                                             .failed = failed,

@@ -49,6 +49,7 @@ static void apply_some(struct raft_replica *r, const struct raft_entry *entries,
 }
 
 void replica_apply(struct raft_replica *r) {
+    if (r->unpacking != NULL) return;
     while (r->failure == STATUS_OK && r->applied < r->raft.commit_end && !r->applying_waits) {
         const struct raft_entry *entries;
         uint32_t count;

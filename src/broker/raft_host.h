@@ -14,7 +14,10 @@
  * may put keys into a write: these and the applied position then become durable together, behind the entries
  * they come from (the store keeps order). A machine that puts nothing gets its entries again after a restart.
  * Its keys are the kinds named in snapshot_kinds under the group's prefix; a snapshot is a scan of these
- * (settled decision 8), sent in pieces and installed in one write with the log's replacement.
+ * (settled decision 8), sent in pieces of whole records. Its name is made from where it ends and from its
+ * bytes, so that a transfer goes on where it stopped: after a cut, a restart of either side, or under another
+ * leader that has the very same. The receiver stores pieces as they come; one write replaces the log and
+ * marks the snapshot complete, and then its keys are put in place piece by piece, while nothing is applied.
  * No function of a machine may call back into its replica but to look; use io_defer for that.
  *
  * Messages go out through host.send as encoded chains, and come in through raft_host_deliver: the host knows
@@ -25,11 +28,14 @@
  * Source  raft.h; group commit and host shape: etcd-io/raft's async storage writes.
  * Owner   the host owns replicas (raft_replica_close frees); a machine is borrowed until then.
  * Errors  a write that fails ends the replica (machine->failed): IO and CORRUPT for good; after NO_SPACE it
- * is loaded anew from what the store has, as after a crash, and asked again every RAFT_REOPEN_NS. A message
- * that does not decode, or is for no group here, is dropped and counted. Loop    shard thread only. Bounds
- * struct raft_options; a snapshot being received: snapshot_bytes_max, in memory. I1  a message leaves only
- * when its write is durable (asserted in the one place where messages leave). I2  entries are applied in
- * order, each position once between two loads.   I3  writes of a group are durable in their order. */
+ *         is loaded anew from what the store has, as after a crash, and asked again every RAFT_REOPEN_NS. A
+ *         message that does not decode, or is for no group here, is dropped and counted.
+ * Loop    shard thread only.
+ * Bounds  struct raft_options; snapshot_bytes_max of a snapshot being received, on disk; one piece of it in
+ *         memory (all of it when a crash came while its keys were put in place).
+ * I1  a message leaves only when its write is durable (asserted in the one place where messages leave).
+ * I2  entries are applied in order, each position once between two loads.
+ * I3  writes of a group are durable in their order. */
 #ifndef SENTINEL_BROKER_RAFT_HOST_H
 #define SENTINEL_BROKER_RAFT_HOST_H
 
@@ -66,7 +72,7 @@ struct raft_host_options {
     struct log *log;
     struct raft_options raft;    /* the id among them is this node's and its disk's */
     uint64_t seed;               /* another at each start */
-    size_t snapshot_bytes_max;   /* of one being received; 0: default */
+    uint64_t snapshot_bytes_max; /* of one being received; 0: default */
     size_t snapshot_piece_bytes; /* 0: default */
     /* Takes all of `message`; may drop it. Never calls back. */
     void (*send)(void *ctx, uint32_t node, struct chain *message);
@@ -90,6 +96,7 @@ void raft_host_visit(struct raft_host *host, void (*visit)(void *ctx, struct raf
 
 struct raft_host_stats {
     uint64_t replicas, leaders, steps, writes, messages_sent, messages_received, messages_dropped;
+    uint64_t snapshot_bytes_received; /* of pieces that were stored */
 };
 void raft_host_stats(const struct raft_host *host, struct raft_host_stats *stats);
 
@@ -104,8 +111,11 @@ struct raft_machine {
     void (*appended)(void *ctx, const struct raft_entry *entries, uint32_t count);
     /* Entries at and above `from` are out of the log again; none of them was applied. */
     void (*truncated)(void *ctx, uint64_t from);
+    /* The machine's keys are about to be replaced by a snapshot's: to be left alone until `installed`, which
+     * comes later or never; nothing is applied meanwhile. */
+    void (*installing)(void *ctx);
     /* A snapshot that ends at `end` replaced the machine's keys and the log: load the state anew. It may
-     * block: keys written a moment ago are in memory. */
+     * block. */
     void (*installed)(void *ctx, uint64_t end);
     /* Role, term, leader or configuration differ. */
     void (*changed)(void *ctx);
@@ -131,7 +141,8 @@ struct raft_replica_options {
     uint8_t priority;        /* raft_start.priority */
     uint64_t campaign_in_ns; /* raft_start.campaign_in_ns */
 };
-/* Loads the group, blocking; the first committed entries are applied later, from the loop. CORRUPT with the
+/* Loads the group, blocking; the first committed entries are applied later, from the loop. The machine's keys
+ * are read after that: a crash may have left a snapshot that is put in place here. CORRUPT with the
  * diagnostic, or IO. */
 enum status raft_replica_open(struct raft_host *host, const struct raft_replica_options *options,
                               struct raft_replica **replica, struct diagnostic *diagnostic) MUST_USE;

@@ -28,6 +28,7 @@ static void write_done(struct store_write *store_write) {
                     watch->durable(r->host->options.watch_ctx, &r->raft, write->number);
             }
             r->compacted = MAX(r->compacted, write->compacted);
+            replica_snapshot_stored(r, write);
             raft_host_wake(r);
         }
     }
@@ -181,8 +182,9 @@ static void write_effects(struct raft_replica *r, const struct raft_effects *e) 
     if (e->truncate && machine->truncated != NULL) machine->truncated(r->options.ctx, e->truncate_from);
     if (e->install != NULL) {
         r->install_write = e->write;
-        replica_apply_reset(r, e->install->end);
-        if (machine->installed != NULL) machine->installed(r->options.ctx, e->install->end);
+        replica_apply_reset(r, r->applied);
+        if (machine->installing != NULL) machine->installing(r->options.ctx);
+        raft_host_wake(r);
     }
     if (e->entry_count > 0 && machine->appended != NULL)
         machine->appended(r->options.ctx, e->entries, e->entry_count);
@@ -355,6 +357,7 @@ void replica_work(struct raft_replica *r) {
     replica_snapshot_reads_finish(r);
     replica_snapshot_told(r);
     ask_reads(r);
+    if (r->failure == STATUS_OK) replica_snapshot_unpack(r);
     replica_apply(r);
     if (r->failure == STATUS_OK) finish_reads(r);
 }
@@ -384,6 +387,15 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     enum status status = raft_store_load(host->options.store, r->options.group, r->options.format, &loaded,
                                          diagnostic);
     if (status != STATUS_OK) return status;
+    if (loaded.incoming.complete) {
+        status = replica_snapshot_unpack_now(r);
+        loaded.incoming = (struct raft_incoming){0};
+    }
+    if (status != STATUS_OK) {
+        raft_loaded_release(&loaded);
+        return diagnose(diagnostic, status, "a snapshot that group %" PRIu64 " received cannot be read",
+                        r->options.group);
+    }
     if (!loaded.found && r->options.founding != NULL) {
         struct replica_write *write = replica_write_new(r);
         raft_store_create(&write->write, r->options.group, r->options.founding);
@@ -401,6 +413,7 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     r->persisted = 0;
     r->install_write = 0;
     r->compacted = 0;
+    r->incoming = loaded.incoming;
     raft_loaded_release(&loaded);
     set_timer(r, raft_deadline(&r->raft));
     raft_host_wake(r); /* what is known to be committed is applied */
@@ -421,7 +434,6 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
     list_init(&r->unasked);
     list_init(&r->entry_reads);
     list_init(&r->sends);
-    list_init(&r->incoming);
     io_timer_init(&r->timer, timer_fired);
     raft_reader_init(&r->applying, host->options.store, options->group, options->format, NULL);
     enum status status = load(r, diagnostic);
@@ -443,7 +455,7 @@ static void drop_all(struct raft_replica *r, enum status status) {
     drop_held(r, UINT64_MAX, false);
     replica_entry_reads_drop(r);
     replica_snapshot_sends_drop(r);
-    replica_snapshot_forget(r);
+    replica_snapshot_reset(r);
     replica_apply_reset(r, r->applied);
     refuse_proposals(r, status);
     fail_reads(&r->unasked, status);

@@ -28,7 +28,7 @@ struct raft_host {
     struct writer scratch;
     struct raft_proposal *proposals; /* scratch */
     uint32_t proposal_capacity;
-    struct prng prng; /* ids of snapshots */
+    struct prng prng;
     struct raft_host_stats stats;
 };
 
@@ -40,6 +40,7 @@ struct replica_write {
     struct raft_replica *replica; /* NULL: closed */
     uint64_t number;              /* of the core's writes; 0: none of them */
     uint64_t compacted;           /* tell the core when durable; 0: nothing to tell */
+    bool unpacks;                 /* a piece of a snapshot: the next one follows when it is durable */
 };
 
 /* A message that waits for a write. */
@@ -59,24 +60,14 @@ struct entry_read {
     enum status status;
 };
 
-/* A snapshot on its way to one peer. */
-struct snapshot_send {
-    struct list link;
-    struct raft_replica *replica;
-    uint64_t peer;
-    struct raft_snapshot snapshot;
-    struct raft_config *config;
-    struct store_iterator *it;
-    struct key target;
-    bool seeking, finished, ended;
-    enum status status;
-    uint64_t piece_offset;
-    struct writer piece; /* the bytes at piece_offset */
-};
+/* A snapshot on its way to one peer (raft_transfer.c). */
+struct snapshot_send;
 
-struct incoming_piece {
-    struct list link;
-    struct shared_slice bytes;
+/* A complete snapshot whose keys are being put where they belong (raft_receive.c). */
+struct unpacking {
+    struct raft_replica *replica;
+    struct store_iterator *it;
+    bool positioned, due; /* due: at the end of the turn */
 };
 
 struct raft_replica {
@@ -101,9 +92,11 @@ struct raft_replica {
     bool applying_waits;
     struct list entry_reads; /* struct entry_read */
     struct list sends;       /* struct snapshot_send */
-    uint64_t incoming_id, incoming_bytes;
-    bool incoming_written;
-    struct list incoming; /* struct incoming_piece */
+    struct raft_incoming incoming;
+    const struct replica_write *incoming_write; /* a piece that is being stored; or NULL */
+    uint64_t incoming_answer;                   /* id: the core is to be told about the piece it gave; or 0 */
+    bool incoming_refused;
+    struct unpacking *unpacking; /* NULL: the machine's keys are what they should be */
 };
 
 /* raft_host.c */
@@ -127,10 +120,25 @@ void replica_entry_reads_drop(struct raft_replica *replica);
 void replica_snapshot_read(struct raft_replica *replica, const struct raft_snapshot_read *asked);
 void replica_snapshot_reads_finish(struct raft_replica *replica);
 void replica_snapshot_sends_drop(struct raft_replica *replica);
+/* What names a snapshot: where it ends, and its bytes. */
+uint64_t replica_snapshot_id(uint64_t end, uint64_t term, uint64_t bytes, uint32_t checksum);
+/* Takes the next record of a piece off the front; false: there is no whole one. The key is without its group.
+ */
+bool replica_snapshot_record(struct reader *in, struct slice *key, struct slice *value);
+
+/* raft_receive.c */
 void replica_snapshot_take(struct raft_replica *replica, const struct raft_message *piece);
+void replica_snapshot_stored(struct raft_replica *replica, const struct replica_write *write);
 void replica_snapshot_told(struct raft_replica *replica);
+/* What was received is not wanted any more. */
 void replica_snapshot_forget(struct raft_replica *replica);
-/* Replaces the machine's keys by what was received. */
+/* The write that replaces the log: the machine's keys go, and those received are on their way. */
 void replica_snapshot_install(struct raft_replica *replica, struct store_write *write);
+/* The next piece, if it is due. */
+void replica_snapshot_unpack(struct raft_replica *replica);
+/* All at once in one write that is not waited for, when the replica is loaded. CORRUPT, IO. */
+enum status replica_snapshot_unpack_now(struct raft_replica *replica) MUST_USE;
+/* In memory; the store keeps what it has. */
+void replica_snapshot_reset(struct raft_replica *replica);
 
 #endif

@@ -14,10 +14,13 @@ enum raft_key {
     RAFT_KEY_APPLIED = 'a',
     RAFT_KEY_CONFIG = 'c',
     RAFT_KEY_HARD = 'h',
+    RAFT_KEY_INCOMING = 'i',
+    RAFT_KEY_PIECE = 'p',
     RAFT_KEY_START = 's',
     RAFT_KEY_TERM = 't'
 };
 #define PLAIN_HEAD_SIZE 14
+#define NUMBERS_MAX     5u
 
 /* Types of control records, as in Kafka's own metadata log (KIP-595, KIP-853). */
 enum { CONTROL_LEADER_CHANGE = 2, CONTROL_VOTERS = 6 };
@@ -133,6 +136,24 @@ static enum status load_fixed(struct load *load) {
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
+static enum status load_incoming(struct load *load) {
+    struct raft_incoming *incoming = &load->loaded->incoming;
+    uint64_t checksum, complete;
+    enum status status = load_numbers(
+        load, RAFT_KEY_INCOMING, 5,
+        (uint64_t *[]){&incoming->id, &incoming->end, &incoming->bytes, &checksum, &complete});
+    if (status != STATUS_OK) return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    if (incoming->id == 0 || checksum > UINT32_MAX || complete > 1)
+        return corrupt(load, "what is said of a snapshot that came in does not parse");
+    incoming->checksum = (uint32_t)checksum;
+    incoming->complete = complete != 0;
+    if (incoming->complete) return STATUS_OK;
+    load->loaded->start.incoming_id = incoming->id;
+    load->loaded->start.incoming_end = incoming->end;
+    load->loaded->start.incoming_offset = incoming->bytes;
+    return STATUS_OK;
+}
+
 static enum status load_ends(struct load *load) {
     struct raft_start *start = &load->loaded->start;
     struct key lower = key_prefix(load->group, KEY_LOG), upper = key_prefix(load->group, KEY_TIME);
@@ -244,6 +265,7 @@ enum status raft_store_load(struct store *store, uint64_t group, enum raft_forma
     if (status == STATUS_OK) status = load_ends(&load);
     if (status == STATUS_OK) status = load_terms(&load);
     if (status == STATUS_OK) status = load_configs(&load);
+    if (status == STATUS_OK) status = load_incoming(&load);
     struct raft_start *start = &loaded->start;
     start->applied_end = MAX(start->applied_end, start->log_start);
     if (status == STATUS_OK && start->applied_end > start->log_end)
@@ -277,8 +299,8 @@ static void put_bytes(struct store_write *write, const struct key *key, struct s
 
 static void put_numbers(struct store_write *write, uint64_t group, enum raft_key what, unsigned count,
                         const uint64_t *numbers) {
-    uint8_t value[1 + 3 * 8] = {VALUE_VERSION};
-    ASSERT_LE(count, 3u);
+    uint8_t value[1 + NUMBERS_MAX * 8] = {VALUE_VERSION};
+    ASSERT_LE(count, NUMBERS_MAX);
     for (unsigned i = 0; i < count; i++)
         store_be64(value + 1 + 8 * i, numbers[i]);
     struct key key = key_raft(group, (uint8_t)what, 0);
@@ -349,6 +371,36 @@ static void put_install(struct store_write *write, uint64_t group, const struct 
     put_config(write, group, snapshot->end, slice_make(bytes->data, bytes->size));
     buffer_unref(bytes);
     raft_store_put_applied(write, group, snapshot->end);
+}
+
+void raft_store_put_incoming(struct store_write *write, uint64_t group,
+                             const struct raft_incoming *incoming) {
+    put_numbers(
+        write, group, RAFT_KEY_INCOMING, 5,
+        (uint64_t[]){incoming->id, incoming->end, incoming->bytes, incoming->checksum, incoming->complete});
+}
+
+void raft_store_put_piece(struct store_write *write, uint64_t group, uint64_t offset,
+                          struct shared_slice bytes) {
+    struct key key = key_raft(group, RAFT_KEY_PIECE, offset);
+    store_put(write, key_slice(&key), bytes);
+}
+
+void raft_store_drop_incoming(struct store_write *write, uint64_t group) {
+    struct key key = key_raft(group, RAFT_KEY_INCOMING, 0);
+    store_delete(write, key_slice(&key));
+    delete_from(write, group, RAFT_KEY_PIECE, 0, UINT64_MAX);
+}
+
+struct store_iterator *raft_store_pieces(struct store *store, uint64_t group, unsigned flags,
+                                         void (*ready)(void *ctx), void *ctx) {
+    struct key lower = key_raft(group, RAFT_KEY_PIECE, 0), upper = key_raft(group, RAFT_KEY_PIECE + 1, 0);
+    return store_iterator_open(store, key_slice(&lower), key_slice(&upper), flags, ready, ctx);
+}
+
+enum status raft_store_piece_first(struct store_iterator *it, uint64_t group) {
+    struct key first = key_raft(group, RAFT_KEY_PIECE, 0);
+    return store_iterator_seek(it, key_slice(&first));
 }
 
 void raft_store_put(struct store_write *write, const struct raft *raft, enum raft_format format,

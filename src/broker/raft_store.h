@@ -7,6 +7,8 @@
  *   [group u64] RAFT 't', position          term u64 of the entries above, up to the next such key
  *   [group u64] RAFT 'c', position          the configuration in force from there (raft_config_encode)
  *   [group u64] RAFT 'a', 0                 everything below is in the state machine's keys
+ *   [group u64] RAFT 'i', 0                 a snapshot that comes in: struct raft_incoming
+ *   [group u64] RAFT 'p', offset            its bytes from there on, one piece
  *
  * All of one Raft write goes into one store_write, so it is atomic, and the store's order of writes is the
  * order of Raft's. Group commit comes by itself: one log of the store carries all groups. A group is loaded
@@ -32,9 +34,19 @@ enum raft_format { RAFT_FORMAT_BATCHES, RAFT_FORMAT_PLAIN };
 
 /* ---- loading ------------------------------------------------------------------------------------------ */
 
+/* A snapshot that comes in. Its pieces are kept as they come; when all are there, the write that replaces the
+ * log marks it complete, and its keys are put where they belong after that, and again after a crash. */
+struct raft_incoming {
+    uint64_t id; /* 0: none */
+    uint64_t end, bytes;
+    uint32_t checksum; /* of these bytes */
+    bool complete;
+};
+
 struct raft_loaded {
     struct raft_start start; /* all but seed and priority */
-    bool found;              /* false: nothing of this group is stored */
+    struct raft_incoming incoming;
+    bool found; /* false: nothing of this group is stored */
     struct raft_term_start *terms;
     struct raft_config *config, *config_before;
 };
@@ -53,6 +65,14 @@ void raft_store_put(struct store_write *write, const struct raft *raft, enum raf
 void raft_store_put_hard_state(struct store_write *write, uint64_t group,
                                const struct raft_hard_state *state);
 void raft_store_put_applied(struct store_write *write, uint64_t group, uint64_t applied_end);
+void raft_store_put_incoming(struct store_write *write, uint64_t group, const struct raft_incoming *incoming);
+void raft_store_put_piece(struct store_write *write, uint64_t group, uint64_t offset,
+                          struct shared_slice bytes);
+void raft_store_drop_incoming(struct store_write *write, uint64_t group);
+/* Over the pieces, in their order. */
+struct store_iterator *raft_store_pieces(struct store *store, uint64_t group, unsigned flags,
+                                         void (*ready)(void *ctx), void *ctx);
+enum status raft_store_piece_first(struct store_iterator *it, uint64_t group) MUST_USE;
 /* Deletes entries below `position`, which is between two of them, and what is only there for them. */
 void raft_store_compact(struct store_write *write, const struct raft *raft, uint64_t position);
 /* The configuration in force at `position`, also one that the core has forgotten; mem_free frees it.

@@ -159,7 +159,7 @@ void raft_init(struct raft *r, const struct raft_options *options, const struct 
         .vote = start->hard_state.vote,
         .applied_end = start->applied_end,
         .repair_deadline_ns = now_ns,
-        .incoming = {.id = start->incoming_id},
+        .incoming = {.id = start->incoming_id, .end = start->incoming_end},
         .incoming_offset = start->incoming_offset,
     };
     prng_init(&r->prng, start->seed ^ start->group * 0x9e3779b97f4a7c15U ^ options->id);

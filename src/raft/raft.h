@@ -319,6 +319,7 @@ struct raft_event {
         struct { /* SNAPSHOT_WRITTEN */
             uint64_t id;
             uint64_t offset; /* bytes held now */
+            bool refused;    /* not now: the sender gets no answer and tries again later */
         } snapshot_written;
         struct { /* DAMAGED */
             uint64_t from, to;
@@ -429,8 +430,9 @@ struct raft_start {
     const struct raft_config *config,
         *config_before; /* the latest in log or snapshot, and the one before it; NULL: none */
     uint64_t config_position, config_before_position;
-    uint64_t damaged_from, damaged_to;     /* equal: no damage */
-    uint64_t incoming_id, incoming_offset; /* a snapshot received in part, to be resumed; id 0: none */
+    uint64_t damaged_from, damaged_to; /* equal: no damage */
+    /* A snapshot received in part, to be resumed; id 0: none. */
+    uint64_t incoming_id, incoming_end, incoming_offset;
 };
 
 /* For each member, kept by the leader [4.2.1, 10.2.1]; states and window as in etcd-io/raft's tracker. */

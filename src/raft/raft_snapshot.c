@@ -125,7 +125,7 @@ static void install(struct raft *r) {
 }
 
 void raft_snapshot_overtaken(struct raft *r) {
-    if (r->incoming.config != NULL && r->incoming.end <= r->commit_end && !r->incoming_writing) discard(r);
+    if (r->incoming.id != 0 && r->incoming.end <= r->commit_end && !r->incoming_writing) discard(r);
 }
 
 void raft_snapshot_written(struct raft *r, const struct raft_event *event) {
@@ -135,9 +135,9 @@ void raft_snapshot_written(struct raft *r, const struct raft_event *event) {
     if (r->role == RAFT_LEADER || needless(r, &r->incoming)) {
         discard(r);
         if (r->leader != RAFT_NO_ID && r->role == RAFT_FOLLOWER) raft_replication_ack(r, r->leader);
-    } else if (r->incoming_last) {
+    } else if (r->incoming_last && !event->snapshot_written.refused) {
         install(r);
-    } else if (r->leader != RAFT_NO_ID) {
+    } else if (r->leader != RAFT_NO_ID && !event->snapshot_written.refused) {
         ack_piece(r, r->leader);
     }
 }

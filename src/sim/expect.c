@@ -144,7 +144,8 @@ static bool group_equal(struct world *w, uint32_t index) {
     for (uint32_t i = 0; i < config->member_count; i++) {
         const struct raft *raft = world_raft(w, raft_id_node(config->members[i].id), index);
         if (raft == NULL || raft->options->id != config->members[i].id) return false;
-        if (raft->commit_end != end || raft->applied_end != end || raft_durable_end(raft) != end)
+        if (raft->commit_end != end || raft_checker_applied_end(w->checker, raft) != end ||
+            raft_durable_end(raft) != end)
             return false;
         if (!raft_checker_log(w->checker, raft->group, raft->options->id, &own_end, &own_chain) ||
             own_end != end || own_chain != chain)

@@ -331,6 +331,11 @@ uint64_t raft_checker_applied_chain(const struct raft_checker *checker, const st
     return member == NULL || !member->restored ? 0 : member->applied_chain;
 }
 
+uint64_t raft_checker_applied_end(const struct raft_checker *checker, const struct raft *raft) {
+    const struct checked_member *member = raft_checker_find(checker, raft->group, raft->options->id);
+    return member == NULL ? 0 : member->applied_end;
+}
+
 /* ---- clients ------------------------------------------------------------------------------------------ */
 
 uint64_t raft_checker_content(struct slice payload) {

@@ -58,6 +58,8 @@ void raft_checker_restored(struct raft_checker *checker, const struct raft *raft
                            uint64_t chain);
 /* Its chain value now, to be kept with the state. */
 uint64_t raft_checker_applied_chain(const struct raft_checker *checker, const struct raft *raft);
+/* How far its machine is: a snapshot may be on its way there while the core has it already. */
+uint64_t raft_checker_applied_end(const struct raft_checker *checker, const struct raft *raft);
 
 /* The disk with this identity is gone for good. */
 void raft_checker_disk_lost(struct raft_checker *checker, uint32_t node, uint32_t incarnation);

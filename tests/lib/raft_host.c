@@ -329,6 +329,7 @@ void raft_host_start(struct raft_host *host, uint64_t now_ns) {
         .term_count = find_terms(disk, terms),
         .applied_end = disk->log_start,
         .incoming_id = host->incoming.id,
+        .incoming_end = host->incoming.end,
         .incoming_offset = host->incoming.size,
     };
     find_configs(disk, &start);
@@ -582,6 +583,7 @@ void raft_host_store_piece(struct raft_host *host, uint64_t now_ns) {
     uint64_t id = mail->message.piece.snapshot.id, offset = mail->message.piece.offset;
     size_t size = mail->message.data.bytes.size;
     if (offset == 0) host->incoming.id = id;
+    host->incoming.end = mail->message.piece.snapshot.end;
     ASSERT_EQ(host->incoming.id, id);
     memcpy(host->incoming.data + offset, mail->message.data.bytes.data, size);
     host->incoming.size = offset + size;

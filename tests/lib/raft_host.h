@@ -86,7 +86,7 @@ struct raft_host {
     RAFT_LIST(struct raft_read_state, reads);             /* results; the driver takes them */
     struct raft_mail *snapshot_write;                     /* a piece to be stored, or NULL */
     struct {
-        uint64_t id, size;
+        uint64_t id, end, size;
         uint8_t data[RAFT_SNAPSHOT_BYTES];
     } incoming; /* on disk, received in part */
     uint64_t applied_end, applied_chain;

@@ -7,7 +7,9 @@
 #include "lib/test.h"
 
 #include "base/assert.h"
+#include "base/map.h"
 #include "base/mem.h"
+#include "broker/keys.h"
 #include "wire/record_batch.h"
 
 #define PORT 7000
@@ -27,6 +29,37 @@ static void down(void *ctx, uint32_t other) {
 
 static void up(void *ctx, uint32_t other) {
     raft_host_node_up(((struct replica_node *)ctx)->host, other);
+}
+
+/* ---- a machine with a large state ------------------------------------------------------------------------
+ */
+
+static void apply_and_keep(void *ctx, const struct raft_entry *entries, uint32_t count,
+                           struct store_write *write) {
+    replicated_log_machine.apply(ctx, entries, count, write);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t rest[9] = {'e'};
+        store_be64(rest + 1, entries[i].base);
+        struct key key = key_state(REPLICA_GROUP, slice_make(rest, sizeof rest));
+        store_put(write, key_slice(&key),
+                  (struct shared_slice){entries[i].payload.bytes.size == 0 ? slice_from_text("none")
+                                                                           : entries[i].payload.bytes,
+                                        NULL});
+    }
+}
+
+uint64_t replica_world_state(const struct replica_world *w, uint32_t number, uint64_t *count) {
+    struct key lower = key_prefix(REPLICA_GROUP, KEY_STATE), upper = key_prefix(REPLICA_GROUP, KEY_RAFT);
+    struct store_iterator *it = store_iterator_open(w->nodes[number - 1].store, key_slice(&lower),
+                                                    key_slice(&upper), STORE_ITERATOR_BLOCKING, NULL, NULL);
+    uint64_t hash = 0;
+    *count = 0;
+    enum status status = store_iterator_seek(it, key_slice(&lower));
+    for (; status == STATUS_OK; status = store_iterator_next(it), ++*count)
+        hash = hash_bytes(hash_bytes(hash, store_iterator_key(it)), store_iterator_value(it).bytes);
+    assert_status(status, STATUS_END);
+    store_iterator_close(it);
+    return hash;
 }
 
 static const struct peer_events events = {.message = message, .down = down, .up = up};
@@ -52,10 +85,15 @@ static void watch(void *ctx, const struct replicated_log *log, const struct raft
     assert_true(w->hashes[entry->end] == log->hash);
 }
 
+static struct raft_machine keeping_machine;
+
 /* ---- nodes ------------------------------------------------------------------------------------------------
  */
 
 void replica_world_start(struct replica_world *w, uint32_t number) {
+    struct raft_machine keeping = replicated_log_machine;
+    keeping.apply = apply_and_keep;
+    keeping_machine = keeping;
     struct replica_node *node = &w->nodes[number - 1];
     assert_false(node->up);
     node->io = io_sim_node_io(w->sim, number - 1);
@@ -70,7 +108,8 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
                                      .store = node->store,
                                      .raft = w->raft,
                                      .seed = ++w->starts,
-                                     .snapshot_piece_bytes = 16,
+                                     .snapshot_piece_bytes = w->piece_bytes,
+                                     .snapshot_bytes_max = w->snapshot_bytes_max,
                                      .send = send_message,
                                      .ctx = node};
     host.raft.id = raft_id(number, node->incarnation);
@@ -91,7 +130,7 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
         snprintf(address, sizeof address, "node%u:%d", i - 1, PORT);
         assert_status(peers_add(node->peers, i, address), STATUS_OK);
     }
-    assert_status(replicated_log_init(&node->log, node->store, REPLICA_GROUP), STATUS_OK);
+    node->log = (struct replicated_log){.store = node->store, .group = REPLICA_GROUP};
     node->log.watch = watch;
     node->log.watch_ctx = node;
     struct raft_config *config = mem_calloc(1, raft_config_size(w->founding));
@@ -101,18 +140,27 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
     struct raft_replica_options replica = {
         .group = REPLICA_GROUP,
         .format = w->format,
-        .machine = &replicated_log_machine,
+        .machine = w->keeps_all ? &keeping_machine : &replicated_log_machine,
         .ctx = &node->log,
         .founding = node->incarnation == 1 && number <= w->founding ? config : NULL,
         .priority = RAFT_PRIORITY_MAX};
     enum status status = raft_replica_open(node->host, &replica, &node->replica, &w->why);
     if (status != STATUS_OK) printf("%s\n", w->why.text);
     assert_status(status, STATUS_OK);
+    assert_status(replicated_log_init(&node->log, node->store, REPLICA_GROUP), STATUS_OK);
     mem_free(config);
     node->up = true;
 }
 
+uint64_t replica_world_received(const struct replica_world *w, uint32_t number) {
+    const struct replica_node *node = &w->nodes[number - 1];
+    struct raft_host_stats stats = {0};
+    if (node->up) raft_host_stats(node->host, &stats);
+    return node->received_before + stats.snapshot_bytes_received;
+}
+
 static void release(struct replica_node *node) {
+    node->received_before = replica_world_received(node->world, node->number);
     peers_free(node->peers);
     raft_replica_close(node->replica, false);
     raft_host_free(node->host);
@@ -133,6 +181,7 @@ void replica_world_open(struct replica_world *w, uint64_t seed, uint32_t nodes) 
                                 .count = nodes,
                                 .founding = nodes,
                                 .format = RAFT_FORMAT_PLAIN,
+                                .piece_bytes = 16,
                                 .raft = raft_options_default(1)};
     for (uint32_t i = 0; i < nodes; i++) {
         w->nodes[i] = (struct replica_node){.world = w, .number = i + 1, .incarnation = 1};
@@ -143,6 +192,12 @@ void replica_world_close(struct replica_world *w) {
     for (uint32_t i = 0; i < w->count; i++)
         if (w->nodes[i].up) replica_world_crash(w, i + 1, IO_SIM_CRASH_PROCESS);
     io_sim_free(w->sim);
+}
+
+void replica_world_compact(struct replica_world *w, uint64_t position) {
+    for (uint32_t i = 0; i < w->count; i++)
+        if (w->nodes[i].up) raft_replica_compact(w->nodes[i].replica, position);
+    replica_world_run(w, 100);
 }
 
 void replica_world_run(struct replica_world *w, uint64_t ms) {

@@ -27,7 +27,8 @@ struct replica_node {
     struct peers *peers;
     struct raft_replica *replica;
     struct replicated_log log;
-    uint64_t applied_seen; /* since its last load */
+    uint64_t applied_seen;    /* since its last load */
+    uint64_t received_before; /* snapshot bytes, in earlier lives */
 };
 
 struct replica_world {
@@ -36,6 +37,9 @@ struct replica_world {
     enum raft_format format;
     uint32_t founding; /* so many nodes are first members; the others join */
     struct raft_options raft;
+    bool keeps_all;     /* the machine also keeps a key for each entry, so that snapshots are large */
+    size_t piece_bytes; /* of a snapshot */
+    uint64_t snapshot_bytes_max; /* 0: default */
     struct replica_node nodes[REPLICA_NODES_MAX];
     /* hash of the history up to a position, by whoever applied it first */
     uint64_t hashes[REPLICA_HISTORY];
@@ -53,6 +57,12 @@ void replica_world_run(struct replica_world *w, uint64_t ms);
 uint32_t replica_world_leader(struct replica_world *w, uint64_t ms);
 /* One proposal to this node, fire and forget. */
 void replica_world_propose(struct replica_world *w, uint32_t node, size_t size);
+/* All members compact their logs. */
+void replica_world_compact(struct replica_world *w, uint64_t position);
+/* Bytes of snapshots that this node has received in all its lives. */
+uint64_t replica_world_received(const struct replica_world *w, uint32_t node);
+/* The machine's keys of a node as one number, and how many there are. */
+uint64_t replica_world_state(const struct replica_world *w, uint32_t node, uint64_t *count);
 /* Runs until every node that is up has applied the same position, and nothing is missing from it. */
 bool replica_world_settle(struct replica_world *w, uint64_t ms);
 
