@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Many seeds, in several processes. A worker takes every jobs-th seed and writes what each came to into a
- * pipe that all share, in pieces that the system writes whole. One that dies has met an assertion: the seed
- * that it had begun failed, and another worker goes on behind it. */
+ * pipe of its own. One that dies has met an assertion: the seed that it had begun failed, and another worker
+ * goes on behind it. One that has grown large ends in order, and another goes on: what crashed brokers had in
+ * memory is never freed (kafka_program.c). */
 #include <inttypes.h>
 #include <string.h>
 
@@ -13,7 +14,10 @@
 #include "io/io.h"
 #include "io/io_worker.h"
 
-#define WORKERS_MAX 64
+#define WORKERS_MAX  64
+#define RESIDENT_MAX (256 * MIB) /* of a worker */
+#define SHOW_MS      100         /* on a terminal */
+#define SHOW_LINE_MS 10000       /* where lines stay: a log */
 
 struct message {
     bool begins; /* seed is taken; else it is done */
@@ -23,7 +27,7 @@ struct message {
 
 struct worker {
     uint64_t next, seed;
-    bool running_seed;
+    bool running_seed, finished; /* finished: no seed is left for it */
 };
 struct sweep {
     const struct sim_command *command;
@@ -64,13 +68,13 @@ static void work(void *ctx, struct io_worker_pipe *pipe) {
         message.summary.cpu_us = after.user_us + after.system_us - before.user_us - before.system_us;
         message.begins = false;
         io_worker_tell(pipe, &message, sizeof message);
-        if (seed > UINT64_MAX - command->jobs) break;
+        if (seed > UINT64_MAX - command->jobs || after.resident_bytes > RESIDENT_MAX) break;
     }
     scenario_release(&scenario);
 }
 
 static void start_worker(struct sweep *s, uint32_t index) {
-    if (s->stopping || s->workers[index].next > s->command->last_seed) return;
+    if (s->stopping || s->workers[index].finished || s->workers[index].next > s->command->last_seed) return;
     s->starting = index;
     if (io_worker_start(&s->children[index], work, s, false) == STATUS_OK)
         s->alive++;
@@ -104,6 +108,7 @@ static void take_result(struct sweep *s, uint32_t worker, const struct message *
     struct worker *w = &s->workers[worker];
     w->running_seed = message->begins;
     w->seed = message->seed;
+    w->finished = s->command->last_seed - message->seed < s->command->jobs;
     w->next = message->seed + s->command->jobs;
     if (message->begins) return;
     s->runs++;
@@ -124,7 +129,8 @@ static void take_result(struct sweep *s, uint32_t worker, const struct message *
 
 static void show(struct sweep *s) {
     int64_t now_ms = io_system_wall_ms();
-    if (s->command->quiet || !io_is_terminal(2) || now_ms - s->shown_ms < 100) return;
+    bool terminal = io_is_terminal(2);
+    if (s->command->quiet || now_ms - s->shown_ms < (terminal ? SHOW_MS : SHOW_LINE_MS)) return;
     s->shown_ms = now_ms;
     uint64_t total = s->command->last_seed - s->command->first_seed + 1, done = s->runs;
     char bar[31];
@@ -132,14 +138,18 @@ static void show(struct sweep *s) {
         bar[i] = i < done * 30 / MAX(total, (uint64_t)1) ? '#' : '.';
     bar[30] = '\0';
     double seconds = (double)(now_ms - s->started_ms + 1) / 1e3;
-    fprintf(stderr, "\r[%s] %" PRIu64 " of %" PRIu64 " seeds, %.0f/s, %.0f x real time, %" PRIu64 " failed ",
-            bar, done, total, (double)done / seconds, (double)s->simulated_ns / 1e9 / seconds, s->failed);
+    fprintf(stderr, "%s[%s] %" PRIu64 " of %" PRIu64 " seeds, %.0f/s, %.0f x real time, %" PRIu64 " failed%s",
+            terminal ? "\r" : "", bar, done, total, (double)done / seconds,
+            (double)s->simulated_ns / 1e9 / seconds, s->failed, terminal ? " " : "\n");
 }
 
 static void worker_ended(struct sweep *s, uint32_t index) {
     struct worker *w = &s->workers[index];
     s->alive--;
-    if (io_worker_end(&s->children[index], s->stopping)) return;
+    if (io_worker_end(&s->children[index], s->stopping)) {
+        start_worker(s, index); /* where seeds are left */
+        return;
+    }
     struct sim_summary summary = {.died = true, .failed_at_ns = UINT64_MAX};
     snprintf(summary.failure, sizeof summary.failure, "ASSERT an assertion failed (printed above)");
     if (w->running_seed && !s->stopping) {
@@ -215,7 +225,7 @@ static void explain_first(struct sweep *s) {
 int sim_sweep(const struct sim_command *command) {
     struct sweep *s = mem_calloc(1, sizeof *s);
     s->command = command;
-    s->started_ms = io_system_wall_ms();
+    s->started_ms = s->shown_ms = io_system_wall_ms();
     for (uint32_t i = 0; i < command->jobs; i++) {
         s->workers[i].next = command->first_seed + i;
         start_worker(s, i);

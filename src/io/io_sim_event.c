@@ -32,6 +32,16 @@ void io_sim_set_trace(struct io_sim *sim, void (*line)(void *ctx, const char *li
     sim->trace_ctx = ctx;
 }
 
+static void print_line(struct io_sim *sim, uint32_t node, const char *what, uint64_t a, uint64_t b,
+                       uint64_t c, const char *detail) {
+    char line[512];
+    snprintf(line, sizeof line,
+             "%6" PRIu64 ".%09" PRIu64 " n%" PRIu32 " %s %" PRIu64 " %" PRIu64 " %" PRIx64 "%s%s",
+             sim->now_ns / NS_PER_S, sim->now_ns % NS_PER_S, node, what, a, b, c, detail == NULL ? "" : " ",
+             detail == NULL ? "" : detail);
+    sim->trace(sim->trace_ctx, line);
+}
+
 void io_sim_trace(struct io_sim *sim, uint32_t node, const char *what, uint64_t a, uint64_t b, uint64_t c,
                   const char *detail) {
     hash_word(sim, sim->now_ns);
@@ -41,13 +51,11 @@ void io_sim_trace(struct io_sim *sim, uint32_t node, const char *what, uint64_t 
     hash_word(sim, b);
     hash_word(sim, c);
     if (detail != NULL) hash_word(sim, hash_bytes(0, slice_from_text(detail)));
-    if (sim->trace == NULL) return;
-    char line[512];
-    snprintf(line, sizeof line,
-             "%6" PRIu64 ".%09" PRIu64 " n%" PRIu32 " %s %" PRIu64 " %" PRIu64 " %" PRIx64 "%s%s",
-             sim->now_ns / NS_PER_S, sim->now_ns % NS_PER_S, node, what, a, b, c, detail == NULL ? "" : " ",
-             detail == NULL ? "" : detail);
-    sim->trace(sim->trace_ctx, line);
+    if (sim->trace != NULL) print_line(sim, node, what, a, b, c, detail);
+}
+
+void io_sim_remark(struct io_sim *sim, uint32_t node, const char *text) {
+    if (sim->trace != NULL) print_line(sim, node, "note", 0, 0, 0, text);
 }
 
 void io_sim_note(struct io_sim *sim, uint32_t node, const char *text) {

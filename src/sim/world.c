@@ -285,7 +285,7 @@ static void trace_step(struct world *w, const struct raft *raft, const struct ra
     if (effects->write != 0) writer_printf(&line, " write=%" PRIu64, effects->write);
     if (effects->truncate) writer_printf(&line, " truncate=%" PRIu64, effects->truncate_from);
     writer_u8(&line, 0);
-    io_sim_note(w->sim, raft_id_node(raft->options->id), (const char *)line.data);
+    io_sim_remark(w->sim, raft_id_node(raft->options->id), (const char *)line.data);
     writer_release(&line);
 }
 
