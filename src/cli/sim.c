@@ -32,8 +32,8 @@ static void print_help(void) {
         "  --nodes N             nodes of the cluster (default: drawn from the seed, 1 to 5)\n"
         "  --duration SECONDS    of the troubled time, before everything is mended (default: drawn)\n"
         "  --faults LIST         all, none, or some of the names below, with commas (default all)\n"
-        "  --workload NAME       raft: a replicated log (default); kafka: brokers with clients; broker: one "
-        "broker\n"
+        "  --workload NAME       raft: a replicated log (default); kafka: brokers with clients; groups: and\n"
+        "                        with consumer groups; broker: one broker\n"
         "  --jobs N              processes that work through the seeds (default 1)\n"
         "  --report FILE.html    a page that shows the run: messages, crashes, partitions, logs\n"
         "  --trace FILE          every event of the run, as lines\n"
@@ -225,8 +225,8 @@ static int run_scenario(const struct sim_command *s) {
 
 static int run(const struct sim_command *s) {
     if (strcmp(s->workload, "broker") == 0) return sim_broker(s);
-    if (strcmp(s->workload, "raft") != 0 && strcmp(s->workload, "kafka") != 0)
-        return usage_error("sim", "there is no workload '%s': raft, kafka, broker", s->workload);
+    if (!world_has_workload(s->workload))
+        return usage_error("sim", "there is no workload '%s': raft, kafka, groups, broker", s->workload);
     if (s->scenario_path != NULL) return run_scenario(s);
     if (s->first_seed != s->last_seed) {
         if (s->trace_path != NULL || s->report_path != NULL || s->log_path != NULL)

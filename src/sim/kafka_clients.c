@@ -14,8 +14,8 @@
 #include "wire/kafka_codec.h"
 #include "wire/record_batch.h"
 
-#define TOPIC        "simulated"
-#define PARTITIONS   3
+#define TOPIC        KAFKA_TOPIC
+#define PARTITIONS   KAFKA_PARTITIONS
 #define PRODUCERS    4
 #define RECORDS_MAX  8
 #define JOBS_MAX     4096
@@ -479,4 +479,16 @@ void kafka_clients_report(void *clients, struct writer *to) {
                           (long long)c->reader.offset, (long long)c->reader.high_watermark, asked[c->asking],
                           c->leader);
     }
+}
+
+struct history *kafka_clients_history(void *clients) {
+    return &((struct clients *)clients)->history;
+}
+
+bool kafka_clients_topic_made(const void *clients) {
+    return ((const struct clients *)clients)->topic_made;
+}
+
+int64_t kafka_clients_end(const void *clients, uint32_t partition) {
+    return ((const struct clients *)clients)->clients[1 + PRODUCERS + partition].reader.high_watermark;
 }

@@ -12,9 +12,12 @@
 #ifndef SENTINEL_SIM_KAFKA_CLIENTS_H
 #define SENTINEL_SIM_KAFKA_CLIENTS_H
 
+#include "sim/history.h"
 #include "sim/program.h"
 
 #define KAFKA_PORT         9092
+#define KAFKA_TOPIC        "simulated"
+#define KAFKA_PARTITIONS   3
 #define KAFKA_CLIENTS_NODE (SIM_NODES_MAX + 1)
 
 void *kafka_clients_open(struct world *world);
@@ -24,5 +27,11 @@ bool kafka_clients_operate(void *clients, const struct action *action);
 void kafka_clients_finish(void *clients);
 bool kafka_clients_finished(void *clients);
 void kafka_clients_report(void *clients, struct writer *to);
+
+/* ---- for clients beside them ---- */
+struct history *kafka_clients_history(void *clients);
+bool kafka_clients_topic_made(const void *clients);
+/* Where a partition ends, when they have finished. */
+int64_t kafka_clients_end(const void *clients, uint32_t partition);
 
 #endif

@@ -12,6 +12,8 @@
 #include "broker/broker.h"
 #include "server/server.h"
 #include "sim/kafka_clients.h"
+#include "sim/kafka_groups.h"
+#include "sim/kafka_member.h"
 #include "sim/program.h"
 #include "sim/world.h"
 
@@ -91,6 +93,9 @@ static struct broker_options options_of(struct node *n) {
     options.store.wal_segment_bytes = knobs->wal_segment_bytes;
     options.store.cache_bytes = 64 * KIB;
     options.store.table_bytes = 32 * KIB;
+    options.groups.initial_delay_ms = 100;
+    options.groups.consumer_session_ms = KAFKA_MEMBER_SESSION_MS;
+    options.groups.consumer_heartbeat_ms = KAFKA_MEMBER_BEAT_MS;
     options.watch = &watch;
     options.watch_ctx = n;
     return options;
@@ -142,4 +147,18 @@ const struct program_calls kafka_program = {
     .finish = kafka_clients_finish,
     .finished = kafka_clients_finished,
     .report = kafka_clients_report,
+};
+
+const struct program_calls groups_program = {
+    .name = "groups",
+    .start = start,
+    .stop = stop,
+    .healthy = healthy,
+    .raft = raft_of,
+    .open = kafka_groups_open,
+    .close = kafka_groups_close,
+    .operate = kafka_groups_operate,
+    .finish = kafka_groups_finish,
+    .finished = kafka_groups_finished,
+    .report = kafka_groups_report,
 };

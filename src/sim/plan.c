@@ -384,7 +384,7 @@ void plan_draw(const struct plan_options *options, struct scenario *scenario) {
                      .nodes = scenario->nodes,
                      .end_ns = options->duration_ns != 0 ? options->duration_ns : duration_ns};
     /* Partitions of brokers have three replicas at the most. */
-    uint32_t replicas = strcmp(options->workload, "kafka") == 0 ? MIN(scenario->nodes, 3U) : scenario->nodes;
+    uint32_t replicas = strcmp(options->workload, "raft") != 0 ? MIN(scenario->nodes, 3U) : scenario->nodes;
     uint32_t may_spoil = (replicas - 1) / 2, first = (uint32_t)prng_below(&shape, scenario->nodes);
     for (uint32_t i = 0; i < may_spoil; i++)
         p.spoiled |= 1U << ((first + i) % scenario->nodes + 1);

@@ -41,6 +41,6 @@ struct program_calls {
     void (*report)(void *clients, struct writer *to);
 };
 
-extern const struct program_calls raft_program, kafka_program;
+extern const struct program_calls raft_program, kafka_program, groups_program;
 
 #endif

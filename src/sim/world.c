@@ -16,7 +16,7 @@ enum { STREAM_WORKLOAD = 1, STREAM_NODES = 2 };
 #define CLIENTS_NODE       (SIM_NODES_MAX + 1)
 #define STEPS_IN_EVENT_MAX ((uint64_t)200000)
 
-static const struct program_calls *const programs[] = {&raft_program, &kafka_program};
+static const struct program_calls *const programs[] = {&raft_program, &kafka_program, &groups_program};
 
 /* ---- failing ------------------------------------------------------------------------------------------ */
 
@@ -412,6 +412,10 @@ static const struct program_calls *find_program(const char *name) {
     for (size_t i = 0; i < ARRAY_COUNT(programs); i++)
         if (strcmp(programs[i]->name, name) == 0) return programs[i];
     return NULL;
+}
+
+bool world_has_workload(const char *name) {
+    return find_program(name) != NULL;
 }
 
 static void world_init(struct world *w, const struct world_options *options, struct world_result *result) {

@@ -47,6 +47,7 @@ struct world_result {
     struct probes probes;
     struct scenario log; /* what was done, with times and nodes */
 };
+bool world_has_workload(const char *name);
 void world_run(const struct world_options *options, struct world_result *result);
 void world_result_release(struct world_result *result);
 
