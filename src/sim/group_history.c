@@ -29,8 +29,8 @@ static struct group_generation *generation_of(struct group_history *g, int32_t n
 void group_history_joined(struct group_history *g, int32_t floor, int32_t generation, uint64_t leader,
                           uint64_t protocol) {
     if (generation < floor || generation <= 0) {
-        history_violate(g->history, "B15 generations: group %s: a join is given generation %d after %d", g->name,
-                        generation, floor);
+        history_violate(g->history, "B15 generations: group %s: a join is given generation %d after %d",
+                        g->name, generation, floor);
         return;
     }
     g->generation = MAX(g->generation, generation);
@@ -64,9 +64,10 @@ void group_history_delivered(struct group_history *g, int32_t generation, uint64
     if (it == NULL || it->computed_count == 0) return;
     for (uint32_t i = 0; i < it->computed_count; i++)
         if (it->computed[i].member == member && it->computed[i].assignment == assignment) return;
-    history_violate(g->history,
-                    "B15 generations: group %s: a member of generation %d is given what its leader did not say",
-                    g->name, generation);
+    history_violate(
+        g->history,
+        "B15 generations: group %s: a member of generation %d is given what its leader did not say", g->name,
+        generation);
 }
 
 /* ---- owners ------------------------------------------------------------------------------------------- */
@@ -90,7 +91,8 @@ void group_history_owns(struct group_history *g, uint32_t member, int32_t genera
     g->partitions[partition].owner = member + 1;
     g->partitions[partition].generation = generation;
     if (!another) return;
-    /* What an earlier owner left under way has been written, over whatever else, or is refused from now on. */
+    /* What an earlier owner left under way has been written, over whatever else, or is refused from now on.
+     */
     g->partitions[partition].committed = group_history_floor(g, partition);
     g->partitions[partition].uncertain = INT64_MAX;
 }
@@ -168,9 +170,10 @@ void group_history_finish(struct group_history *g, uint32_t partition, int64_t e
     for (size_t offset = 0; offset < p->capacity && (int64_t)offset < end; offset++) {
         bool seen = offset < g->partitions[partition].capacity && g->partitions[partition].processed[offset];
         if (p->acknowledged[offset] && !seen)
-            history_violate(g->history,
-                            "B16 at least once: group %s: partition %u: nobody was given offset %zu, all below "
-                            "%lld is committed",
-                            g->name, partition, offset, (long long)end);
+            history_violate(
+                g->history,
+                "B16 at least once: group %s: partition %u: nobody was given offset %zu, all below "
+                "%lld is committed",
+                g->name, partition, offset, (long long)end);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* group_history.h: what the members of a consumer group were told, kept outside every crash, and the invariants
- * held against it.
+/* group_history.h: what the members of a consumer group were told, kept outside every crash, and the
+ * invariants held against it.
  *
  *   B13 committed offsets  never back, never absent again, never what nobody committed; a commit by a member
  *                          after another was told that it owns the partition in a later generation is refused
@@ -69,7 +69,8 @@ void group_history_delivered(struct group_history *g, int32_t generation, uint64
 /* A member is told that a partition is its own, from now on. */
 void group_history_owns(struct group_history *g, uint32_t member, int32_t generation, uint32_t partition,
                         uint64_t now_ns);
-/* A member of a consumer group was told that it still holds a partition; or lets go of it, or was thrown out. */
+/* A member of a consumer group was told that it still holds a partition; or lets go of it, or was thrown out.
+ */
 void group_history_heard(struct group_history *g, uint32_t member, uint32_t partition, uint64_t asked_ns);
 void group_history_lets_go(struct group_history *g, uint32_t member, uint32_t partition);
 

@@ -9,9 +9,9 @@
 #include "sim/kafka_member.h"
 #include "sim/world.h"
 
-#define GROUPS   2
-#define MEMBERS  3 /* of a group */
-#define LOOK_NS  (20 * NS_PER_MS)
+#define GROUPS      2
+#define MEMBERS     3 /* of a group */
+#define LOOK_NS     (20 * NS_PER_MS)
 #define PATIENCE_NS (KAFKA_MEMBER_JOIN_MS * NS_PER_MS * 9 / 10) /* clocks drift, but not so much */
 
 struct groups {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* kafka_groups.h: consumer groups beside the producers and consumers of kafka_clients.h.
  *
- * Two groups read the topic, one in each protocol, with three members each (kafka_member.h), which come, go and
- * oversleep all the time. At the end they stay, and have to read and commit everything: B13 to B17.
+ * Two groups read the topic, one in each protocol, with three members each (kafka_member.h), which come, go
+ * and oversleep all the time. At the end they stay, and have to read and commit everything: B13 to B17.
  *
  * Owner   the world. Loop: one thread. */
 #ifndef SENTINEL_SIM_KAFKA_GROUPS_H

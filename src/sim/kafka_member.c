@@ -85,7 +85,8 @@ static void drop(struct kafka_member_channel *channel) {
 }
 
 static void give_up(struct kafka_member *m, struct kafka_member_channel *channel) {
-    for (uint32_t p = 0; m->asking == MEMBER_COMMIT && channel == &m->control && p < KAFKA_MEMBER_PARTITIONS; p++)
+    for (uint32_t p = 0; m->asking == MEMBER_COMMIT && channel == &m->control && p < KAFKA_MEMBER_PARTITIONS;
+         p++)
         if (has(m->commit_set, p)) group_history_uncertain(m->options.group, p, m->committing[p]);
     drop(channel);
     if (channel == &m->control)
@@ -665,7 +666,7 @@ void kafka_member_release(struct kafka_member *m) {
 }
 
 const char *kafka_member_state(const struct kafka_member *m) {
-    static const char *const names[] = {"nothing", "coordinator", "join",     "sync",  "heartbeat", "leave",
-                                        "offsets", "commit",      "metadata", "fetch"};
+    static const char *const names[] = {"nothing", "coordinator", "join",   "sync",     "heartbeat",
+                                        "leave",   "offsets",     "commit", "metadata", "fetch"};
     return names[m->asking];
 }

@@ -5,9 +5,9 @@
  *          ^                  ^                                                   │
  *          └── not there      └── another generation, fenced, unknown ────────────┘
  *
- * It does one thing at a time, on two connections: to the coordinator, and to a leader. Now and then it leaves
- * and comes back, or sleeps longer than the group waits for it, and goes on then as if nothing had happened:
- * what it had not committed, it commits then. What it is told is held against the group's history.
+ * It does one thing at a time, on two connections: to the coordinator, and to a leader. Now and then it
+ * leaves and comes back, or sleeps longer than the group waits for it, and goes on then as if nothing had
+ * happened: what it had not committed, it commits then. What it is told is held against the group's history.
  *
  * Owner   the clients. Loop: theirs. Bounds: KAFKA_MEMBER_PARTITIONS partitions of one topic. */
 #ifndef SENTINEL_SIM_KAFKA_MEMBER_H
@@ -58,7 +58,7 @@ struct kafka_member {
     struct kafka_member_channel control, data;
     struct io_timer timer; /* to give an answer up, or to go on */
     enum kafka_member_asking asking;
-    bool steady; /* neither leaves nor sleeps any more */
+    bool steady;                                            /* neither leaves nor sleeps any more */
     uint32_t coordinator, leaders[KAFKA_MEMBER_PARTITIONS]; /* 0: unknown */
     uint32_t attempts;
     /* membership */
