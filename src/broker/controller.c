@@ -296,15 +296,14 @@ static void changed(void *ctx) {
     schedule(c);
 }
 
-static void installed(void *ctx, uint64_t end) {
+static enum status reopened(void *ctx) {
     struct controller *c = ctx;
-    MAYBE(end > 0);
-    topics_reload(c->cluster->broker);
+    return topics_reload(c->cluster->broker);
 }
 
-static void reopened(void *ctx) {
-    struct controller *c = ctx;
-    topics_reload(c->cluster->broker);
+static enum status installed(void *ctx, uint64_t end) {
+    MAYBE(end > 0);
+    return reopened(ctx);
 }
 
 static const struct raft_machine machine = {.apply = apply,

@@ -228,11 +228,12 @@ static void changed(void *ctx) {
     fetch_wake(p, UINT64_MAX);
 }
 
-static void reopened(void *ctx) {
+static enum status reopened(void *ctx) {
     struct partition *p = ctx;
     append_fail_all(p, STATUS_NOT_LEADER);
-    MAYBE(load(p) == STATUS_OK);
+    enum status status = load(p);
     fetch_wake(p, UINT64_MAX);
+    return status;
 }
 
 /* Until `installed`, nobody reads or writes beside the log. */
@@ -243,9 +244,9 @@ static void installing(void *ctx) {
     p->failure = STATUS_NOT_LEADER;
 }
 
-static void installed(void *ctx, uint64_t end) {
+static enum status installed(void *ctx, uint64_t end) {
     MAYBE(end > 0);
-    reopened(ctx);
+    return reopened(ctx);
 }
 
 static void failed(void *ctx, enum status status) {

@@ -27,9 +27,10 @@
  *
  * Source  raft.h; group commit and host shape: etcd-io/raft's async storage writes.
  * Owner   the host owns replicas (raft_replica_close frees); a machine is borrowed until then.
- * Errors  a write that fails ends the replica (machine->failed): IO and CORRUPT for good; after NO_SPACE it
- *         is loaded anew from what the store has, as after a crash, and asked again every RAFT_REOPEN_NS. A
- *         message that does not decode, or is for no group here, is dropped and counted.
+ * Errors  a write that fails ends the replica (machine->failed): IO and CORRUPT for good; after NO_SPACE, and
+ *         when a machine could not read its state, it is loaded anew from what the store has, as after a
+ * crash, and that is tried every RAFT_REOPEN_NS. A message that does not decode, or is for no group here, is
+ *         dropped and counted.
  * Loop    shard thread only.
  * Bounds  struct raft_options; snapshot_bytes_max of a snapshot being received, on disk; one piece of it in
  *         memory (all of it when a crash came while its keys were put in place).
@@ -115,14 +116,16 @@ struct raft_machine {
      * comes later or never; nothing is applied meanwhile. */
     void (*installing)(void *ctx);
     /* A snapshot that ends at `end` replaced the machine's keys and the log: load the state anew. It may
-     * block. */
-    void (*installed)(void *ctx, uint64_t end);
+     * block. What is not OK ends the replica until it is opened anew. */
+    enum status (*installed)(void *ctx, uint64_t end);
     /* Role, term, leader or configuration differ. */
     void (*changed)(void *ctx);
-    /* No more from this replica: a write failed, or the stored log is damaged. NO_SPACE: until `reopened`. */
+    /* No more from this replica: a write failed, or what is stored cannot be read. Perhaps until `reopened`.
+     */
     void (*failed)(void *ctx, enum status status);
-    void (*reopened)(void *ctx); /* loaded anew: forget what was in memory, load the state */
-    unsigned snapshot_kinds;     /* bits 1 << enum key_kind: the machine's keys */
+    /* Loaded anew: forget what was in memory, load the state. What is not OK is tried again. */
+    enum status (*reopened)(void *ctx);
+    unsigned snapshot_kinds; /* bits 1 << enum key_kind: the machine's keys */
     /* The log itself is the data (partitions): a snapshot ends where the log begins, and is sent only to
      * members that lack what is gone. Else it ends at the applied position. */
     bool snapshot_at_start;

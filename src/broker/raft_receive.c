@@ -181,7 +181,7 @@ void replica_snapshot_unpack(struct raft_replica *r) {
     if (status == STATUS_OK) status = put_piece(r, unpacking->it);
     if (status == STATUS_OK) return; /* the next one when it is durable */
     if (status != STATUS_END) {
-        replica_fail(r, status);
+        replica_suspend(r, status);
         return;
     }
     uint64_t end = r->incoming.end;
@@ -190,7 +190,9 @@ void replica_snapshot_unpack(struct raft_replica *r) {
     replica_write_submit(write);
     replica_snapshot_reset(r);
     replica_apply_reset(r, end);
-    if (r->options.machine->installed != NULL) r->options.machine->installed(r->options.ctx, end);
+    const struct raft_machine *machine = r->options.machine;
+    status = machine->installed == NULL ? STATUS_OK : machine->installed(r->options.ctx, end);
+    if (status != STATUS_OK) replica_suspend(r, status);
 }
 
 enum status replica_snapshot_unpack_now(struct raft_replica *r) {

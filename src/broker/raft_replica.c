@@ -377,7 +377,8 @@ static void timer_fired(struct io_timer *timer) {
 
 static void release_raft(struct raft_replica *r) {
     const struct raft_host_watch *watch = r->host->options.watch;
-    if (watch != NULL && watch->stopped != NULL) watch->stopped(r->host->options.watch_ctx, &r->raft);
+    if (watch != NULL && watch->stopped != NULL && !r->hollow)
+        watch->stopped(r->host->options.watch_ctx, &r->raft);
     raft_release(&r->raft);
 }
 
@@ -493,32 +494,46 @@ static void reopen(struct io_timer *timer) {
         io_timer_set(r->host->options.io, timer, io_now_ns(r->host->options.io) + RAFT_REOPEN_NS);
         return;
     }
+    const struct raft_machine *machine = r->options.machine;
     io_timer_init(timer, timer_fired);
     release_raft(r);
     r->failure = STATUS_OK;
     enum status status = load(r, &why);
-    if (status != STATUS_OK) {
+    r->hollow = status != STATUS_OK;
+    if (r->hollow) {
         /* Nothing is in memory any more: an empty member keeps callers that look at it safe. */
         struct raft_start empty = {.group = r->options.group};
         raft_init(&r->raft, &r->host->options.raft, &empty, io_now_ns(r->host->options.io));
-        log_error(r->host->options.log, "replica stays closed reason=\"%s\"", why.text);
-        replica_fail(r, status);
+        if (status != r->logged)
+            log_error(r->host->options.log, "replica stays closed reason=\"%s\"", why.text);
+    } else if (machine->reopened != NULL) {
+        status = machine->reopened(r->options.ctx);
+    }
+    if (status != STATUS_OK) {
+        replica_suspend(r, status);
         return;
     }
-    if (r->options.machine->reopened != NULL) r->options.machine->reopened(r->options.ctx);
-    if (r->options.machine->changed != NULL) r->options.machine->changed(r->options.ctx);
+    r->logged = STATUS_OK;
+    if (machine->changed != NULL) machine->changed(r->options.ctx);
+}
+
+void replica_suspend(struct raft_replica *r, enum status status) {
+    if (r->failure != STATUS_OK) return;
+    r->failure = status;
+    if (r->logged != status)
+        log_error(r->host->options.log, "replica stopped group=%" PRIu64 " reason=%s", r->options.group,
+                  status_name(status));
+    r->logged = status;
+    drop_all(r, status);
+    if (r->options.machine->failed != NULL) r->options.machine->failed(r->options.ctx, status);
+    io_timer_init(&r->timer, reopen);
+    io_timer_set(r->host->options.io, &r->timer, io_now_ns(r->host->options.io) + RAFT_REOPEN_NS);
 }
 
 void replica_fail(struct raft_replica *r, enum status status) {
     if (r->failure != STATUS_OK) return;
-    r->failure = status;
-    log_error(r->host->options.log, "replica stopped group=%" PRIu64 " reason=%s", r->options.group,
-              status_name(status));
-    drop_all(r, status);
-    if (r->options.machine->failed != NULL) r->options.machine->failed(r->options.ctx, status);
-    if (status != STATUS_NO_SPACE) return;
-    io_timer_init(&r->timer, reopen);
-    io_timer_set(r->host->options.io, &r->timer, io_now_ns(r->host->options.io) + RAFT_REOPEN_NS);
+    replica_suspend(r, status);
+    if (status != STATUS_NO_SPACE) io_timer_cancel(r->host->options.io, &r->timer);
 }
 
 /* ---- asked for by the broker --------------------------------------------------------------------------- */

@@ -77,6 +77,8 @@ struct raft_replica {
     struct raft raft;
     struct io_timer timer;  /* the core's deadline, or RAFT_REOPEN_NS */
     enum status failure;    /* OK: alive */
+    enum status logged;     /* of the failures in a row: the last that was logged */
+    bool hollow;            /* `raft` is empty: nothing could be loaded */
     uint64_t persisted;     /* of the core's writes */
     uint64_t install_write; /* the latest that replaced everything by a snapshot; 0: none */
     uint32_t writes_in_flight;
@@ -106,6 +108,8 @@ void raft_host_wake(struct raft_replica *replica);
 enum status replica_step(struct raft_replica *replica, struct raft_event *event);
 void replica_work(struct raft_replica *replica);
 void replica_fail(struct raft_replica *replica, enum status status);
+/* It could not be read, and perhaps can be later: opened anew after RAFT_REOPEN_NS. */
+void replica_suspend(struct raft_replica *replica, enum status status);
 struct replica_write *replica_write_new(struct raft_replica *replica);
 void replica_write_submit(struct replica_write *write);
 

@@ -58,11 +58,10 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
     store_put(write, key_slice(&key), (struct shared_slice){slice_make(value, sizeof value), NULL});
 }
 
-static void installed(void *ctx, uint64_t end) {
+static enum status installed(void *ctx, uint64_t end) {
     struct replicated_log *log = ctx;
     enum status status = load(log);
-    if (status == STATUS_OK && log->position != end) status = STATUS_CORRUPT;
-    if (status != STATUS_OK) log->failed = status;
+    return status == STATUS_OK && log->position != end ? STATUS_CORRUPT : status;
 }
 
 static void failed(void *ctx, enum status status) {
@@ -70,9 +69,10 @@ static void failed(void *ctx, enum status status) {
     log->failed = status;
 }
 
-static void reopened(void *ctx) {
+static enum status reopened(void *ctx) {
     struct replicated_log *log = ctx;
     log->failed = load(log);
+    return log->failed;
 }
 
 const struct raft_machine replicated_log_machine = {

@@ -352,13 +352,14 @@ void topics_applied(struct broker *broker, const struct metadata_command *comman
     }
 }
 
-void topics_reload(struct broker *broker) {
+enum status topics_reload(struct broker *broker) {
     metadata_release(&broker->metadata);
     metadata_init(&broker->metadata, broker->hash_seed);
     struct diagnostic why;
-    if (metadata_log_load(broker, &why) != STATUS_OK) {
+    enum status status = metadata_log_load(broker, &why);
+    if (status != STATUS_OK) {
         log_error(broker->log, "metadata reload failed: %s", why.text);
-        return;
+        return status;
     }
     MAP_FOREACH(it, &broker->topics) {
         struct topic_state *state = MAP_ENTRY(it)->value;
@@ -376,6 +377,7 @@ void topics_reload(struct broker *broker) {
         if (map_get(&broker->topics, slice_make(topic->name, topic->name_size)) == NULL)
             topic_add(broker, topic, false);
     }
+    return STATUS_OK;
 }
 
 static void each_partition(struct broker *broker, void (*visit)(struct partition *p)) {

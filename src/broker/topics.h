@@ -6,6 +6,8 @@
 #ifndef SENTINEL_BROKER_TOPICS_H
 #define SENTINEL_BROKER_TOPICS_H
 
+#include "base/status.h"
+
 struct broker;
 struct producer_ids;
 
@@ -17,8 +19,9 @@ void topics_free(struct broker *broker);
  * belong here get their replicas. */
 struct metadata_command;
 void topics_applied(struct broker *broker, const struct metadata_command *command);
-/* The metadata was replaced as a whole: what is gone is dropped, what is new is opened. */
-void topics_reload(struct broker *broker);
+/* The metadata was replaced as a whole: what is gone is dropped, what is new is opened. CORRUPT, IO: it
+ * cannot be read, and nothing is known now. */
+enum status topics_reload(struct broker *broker) MUST_USE;
 /* Shutdown: no partition is a member of its group any more. */
 void topics_close_replicas(struct broker *broker);
 /* Answers every append under way with `status`. */

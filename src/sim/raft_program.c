@@ -73,7 +73,7 @@ static void put_state(struct member *m, struct store_write *write, uint64_t chai
     buffer_unref(value);
 }
 
-static void load_state(struct member *m) {
+static enum status load_state(struct member *m) {
     struct shared_slice value = {SLICE_EMPTY, NULL};
     struct key key = state_key(m->group);
     uint64_t end = 0, chain = 0x5eed; /* of the empty log */
@@ -82,11 +82,12 @@ static void load_state(struct member *m) {
         end = load_be64(value.bytes.data);
         chain = load_be64(value.bytes.data + 8);
     } else if (status != STATUS_NOT_FOUND) {
-        return; /* the disk fails: the replica will, too */
+        return status;
     }
     shared_slice_unref(value);
     m->applied_end = end;
     raft_checker_restored(world_checker(m->node->world), raft_replica_raft(m->replica), end, chain);
+    return STATUS_OK;
 }
 
 static void end_append(struct append_operation *operation, enum status status, bool definite) {
@@ -140,13 +141,14 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
     compact_when_due(m);
 }
 
-static void installed(void *ctx, uint64_t end) {
+static enum status installed(void *ctx, uint64_t end) {
     struct member *m = ctx;
     MAYBE(end);
-    load_state(m);
+    enum status status = load_state(m);
     /* What became of appends below is not known any more. */
     LIST_FOREACH(it, &m->appends)
         end_append(CONTAINER_OF(it, struct append_operation, link), STATUS_UNAVAILABLE, false);
+    return status;
 }
 
 static void failed(void *ctx, enum status status) {
@@ -155,8 +157,8 @@ static void failed(void *ctx, enum status status) {
         end_append(CONTAINER_OF(it, struct append_operation, link), status, false);
 }
 
-static void reopened(void *ctx) {
-    load_state(ctx);
+static enum status reopened(void *ctx) {
+    return load_state(ctx);
 }
 
 static const struct raft_machine machine = {
@@ -278,7 +280,7 @@ static enum status open_groups(struct node *n, struct diagnostic *why) {
             .priority = world_priority(n->world, n->number),
         };
         status = raft_replica_open(n->host, &options, &m->replica, why);
-        if (status == STATUS_OK) load_state(m);
+        if (status == STATUS_OK) MAYBE(load_state(m) == STATUS_OK);
     }
     mem_free(founding);
     return status;

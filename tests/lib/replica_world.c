@@ -48,6 +48,21 @@ static void apply_and_keep(void *ctx, const struct raft_entry *entries, uint32_t
     }
 }
 
+static bool load_fails(void *ctx) {
+    struct replica_node *node = CONTAINER_OF(ctx, struct replica_node, log);
+    if (node->failing_loads == 0) return false;
+    node->failing_loads--;
+    return true;
+}
+
+static enum status install_or_fail(void *ctx, uint64_t end) {
+    return load_fails(ctx) ? STATUS_IO : replicated_log_machine.installed(ctx, end);
+}
+
+static enum status reopen_or_fail(void *ctx) {
+    return load_fails(ctx) ? STATUS_IO : replicated_log_machine.reopened(ctx);
+}
+
 uint64_t replica_world_state(const struct replica_world *w, uint32_t number, uint64_t *count) {
     struct key lower = key_prefix(REPLICA_GROUP, KEY_STATE), upper = key_prefix(REPLICA_GROUP, KEY_RAFT);
     struct store_iterator *it = store_iterator_open(w->nodes[number - 1].store, key_slice(&lower),
@@ -93,6 +108,8 @@ static struct raft_machine keeping_machine;
 void replica_world_start(struct replica_world *w, uint32_t number) {
     struct raft_machine keeping = replicated_log_machine;
     keeping.apply = apply_and_keep;
+    keeping.installed = install_or_fail;
+    keeping.reopened = reopen_or_fail;
     keeping_machine = keeping;
     struct replica_node *node = &w->nodes[number - 1];
     assert_false(node->up);

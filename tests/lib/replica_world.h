@@ -21,6 +21,7 @@ struct replica_node {
     uint32_t number; /* from 1; the simulator's node is one less */
     uint32_t incarnation;
     bool up;
+    uint32_t failing_loads; /* so often its machine cannot read its state */
     struct io *io;
     struct store *store;
     struct raft_host *host;

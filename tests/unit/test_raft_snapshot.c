@@ -198,6 +198,19 @@ static void power_cuts_at_every_disk_operation(void **state) {
     }
 }
 
+/* Its state is stored and whole, but could not be read just then. */
+static void a_machine_that_cannot_load_is_opened_anew(void **state) {
+    (void)state;
+    prepare(15);
+    world.nodes[4].failing_loads = 3;
+    replica_world_start(&world, 5);
+    replica_world_run(&world, 2000);
+    assert_status(raft_replica_health(world.nodes[4].replica), STATUS_IO);
+    all_is_there();
+    assert_int_equal(world.nodes[4].failing_loads, 0);
+    replica_world_close(&world);
+}
+
 static void one_that_is_too_large_is_refused(void **state) {
     (void)state;
     prepare(14);
@@ -223,6 +236,7 @@ int main(void) {
         cmocka_unit_test(a_restarted_receiver_goes_on_where_it_stopped),
         cmocka_unit_test(a_state_that_moved_on_is_sent_anew),
         cmocka_unit_test(power_cuts_at_every_disk_operation),
+        cmocka_unit_test(a_machine_that_cannot_load_is_opened_anew),
         cmocka_unit_test(one_that_is_too_large_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
