@@ -13,10 +13,15 @@
 #include "base/units.h"
 #include "cli/bench.h"
 #include "cli/bench_storage_load.h"
+#include "io/io_measure.h"
 #include "storage/store.h"
 
 #define WINDOW_BYTES (8 * MIB)
 #define BATCH_BYTES  (64 * KIB) /* of the first buffer of a batch */
+
+/* What a commit spends its time with: on the loop, of that with the CPU, until less is under way, until the
+ * store lets it go on. */
+enum { WAIT_LOOP, WAIT_CPU, WAIT_LOG, WAIT_STORE, WAIT_KINDS };
 
 struct batch {
     struct store_write write;
@@ -31,6 +36,7 @@ static struct {
     struct buffer *buffer; /* of the values of the open batch */
     size_t buffer_used;
     size_t in_flight;
+    double longest[WAIT_KINDS]; /* seconds, of one commit */
     enum store_compression compression;
     bool shut, flushed, ready;
     struct bench_report report;
@@ -103,10 +109,19 @@ static void engine_commit(bool sync) {
     buffer_unref(b.buffer);
     b.buffer = NULL;
     b.in_flight += batch->bytes;
+    double started = io_measure_seconds(), spent[WAIT_KINDS] = {0}, cpu = io_measure_thread_seconds();
     store_write_submit(b.store, &batch->write);
     io_turn(b.io, 0);
-    while (sync ? b.in_flight > 0 : b.in_flight > WINDOW_BYTES || store_stalled(b.store))
+    spent[WAIT_LOOP] = io_measure_seconds() - started;
+    spent[WAIT_CPU] = io_measure_thread_seconds() - cpu;
+    while (sync ? b.in_flight > 0 : b.in_flight > WINDOW_BYTES || store_stalled(b.store)) {
+        int kind = store_stalled(b.store) ? WAIT_STORE : WAIT_LOG;
+        started = io_measure_seconds();
         io_turn(b.io, NS_PER_S);
+        spent[kind] += io_measure_seconds() - started;
+    }
+    for (int kind = 0; kind < WAIT_KINDS; kind++)
+        b.longest[kind] = MAX(b.longest[kind], spent[kind]);
 }
 
 static void get_ready(struct store_get *get) {
@@ -192,10 +207,17 @@ static void print_stats(void) {
     double user = (double)s.write_bytes + 1;
     fprintf(stderr,
             "  user %.0f MiB; written per byte: log %.3f, flush %.3f, compaction %.3f (%" PRIu64
-            " flushes, %" PRIu64 " compactions, %" PRIu64 " syncs, %" PRIu64 " stalls, %.1f ms)\n",
+            " flushes, %" PRIu64 " compactions, %" PRIu64 " syncs, %" PRIu64 " stops, %.1f ms, %" PRIu64
+            " pauses, %.1f ms)\n",
             user / (double)MIB, (double)s.wal_bytes / user, (double)s.flush_bytes / user,
             (double)s.compaction_write_bytes / user, s.flushes, s.compactions, s.wal_syncs, s.stalls,
-            (double)s.stall_ns / 1e6);
+            (double)s.stall_ns / 1e6, s.pauses, (double)s.pause_ns / 1e6);
+    fprintf(stderr,
+            "  longest in one commit: loop %.1f ms (CPU %.1f ms), waiting for the log %.1f ms, held back "
+            "%.1f ms\n",
+            b.longest[WAIT_LOOP] * 1e3, b.longest[WAIT_CPU] * 1e3, b.longest[WAIT_LOG] * 1e3,
+            b.longest[WAIT_STORE] * 1e3);
+    memset(b.longest, 0, sizeof b.longest);
 }
 
 static void engine_close(void) {

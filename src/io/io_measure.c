@@ -25,6 +25,12 @@ double io_measure_cpu_seconds(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+double io_measure_thread_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 /* The number behind `name` in a file of /proc; 0 when it is not there. */
 static uint64_t proc_number(const char *path, const char *name) {
     char line[256];

@@ -12,6 +12,7 @@
 
 double io_measure_seconds(void);           /* monotonic */
 double io_measure_cpu_seconds(void);       /* user and system time of all threads */
+double io_measure_thread_seconds(void);    /* of this one */
 uint64_t io_measure_written_bytes(void);   /* given to write calls (wchar of /proc/self/io) */
 uint64_t io_measure_anonymous_bytes(void); /* resident, without files */
 void io_measure_pause(void);               /* 10 ms */

@@ -127,8 +127,13 @@ static void print_store(struct server *server, struct writer *out) {
     counter(out, "store_get_tables_total", "Tables that lookups went into.", stats.get_tables);
     counter(out, "table_reads_total", "Reads of table files.", stats.reads);
     counter(out, "table_read_bytes_total", "Bytes read from table files.", stats.read_bytes);
-    counter(out, "write_stalls_total", "Times writers had to wait for flushes.", stats.stalls);
-    seconds(out, "write_stall_seconds_total", "Time that writers had to wait for flushes.", stats.stall_ns);
+    counter(out, "write_stalls_total", "Times writers were stopped until there was room.", stats.stalls);
+    seconds(out, "write_stall_seconds_total", "Time that writers were stopped.", stats.stall_ns);
+    counter(out, "write_pauses_total", "Times writers were slowed by a short pause.", stats.pauses);
+    seconds(out, "write_pause_seconds_total", "Time that writers were slowed.", stats.pause_ns);
+    gauge(out, "write_rate_bytes", "Bytes a second that a pause under way allows; 0: there is none.",
+          stats.write_rate);
+    latency(out, "write_wait_seconds", "Time of one stop or pause of writers.", stats.stall_took_ns);
     counter(out, "scrub_rounds_total", "Times everything stored was read and checked.", stats.scrub.rounds);
     counter(out, "scrub_bytes_total", "Bytes read to check them.", stats.scrub.bytes);
     counter(out, "scrub_damaged_total", "Damaged places found by that.", stats.scrub.damaged);

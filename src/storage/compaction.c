@@ -170,9 +170,12 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     struct compaction *c = CONTAINER_OF(commit, struct compaction, commit);
     struct store *store = c->store;
     if (status == STATUS_OK) {
+        uint32_t tables = store->versions.current->level0_tables;
         status = version_set_apply(&store->versions, edit, NULL);
         ASSERT(status == STATUS_OK);
         count(c);
+        tables -= MIN(tables, store->versions.current->level0_tables);
+        store_stall_compacted(store, tables, c->started_ns);
     }
     end(c, status);
 }

@@ -156,6 +156,7 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     wal_places_init(&store->places);
     store->active = memtable_new();
     store_flush_init(store);
+    store_stall_init(store);
     store->watermark.commit = (struct manifest_commit){.prepare = watermark_prepare, .done = watermark_done};
     list_init(&store->watermark.commit.link);
     io_timer_init(&store->watermark.timer, watermark_fire);
@@ -182,6 +183,7 @@ enum status store_open(struct io *io, const struct store_options *options, struc
 void store_close(struct store *store) {
     io_timer_cancel(store->io, &store->watermark.timer);
     store_flush_release(store);
+    store_stall_release(store);
     compaction_free(store->compaction);
     scrub_free(store->scrub);
     checkpoint_free(store->checkpoint);
@@ -218,15 +220,6 @@ enum status store_health(const struct store *store) {
     return store->status;
 }
 
-bool store_stalled(const struct store *store) {
-    return store->stalled;
-}
-
-void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx) {
-    store->resume = resume;
-    store->resume_ctx = ctx;
-}
-
 /* ---- rest -------------------------------------------------------------------------------------------- */
 
 static bool at_rest(const struct store *store) {
@@ -236,21 +229,9 @@ static bool at_rest(const struct store *store) {
            block_cache_idle(store->cache) && !store->refusing;
 }
 
-bool store_is_full(const struct store *store) {
-    if (store->status != STATUS_OK) return false; /* what it refuses need not wait */
-    /* Once stalled, until half of the log's queue is written: no flutter. */
-    size_t pending = store->options.memtable_bytes / (store->stalled ? 2 : 1);
-    return store->immutable_count >= STORE_IMMUTABLE_STALL || wal_pending_bytes(store->wal) > pending ||
-           store->versions.current->level0_tables >= STORE_LEVEL0_STALL;
-}
-
 void store_changed(void *ctx) {
     struct store *store = ctx;
-    if (store->stalled && !store_is_full(store)) {
-        store->stalled = false;
-        store->stats.stall_ns += io_now_ns(store->io) - store->stalled_since_ns;
-        if (store->resume != NULL) store->resume(store->resume_ctx);
-    }
+    store_stall_look(store);
     if (store->shutting_down && !store->watermark.last && wal_idle(store->wal)) {
         store->watermark.last = true; /* tried once: without room the shutdown does not wait for it */
         if (watermark_due(store)) watermark_start(store);

@@ -88,8 +88,8 @@ void store_delete(struct store_write *write, struct slice key);
 void store_delete_range(struct store_write *write, struct slice from, struct slice to); /* [from, to) */
 /* Readable at once, durable at done. Writes complete in the order they were given. */
 void store_write_submit(struct store *store, struct store_write *write);
-/* True when memtables or the log are full and flushing is behind: callers hold back new work until
- * `resume` is called (once per stall; set once). */
+/* True while callers hold back new work, until `resume` is called (once per stall; set once): for a moment
+ * when log, flush or compaction are behind, the longer the more they owe (pace.h). */
 bool store_stalled(const struct store *store);
 void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx);
 
@@ -157,7 +157,9 @@ struct store_stats {
     uint64_t level_read_bytes[STORE_LEVEL_COUNT], level_write_bytes[STORE_LEVEL_COUNT];
     uint64_t moves;                           /* compactions that moved runs without reading them */
     uint64_t block_bytes, stored_block_bytes; /* data blocks written, before and after compression */
-    uint64_t stalls, stall_ns;
+    uint64_t stalls, stall_ns;                /* writers were stopped until there was room */
+    uint64_t pauses, pause_ns;                /* they were slowed by a pause */
+    uint64_t write_rate;       /* bytes a second that a pause under way allows; 0: there is none */
     uint64_t gets, get_tables; /* point reads, and the tables they looked into */
     uint64_t cache_hits, cache_misses, cache_meta_hits, cache_meta_misses, cache_evictions, cache_meta_bytes;
     uint64_t reads, read_bytes; /* of table files, by gets and iterators */
@@ -165,6 +167,7 @@ struct store_stats {
     uint32_t jobs_running; /* flush, compaction, and the edits that end them */
     uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
     struct scrub_counters scrub;
+    const struct histogram *stall_took_ns; /* stops and pauses */
     const struct histogram *wal_sync_ns, *write_ns, *flush_ns, *compaction_ns, *read_ns;
 };
 void store_stats(const struct store *store, struct store_stats *stats);

@@ -75,6 +75,7 @@ static void commit_done(struct manifest_commit *commit, enum status status, stru
     store->immutable_count--;
     memmove(store->immutables, store->immutables + 1, store->immutable_count * sizeof(void *));
     store->immutables[store->immutable_count] = NULL;
+    store_stall_flushed(store, memtable_used(flush->memtable), flush->started_ns);
     memtable_unpin(flush->memtable);
     flush->memtable = NULL;
     if (store->status == STATUS_OK) wal_release(store->wal, store->versions.flushed_sequence);

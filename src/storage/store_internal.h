@@ -9,17 +9,21 @@
 #include "storage/manifest.h"
 #include "storage/memtable.h"
 #include "storage/merge_iterator.h"
+#include "storage/pace.h"
 #include "storage/store.h"
 #include "storage/wal.h"
 
-#define STORE_MEMTABLE_BYTES  (16 * MIB)
-#define STORE_CACHE_BYTES     (32 * MIB)
-#define STORE_SEGMENT_BYTES   (32 * MIB)
-#define STORE_TABLE_BYTES     (64 * MIB)
-#define STORE_IMMUTABLE_MAX   8u  /* full memtables queued for flushing; more are never made */
-#define STORE_IMMUTABLE_STALL 2u  /* writers are asked to hold back from here on */
-#define STORE_LEVEL0_STALL    12u /* tables */
-#define STORE_RETRY_NS        (NS_PER_S)
+#define STORE_MEMTABLE_BYTES (16 * MIB)
+#define STORE_CACHE_BYTES    (32 * MIB)
+#define STORE_SEGMENT_BYTES  (32 * MIB)
+#define STORE_TABLE_BYTES    (64 * MIB)
+#define STORE_IMMUTABLE_MAX  8u /* full memtables queued for flushing; more are never made */
+/* Writers are slowed from one and a quarter memtables on (pace.h), and stopped when so many are full. */
+#define STORE_MEMTABLES_MAX 4u
+/* The same for tables of level 0. */
+#define STORE_LEVEL0_SLOW 8u
+#define STORE_LEVEL0_STOP 32u
+#define STORE_RETRY_NS    (NS_PER_S)
 /* When nothing was written for so long, the manifest notes how far the log is durable: from then on a damaged
  * end of the log cannot be taken for an unfinished write. */
 #define STORE_WATERMARK_NS (2 * NS_PER_S)
@@ -35,6 +39,15 @@ struct store_flush {
     enum status status;
     uint64_t started_ns;
     struct io_timer retry; /* after NO_SPACE */
+};
+struct store_stall {
+    bool on;      /* writers hold back */
+    bool stopped; /* nothing was allowed at some time of it */
+    uint64_t since_ns;
+    struct io_timer timer; /* looks again */
+    struct pace pace;
+    struct pace_debt memtables, level0, log;
+    struct histogram took_ns;
 };
 struct store_flush_waiter {
     struct list link;
@@ -69,8 +82,7 @@ struct store {
     struct list refused; /* writes to be completed with their status in the next phase */
     struct io_op refuse;
     bool refusing;
-    bool stalled;
-    uint64_t stalled_since_ns;
+    struct store_stall stall;
     void (*resume)(void *ctx);
     void *resume_ctx;
     struct {
@@ -94,9 +106,18 @@ enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUS
 void store_versions_init(struct store *store);
 void store_fail(struct store *store, enum status status);
 uint64_t store_next_file(void *ctx);
-bool store_is_full(const struct store *store); /* writers should hold back */
 void store_changed(void *ctx); /* something ended: shutdown, stall and waiters are looked at again */
 void store_watermark_later(struct store *store);
+
+/* store_stall.c */
+void store_stall_init(struct store *store);
+void store_stall_release(struct store *store);
+void store_stall_after_write(struct store *store, uint64_t bytes);
+void store_stall_look(struct store *store); /* something ended: perhaps writers may go on */
+/* So many bytes are done: in the log, out of memtables, tables out of level 0. */
+void store_stall_logged(struct store *store, uint64_t bytes);
+void store_stall_flushed(struct store *store, uint64_t bytes, uint64_t started_ns);
+void store_stall_compacted(struct store *store, uint32_t tables, uint64_t started_ns);
 
 /* store_stats.c: counts tables that were written; their bytes */
 uint64_t store_count_tables(struct store *store, const struct table_output *output);

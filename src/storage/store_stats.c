@@ -24,6 +24,8 @@ void store_stats(const struct store *store, struct store_stats *stats) {
         stats->wal_live_bytes = wal_live_bytes(store->wal);
     }
     stats->write_ns = &store->write_ns;
+    stats->stall_took_ns = &store->stall.took_ns;
+    stats->write_rate = store->stall.on ? store->stall.pace.rate : 0;
     if (store->scrub != NULL) stats->scrub = scrub_counters(store->scrub);
     stats->flush_ns = &store->flush_ns;
     stats->compaction_ns = &store->compaction_ns;

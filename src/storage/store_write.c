@@ -82,13 +82,6 @@ void store_delete_range(struct store_write *write, struct slice from, struct sli
 
 /* ---- submitting -------------------------------------------------------------------------------------- */
 
-static void update_stall(struct store *store) {
-    if (store->stalled || !store_is_full(store)) return;
-    store->stalled = true;
-    store->stalled_since_ns = io_now_ns(store->io);
-    store->stats.stalls++;
-}
-
 static void refuse(struct store *store, struct store_write *write, enum status status) {
     write->status = status;
     list_push_back(&store->refused, &write->link);
@@ -146,7 +139,7 @@ void store_write_submit(struct store *store, struct store_write *write) {
         store_rotate(store);
         store_flush_start(store);
     }
-    update_stall(store);
+    store_stall_after_write(store, write->bytes);
 }
 
 /* Takes back what the log could not make durable. */
@@ -176,11 +169,14 @@ void store_log_completed(void *ctx, enum status status, struct list *writes) {
     else if (status != STATUS_OK)
         store_fail(store, status);
     struct list *node;
+    uint64_t bytes = 0;
     while ((node = list_pop_front(writes)) != NULL) {
         struct store_write *write = CONTAINER_OF(node, struct store_write, link);
+        bytes += write->bytes;
         write->status = status;
         write->done(write);
     }
+    store_stall_logged(store, bytes);
     if (store->status != STATUS_OK) return;
     store_watermark_later(store);
     store_flush_start(store);
