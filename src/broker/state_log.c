@@ -65,8 +65,13 @@ static enum status load_keys(struct state_log *log) {
 
 static enum status load(struct state_log *log) {
     ASSERT(list_empty(&log->writes) && !log->ready); /* I2 */
-    /* In a cluster the numbers only tell what is answered by what. */
-    enum status status = log->replica != NULL ? STATUS_OK : load_index(log);
+    /* In a cluster the numbers only tell what is answered by what: nothing waits for proposals that are gone.
+     */
+    enum status status = STATUS_OK;
+    if (log->replica != NULL)
+        log->committed = log->proposed;
+    else
+        status = load_index(log);
     if (status == STATUS_OK) status = load_keys(log);
     if (status == STATUS_OK) status = log->hooks->ready(log->ctx);
     log->ready = status == STATUS_OK;

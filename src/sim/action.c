@@ -56,6 +56,7 @@ static const struct form {
     {ACTION_MEMBERS, 0, "members %S"},
     {ACTION_COMPACT, 0, "compact %N"},
     {ACTION_PRIORITY, 0, "priority %N %A"},
+    {ACTION_STOP, 0, "stop %N"},
     {ACTION_WAIT, 0, "wait %D"},
     {ACTION_NAME, 0, "name %X = %N"},
     {ACTION_EXPECT, EXPECT_LEADER, "expect leader %N within %E"},
@@ -491,10 +492,10 @@ void action_print(struct writer *to, const struct action *action, const struct a
 
 const char *action_kind_name(enum action_kind kind) {
     static const char *const names[] = {
-        "partition", "cut",       "mend",     "heal",   "drop",    "reset",    "latency", "link",
-        "network",   "crash",     "crash-at", "start",  "pause",   "clock",    "wipe",    "disk-fail",
-        "disk-slow", "disk-full", "rot",      "append", "read",    "transfer", "members", "compact",
-        "priority",  "wait",      "name",     "expect", "converge"};
+        "partition", "cut",       "mend",     "heal",   "drop",   "reset",    "latency", "link",
+        "network",   "crash",     "crash-at", "start",  "pause",  "clock",    "wipe",    "disk-fail",
+        "disk-slow", "disk-full", "rot",      "append", "read",   "transfer", "members", "compact",
+        "priority",  "stop",      "wait",     "name",   "expect", "converge"};
     STATIC_ASSERT(ARRAY_COUNT(names) == ACTION_KIND_END, "one name a kind");
     ASSERT_LT((unsigned)kind, (unsigned)ACTION_KIND_END);
     return names[kind];
@@ -505,5 +506,5 @@ bool action_is_fault(enum action_kind kind) {
 }
 
 bool action_is_operation(enum action_kind kind) {
-    return kind >= ACTION_APPEND && kind <= ACTION_PRIORITY;
+    return kind >= ACTION_APPEND && kind <= ACTION_STOP;
 }

@@ -54,6 +54,7 @@ enum action_kind {
     ACTION_MEMBERS,  /* sets[0]: voters, sets[1]: learners */
     ACTION_COMPACT,  /* node takes a snapshot and drops its log below */
     ACTION_PRIORITY, /* node: a (0..4) of how early it campaigns */
+    ACTION_STOP,     /* node stops in order: it hands over what it leads first */
     /* the scenario's own */
     ACTION_WAIT,     /* for a ns */
     ACTION_NAME,     /* gives node a name */

@@ -10,6 +10,7 @@
 
 #define SETTLE_STEPS   3
 #define SETTLE_STEP_NS (50 * NS_PER_MS)
+#define MOVES_NS       (10 * NS_PER_S) /* from when clients have come to their end */
 
 /* ---- single expectations ------------------------------------------------------------------------------ */
 
@@ -212,6 +213,14 @@ static bool clients_finished(struct world *w, void *ctx) {
     return w->program->finished(w->clients);
 }
 
+/* What operators have asked for comes to its end, too: L7. */
+static bool commands_settled(struct world *w, void *ctx) {
+    (void)ctx;
+    for (uint32_t node = 1; node <= w->node_count; node++)
+        if (world_is_up(w, node) && !w->program->settled(w->nodes[node].program)) return false;
+    return true;
+}
+
 /* Clients have what they sent acknowledged, and read everything back. */
 static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_ns) {
     uint64_t half_ns = io_sim_now(w->sim) + (until_ns - io_sim_now(w->sim)) / 2;
@@ -230,6 +239,10 @@ static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_
         world_fail(w, "L3 liveness: clients do not come to an end: %.300s", (const char *)text.data);
         writer_release(&text);
     }
+    if (w->program->settled != NULL && !world_failed(w) &&
+        !world_advance(w, MAX(until_ns, io_sim_now(w->sim) + MOVES_NS), commands_settled, NULL) &&
+        !world_failed(w))
+        world_fail(w, "L7 liveness: a partition that is moved does not arrive");
     w->result->equal_ns = io_sim_now(w->sim) - begun_ns;
 }
 

@@ -222,8 +222,10 @@ static bool ask_leaders(struct world *w, struct action *action) {
 
 bool world_act(struct world *w, struct action *action) {
     if (action->kind <= ACTION_NETWORK) return act_on_network(w, action);
-    if (action_is_operation(action->kind) && w->program->operate != NULL)
-        return w->program->operate(w->clients, action);
+    if (action_is_operation(action->kind) && w->program->operate != NULL) {
+        if (w->program->operate(w->clients, action)) return true;
+        if (action->kind != ACTION_MEMBERS && action->kind != ACTION_STOP) return false;
+    }
     if (action->kind == ACTION_MEMBERS || action->kind == ACTION_TRANSFER) return ask_leaders(w, action);
     action->node = world_resolve(w, action->node);
     if (action->node == 0) return false;
@@ -234,6 +236,7 @@ bool world_act(struct world *w, struct action *action) {
 
 void world_mend_all(struct world *w) {
     heal(w);
+    w->mended = true;
     for (uint32_t node = 1; node <= w->node_count; node++) {
         struct io_sim_disk_faults *faults = io_sim_disk_faults(w->sim, node);
         *faults = (struct io_sim_disk_faults){.slow_factor = 1};
@@ -252,6 +255,17 @@ void world_mend_all(struct world *w) {
 void world_restart_unhealthy(struct world *w) {
     for (uint32_t node = 1; node <= w->node_count; node++)
         if (world_is_up(w, node)) start(w, node);
+}
+
+void world_stop_leaving(struct world *w) {
+    for (uint32_t node = 1; node <= w->node_count; node++) {
+        if (!w->nodes[node].left) continue;
+        w->nodes[node].left = false;
+        if (!world_is_up(w, node)) continue;
+        world_crash_node(w, node, IO_SIM_CRASH_PROCESS);
+        if (w->mended) world_start_node(w, node);
+    }
+    w->leaving = false;
 }
 
 void world_replace_spoiled(struct world *w) {

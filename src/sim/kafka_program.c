@@ -28,6 +28,14 @@ struct node {
     char addresses[SIM_NODES_MAX][24];
     const struct raft *rafts[GROUPS_MAX]; /* [0] that of group 0, or NULL */
     uint32_t raft_count;
+    bool leaving;
+};
+
+/* A command of an operator, carried out by the controller; what it is answered is not waited for. */
+struct command {
+    struct topic_change topic;
+    struct node_change node;
+    int32_t placement[BROKER_REPLICAS_MAX];
 };
 
 /* ---- the watch ---------------------------------------------------------------------------------------- */
@@ -130,6 +138,77 @@ static bool healthy(const void *program) {
     return broker_health(n->broker) == STATUS_OK;
 }
 
+/* ---- operators ----------------------------------------------------------------------------------------- */
+
+static void moved(struct topic_change *change) {
+    mem_free(CONTAINER_OF(change, struct command, topic));
+}
+
+static void changed(struct node_change *change) {
+    mem_free(CONTAINER_OF(change, struct command, node));
+}
+
+/* The p-th partition to as many of these nodes as there may be replicas, from the p-th on. */
+static void move_partition(struct node *n, int32_t partition, uint32_t nodes) {
+    struct command *command = mem_calloc(1, sizeof *command);
+    uint32_t list[SIM_NODES_MAX], count = 0;
+    for (uint32_t node = 1; node <= world_node_count(n->world); node++)
+        if ((nodes >> node & 1) != 0) list[count++] = node;
+    command->topic.kind = TOPIC_MOVE;
+    command->topic.name = SLICE_LITERAL(KAFKA_TOPIC);
+    command->topic.partition = partition;
+    command->topic.placement_count = MIN(count, 3U);
+    command->topic.replication = (int16_t)command->topic.placement_count;
+    command->topic.placement = command->placement;
+    command->topic.done = moved;
+    for (uint32_t i = 0; i < command->topic.placement_count; i++)
+        command->placement[i] = (int32_t)list[(i + (uint32_t)partition) % count];
+    broker_change_topic(n->broker, &command->topic);
+}
+
+static void change_node(struct node *n, uint32_t number, enum node_change_kind kind) {
+    struct command *command = mem_calloc(1, sizeof *command);
+    command->node.kind = kind;
+    command->node.node = (int32_t)number;
+    command->node.done = changed;
+    broker_change_node(n->broker, &command->node);
+}
+
+/* The topic goes to the voters; who is a learner is drained, who was is not any more. */
+static void move_all(struct node *n, const struct action *action) {
+    for (uint32_t node = 1; node <= world_node_count(n->world); node++)
+        change_node(n, node, (action->sets[1] >> node & 1) != 0 ? NODE_DRAIN : NODE_ACTIVE);
+    for (int32_t p = 0; p < KAFKA_PARTITIONS && action->sets[0] != 0; p++)
+        move_partition(n, p, action->sets[0]);
+}
+
+static void left(void *ctx) {
+    struct node *n = ctx;
+    world_left(n->world, n->number);
+}
+
+static bool act(void *program, const struct action *action) {
+    struct node *n = program;
+    if (action->kind == ACTION_MEMBERS && broker_controller(n->broker) == (int32_t)n->number) {
+        move_all(n, action);
+        return true;
+    }
+    if (action->kind != ACTION_STOP || n->leaving) return false;
+    n->leaving = true;
+    broker_leave(n->broker, left, n);
+    return true;
+}
+
+/* No move is under way, as far as this node knows. */
+static bool settled(void *program) {
+    struct node *n = program;
+    const struct broker_topic *topic = broker_topic_find(n->broker, SLICE_LITERAL(KAFKA_TOPIC));
+    struct partition_move move;
+    for (int32_t p = 0; topic != NULL && p < topic->partition_count; p++)
+        if (broker_partition_move(n->broker, topic, p, &move)) return false;
+    return true;
+}
+
 static const struct raft *raft_of(const void *program, uint32_t index) {
     const struct node *n = program;
     return index < n->raft_count ? n->rafts[index] : NULL;
@@ -140,6 +219,8 @@ const struct program_calls kafka_program = {
     .start = start,
     .stop = stop,
     .healthy = healthy,
+    .act = act,
+    .settled = settled,
     .raft = raft_of,
     .open = kafka_clients_open,
     .close = kafka_clients_close,
@@ -154,6 +235,8 @@ const struct program_calls groups_program = {
     .start = start,
     .stop = stop,
     .healthy = healthy,
+    .act = act,
+    .settled = settled,
     .raft = raft_of,
     .open = kafka_groups_open,
     .close = kafka_groups_close,

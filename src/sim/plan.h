@@ -33,7 +33,8 @@
     X(rot, "bits that change on disks")                                                                      \
     X(members, "membership changes")                                                                         \
     X(transfer, "leadership transfers")                                                                      \
-    X(compact, "snapshots and compaction")
+    X(compact, "snapshots and compaction")                                                                   \
+    X(restart, "nodes stopped in order and started again")
 
 enum plan_fault {
 #define PLAN_ENUM_(name, text) PLAN_##name,

@@ -29,6 +29,8 @@ struct program_calls {
     bool (*healthy)(const void *program);
     /* An operation of a client or an operator at this node; false: it makes no sense now. */
     bool (*act)(void *program, const struct action *action);
+    /* What was asked of operators' commands on this node is done; NULL: there is nothing to wait for. */
+    bool (*settled)(void *program);
     /* Members of consensus groups on this node: the i-th; NULL: no more. */
     const struct raft *(*raft)(const void *program, uint32_t index);
     /* Where clients are a part of the world and not of the nodes; else NULL. `finish` asks them to come to an

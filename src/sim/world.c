@@ -108,6 +108,10 @@ bool world_node_is_up(const struct world *w, uint32_t node) {
     return world_is_up(w, node);
 }
 
+void world_left(struct world *w, uint32_t node) {
+    w->nodes[node].left = w->leaving = true;
+}
+
 void world_violation(struct world *w, const char *text) {
     world_fail(w, "%s", text);
 }
@@ -203,6 +207,7 @@ bool world_advance(struct world *w, uint64_t until_ns, bool (*holds)(struct worl
     while (!world_failed(w) && io_sim_now(w->sim) < until_ns) {
         io_sim_step(w->sim);
         crash_what_is_due(w);
+        if (w->leaving) world_stop_leaving(w);
         if (io_sim_event_count(w->sim) > SIM_EVENTS_MAX) world_fail(w, "L3 liveness: far too many events");
         if (holds == NULL || w->steps == seen) continue;
         seen = w->steps;

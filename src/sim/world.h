@@ -63,6 +63,8 @@ uint64_t world_node_seed(struct world *world, uint32_t node);
 struct io_sim *world_sim(struct world *world);
 void *world_clients(struct world *world); /* what program->open made */
 bool world_node_is_up(const struct world *world, uint32_t node);
+/* The node has come to its end in order, and goes down. */
+void world_left(struct world *world, uint32_t node);
 /* A client was told something that a client of this cluster must not be told. */
 void world_violation(struct world *world, const char *text);
 void world_client_event(struct world *world, uint32_t node, const char *text, bool acknowledged);

@@ -19,6 +19,7 @@ struct world_node {
     uint8_t priority;
     bool spoiled;     /* its disk has been damaged: it may refuse to serve */
     bool disk_faults; /* its disk fails or is full just now */
+    bool left;        /* it has handed over what it led, and stops */
     struct prng prng;
 };
 struct drop_rule {
@@ -45,6 +46,8 @@ struct world {
     uint64_t steps;            /* of any member: something may have changed */
     uint64_t steps_event, steps_in_event;
     uint64_t elections;
+    bool leaving; /* some node has left */
+    bool mended;  /* the end: what stops now is started again */
     uint64_t acknowledged, refused;
 };
 
@@ -74,6 +77,8 @@ void world_note(struct world *world, enum record_kind kind, uint32_t node, const
 /* faults.c: false: skipped, its target is not there. */
 bool world_act(struct world *world, struct action *action);
 void world_mend_all(struct world *world);
+/* Nodes that stop in order and have come to it. */
+void world_stop_leaving(struct world *w);
 /* Nodes whose disks were damaged get other disks, and come back as other members. */
 void world_replace_spoiled(struct world *world);
 /* Starts again what has stopped serving. */
