@@ -101,7 +101,8 @@ bool kafka_groups_finished(void *groups) {
     if (!kafka_clients_finished(g->clients)) return false;
     for (uint32_t i = 0; i < GROUPS; i++)
         for (uint32_t p = 0; p < KAFKA_PARTITIONS; p++)
-            if (g->histories[i].partitions[p].committed < kafka_clients_end(g->clients, p)) return false;
+            if (MAX(g->histories[i].partitions[p].committed, (int64_t)0) < kafka_clients_end(g->clients, p))
+                return false;
     for (uint32_t i = 0; i < GROUPS; i++)
         for (uint32_t p = 0; p < KAFKA_PARTITIONS; p++)
             group_history_finish(&g->histories[i], p, kafka_clients_end(g->clients, p));
