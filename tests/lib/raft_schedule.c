@@ -40,6 +40,9 @@ struct plan {
     uint64_t delay_ns_max, disk_ns_max;
     uint64_t client_ns, fault_ns;
     bool crash, partition, one_way, change, transfer, compact, damage, lose_disk, sleep, lease, reads, tiny;
+    /* A race for reads: what a leader is told comes so late that others may have replaced it meanwhile, and
+     * it is asked for reads all the time. */
+    uint64_t late_ns;
 };
 
 struct read_issued {
@@ -66,6 +69,7 @@ struct world {
     uint64_t timer_at[NODES_MAX + 1];
     bool persisting[NODES_MAX + 1];
     bool disk_lost;
+    uint32_t late_node; /* what it is told comes late; 0: none */
     /* Numbered anew at each start of a node: an answer to an earlier life must not be taken for one to this.
      */
     struct read_issued reads[NODES_MAX + 1][READS_MAX];
@@ -152,6 +156,7 @@ static void send(struct world *w, struct raft_mail *mail) {
     for (uint32_t i = 0; i < copies; i++) {
         uint64_t delay = 50 * NS_PER_US + prng_below(&w->prng, w->healing ? NS_PER_MS : w->plan.delay_ns_max);
         if (!w->healing && chance(w, 5)) delay *= 20; /* an old acquaintance */
+        if (!w->healing && to == w->late_node) delay += w->plan.late_ns;
         struct raft_mail *sent = i + 1 == copies ? mail : raft_mail_copy(m);
         add(w, (struct action){.at_ns = w->now_ns + delay, .kind = DELIVER, .host = m->to, .mail = sent});
     }
@@ -350,6 +355,10 @@ static void compact(struct world *w, struct raft_host *host) {
 }
 
 static void client(struct world *w) {
+    if (w->late_node != 0 && chance(w, 400)) {
+        read(w);
+        return;
+    }
     uint32_t what = (uint32_t)prng_below(&w->prng, 100);
     if (what < 60)
         propose(w);
@@ -373,6 +382,7 @@ static void crash(struct world *w, struct raft_host *host) {
     trace(w, "CRASH", host->id, NULL);
     raft_host_crash(host, keep);
     uint64_t delay_ns = chance(w, 300) ? 20 * NS_PER_MS : 200 * NS_PER_MS;
+    if (w->plan.late_ns > 0 && chance(w, 600)) delay_ns = 2 * NS_PER_MS; /* what it promised holds still */
     soon(w, host, RESTART, chance(w, 200) ? 3 * NS_PER_S : delay_ns);
 }
 
@@ -481,7 +491,23 @@ static void damage(struct world *w, struct raft_host *host) {
     }
 }
 
+/* The leader is not heard any more by one or by all, but hears what they said: it may take itself for one. */
+static void silence_leader(struct world *w) {
+    const struct raft_host *leader = raft_group_leader(&w->group);
+    if (leader == NULL) return;
+    w->late_node = raft_id_node(leader->id);
+    memset(w->cut, 0, sizeof w->cut);
+    bool all = chance(w, 500);
+    for (uint32_t b = 1; b <= w->plan.nodes; b++)
+        w->cut[w->late_node][b] = b != w->late_node && (all || chance(w, 400));
+    trace(w, "SILENCED", leader->id, NULL);
+}
+
 static void fault(struct world *w) {
+    if (w->plan.late_ns > 0 && chance(w, 300)) {
+        silence_leader(w);
+        return;
+    }
     uint32_t what = (uint32_t)prng_below(&w->prng, 100);
     struct raft_host *host = pick_up(w);
     if (what < 40 && w->plan.partition) partition(w);
@@ -540,6 +566,15 @@ static void draw_plan(struct world *w) {
     plan->reads = chance(w, 700);
     if (plan->sleep && chance(w, 700)) plan->client_ns = 600 * NS_PER_MS;
     plan->tiny = chance(w, 300);
+    struct prng race; /* of its own, so that the other runs are what they were */
+    prng_init(&race, w->options->seed ^ 0x6c617465);
+    if (!prng_chance(&race, 1, 4)) return;
+    plan->late_ns = prng_range(&race, 10, 90) * NS_PER_MS;
+    plan->client_ns = 2 * NS_PER_MS;
+    plan->fault_ns = prng_range(&race, 20, 200) * NS_PER_MS;
+    plan->transfer = plan->reads = true;
+    plan->lease = prng_chance(&race, 2, 3);
+    plan->sleep = false;
 }
 
 static void begin(struct world *w) {
