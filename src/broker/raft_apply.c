@@ -6,6 +6,7 @@
 #include "broker/raft_replica.h"
 
 #define APPLY_BYTES_MAX MIB
+#define APPLY_ATTEMPTS  5u
 
 /* ---- applying ----------------------------------------------------------------------------------------- */
 
@@ -30,9 +31,9 @@ static enum status next_entries(struct raft_replica *r, const struct raft_entry 
     r->applying_waits = status == STATUS_PENDING;
     *entries = reader->entries;
     *count = reader->count;
-    if (status == STATUS_NOT_FOUND || (status == STATUS_OK && reader->entries[0].base != r->applied))
-        status = STATUS_CORRUPT; /* committed, not compacted, and not there */
-    return status;
+    if ((status == STATUS_CORRUPT || status == STATUS_IO) && reader->count > 0) status = STATUS_OK;
+    if (status == STATUS_OK && reader->entries[0].base != r->applied) status = STATUS_NOT_FOUND;
+    return status; /* NOT_FOUND: committed, not compacted, and not there */
 }
 
 static void apply_some(struct raft_replica *r, const struct raft_entry *entries, uint32_t count) {
@@ -48,18 +49,36 @@ static void apply_some(struct raft_replica *r, const struct raft_entry *entries,
     }
 }
 
+/* Has this member somebody to ask for what it cannot read? */
+static bool has_others(const struct raft_replica *r) {
+    const struct raft_config *config = raft_config(&r->raft);
+    return config != NULL && config->member_count > 1;
+}
+
+/* What is next cannot be read: the core fetches it, and when it is written the host is woken. */
+static void apply_failed(struct raft_replica *r, enum status status) {
+    bool damaged = status == STATUS_CORRUPT || status == STATUS_IO;
+    raft_reader_release(&r->applying);
+    if (damaged && has_others(r) && replica_damaged_at(r, r->applied)) return;
+    if (damaged && has_others(r) && ++r->apply_failures < APPLY_ATTEMPTS)
+        raft_host_wake(r); /* it can be read now */
+    else
+        replica_fail(r, status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status);
+}
+
 void replica_apply(struct raft_replica *r) {
     if (r->unpacking != NULL) return;
-    while (r->failure == STATUS_OK && r->applied < r->raft.commit_end && !r->applying_waits) {
+    while (r->failure == STATUS_OK && r->applied < r->raft.commit_end && !r->applying_waits &&
+           !replica_awaits_repair(r, r->applied)) {
         const struct raft_entry *entries;
         uint32_t count;
         enum status status = next_entries(r, &entries, &count);
         if (status == STATUS_PENDING) return;
         if (status != STATUS_OK) {
-            raft_reader_release(&r->applying);
-            replica_fail(r, status);
+            apply_failed(r, status);
             return;
         }
+        r->apply_failures = 0;
         ASSERT_EQ(entries[0].base, r->applied); /* I2 */
         uint32_t committed = 0;
         while (committed < count && entries[committed].end <= r->raft.commit_end)
@@ -83,8 +102,10 @@ void replica_apply_reset(struct raft_replica *r, uint64_t applied) {
 static void read_on(struct entry_read *read) {
     read->status = raft_store_read(&read->reader);
     if (read->status == STATUS_PENDING) return;
-    /* What was read before the damage is good, and more than nothing. */
-    if (read->status == STATUS_CORRUPT && read->reader.count > 0) read->status = STATUS_OK;
+    /* What was read before the damage is good, and more than nothing. Of the damage itself the store tells.
+     */
+    bool damaged = read->status == STATUS_CORRUPT || read->status == STATUS_IO;
+    if (damaged && read->reader.count > 0) read->status = STATUS_OK;
     read->finished = true;
     raft_host_wake(read->replica);
 }

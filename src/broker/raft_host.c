@@ -9,6 +9,13 @@
 #define SNAPSHOT_BYTES_MAX   (256 * MIB)
 #define SNAPSHOT_PIECE_BYTES (256 * KIB)
 
+/* The store cannot read these keys, of one group or of several. */
+static void keys_damaged(void *ctx, struct slice first, struct slice last) {
+    struct raft_host *host = ctx;
+    MAP_FOREACH(it, &host->replicas)
+        replica_damaged_keys(MAP_ENTRY(it)->value, first, last);
+}
+
 struct raft_host *raft_host_new(const struct raft_host_options *options) {
     struct raft_host *host = mem_calloc(1, sizeof *host);
     host->options = *options;
@@ -21,11 +28,13 @@ struct raft_host *raft_host_new(const struct raft_host_options *options) {
     raft_message_decoder_init(&host->decoder);
     writer_init(&host->scratch);
     prng_init(&host->prng, options->seed ^ options->raft.id);
+    store_on_damage(options->store, keys_damaged, host);
     return host;
 }
 
 void raft_host_free(struct raft_host *host) {
     ASSERT(host->replicas.count == 0);
+    store_on_damage(host->options.store, NULL, NULL);
     if (host->run_scheduled) io_defer_cancel(&host->run);
     LIST_FOREACH(it, &host->writes) {
         struct replica_write *write = CONTAINER_OF(it, struct replica_write, link);

@@ -186,7 +186,8 @@ static void write_effects(struct raft_replica *r, const struct raft_effects *e) 
         if (machine->installing != NULL) machine->installing(r->options.ctx);
         raft_host_wake(r);
     }
-    if (e->entry_count > 0 && machine->appended != NULL)
+    bool is_new = !raft_store_is_repair(&r->raft, e);
+    if (e->entry_count > 0 && is_new && machine->appended != NULL)
         machine->appended(r->options.ctx, e->entries, e->entry_count);
 }
 

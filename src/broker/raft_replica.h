@@ -4,6 +4,7 @@
  *   raft_host.c      all groups of the node: routing, the end of the turn, the failure detector's word
  *   raft_replica.c   one group: steps, effects, writes, failure
  *   raft_apply.c     committed entries and reads back from the store
+ *   raft_damage.c    what of the log cannot be read, as positions, for the core to repair
  *   raft_transfer.c  snapshots, both ends
  *
  * Owner   the host owns replicas and every write under way; a write outlives its replica.
@@ -92,6 +93,7 @@ struct raft_replica {
     uint64_t applied;
     struct raft_reader applying;
     bool applying_waits;
+    uint32_t apply_failures; /* in a row: reads that failed where nothing is damaged */
     struct list entry_reads; /* struct entry_read */
     struct list sends;       /* struct snapshot_send */
     struct raft_incoming incoming;
@@ -119,6 +121,14 @@ void replica_apply_reset(struct raft_replica *replica, uint64_t applied);
 void replica_entry_read_start(struct raft_replica *replica, const struct raft_entry_read *asked);
 void replica_entry_reads_finish(struct raft_replica *replica);
 void replica_entry_reads_drop(struct raft_replica *replica);
+
+/* raft_damage.c */
+/* The store could not read keys of this group (both included). */
+void replica_damaged_keys(struct raft_replica *replica, struct slice first, struct slice last);
+/* The entry that begins at `position` could not be read. False: it can be now. */
+bool replica_damaged_at(struct raft_replica *replica, uint64_t position);
+/* True while the core waits for entries from others and this position is among them. */
+bool replica_awaits_repair(const struct raft_replica *replica, uint64_t position);
 
 /* raft_transfer.c */
 void replica_snapshot_read(struct raft_replica *replica, const struct raft_snapshot_read *asked);

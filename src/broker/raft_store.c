@@ -21,6 +21,7 @@ enum raft_key {
 };
 #define PLAIN_HEAD_SIZE 14
 #define NUMBERS_MAX     5u
+#define GAPS_MAX        256u
 
 /* Types of control records, as in Kafka's own metadata log (KIP-595, KIP-853). */
 enum { CONTROL_LEADER_CHANGE = 2, CONTROL_VOTERS = 6 };
@@ -154,28 +155,98 @@ static enum status load_incoming(struct load *load) {
     return STATUS_OK;
 }
 
+static bool unreadable(enum status status) {
+    return status == STATUS_CORRUPT || status == STATUS_IO;
+}
+
+static struct store_iterator *open_range(const struct load *load, const struct key *lower,
+                                         const struct key *upper) {
+    return store_iterator_open(load->store, key_slice(lower), key_slice(upper), STORE_ITERATOR_BLOCKING, NULL,
+                               NULL);
+}
+
+/* What stands above `lower`, behind the gap that the iterator met; false: the gap goes on past the log. */
+static bool pass_gap(const struct store_iterator *it, const struct key *upper, struct key *first,
+                     struct key *last, struct key *behind) {
+    struct slice from, to;
+    store_iterator_gap(it, &from, &to);
+    if (slice_compare(to, key_slice(upper)) >= 0 || to.size + 1 > sizeof behind->bytes) return false;
+    *first = (struct key){.size = from.size};
+    *last = *behind = (struct key){.size = to.size};
+    memcpy(first->bytes, from.data, from.size);
+    memcpy(last->bytes, to.data, to.size);
+    memcpy(behind->bytes, to.data, to.size);
+    behind->bytes[behind->size++] = 0;
+    return true;
+}
+
+/* The last entries cannot be read, nothing stands behind them, and the last of these keys was not deleted: so
+ * the log ends with it. Its extent is kept, and what cannot be read is damage for the core (raft.h, D9). */
+static enum status load_damaged_end(struct load *load, const struct key *first, const struct key *last,
+                                    const struct key *behind) {
+    struct raft_start *start = &load->loaded->start;
+    int64_t last_offset, before;
+    struct store_iterator *it = open_range(load, last, behind);
+    bool is_there = unreadable(store_iterator_seek(it, key_slice(last)));
+    store_iterator_close(it);
+    if (!is_there || !key_log_parse(key_slice(last), &last_offset) || last_offset == INT64_MAX)
+        return corrupt(load, "its last entries cannot be read");
+    start->log_end = (uint64_t)last_offset + 1;
+    start->damaged_to = start->log_end;
+    start->damaged_from = start->log_start;
+    struct key lower = key_prefix(load->group, KEY_LOG);
+    if (slice_compare(key_slice(&lower), key_slice(first)) >= 0) return STATUS_OK;
+    it = open_range(load, &lower, first);
+    if (store_iterator_seek_prev(it, key_slice(first)) == STATUS_OK &&
+        key_log_parse(store_iterator_key(it), &before))
+        start->damaged_from = (uint64_t)before + 1;
+    store_iterator_close(it);
+    return STATUS_OK;
+}
+
+/* END: there is no entry. */
+static enum status load_end(struct load *load) {
+    struct key lower = key_prefix(load->group, KEY_LOG), upper = key_prefix(load->group, KEY_TIME);
+    struct key first, last;
+    for (uint32_t gaps = 0; gaps < GAPS_MAX; gaps++) {
+        struct raft_entry entry = {0};
+        struct store_iterator *it = open_range(load, &lower, &upper);
+        enum status status = store_iterator_seek_prev(it, key_slice(&upper));
+        bool parses = status == STATUS_OK && raft_entry_parse(store_iterator_key(it),
+                                                              store_iterator_value(it), load->format, &entry);
+        bool further = unreadable(status) && pass_gap(it, &upper, &first, &last, &lower);
+        store_iterator_close(it);
+        load->loaded->start.log_end = MAX(load->loaded->start.log_end, entry.end);
+        if (status == STATUS_OK && !parses) return corrupt(load, "its last entry does not parse");
+        if (status == STATUS_END && gaps > 0) return load_damaged_end(load, &first, &last, &lower);
+        if (!further) return status;
+    }
+    return corrupt(load, "its last entries cannot be read");
+}
+
+/* A log that was never compacted begins with its first entry; where that is damaged, where logs begin. */
+static enum status load_begin(struct load *load) {
+    struct key lower = key_prefix(load->group, KEY_LOG), upper = key_prefix(load->group, KEY_TIME);
+    struct store_iterator *it = open_range(load, &lower, &upper);
+    struct raft_entry entry;
+    enum status status = store_iterator_seek(it, key_slice(&lower));
+    if (status == STATUS_OK &&
+        !raft_entry_parse(store_iterator_key(it), store_iterator_value(it), load->format, &entry))
+        status = corrupt(load, "its first entry does not parse");
+    else if (status == STATUS_OK)
+        load->loaded->start.log_start = entry.base;
+    else if (unreadable(status))
+        status = STATUS_OK;
+    store_iterator_close(it);
+    return status;
+}
+
 static enum status load_ends(struct load *load) {
     struct raft_start *start = &load->loaded->start;
-    struct key lower = key_prefix(load->group, KEY_LOG), upper = key_prefix(load->group, KEY_TIME);
-    struct store_iterator *it = store_iterator_open(load->store, key_slice(&lower), key_slice(&upper),
-                                                    STORE_ITERATOR_BLOCKING, NULL, NULL);
-    struct raft_entry entry;
     start->log_end = start->log_start;
-    enum status status = store_iterator_seek_prev(it, key_slice(&upper));
-    if (status == STATUS_OK) {
-        load->loaded->found = load->any_entry = true;
-        if (!raft_entry_parse(store_iterator_key(it), store_iterator_value(it), load->format, &entry))
-            status = corrupt(load, "its last entry does not parse");
-        start->log_end = entry.end;
-    }
-    if (status == STATUS_OK && !load->start_known) {
-        status = store_iterator_seek(it, key_slice(&lower));
-        if (status == STATUS_OK &&
-            !raft_entry_parse(store_iterator_key(it), store_iterator_value(it), load->format, &entry))
-            status = corrupt(load, "its first entry does not parse");
-        if (status == STATUS_OK) start->log_start = entry.base;
-    }
-    store_iterator_close(it);
+    enum status status = load_end(load);
+    if (status == STATUS_OK) load->loaded->found = load->any_entry = true;
+    if (status == STATUS_OK && !load->start_known) status = load_begin(load);
     if (status == STATUS_END) return STATUS_OK;
     if (status == STATUS_OK && start->log_end < start->log_start)
         return corrupt(load, "it ends before it begins");
@@ -259,6 +330,7 @@ static enum status load_configs(struct load *load) {
 enum status raft_store_load(struct store *store, uint64_t group, enum raft_format format,
                             struct raft_loaded *loaded, struct diagnostic *diagnostic) {
     *loaded = (struct raft_loaded){.start = {.group = group}};
+    diagnostic->text[0] = 0;
     struct load load = {
         .store = store, .group = group, .format = format, .loaded = loaded, .diagnostic = diagnostic};
     enum status status = load_fixed(&load);
@@ -270,7 +342,7 @@ enum status raft_store_load(struct store *store, uint64_t group, enum raft_forma
     start->applied_end = MAX(start->applied_end, start->log_start);
     if (status == STATUS_OK && start->applied_end > start->log_end)
         status = corrupt(&load, "more is applied than it holds");
-    if (status != STATUS_OK && status != STATUS_CORRUPT)
+    if (status != STATUS_OK && (!unreadable(status) || diagnostic->text[0] == 0))
         diagnose(diagnostic, status, "the log of group %" PRIu64 " cannot be read: %s", group,
                  status_text(status));
     if (status != STATUS_OK) {
@@ -280,7 +352,8 @@ enum status raft_store_load(struct store *store, uint64_t group, enum raft_forma
     start->terms = loaded->terms;
     start->config = loaded->config;
     start->config_before = loaded->config_before;
-    start->damaged_from = start->damaged_to = start->log_end;
+    if (start->damaged_to == 0) start->damaged_from = start->damaged_to = start->log_end;
+    start->damaged_from = MAX(start->damaged_from, start->log_start);
     return STATUS_OK;
 }
 
@@ -338,6 +411,18 @@ static void put_term(struct store_write *write, uint64_t group, uint64_t positio
     store_be64(value, term);
     struct key key = key_raft(group, RAFT_KEY_TERM, position);
     put_bytes(write, &key, slice_make(value, sizeof value));
+}
+
+/* What a repair puts stands over bytes that cannot be read: the deletion says that nothing of them is needed.
+ * It begins right behind the entry before and ends where the next one may begin, so that pieces meet. */
+static void delete_damaged(struct store_write *write, uint64_t group, const struct raft_effects *effects) {
+    uint64_t from = effects->entries[0].base, to = effects->entries[effects->entry_count - 1].end;
+    struct key lower = key_prefix(group, KEY_LOG), upper = key_log(group, (int64_t)to);
+    if (from > 0) {
+        lower = key_log(group, (int64_t)from - 1);
+        lower.bytes[lower.size++] = 0;
+    }
+    store_delete_range(write, key_slice(&lower), key_slice(&upper));
 }
 
 static void put_entries(struct store_write *write, const struct raft *raft, enum raft_format format,
@@ -403,6 +488,10 @@ enum status raft_store_piece_first(struct store_iterator *it, uint64_t group) {
     return store_iterator_seek(it, key_slice(&first));
 }
 
+bool raft_store_is_repair(const struct raft *raft, const struct raft_effects *effects) {
+    return effects->entry_count > 0 && effects->write != 0 && effects->write == raft->repair_write;
+}
+
 void raft_store_put(struct store_write *write, const struct raft *raft, enum raft_format format,
                     const struct raft_effects *effects) {
     uint64_t group = raft->group;
@@ -414,6 +503,7 @@ void raft_store_put(struct store_write *write, const struct raft *raft, enum raf
         delete_from(write, group, RAFT_KEY_TERM, from, UINT64_MAX);
         delete_from(write, group, RAFT_KEY_CONFIG, from + 1, UINT64_MAX);
     }
+    if (raft_store_is_repair(raft, effects)) delete_damaged(write, group, effects);
     put_entries(write, raft, format, effects);
     /* With every write: it costs little beside entries, and keeps the commit hint fresh (D2). */
     raft_store_put_hard_state(write, group, &effects->hard_state);

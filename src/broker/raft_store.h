@@ -62,6 +62,8 @@ void raft_store_create(struct store_write *write, uint64_t group, const struct r
  * log here, but not the state machine's keys. */
 void raft_store_put(struct store_write *write, const struct raft *raft, enum raft_format format,
                     const struct raft_effects *effects);
+/* The entries of these effects are put over damaged ones. */
+bool raft_store_is_repair(const struct raft *raft, const struct raft_effects *effects);
 void raft_store_put_hard_state(struct store_write *write, uint64_t group,
                                const struct raft_hard_state *state);
 void raft_store_put_applied(struct store_write *write, uint64_t group, uint64_t applied_end);

@@ -4,6 +4,7 @@
  * The state machine keeps one value a group: how far it has applied, and the chain value of what it applied
  * (raft_ghost.h), so that any entry missed, repeated or changed shows. It is padded, so that a snapshot has
  * several pieces. A client's append is acknowledged when it is applied at the node that it asked. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -280,7 +281,9 @@ static enum status open_groups(struct node *n, struct diagnostic *why) {
             .priority = world_priority(n->world, n->number),
         };
         status = raft_replica_open(n->host, &options, &m->replica, why);
-        if (status == STATUS_OK) MAYBE(load_state(m) == STATUS_OK);
+        if (status != STATUS_OK) break;
+        status = load_state(m);
+        if (status != STATUS_OK) diagnose(why, status, "the state of group %" PRIu64 " is damaged", m->group);
     }
     mem_free(founding);
     return status;
@@ -307,7 +310,9 @@ static enum status start(struct world *world, uint32_t number, struct io *io, vo
                                     .cache_bytes = 64 * KIB,
                                     .wal_segment_bytes = knobs->wal_segment_bytes,
                                     .table_bytes = 32 * KIB,
-                                    .partition_prefix_size = KEY_GROUP_SIZE};
+                                    .partition_prefix_size = KEY_PREFIX_SIZE,
+                                    .scrub_interval_ns = NS_PER_S,
+                                    .scrub_bytes_per_s = 4 * MIB};
     enum status status = store_open(io, &options, &n->store, why);
     if (status == STATUS_OK) {
         struct raft_host_options host = host_options(n, &watch_calls);

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "storage/compaction_job.h"
-#include "storage/store_internal.h"
+#include "storage/damage.h"
 
 struct compaction {
     struct store *store;
@@ -78,21 +78,36 @@ static void sweep_done(struct manifest_commit *commit, enum status status, struc
 
 /* ---- one compaction ---------------------------------------------------------------------------------- */
 
-static void mark(struct compaction *c, bool compacting, bool damaged) {
+static void mark(struct compaction *c, bool compacting) {
     const struct run **groups[2] = {c->plan.upper, c->plan.lower};
     size_t counts[2] = {c->plan.upper_count, c->plan.lower_count};
     for (size_t g = 0; g < 2; g++) {
         for (size_t i = 0; i < counts[g]; i++) {
             struct run *run = (struct run *)(uintptr_t)groups[g][i];
             run->compacting = compacting;
-            run->damaged = run->damaged || damaged;
         }
+    }
+}
+
+/* What the job could not read; when it is not known where, none of the inputs is touched again. */
+static void note_damage(struct compaction *c) {
+    const struct merge_gap *gap = &c->work.merge.gap;
+    struct run *run = (struct run *)(uintptr_t)gap->run;
+    if (run == NULL) {
+        for (size_t i = 0; i < c->plan.upper_count; i++)
+            ((struct run *)(uintptr_t)c->plan.upper[i])->damaged = true;
+        for (size_t i = 0; i < c->plan.lower_count; i++)
+            ((struct run *)(uintptr_t)c->plan.lower[i])->damaged = true;
+    } else if (!damage_found(c->store, run, writer_slice(&gap->first), writer_slice(&gap->last))) {
+        /* Deleted, and yet in the way: only the deletion of all of it helps. */
+        MAYBE(damage_found(c->store, run, run->meta.first, run->meta.last));
     }
 }
 
 static void end(struct compaction *c, enum status status) {
     struct store *store = c->store;
-    mark(c, false, status == STATUS_CORRUPT);
+    mark(c, false);
+    if (status == STATUS_CORRUPT) note_damage(c);
     if (!c->moving) compaction_job_release(&c->work, status != STATUS_OK && status != STATUS_IO);
     compaction_plan_release(&c->plan);
     c->running = c->moving = false;
@@ -232,7 +247,7 @@ static void start(struct compaction *c) {
     c->started_ns = io_now_ns(store->io);
     c->version = store->versions.current;
     version_pin(c->version);
-    mark(c, true, false);
+    mark(c, true);
     writer_clear(&c->cursors[c->plan.level]);
     writer_bytes(&c->cursors[c->plan.level], c->plan.upper[c->plan.upper_count - 1]->meta.first);
     c->moving = c->plan.moving;
@@ -265,6 +280,7 @@ void compaction_consider(struct compaction *c) {
                                        .input_bytes = store->options.table_bytes / 2,
                                        .partition_prefix_size = store->options.partition_prefix_size,
                                        .full_segment = wal_released_segment(store->wal)};
+    damage_review(store);
     compaction_pick(version, &limits, c->cursors, &c->plan);
     if (c->plan.reason != COMPACTION_NONE) start(c);
 }

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/damage.h"
 
 /* Beside key and value an entry takes less than that in a block. */
 #define ENTRY_BYTES 48u
@@ -13,13 +14,21 @@ uint64_t compaction_job_step_tables(const struct compaction_job *job) {
     return COMPACTION_STEP / job->options.table_bytes + 4;
 }
 
+static bool is_deleted(void *ctx, struct slice first, struct slice last, uint64_t sequence) {
+    const struct tombstone_set *set = &((const struct compaction_job *)ctx)->version->tombstones->set;
+    return damage_is_deleted(&set, 1, first, last, true, sequence, UINT64_MAX);
+}
+
 void compaction_job_init(struct compaction_job *job, const struct flush_options *options,
                          const struct version *version, const struct compaction_plan *plan) {
     *job = (struct compaction_job){
         .options = *options, .version = version, .plan = plan, .status = STATUS_PENDING};
     table_output_init(&job->output);
-    struct merge_options merge = {
-        .io = options->io, .dir = options->dir, .tables = {.blocking = true, .sequential = true}};
+    struct merge_options merge = {.io = options->io,
+                                  .dir = options->dir,
+                                  .tables = {.blocking = true, .sequential = true},
+                                  .deleted = is_deleted,
+                                  .ctx = job};
     merge_iterator_init(&job->merge, &merge);
     if (plan->level == 0) {
         for (size_t i = 0; i < plan->upper_count; i++)

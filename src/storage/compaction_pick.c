@@ -96,7 +96,7 @@ struct cluster {
     struct slice first, last;
     size_t from, to; /* among the runs sorted by first key */
     uint64_t oldest, bytes;
-    bool damaged, movable, chosen;
+    bool damaged, movable, mended, chosen;
 };
 
 static int compare_runs(const void *a, const void *b) {
@@ -126,10 +126,11 @@ static size_t find_clusters(const struct version_level *below, struct run **runs
         c->bytes += run->meta.bytes;
         c->oldest = MIN(c->oldest, run->meta.last_sequence);
         c->damaged = c->damaged || run->damaged;
+        c->mended = c->mended || run->mended;
     }
     for (size_t i = 0; i < found; i++) {
         struct cluster *c = &clusters[i];
-        c->movable = c->to - c->from == 1;
+        c->movable = c->to - c->from == 1 && !c->mended;
         for (size_t k = version_level_find(below, c->first); k < below->count; k++) {
             if (!overlaps(below->runs[k], c->first, c->last)) break;
             c->movable = false;
@@ -221,7 +222,30 @@ static bool pick_size(const struct version *version, const struct compaction_lim
     }
     if (plan->upper_count == 0 || !add_overlapping(version, plan)) return false;
     plan->moving = plan->lower_count == 0;
+    for (size_t i = 0; i < plan->upper_count; i++)
+        if (plan->upper[i]->mended) plan->moving = false;
     return true;
+}
+
+/* A run that holds damage which nobody needs any more is written without it. */
+static bool pick_mended(const struct version *version, struct compaction_plan *plan) {
+    for (uint32_t l = 1; l < STORE_LEVEL_COUNT; l++) {
+        const struct version_level *level = &version->levels[l];
+        for (size_t i = 0; i < level->count; i++) {
+            if (!level->runs[i]->mended) continue;
+            plan->reason = COMPACTION_MENDED;
+            plan->level = plan->output_level = l;
+            add_upper(plan, level->runs[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool level0_is_mended(const struct version *version) {
+    for (size_t i = 0; i < version->levels[0].count; i++)
+        if (version->levels[0].runs[i]->mended) return true;
+    return false;
 }
 
 static bool is_garbage(const struct table *table) {
@@ -337,7 +361,7 @@ static bool pick(const struct version *version, const struct compaction_limits *
                  const struct writer cursors[STORE_LEVEL_COUNT], struct compaction_plan *plan) {
     uint64_t targets[STORE_LEVEL_COUNT];
     uint32_t base = level_targets(version, limits, targets);
-    if (version->level0_tables >= COMPACTION_L0_TRIGGER) {
+    if (version->level0_tables >= COMPACTION_L0_TRIGGER || level0_is_mended(version)) {
         if (pick_level0(version, limits, base, plan)) return true;
         compaction_plan_release(plan);
     }
@@ -346,7 +370,7 @@ static bool pick(const struct version *version, const struct compaction_limits *
         if (pick_size(version, limits, l, writer_slice(&cursors[l]), plan)) return true;
         compaction_plan_release(plan);
     }
-    if (pick_garbage(version, plan)) return true;
+    if (pick_mended(version, plan) || pick_garbage(version, plan)) return true;
     compaction_plan_release(plan);
     if (pick_sparse(version, limits, plan)) return true;
     compaction_plan_release(plan);

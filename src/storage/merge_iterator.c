@@ -25,7 +25,9 @@ struct merge_source {
     struct run *const *runs;
     size_t run_count, run_index;
     const struct run *single;
-    bool entering; /* the cursor has still to find its place in a run just entered */
+    bool entering;        /* the cursor has still to find its place in a run just entered */
+    bool passing;         /* damage that is deleted: the target is `behind` it */
+    struct writer behind; /* empty memory until it is used */
     bool has_cursor;
     struct table_cursor cursor;
 };
@@ -72,17 +74,22 @@ static const struct run *source_run(const struct merge_source *source, size_t in
     return source->single != NULL ? source->single : source->runs[index];
 }
 
+static void give(struct merge_source *source, enum todo todo) {
+    source->todo = todo;
+    source->passing = false;
+}
+
 /* Makes the cursor one of run `index`. */
 static enum status enter_run(struct merge_iterator *merge, struct merge_source *source, size_t index) {
     if (source->has_cursor && source->run_index == index) return STATUS_OK;
     if (source->has_cursor) table_cursor_release(&source->cursor);
     source->has_cursor = false;
+    source->run_index = index;
     const struct run *run = source_run(source, index);
     enum status status = table_open(run->table, merge->options.io, merge->options.dir);
     if (status != STATUS_OK) return status;
     table_cursor_init(&source->cursor, run->table, &run->meta, &merge->options.tables);
     source->has_cursor = true;
-    source->run_index = index;
     return STATUS_OK;
 }
 
@@ -160,14 +167,63 @@ static enum status source_step(struct merge_iterator *merge, struct merge_source
     return status;
 }
 
+/* Notes what the source could not read. */
+static void find_gap(struct merge_iterator *merge, const struct merge_source *source) {
+    struct merge_gap *gap = &merge->gap;
+    gap->run = source_run(source, source->run_index);
+    if (source->has_cursor) {
+        table_cursor_gap(&source->cursor, &gap->first, &gap->last);
+        return;
+    }
+    writer_clear(&gap->first);
+    writer_clear(&gap->last);
+    writer_bytes(&gap->first, gap->run->meta.first);
+    writer_bytes(&gap->last, gap->run->meta.last);
+}
+
+/* Where all of the gap is deleted, the source goes on behind it. False: something is lost. */
+static bool pass_gap(struct merge_iterator *merge, struct merge_source *source) {
+    struct slice first = writer_slice(&merge->gap.first), last = writer_slice(&merge->gap.last);
+    const struct run *run = merge->gap.run;
+    if (merge->options.deleted == NULL ||
+        !merge->options.deleted(merge->options.ctx, first, last, run->meta.last_sequence))
+        return false;
+    struct slice behind = writer_slice(&source->behind);
+    bool further = !source->passing ||
+                   (merge->forward ? slice_compare(last, behind) >= 0 : slice_compare(first, behind) <= 0);
+    if (!further) return false; /* an index that goes backwards */
+    source->passing = true;
+    source->entering = false;
+    writer_clear(&source->behind);
+    if (merge->forward) {
+        source->todo = TODO_SEEK;
+        writer_bytes(&source->behind, last);
+        writer_u8(&source->behind, 0);
+    } else if (!slice_equal(first, run->meta.first)) {
+        source->todo = TODO_SEEK_PREV;
+        writer_bytes(&source->behind, slice_make(first.data, first.size - 1)); /* table_cursor_gap: key, 0 */
+    } else if (source->run_index > 0) {
+        source->todo = TODO_SEEK_PREV;
+        writer_bytes(&source->behind, source_run(source, source->run_index - 1)->meta.last);
+    } else {
+        source->todo = TODO_NOTHING;
+    }
+    return true;
+}
+
 /* Carries out what the source has to do. */
 static enum status source_run_todo(struct merge_iterator *merge, struct merge_source *source) {
-    struct slice target = writer_slice(&merge->target);
     while (source->todo != TODO_NOTHING) {
         enum todo todo = source->todo;
+        struct slice target = writer_slice(source->passing ? &source->behind : &merge->target);
         source->at = false;
         enum status status = source_step(merge, source, target);
+        if (status == STATUS_CORRUPT || status == STATUS_IO) {
+            find_gap(merge, source);
+            if (pass_gap(merge, source)) continue;
+        }
         if (status != STATUS_OK && status != STATUS_END) return status;
+        source->passing = false;
         source->at = status == STATUS_OK;
         source->todo = TODO_NOTHING;
         bool strict = todo == TODO_SEEK_AFTER || todo == TODO_SEEK_BEFORE;
@@ -224,7 +280,7 @@ static enum status seek_all(struct merge_iterator *merge, struct slice key, enum
     merge->moving = MERGE_SEEK;
     merge->current = NULL;
     for (uint32_t i = 0; i < merge->count; i++)
-        merge->sources[i]->todo = todo;
+        give(merge->sources[i], todo);
     return run_todos(merge);
 }
 
@@ -244,12 +300,12 @@ static enum status step(struct merge_iterator *merge, bool forward) {
         for (uint32_t i = 0; i < merge->count; i++) {
             struct merge_source *source = merge->sources[i];
             if (source == current || (source->at && slice_equal(source->key, current->key)))
-                source->todo = forward ? TODO_NEXT : TODO_PREV;
+                give(source, forward ? TODO_NEXT : TODO_PREV);
         }
     } else {
         set_target(merge, current->key);
         for (uint32_t i = 0; i < merge->count; i++)
-            merge->sources[i]->todo = forward ? TODO_SEEK_AFTER : TODO_SEEK_BEFORE;
+            give(merge->sources[i], forward ? TODO_SEEK_AFTER : TODO_SEEK_BEFORE);
     }
     merge->forward = forward;
     merge->moving = forward ? MERGE_NEXT : MERGE_PREV;
@@ -286,9 +342,9 @@ enum status merge_iterator_skip(struct merge_iterator *merge, const struct tombs
         bool inside = forward ? slice_compare(source->key, range->to) < 0
                               : slice_compare(source->key, range->from) >= 0;
         if (inside && source->newest < sequence)
-            source->todo = forward ? TODO_SEEK : TODO_SEEK_BEFORE;
+            give(source, forward ? TODO_SEEK : TODO_SEEK_BEFORE);
         else if (source == current || slice_equal(source->key, current->key))
-            source->todo = forward ? TODO_NEXT : TODO_PREV;
+            give(source, forward ? TODO_NEXT : TODO_PREV);
     }
     set_target(merge, forward ? range->to : range->from);
     merge->moving = forward ? MERGE_NEXT : MERGE_PREV;
@@ -340,7 +396,9 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
         return STATUS_OK;
     }
     *crc = table_cursor_entry(&source->cursor)->place.crc;
-    return table_cursor_value(&source->cursor, value);
+    enum status status = table_cursor_value(&source->cursor, value);
+    if (status == STATUS_CORRUPT || status == STATUS_IO) find_gap(merge, source);
+    return status;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -350,15 +408,20 @@ void merge_iterator_init(struct merge_iterator *merge, const struct merge_option
     merge->options.tables.io = options->io;
     merge->options.tables.dir = options->dir;
     writer_init(&merge->target);
+    writer_init(&merge->gap.first);
+    writer_init(&merge->gap.last);
 }
 
 void merge_iterator_release(struct merge_iterator *merge) {
     for (uint32_t i = 0; i < merge->count; i++) {
         struct merge_source *source = merge->sources[i];
         if (source->has_cursor) table_cursor_release(&source->cursor);
+        writer_release(&source->behind);
         mem_free(source);
     }
     mem_free(merge->sources);
     writer_release(&merge->target);
+    writer_release(&merge->gap.first);
+    writer_release(&merge->gap.last);
     *merge = (struct merge_iterator){0};
 }

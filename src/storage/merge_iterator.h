@@ -8,7 +8,8 @@
  *
  * Owner   sources are added before the first move and released with the iterator; memtables, versions and
  *         their tables must stay pinned by the owner, and tables open where the caller cannot open them.
- * Errors  PENDING: make the same call again after `ready`. CORRUPT, IO: seek anew or give up.
+ * Errors  PENDING: make the same call again after `ready`. CORRUPT, IO: seek anew or give up; `gap` says what
+ *         could not be read. Damage that newer deletions cover is none: it is passed over.
  * Loop    shard thread; or a job, with a blocking iterator without cache. */
 #ifndef SENTINEL_STORAGE_MERGE_ITERATOR_H
 #define SENTINEL_STORAGE_MERGE_ITERATOR_H
@@ -22,6 +23,15 @@ struct merge_options {
     struct io *io;
     const char *dir; /* to open tables on first use */
     struct table_cursor_options tables;
+    /* True when everything older than or at `sequence` in [first, last] is deleted: what is damaged there is
+     * passed over. NULL: nothing is. */
+    bool (*deleted)(void *ctx, struct slice first, struct slice last, uint64_t sequence);
+    void *ctx;
+};
+/* What could not be read: these keys of this run. */
+struct merge_gap {
+    const struct run *run; /* NULL: nothing was met yet */
+    struct writer first, last;
 };
 struct merge_iterator {
     struct merge_options options;
@@ -31,6 +41,7 @@ struct merge_iterator {
     bool forward;
     enum { MERGE_STILL, MERGE_SEEK, MERGE_NEXT, MERGE_PREV } moving; /* a move that is PENDING */
     struct writer target;
+    struct merge_gap gap; /* of the last CORRUPT or IO */
 };
 struct merge_entry {
     struct slice key;

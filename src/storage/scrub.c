@@ -7,7 +7,8 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "storage/store_internal.h"
+#include "storage/compaction.h"
+#include "storage/damage.h"
 #include "storage/table_cursor.h"
 
 #define NAME_SIZE 32
@@ -19,6 +20,7 @@ struct finding {
     struct run *run;   /* NULL: not in one */
     uint64_t log_file; /* number of the segment's file that it is in; 0: the table itself */
     char after[96], last[96];
+    struct writer gap_first, gap_last;
 };
 
 struct scrub {
@@ -53,7 +55,10 @@ static struct finding *add_finding(struct scrub *scrub, uint64_t offset, const c
     scrub->counters.damaged++;
     if (scrub->finding_count == SCRUB_FINDINGS_MAX) return NULL;
     struct finding *finding = &scrub->findings[scrub->finding_count++];
-    *finding = (struct finding){.offset = offset, .what = what};
+    finding->offset = offset;
+    finding->what = what;
+    finding->run = NULL;
+    finding->log_file = 0;
     return finding;
 }
 
@@ -82,7 +87,7 @@ static void check_ends(struct scrub *scrub) {
     mem_free(filter);
     if (status != STATUS_OK)
         add_finding(scrub, request.offset,
-                    reason(status, "the filter fails its checksum: every lookup here fails"));
+                    reason(status, "the filter fails its checksum: every lookup reads a block"));
     scrub->step_bytes += sizeof bytes + block_request_size(&request);
 }
 
@@ -106,6 +111,7 @@ static bool skip_cluster(struct scrub *scrub, enum status status) {
                               reason(status, "the index fails its checksum: no entry can be found"));
         if (finding == NULL) return false;
         finding->run = run;
+        table_cursor_gap(cursor, &finding->gap_first, &finding->gap_last);
         log_quote(finding->after, sizeof finding->after, run->meta.first);
         log_quote(finding->last, sizeof finding->last, run->meta.last);
         return false;
@@ -117,6 +123,7 @@ static bool skip_cluster(struct scrub *scrub, enum status status) {
     finding = add_finding(scrub, offset, reason(status, "a data block fails its checksum"));
     if (finding != NULL) {
         finding->run = run;
+        table_cursor_gap(cursor, &finding->gap_first, &finding->gap_last);
         snprintf(finding->after, sizeof finding->after, "%s", after);
         log_quote(finding->last, sizeof finding->last, last);
     }
@@ -142,6 +149,7 @@ static void check_value(struct scrub *scrub) {
                                        ? NULL
                                        : table_run_log(&finding->run->meta, entry->place.file);
     if (log != NULL) finding->log_file = log->source.number;
+    table_cursor_gap(&scrub->cursor, &finding->gap_first, &finding->gap_last);
     log_quote(finding->after, sizeof finding->after, key);
     log_quote(finding->last, sizeof finding->last, key);
 }
@@ -241,11 +249,19 @@ static void tell(struct scrub *scrub, const char *file) {
     for (size_t i = 0; i < scrub->finding_count; i++) {
         const struct finding *finding = &scrub->findings[i];
         if (finding->run == NULL) {
+            if (scrub->table != NULL) damage_found_meta(scrub->store, scrub->table);
             log_error(scrub->store->log, "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\"", file,
                       finding->offset, finding->what);
             continue;
         }
-        finding->run->damaged = true;
+        if (!damage_found(scrub->store, finding->run, writer_slice(&finding->gap_first),
+                          writer_slice(&finding->gap_last))) {
+            scrub->counters.damaged--;
+            log_info(scrub->store->log,
+                     "scrub found damage that nothing needs any more file=%s offset=%" PRIu64, file,
+                     finding->offset);
+            continue;
+        }
         char log_name[NAME_SIZE];
         snprintf(log_name, sizeof log_name, "%012" PRIu64 ".wal", finding->log_file);
         log_error(scrub->store->log,
@@ -253,7 +269,10 @@ static void tell(struct scrub *scrub, const char *file) {
                   finding->log_file != 0 ? log_name : file, finding->offset, finding->what, finding->after,
                   finding->last);
     }
-    if (scrub->table != NULL && scrub->finding_count > 0) scrub->table->damaged = true;
+    if (scrub->table != NULL && scrub->finding_count > 0) {
+        scrub->table->damaged = true;
+        compaction_consider(scrub->store->compaction);
+    }
     scrub->finding_count = 0;
 }
 
@@ -392,6 +411,10 @@ void scrub_free(struct scrub *scrub) {
     release_table(scrub);
     mem_free(scrub->tables);
     writer_release(&scrub->from);
+    for (size_t i = 0; i < SCRUB_FINDINGS_MAX; i++) {
+        writer_release(&scrub->findings[i].gap_first);
+        writer_release(&scrub->findings[i].gap_last);
+    }
     mem_free(scrub);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "storage/checkpoint.h"
 #include "storage/compaction.h"
+#include "storage/damage.h"
 #include "storage/scrub.h"
 #include "storage/store_internal.h"
 
@@ -157,6 +158,7 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     store->active = memtable_new();
     store_flush_init(store);
     store_stall_init(store);
+    damage_init(store);
     store->watermark.commit = (struct manifest_commit){.prepare = watermark_prepare, .done = watermark_done};
     list_init(&store->watermark.commit.link);
     io_timer_init(&store->watermark.timer, watermark_fire);
@@ -184,6 +186,7 @@ void store_close(struct store *store) {
     io_timer_cancel(store->io, &store->watermark.timer);
     store_flush_release(store);
     store_stall_release(store);
+    damage_release(store);
     compaction_free(store->compaction);
     scrub_free(store->scrub);
     checkpoint_free(store->checkpoint);
@@ -226,7 +229,7 @@ static bool at_rest(const struct store *store) {
     return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&
            compaction_idle(store->compaction) && version_set_idle(&store->versions) &&
            scrub_idle(store->scrub) && checkpoint_idle(store->checkpoint) && !store->watermark.running &&
-           block_cache_idle(store->cache) && !store->refusing;
+           block_cache_idle(store->cache) && !store->refusing && !store->damage.telling;
 }
 
 void store_changed(void *ctx) {

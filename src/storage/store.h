@@ -14,7 +14,7 @@
  * Owner   the store owns its files and memory; batches and iterators belong to the caller.
  * Errors  IO and CORRUPT from a write are final: the store takes no more writes (a failed fsync is never
  *         retried, settled decision 6) and says so in every later answer. NO_SPACE is not: writes resume when
- *         there is room. A read that meets a damaged block gets CORRUPT, never NOT_FOUND.
+ *         there is room. A read that meets a damaged block gets CORRUPT, never NOT_FOUND: store_on_damage.
  * Loop    shard thread only; flush and compaction run as jobs inside.
  * Bounds  STORE_KEY_SIZE_MAX; values up to STORE_VALUE_SIZE_MAX; memory by options.
  * I1  a write whose done ran with OK survives any crash.   I2  after a crash the store holds a prefix of the
@@ -106,6 +106,9 @@ enum store_iterator_flags {
 };
 struct store_iterator *store_iterator_open(struct store *store, struct slice lower, struct slice upper,
                                            unsigned flags, void (*ready)(void *ctx), void *ctx);
+/* After CORRUPT or IO: the keys that cannot be read, both included. A seek to behind them goes on. Until the
+ * next call. */
+void store_iterator_gap(const struct store_iterator *it, struct slice *first, struct slice *last);
 void store_iterator_close(struct store_iterator *it); /* also while PENDING; `ready` is then not called */
 enum status store_iterator_seek(struct store_iterator *it,
                                 struct slice key) MUST_USE; /* first entry >= key */
@@ -145,6 +148,13 @@ struct store_checkpoint {
 void store_checkpoint(struct store *store, const char *dir, struct store_checkpoint *request);
 /* Reads and checks everything stored (scrub.h), begun now unless it is under way; one at a time. */
 void store_scrub(struct store *store, void (*done)(void *ctx), void *ctx);
+
+/* `told` is called on the loop, by itself, whenever a read, a compaction or the scrub finds that keys (both
+ * included) cannot be read: there is no telling what stands there, nor that nothing does. Who has a copy
+ * deletes the whole range and puts what belongs there, in one write: from then on readers pass over what is
+ * damaged, and the bytes leave the store in time. Keys borrowed. */
+void store_on_damage(struct store *store, void (*told)(void *ctx, struct slice first, struct slice last),
+                     void *ctx);
 
 #define STORE_LEVEL_COUNT 7
 struct scrub_counters {

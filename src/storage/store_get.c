@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/damage.h"
 #include "storage/filter.h"
-#include "storage/store_internal.h"
 
 /* A lookup that goes through the levels, from newest to oldest. It lives as long as it is PENDING. */
 struct get_state {
@@ -69,9 +69,12 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
     while ((run = next_run(state, key)) != NULL) {
         struct block_entry entry;
         store->stats.get_tables += state->lookup.number != run->table->source.number;
-        enum status status = table_open(run->table, store->io, store->dir);
+        /* Whatever this run says of the key is deleted: it is not asked, and damage in it does not matter. */
+        bool deleted = state->cover > run->meta.last_sequence;
+        enum status status = deleted ? STATUS_NOT_FOUND : table_open(run->table, store->io, store->dir);
         if (status == STATUS_OK)
             status = table_lookup_run(&state->lookup, run->table, &run->meta, key, hash, &entry, value);
+        if (status != STATUS_PENDING && state->lookup.filter_damaged) damage_found_meta(store, run->table);
         if (status == STATUS_NOT_FOUND) {
             state->index++;
             if (state->level > 0) { /* sorted: one run at most */
@@ -80,6 +83,8 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
             }
             continue;
         }
+        if (status == STATUS_CORRUPT || status == STATUS_IO)
+            MAYBE(damage_found(store, (struct run *)(uintptr_t)run, key, key));
         if (status != STATUS_OK) return status;
         if (entry.kind != ENTRY_DELETE && state->cover <= entry.sequence) return STATUS_OK;
         shared_slice_unref(*value);

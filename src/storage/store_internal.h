@@ -91,6 +91,13 @@ struct store {
         bool running;
         bool last; /* the one of the shutdown was begun */
     } watermark;
+    struct {
+        struct list news; /* gaps to be told */
+        struct io_op op;
+        bool telling;
+        void (*told)(void *ctx, struct slice first, struct slice last);
+        void *ctx;
+    } damage; /* damage.c */
     bool shutting_down, shutdown_told;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/assert.h"
 #include "base/mem.h"
-#include "storage/store_internal.h"
+#include "storage/damage.h"
 
 struct store_iterator {
     struct list link;
@@ -65,6 +65,15 @@ static void add_levels(struct store_iterator *it) {
     }
 }
 
+static bool is_deleted(void *ctx, struct slice first, struct slice last, uint64_t sequence) {
+    const struct store_iterator *it = ctx;
+    if (!below_upper(it, first) || !above_lower(it, last)) return true;
+    if (!above_lower(it, first)) first = writer_slice(&it->lower);
+    bool whole = below_upper(it, last);
+    return damage_is_deleted(it->tombstones, it->tombstone_count, first,
+                             whole ? last : writer_slice(&it->upper), whole, sequence, it->snapshot);
+}
+
 struct store_iterator *store_iterator_open(struct store *store, struct slice lower, struct slice upper,
                                            unsigned flags, void (*ready)(void *ctx), void *ctx) {
     struct store_iterator *it = mem_calloc(1, sizeof *it);
@@ -89,6 +98,8 @@ struct store_iterator *store_iterator_open(struct store *store, struct slice low
                    .sequential = (flags & STORE_ITERATOR_SEQUENTIAL) != 0,
                    .ready = iterator_ready,
                    .ctx = it},
+        .deleted = is_deleted,
+        .ctx = it,
     };
     merge_iterator_init(&it->merge, &options);
     add_memtable(it, store->active);
@@ -171,6 +182,17 @@ static enum status check_entry(struct store_iterator *it) {
     return status == STATUS_OK ? STATUS_PENDING : status;
 }
 
+static void tell_gap(struct store_iterator *it) {
+    const struct merge_gap *gap = &it->merge.gap;
+    struct run *run = (struct run *)(uintptr_t)gap->run;
+    MAYBE(damage_found(it->store, run, writer_slice(&gap->first), writer_slice(&gap->last)));
+}
+
+void store_iterator_gap(const struct store_iterator *it, struct slice *first, struct slice *last) {
+    *first = writer_slice(&it->merge.gap.first);
+    *last = writer_slice(&it->merge.gap.last);
+}
+
 /* Carries the call on from where it is. */
 static enum status advance(struct store_iterator *it) {
     while (true) {
@@ -200,6 +222,7 @@ static enum status advance(struct store_iterator *it) {
         if (status == STATUS_PENDING) return status;
         if (status != STATUS_OK) {
             it->stage = STAGE_DONE;
+            if (status != STATUS_END) tell_gap(it);
             return status;
         }
     }

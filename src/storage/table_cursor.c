@@ -62,12 +62,13 @@ static bool window_has(const struct table_window *window, const struct block_sou
 /* Makes the window cover the whole cluster. It goes on to the clusters behind as far as the size allows, but
  * not past the run. */
 static enum status fill_window(struct table_cursor *cursor, const struct table_cluster *cluster) {
-    uint64_t end = cluster->block.offset + cluster->block.size + BLOCK_TRAILER_SIZE;
+    const uint64_t own_end = cluster->block.offset + cluster->block.size + BLOCK_TRAILER_SIZE;
+    uint64_t end = own_end;
     if (window_has(&cursor->window, &cursor->table->source, cluster->start, end - cluster->start))
         return STATUS_OK;
     struct block_cursor ahead = cursor->index;
-    bool forward = cursor->moving != TABLE_CURSOR_TO_LAST;
-    while (forward && slice_compare(block_cursor_key(&ahead), cursor->bounds->last) < 0) {
+    bool further = cursor->moving != TABLE_CURSOR_TO_LAST && cursor->alone != own_end;
+    while (further && slice_compare(block_cursor_key(&ahead), cursor->bounds->last) < 0) {
         struct table_cluster next;
         if (block_cursor_next(&ahead) != STATUS_OK) break;
         if (!table_cluster_decode(ahead.entry.value, &next) || next.start != end) break;
@@ -77,7 +78,10 @@ static enum status fill_window(struct table_cursor *cursor, const struct table_c
     }
     size_t size = end - cluster->start;
     if (!handle_fits(cursor->table, cluster->start, size) || size > UINT32_MAX) return STATUS_CORRUPT;
-    return read_window(cursor, &cursor->window, &cursor->table->source, cluster->start, size);
+    enum status status = read_window(cursor, &cursor->window, &cursor->table->source, cluster->start, size);
+    if (status != STATUS_IO || end == own_end) return status;
+    cursor->alone = own_end; /* perhaps it is another cluster that cannot be read */
+    return fill_window(cursor, cluster);
 }
 
 /* A piece of a window, checked. Borrowed from the window, with a reference where there are references, unless
@@ -294,6 +298,7 @@ static enum status settle(struct table_cursor *cursor) {
 static enum status step_cluster(struct table_cursor *cursor, bool forward) {
     cursor->positioned = false;
     enum status status = forward ? block_cursor_next(&cursor->index) : block_cursor_prev(&cursor->index);
+    cursor->at_cluster = status == STATUS_OK;
     if (status != STATUS_OK) return status;
     cursor->moving = forward ? TABLE_CURSOR_TO_FIRST : TABLE_CURSOR_TO_LAST;
     return settle(cursor);
@@ -308,7 +313,9 @@ enum status table_cursor_next(struct table_cursor *cursor) {
         return STATUS_END;
     }
     enum status status = block_cursor_next(&cursor->data);
-    return status == STATUS_END ? step_cluster(cursor, true) : status;
+    if (status == STATUS_END) return step_cluster(cursor, true);
+    cursor->positioned = status == STATUS_OK;
+    return status;
 }
 
 enum status table_cursor_prev(struct table_cursor *cursor) {
@@ -319,13 +326,17 @@ enum status table_cursor_prev(struct table_cursor *cursor) {
         return STATUS_END;
     }
     enum status status = block_cursor_prev(&cursor->data);
-    return status == STATUS_END ? step_cluster(cursor, false) : status;
+    if (status == STATUS_END) return step_cluster(cursor, false);
+    cursor->positioned = status == STATUS_OK;
+    return status;
 }
 
 /* Loads the cluster that holds `key`, a key inside the run. */
 static enum status seek_cluster(struct table_cursor *cursor, struct slice key) {
+    cursor->at_cluster = false;
     enum status status = load_index(cursor);
     if (status == STATUS_OK) status = block_cursor_seek(&cursor->index, key);
+    cursor->at_cluster = status == STATUS_OK;
     if (status == STATUS_END) return STATUS_CORRUPT; /* the manifest says that the run reaches further */
     return status == STATUS_OK ? load_data(cursor) : status;
 }
@@ -352,6 +363,28 @@ enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key
     if (status == STATUS_END) return step_cluster(cursor, false); /* all of this cluster is larger */
     cursor->positioned = status == STATUS_OK;
     return status;
+}
+
+void table_cursor_gap(const struct table_cursor *cursor, struct writer *first, struct writer *last) {
+    struct slice from = cursor->bounds->first, to = cursor->bounds->last;
+    writer_clear(first);
+    writer_clear(last);
+    if (cursor->positioned) {
+        from = to = table_cursor_key(cursor);
+    } else if (cursor->has_index && cursor->at_cluster) {
+        /* It begins right behind the last key of the cluster before. */
+        struct slice end = block_cursor_key(&cursor->index);
+        if (slice_compare(end, to) < 0) to = end;
+        struct block_cursor before = cursor->index;
+        if (block_cursor_prev(&before) == STATUS_OK &&
+            slice_compare(block_cursor_key(&before), cursor->bounds->first) >= 0) {
+            writer_bytes(first, block_cursor_key(&before));
+            writer_u8(first, 0);
+            from = SLICE_EMPTY;
+        }
+    }
+    writer_bytes(first, from);
+    writer_bytes(last, to);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -418,6 +451,19 @@ static enum status read_step(struct table_lookup *lookup, struct table *table, u
     return STATUS_OK;
 }
 
+/* A filter that cannot be read costs time, not answers. */
+static enum status may_contain(struct table_lookup *lookup, struct table *table, uint64_t hash) {
+    struct slice bytes;
+    if (lookup->filter_damaged) return STATUS_OK;
+    enum status status = read_step(lookup, table, 0, table->filter, &bytes);
+    if (status == STATUS_CORRUPT || status == STATUS_IO) {
+        lookup->filter_damaged = true;
+        return STATUS_OK;
+    }
+    if (status != STATUS_OK) return status;
+    return filter_may_contain(bytes, hash) ? STATUS_OK : STATUS_NOT_FOUND;
+}
+
 static enum status seek_in(struct slice block, struct slice key, struct block_cursor *cursor) {
     enum status status = block_cursor_init(cursor, block);
     return status == STATUS_OK ? block_cursor_seek(cursor, key) : status;
@@ -427,9 +473,8 @@ static enum status seek_in(struct slice block, struct slice key, struct block_cu
 static enum status find_entry(struct table_lookup *lookup, struct table *table, struct slice key,
                               uint64_t hash, struct block_entry *entry) {
     struct slice bytes;
-    enum status status = read_step(lookup, table, 0, table->filter, &bytes);
+    enum status status = may_contain(lookup, table, hash);
     if (status != STATUS_OK) return status;
-    if (!filter_may_contain(bytes, hash)) return STATUS_NOT_FOUND;
 
     status = read_step(lookup, table, 1, table->index, &bytes);
     if (status != STATUS_OK) return status;
@@ -452,7 +497,10 @@ static enum status find_entry(struct table_lookup *lookup, struct table *table, 
 enum status table_lookup_run(struct table_lookup *lookup, struct table *table,
                              const struct table_run_meta *run, struct slice key, uint64_t hash,
                              struct block_entry *entry, struct shared_slice *value) {
-    if (lookup->number != table->source.number) forget(lookup);
+    if (lookup->number != table->source.number) {
+        forget(lookup);
+        lookup->filter_damaged = false;
+    }
     lookup->number = table->source.number;
     *value = (struct shared_slice){0};
     enum status status = find_entry(lookup, table, key, hash, entry);

@@ -44,11 +44,13 @@ struct table_cursor {
         uint8_t *memory; /* jobs */
         size_t capacity;
     } window, log_window;   /* of the table; of one segment of the log */
+    uint64_t alone;         /* the cluster that ends there is read without those behind it */
     uint64_t hinted_offset; /* of the data block whose values in the log the kernel was told of */
     uint8_t *index_memory;  /* jobs */
     struct writer inflated; /* jobs: the data block, when it was compressed */
     struct block_codec codec;
     bool has_index, has_data, has_value;
+    bool at_cluster; /* the index stands at the cluster that is wanted */
     struct block_cursor index, data;
 };
 void table_cursor_init(struct table_cursor *cursor, struct table *table, const struct table_run_meta *bounds,
@@ -68,6 +70,10 @@ static inline const struct block_entry *table_cursor_entry(const struct table_cu
 /* The value of a put of any kind; borrowed: cursor or its owner keeps it. OK, PENDING, CORRUPT, IO. */
 enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice *value) MUST_USE;
 
+/* After CORRUPT or IO, until the next move: the keys that cannot be read, both included. A value takes its
+ * key with it, a block the keys of its cluster, an index all of the run. */
+void table_cursor_gap(const struct table_cursor *cursor, struct writer *first, struct writer *last);
+
 /* The lookup of one key, table after table. */
 #define TABLE_LOOKUP_STEPS 3u /* filter, index, data */
 struct table_lookup {
@@ -75,6 +81,7 @@ struct table_lookup {
     struct block_fetch fetch;
     uint64_t number; /* of the table that `kept` belongs to */
     struct shared_slice kept[TABLE_LOOKUP_STEPS];
+    bool filter_damaged; /* found by the last lookup, which did without */
 };
 void table_lookup_init(struct table_lookup *lookup, const struct table_cursor_options *options);
 void table_lookup_release(struct table_lookup *lookup); /* also while PENDING */

@@ -149,6 +149,7 @@ static struct run *run_new(struct table *table, const struct edit_item *item) {
     run->meta = *meta;
     run->meta.first = slice_make(keys, meta->first.size);
     run->meta.last = slice_make(keys + meta->first.size, meta->last.size);
+    list_init(&run->gaps);
     block_source_pin(&table->source);
     run->meta.refs = refs;
     struct reader reader = reader_make(item->refs);
@@ -164,6 +165,8 @@ static void run_unpin(struct run *run) {
     struct table *table = run->table;
     for (uint32_t i = 0; i < run->meta.ref_count; i++)
         block_source_unpin(&run->meta.refs[i].source->source);
+    LIST_FOREACH(it, &run->gaps)
+        mem_free(CONTAINER_OF(it, struct run_gap, link));
     mem_free(run);
     block_source_unpin(&table->source);
 }

@@ -25,12 +25,19 @@
 struct key_range {
     struct slice first, last; /* both included */
 };
+/* Keys of a run that cannot be read, both included. */
+struct run_gap {
+    struct list link;
+    struct slice first, last; /* behind the struct */
+};
 struct run {
     uint32_t pins;
     struct table *table;
     struct table_run_meta meta; /* refs and keys follow the struct */
     bool compacting;            /* input of the compaction under way */
-    bool damaged;               /* a compaction could not read it: left where it is */
+    bool damaged;               /* some of it cannot be read and is needed: left where it is */
+    bool mended;                /* what cannot be read is not needed any more: to be written anew */
+    struct list gaps;           /* struct run_gap: known ones (damage.h) */
 };
 struct version_level {
     struct run **runs;

@@ -119,7 +119,7 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
                                   .cache_bytes = 64 * KIB,
                                   .wal_segment_bytes = 64 * KIB,
                                   .table_bytes = 32 * KIB,
-                                  .partition_prefix_size = 8};
+                                  .partition_prefix_size = 9};
     assert_status(store_open(node->io, &store, &node->store, &w->why), STATUS_OK);
     struct raft_host_options host = {.io = node->io,
                                      .store = node->store,

@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What is damaged is written anew by somebody who has a copy: from that moment on nobody meets the damage any
+ * more, whatever it was in, and in time its bytes leave the store. Less than the whole range does not help.
+ */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "io/io_sim.h"
+#include "lib/test.h"
+#include "storage/layout.h"
+#include "storage/store.h"
+#include "storage/table.h"
+
+#define NODE       0u
+#define KEYS       300u
+#define KEY_SIZE   4u
+#define BIG        2000u /* bytes: kept in the log */
+#define GAPS_MAX   8u
+#define PIECE_KEYS 7u
+
+struct gap {
+    uint8_t first[64], last[64];
+    size_t first_size, last_size;
+};
+struct world {
+    struct io_sim *sim;
+    struct io *io;
+    struct store *store;
+    size_t value_size;
+    struct gap gaps[GAPS_MAX];
+    uint32_t gap_count, told;
+    uint8_t life; /* in every value: which writing of it */
+    uint8_t lives[KEYS];
+};
+
+static struct slice key_of(uint32_t k, uint8_t bytes[KEY_SIZE]) {
+    store_be32(bytes, k);
+    return slice_make(bytes, KEY_SIZE);
+}
+
+static struct slice value_of(const struct world *w, uint32_t k, uint8_t life, uint8_t *bytes) {
+    memset(bytes, (int)(k * 31 + life), w->value_size);
+    store_be32(bytes, k);
+    bytes[KEY_SIZE] = life;
+    return slice_make(bytes, w->value_size);
+}
+
+static void told(void *ctx, struct slice first, struct slice last) {
+    struct world *w = ctx;
+    w->told++;
+    for (uint32_t i = 0; i < w->gap_count; i++)
+        if (slice_equal(slice_make(w->gaps[i].first, w->gaps[i].first_size), first)) return;
+    assert_true(w->gap_count < GAPS_MAX && first.size <= sizeof w->gaps->first);
+    struct gap *gap = &w->gaps[w->gap_count++];
+    memcpy(gap->first, first.data, first.size);
+    memcpy(gap->last, last.data, last.size);
+    gap->first_size = first.size;
+    gap->last_size = last.size;
+}
+
+static void open_store(struct world *w) {
+    struct store_options options = {
+        .dir = "data", .memtable_bytes = 8 * MIB, .table_bytes = 8 * MIB, .wal_segment_bytes = 4 * MIB};
+    struct diagnostic why;
+    w->io = io_sim_node_io(w->sim, NODE);
+    assert_status(store_open(w->io, &options, &w->store, &why), STATUS_OK);
+    store_on_damage(w->store, told, w);
+    w->gap_count = w->told = 0;
+}
+
+static void set_flag(void *ctx) {
+    *(bool *)ctx = true;
+}
+
+static void run(struct world *w) {
+    io_sim_run_until(w->sim, io_sim_now(w->sim) + NS_PER_S);
+}
+
+static void reopen(struct world *w) {
+    bool done = false;
+    store_shutdown(w->store, set_flag, &done);
+    while (!done)
+        assert_true(io_sim_step(w->sim));
+    store_close(w->store);
+    io_sim_crash_node(w->sim, NODE, IO_SIM_CRASH_POWER_CLEAN);
+    io_free(w->io);
+    open_store(w);
+}
+
+static void write_done(struct store_write *write) {
+    assert_status(write->status, STATUS_OK);
+}
+
+/* Puts keys [from, to) anew; with a deletion of [first, last] in front when first is not NULL. */
+static void put(struct world *w, uint32_t from, uint32_t to, const struct slice *first, struct slice last) {
+    struct store_write write;
+    uint8_t key[KEY_SIZE], value[BIG], end[128];
+    store_write_init(&write, write_done);
+    w->life++;
+    if (first != NULL) {
+        memcpy(end, last.data, last.size);
+        end[last.size] = 0;
+        store_delete_range(&write, *first, slice_make(end, last.size + 1));
+    }
+    for (uint32_t k = from; k < to; k++) {
+        store_put(&write, key_of(k, key), (struct shared_slice){value_of(w, k, w->life, value), NULL});
+        w->lives[k] = w->life;
+    }
+    store_write_submit(w->store, &write);
+    run(w);
+    store_write_release(&write);
+}
+
+static void flush(struct world *w) {
+    bool flushed = false;
+    store_flush(w->store, (void (*)(void *, enum status))(void (*)(void))set_flag, &flushed);
+    run(w);
+    assert_true(flushed);
+}
+
+static void make_world(struct world *w, size_t value_size) {
+    *w = (struct world){.sim = io_sim_new(7), .value_size = value_size};
+    open_store(w);
+    put(w, 0, KEYS, NULL, SLICE_EMPTY);
+    flush(w);
+    reopen(w);
+}
+
+static void end_world(struct world *w) {
+    io_sim_crash_node(w->sim, NODE, IO_SIM_CRASH_POWER_CLEAN);
+    store_close(w->store);
+    io_free(w->io);
+    io_sim_free(w->sim);
+}
+
+static void expect_entry(struct world *w, struct store_iterator *it, uint32_t k) {
+    uint8_t key[KEY_SIZE], value[BIG];
+    assert_slice_equal(store_iterator_key(it), key_of(k, key));
+    assert_slice_equal(store_iterator_value(it).bytes, value_of(w, k, w->lives[k], value));
+}
+
+static void is_ready(void *ctx) {
+    (void)ctx;
+}
+
+enum move { SEEK, SEEK_PREV, NEXT, PREV };
+
+static enum status move(struct world *w, struct store_iterator *it, enum move what, struct slice key) {
+    while (true) {
+        enum status status = what == SEEK        ? store_iterator_seek(it, key)
+                             : what == SEEK_PREV ? store_iterator_seek_prev(it, key)
+                             : what == NEXT      ? store_iterator_next(it)
+                                                 : store_iterator_prev(it);
+        if (status != STATUS_PENDING) return status;
+        assert_true(io_sim_step(w->sim));
+    }
+}
+
+/* Both ways and key by key; keys that are not there have life 0. */
+static void check_all(struct world *w) {
+    for (unsigned flags = 0; flags < 4; flags++) {
+        struct store_iterator *it = store_iterator_open(w->store, SLICE_EMPTY, SLICE_EMPTY, flags, is_ready,
+                                                        NULL);
+        enum status status = move(w, it, SEEK, SLICE_EMPTY);
+        for (uint32_t k = 0; k < KEYS; k++) {
+            if (w->lives[k] == 0) continue;
+            assert_status(status, STATUS_OK);
+            expect_entry(w, it, k);
+            status = move(w, it, NEXT, SLICE_EMPTY);
+        }
+        assert_status(status, STATUS_END);
+        status = move(w, it, SEEK_PREV, slice_make("\xff\xff\xff\xff\xff", 5));
+        for (uint32_t k = KEYS; k > 0; k--) {
+            if (w->lives[k - 1] == 0) continue;
+            assert_status(status, STATUS_OK);
+            expect_entry(w, it, k - 1);
+            status = move(w, it, PREV, SLICE_EMPTY);
+        }
+        assert_status(status, STATUS_END);
+        for (uint32_t k = 0; k < KEYS; k += 13) { /* turning round at the edge of what was damaged */
+            uint8_t key[KEY_SIZE];
+            if (k == 0 || w->lives[k] == 0 || w->lives[k - 1] == 0) continue;
+            assert_status(move(w, it, SEEK, key_of(k, key)), STATUS_OK);
+            assert_status(move(w, it, PREV, SLICE_EMPTY), STATUS_OK);
+            expect_entry(w, it, k - 1);
+            assert_status(move(w, it, NEXT, SLICE_EMPTY), STATUS_OK);
+            expect_entry(w, it, k);
+        }
+        store_iterator_close(it);
+    }
+    for (uint32_t k = 0; k < KEYS; k++) {
+        struct shared_slice value;
+        uint8_t key[KEY_SIZE], expected[BIG];
+        enum status status = store_get_blocking(w->store, key_of(k, key), &value);
+        assert_status(status, w->lives[k] == 0 ? STATUS_NOT_FOUND : STATUS_OK);
+        if (status != STATUS_OK) continue;
+        assert_slice_equal(value.bytes, value_of(w, k, w->lives[k], expected));
+        shared_slice_unref(value);
+    }
+}
+
+/* Reads everything there is to read, around the damage; true: there was some. */
+static bool meet_damage(struct world *w) {
+    struct store_iterator *it = store_iterator_open(w->store, SLICE_EMPTY, SLICE_EMPTY,
+                                                    STORE_ITERATOR_BLOCKING, NULL, NULL);
+    uint8_t behind[128] = {0};
+    size_t behind_size = 0;
+    uint32_t met = 0;
+    enum status status = store_iterator_seek(it, SLICE_EMPTY);
+    while (status != STATUS_END) {
+        if (status == STATUS_OK) {
+            status = store_iterator_next(it);
+            continue;
+        }
+        assert_true(status == STATUS_CORRUPT || status == STATUS_IO);
+        assert_true(++met < 100);
+        struct slice first, last;
+        store_iterator_gap(it, &first, &last);
+        assert_true(slice_compare(first, last) <= 0);
+        assert_true(slice_compare(slice_make(behind, behind_size), last) <= 0);
+        memcpy(behind, last.data, last.size);
+        behind[last.size] = 0;
+        behind_size = last.size + 1;
+        status = store_iterator_seek(it, slice_make(behind, behind_size));
+    }
+    store_iterator_close(it);
+    run(w);
+    return met > 0;
+}
+
+static uint32_t number_of(const uint8_t *key, size_t size) {
+    uint8_t bytes[KEY_SIZE] = {0};
+    memcpy(bytes, key, MIN(size, (size_t)KEY_SIZE));
+    return load_be32(bytes);
+}
+
+/* Whoever has a copy writes the range anew: all at once, or in pieces that meet. */
+static void mend(struct world *w, bool in_pieces) {
+    for (uint32_t i = 0; i < w->gap_count; i++) {
+        struct gap gap = w->gaps[i];
+        struct slice first = slice_make(gap.first, gap.first_size),
+                     last = slice_make(gap.last, gap.last_size);
+        /* key, 0 is what stands right behind a key */
+        uint32_t from = number_of(gap.first, gap.first_size) + (gap.first_size > KEY_SIZE);
+        uint32_t to = number_of(gap.last, gap.last_size) + 1;
+        uint8_t start[64], end[KEY_SIZE];
+        while (in_pieces && to - from > PIECE_KEYS) {
+            put(w, from, from + PIECE_KEYS, &first, key_of(from + PIECE_KEYS - 1, end));
+            from += PIECE_KEYS;
+            memcpy(start, end, KEY_SIZE);
+            start[KEY_SIZE] = 0;
+            first = slice_make(start, KEY_SIZE + 1);
+        }
+        put(w, from, to, &first, last);
+    }
+}
+
+static void count_files(void *ctx, const char *name, bool is_dir) {
+    uint64_t number;
+    if (!is_dir && layout_parse(name, &number) != LAYOUT_OTHER) (*(uint32_t *)ctx)++;
+}
+
+static uint32_t put_aside(struct world *w) {
+    uint32_t count = 0;
+    enum status status = io_list_dir(w->io, "data/" LAYOUT_QUARANTINE, count_files, &count);
+    return status == STATUS_OK ? count : 0;
+}
+
+static uint64_t scrub(struct world *w) {
+    bool done = false;
+    struct store_stats before, after;
+    store_stats(w->store, &before);
+    store_scrub(w->store, set_flag, &done);
+    while (!done)
+        assert_true(io_sim_step(w->sim));
+    store_stats(w->store, &after);
+    return after.scrub.damaged - before.scrub.damaged;
+}
+
+struct found {
+    char path[64];
+    enum layout_kind kind;
+    uint64_t size;
+    struct world *w;
+};
+
+/* The largest table; the first log file that is large enough to hold the values. */
+static void find_file(void *ctx, const char *name, bool is_dir) {
+    struct found *found = ctx;
+    uint64_t number, size;
+    char path[64];
+    struct io_file *file;
+    if (is_dir || layout_parse(name, &number) != found->kind) return;
+    snprintf(path, sizeof path, "data/%s", name);
+    assert_status(io_file_open(found->w->io, path, IO_OPEN_READ, &file), STATUS_OK);
+    assert_status(io_file_size(file, &size), STATUS_OK);
+    io_file_close(file);
+    if (found->kind == LAYOUT_TABLE ? size <= found->size : size < (uint64_t)BIG * KEYS) return;
+    if (found->kind == LAYOUT_LOG && found->size > 0 && strcmp(found->path, path) < 0) return;
+    memcpy(found->path, path, sizeof path);
+    found->size = size;
+}
+
+static struct found find(struct world *w, enum layout_kind kind) {
+    struct found found = {.kind = kind, .w = w};
+    assert_status(io_list_dir(w->io, "data", find_file, &found), STATUS_OK);
+    assert_true(found.size > 0);
+    return found;
+}
+
+static struct table_footer footer_of(struct world *w, const struct found *table) {
+    struct io_file *file;
+    uint8_t bytes[TABLE_FOOTER_SIZE];
+    size_t read;
+    struct table_footer footer;
+    assert_status(io_file_open(w->io, table->path, IO_OPEN_READ, &file), STATUS_OK);
+    assert_status(io_file_read_at(file, bytes, sizeof bytes, table->size - sizeof bytes, &read), STATUS_OK);
+    assert_status(table_footer_decode(slice_make(bytes, read), &footer), STATUS_OK);
+    io_file_close(file);
+    return footer;
+}
+
+/* One flipped bit there: met, told, written anew, read at once, gone with the next compaction. */
+static void flip_and_mend(size_t value_size, enum layout_kind kind, uint64_t at, bool in_pieces) {
+    struct world w;
+    make_world(&w, value_size);
+    struct found file = find(&w, kind);
+    uint64_t offset = at;
+    if (kind == LAYOUT_TABLE) {
+        struct table_footer footer = footer_of(&w, &file);
+        offset = at == UINT64_MAX ? footer.index.offset + 3 : at % footer.filter.offset;
+    }
+    assert_true(io_sim_flip_bit(w.sim, NODE, file.path, offset, 3));
+    assert_true(meet_damage(&w));
+    assert_true(w.gap_count == 1 && w.told > 0);
+    mend(&w, in_pieces);
+    w.told = 0;
+    check_all(&w); /* the damaged bytes are still there */
+    reopen(&w);
+    check_all(&w);
+    assert_int_equal(scrub(&w), 0); /* meets them, but nothing is lost */
+    flush(&w);
+    run(&w);
+    check_all(&w);
+    assert_int_equal(w.told, 0);
+    assert_int_equal(put_aside(&w), 1);
+    assert_false(meet_damage(&w));
+    reopen(&w);
+    check_all(&w);
+    assert_int_equal(scrub(&w), 0);
+    end_world(&w);
+}
+
+static void a_damaged_block_is_written_anew(void **state) {
+    (void)state;
+    for (uint64_t at = 100; at < 200 * KEYS; at += 23003) {
+        flip_and_mend(200, LAYOUT_TABLE, at, false);
+        flip_and_mend(200, LAYOUT_TABLE, at, true);
+    }
+}
+
+static void a_damaged_index_is_written_anew(void **state) {
+    (void)state;
+    flip_and_mend(200, LAYOUT_TABLE, UINT64_MAX, false);
+    flip_and_mend(200, LAYOUT_TABLE, UINT64_MAX, true);
+}
+
+/* A sector that cannot be read: the same. */
+static void a_broken_sector_is_written_anew(void **state) {
+    (void)state;
+    struct world w;
+    make_world(&w, 200);
+    struct found table = find(&w, LAYOUT_TABLE);
+    assert_true(io_sim_break_sector(w.sim, NODE, table.path, 40000));
+    assert_true(meet_damage(&w));
+    mend(&w, false);
+    check_all(&w);
+    flush(&w);
+    assert_int_equal(put_aside(&w), 1);
+    check_all(&w);
+    end_world(&w);
+}
+
+/* Without the filter every lookup reads a block more, and the table is written anew by itself. */
+static void a_damaged_filter_costs_no_answer(void **state) {
+    (void)state;
+    struct world w;
+    make_world(&w, 200);
+    struct found table = find(&w, LAYOUT_TABLE);
+    assert_true(io_sim_flip_bit(w.sim, NODE, table.path, footer_of(&w, &table).filter.offset + 5, 1));
+    check_all(&w);
+    assert_int_equal(w.told, 0);
+    assert_int_equal(scrub(&w), 1);
+    run(&w);
+    check_all(&w);
+    assert_int_equal(scrub(&w), 0);
+    assert_int_equal(put_aside(&w), 1);
+    end_world(&w);
+}
+
+/* A deletion of a part of the gap, or one that is older than the run, proves nothing. */
+static void less_than_all_of_it_does_not_help(void **state) {
+    (void)state;
+    for (int missing = 0; missing < 3; missing++) {
+        struct world w;
+        make_world(&w, 200);
+        struct found table = find(&w, LAYOUT_TABLE);
+        assert_true(io_sim_flip_bit(w.sim, NODE, table.path, 60000, 3));
+        assert_true(meet_damage(&w));
+        struct gap gap = w.gaps[0];
+        uint8_t key[KEY_SIZE];
+        uint32_t from = number_of(gap.first, gap.first_size) + (gap.first_size > KEY_SIZE);
+        uint32_t to = number_of(gap.last, gap.last_size) + 1;
+        struct slice first = slice_make(gap.first, gap.first_size),
+                     last = slice_make(gap.last, gap.last_size);
+        if (missing == 0) { /* the first key */
+            first = key_of(from, key);
+            store_be32(key, from + 1);
+            put(&w, from + 1, to, &first, last);
+        } else if (missing == 1) { /* the last */
+            put(&w, from, to - 1, &first, key_of(to - 2, key));
+        } else { /* a piece in the middle */
+            uint8_t second[KEY_SIZE];
+            put(&w, from, from + 3, &first, key_of(from + 2, key));
+            first = key_of(from + 4, second);
+            put(&w, from + 4, to, &first, last);
+        }
+        assert_true(meet_damage(&w));
+        if (missing == 1) { /* who asks for the rest alone gets it */
+            uint8_t upper[KEY_SIZE];
+            struct store_iterator *it = store_iterator_open(w.store, SLICE_EMPTY, key_of(to - 1, upper),
+                                                            STORE_ITERATOR_BLOCKING, NULL, NULL);
+            enum status status = store_iterator_seek(it, SLICE_EMPTY);
+            for (uint32_t k = 0; k < to - 1; k++) {
+                assert_status(status, STATUS_OK);
+                expect_entry(&w, it, k);
+                status = store_iterator_next(it);
+            }
+            assert_status(status, STATUS_END);
+            store_iterator_close(it);
+        }
+        flush(&w);
+        assert_true(meet_damage(&w));
+        assert_int_equal(put_aside(&w), 0);
+        end_world(&w);
+    }
+}
+
+/* Of an entry whose value is damaged only the value is lost: put again, it is whole. */
+static void a_value_in_the_log_is_written_anew(void **state) {
+    (void)state;
+    for (uint64_t at = 100000; at < BIG * KEYS; at += 200003)
+        flip_and_mend(BIG, LAYOUT_LOG, at, false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_damaged_block_is_written_anew),
+        cmocka_unit_test(a_damaged_index_is_written_anew),
+        cmocka_unit_test(a_broken_sector_is_written_anew),
+        cmocka_unit_test(a_damaged_filter_costs_no_answer),
+        cmocka_unit_test(less_than_all_of_it_does_not_help),
+        cmocka_unit_test(a_value_in_the_log_is_written_anew),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
