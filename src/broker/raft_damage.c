@@ -82,6 +82,16 @@ static uint64_t begin_behind(const struct raft_replica *r, struct key key) {
     return position;
 }
 
+/* What stands in [from, to) can all be read. */
+static bool is_readable(const struct raft_replica *r, struct slice from, struct slice to) {
+    struct store_iterator *it = open_log(r, from, to);
+    enum status status = store_iterator_seek(it, from);
+    while (status == STATUS_OK)
+        status = store_iterator_next(it);
+    store_iterator_close(it);
+    return status == STATUS_END;
+}
+
 /* False: there is nothing to repair. */
 static bool tell_core(struct raft_replica *r, uint64_t from, uint64_t to) {
     from = MAX(from, r->raft.log.start);
@@ -103,8 +113,12 @@ void replica_damaged_keys(struct raft_replica *r, struct slice first, struct sli
         return;
     set_key(&below, slice_compare(first, key_slice(&lower)) > 0 ? first : key_slice(&lower));
     set_behind(&behind, last);
-    uint64_t from = end_before(r, below), to = r->raft.log.end;
-    if (slice_compare(key_slice(&behind), key_slice(&upper)) < 0) to = begin_behind(r, behind);
+    bool inside = slice_compare(key_slice(&behind), key_slice(&upper)) < 0;
+    if (is_readable(r, key_slice(&below), inside ? key_slice(&behind) : key_slice(&upper))) {
+        raft_host_wake(r); /* written anew meanwhile, or not the log's: who waits may go on */
+        return;
+    }
+    uint64_t from = end_before(r, below), to = inside ? begin_behind(r, behind) : r->raft.log.end;
     if (!tell_core(r, from, to)) raft_host_wake(r);
 }
 

@@ -7,8 +7,8 @@
  *
  *   1 level 0 holds COMPACTION_L0_TRIGGER tables or more: what can go down as it is goes; else the oldest
  * runs, each with all that overlaps it, many such clusters at once 2 a level is larger than its target: the
- * next stretch of runs, in key order, round and round; a run with damage that is not needed any more is written
- * without it (level 0: with rule 1, at once) 3 a table is mostly garbage: its runs died while others
+ * next stretch of runs, in key order, round and round; a run with damage that is not needed any more is
+ * written without it (level 0: with rule 1, at once) 3 a table is mostly garbage: its runs died while others
  * in the same file live on 4 a segment of the log is mostly garbage: what tables still refer to in it is
  * moved into tables 5 a partition has many small runs side by side: they become one. Values that lie in the
  * log in small pieces are moved in, so that a reader finds them in one: the price of a second write is paid

@@ -7,8 +7,8 @@
  *
  * A block is read from the disk, not from the page cache where that can be asked for, and goes past the block
  * cache. What is found is logged with file, offset and keys; the run is marked damaged, so that compaction
- * leaves it where it is until the range was written anew (damage.h), and its file is never removed but put aside. Everything else in
- * the file stays readable: each block is checked on its own.
+ * leaves it where it is until the range was written anew (damage.h), and its file is never removed but put
+ * aside. Everything else in the file stays readable: each block is checked on its own.
  *
  * Source  Bairavasundaram et al., SIGMETRICS 2007 (latent sector errors: scrubbing finds most of them).
  * Owner   the store owns it; it pins the version it reads while it is at one table.

@@ -427,9 +427,10 @@ static void less_than_all_of_it_does_not_help(void **state) {
         }
         assert_true(meet_damage(&w));
         if (missing == 1) { /* who asks for the rest alone gets it */
-            uint8_t upper[KEY_SIZE];
-            struct store_iterator *it = store_iterator_open(w.store, SLICE_EMPTY, key_of(to - 1, upper),
-                                                            STORE_ITERATOR_BLOCKING, NULL, NULL);
+            uint8_t upper[KEY_SIZE + 1] = {0};
+            key_of(to - 2, upper);
+            struct store_iterator *it = store_iterator_open(
+                w.store, SLICE_EMPTY, slice_make(upper, sizeof upper), STORE_ITERATOR_BLOCKING, NULL, NULL);
             enum status status = store_iterator_seek(it, SLICE_EMPTY);
             for (uint32_t k = 0; k < to - 1; k++) {
                 assert_status(status, STATUS_OK);
