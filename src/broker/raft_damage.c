@@ -16,7 +16,8 @@
 #define GAPS_MAX 256u /* passed over in search of an entry that can be read */
 
 static struct store_iterator *open_log(const struct raft_replica *r, struct slice lower, struct slice upper) {
-    return store_iterator_open(r->host->options.store, lower, upper, STORE_ITERATOR_BLOCKING, NULL, NULL);
+    return store_iterator_open(r->host->options.store, lower, upper,
+                               STORE_ITERATOR_BLOCKING | STORE_ITERATOR_SILENT, NULL, NULL);
 }
 
 static bool unreadable(enum status status) {

@@ -101,8 +101,9 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx);
  * blocking iterator never returns PENDING. After CORRUPT or IO only another seek, or close. */
 struct store_iterator;
 enum store_iterator_flags {
-    STORE_ITERATOR_BLOCKING = 1,  /* start-up, tools */
-    STORE_ITERATOR_SEQUENTIAL = 2 /* a long scan: read ahead, leave the cache to others */
+    STORE_ITERATOR_BLOCKING = 1,   /* start-up, tools */
+    STORE_ITERATOR_SEQUENTIAL = 2, /* a long scan: read ahead, leave the cache to others */
+    STORE_ITERATOR_SILENT = 4      /* looks for damage: what it meets is not told (store_on_damage) */
 };
 struct store_iterator *store_iterator_open(struct store *store, struct slice lower, struct slice upper,
                                            unsigned flags, void (*ready)(void *ctx), void *ctx);

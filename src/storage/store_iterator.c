@@ -17,6 +17,7 @@ struct store_iterator {
     struct writer target;       /* of the seek under way */
     enum { CALL_NONE, CALL_SEEK, CALL_SEEK_PREV, CALL_NEXT, CALL_PREV } call, move;
     enum { STAGE_DONE, STAGE_MOVE, STAGE_SKIP, STAGE_CHECK, STAGE_VALUE } stage;
+    bool silent;
     struct slice key;
     struct shared_slice value;
     void (*ready)(void *ctx);
@@ -83,6 +84,7 @@ struct store_iterator *store_iterator_open(struct store *store, struct slice low
         it->snapshot = MAX(it->snapshot, store->immutables[store->immutable_count - 1]->last_sequence);
     it->version = store->versions.current;
     version_pin(it->version);
+    it->silent = (flags & STORE_ITERATOR_SILENT) != 0;
     it->ready = ready;
     it->ctx = ctx;
     writer_init(&it->lower);
@@ -184,6 +186,7 @@ static enum status check_entry(struct store_iterator *it) {
 
 static void tell_gap(struct store_iterator *it) {
     const struct merge_gap *gap = &it->merge.gap;
+    if (it->silent) return;
     struct run *run = (struct run *)(uintptr_t)gap->run;
     MAYBE(damage_found(it->store, run, writer_slice(&gap->first), writer_slice(&gap->last)));
 }
