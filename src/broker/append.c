@@ -2,6 +2,7 @@
 /* Appending: check, number, submit; then durable, committed, answered (partition.h). */
 #include "base/assert.h"
 #include "broker/append_txn.h"
+#include "broker/cleaner.h"
 #include "broker/forward.h"
 #include "broker/partition.h"
 #include "broker/partition_replica.h"
@@ -190,6 +191,7 @@ static void settle_when_drained(struct partition *p) {
     p->draining = false;
     p->phase = PARTITION_LOADING;
     p->broker->stats.partitions_loaded--;
+    cleaner_detach(p);
     if (broker_health(p->broker) == STATUS_OK) {
         offset_search_restart(p);
         partition_load_start(p);

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/cleaner.h"
 #include "broker/controller.h"
 #include "broker/coordinator_remote.h"
 #include "broker/forward.h"
@@ -24,6 +25,8 @@ struct broker_options broker_options_default(void) {
         .partitions_total_max = 100000,
         .append_bytes_in_flight_max = 64 * MIB,
         .retention_check_ms = 60000,
+        .cleaner_check_ms = 15000,
+        .cleaner_map_bytes = 16 * MIB,
         .stretch_bytes = 256 * KIB,
         .stretch_age_ms = 10 * 60 * MS_PER_S,
         .groups = group_limits_default(),
@@ -37,6 +40,8 @@ static void free_all(struct broker *broker) {
     fetch_abandon_all(broker);
     coordinators_close(broker);
     if (broker->retention != NULL) retention_free(broker->retention);
+    if (broker->cleaner != NULL) cleaner_free(broker->cleaner);
+    broker->cleaner = NULL;
     topics_free(broker);
     if (broker->cluster != NULL) cluster_free(broker->cluster);
     metadata_log_close(broker);
@@ -75,6 +80,7 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     }
     broker->producer_ids = producer_ids_new(broker);
     broker->retention = retention_new(broker);
+    broker->cleaner = cleaner_new(broker);
     status = coordinators_open(broker, diagnostic);
     if (status == STATUS_OK && broker->cluster != NULL) status = cluster_start(broker, diagnostic);
     if (status == STATUS_OK) topics_load(broker);

@@ -56,6 +56,8 @@ struct broker_options {
     size_t append_bytes_in_flight_max; /* unsynced appends; above it append answers BUSY later, callers hold
                                           back */
     uint64_t retention_check_ms;
+    uint64_t cleaner_check_ms; /* compaction by key looks for work so often */
+    size_t cleaner_map_bytes;  /* for the keys of one pass; 24 bytes each */
     /* A stretch of log gets an entry in the time index when it holds this much or is this old: the bound of
      * what a lookup by time reads, and the grain in which retention deletes. */
     uint64_t stretch_bytes;
@@ -380,7 +382,8 @@ struct broker_stats {
     uint64_t appends, append_bytes, append_records, append_errors, duplicates;
     uint64_t fetches, fetch_bytes, fetch_waits;
     uint64_t topics, partitions, partitions_loaded;
-    const struct histogram *append_ns; /* arrival to durable */
+    uint64_t compactions, compacted_records, compacted_bytes; /* by key: passes, and what they removed */
+    const struct histogram *append_ns;                        /* arrival to durable */
 };
 void broker_stats(const struct broker *broker, struct broker_stats *stats);
 

@@ -22,6 +22,7 @@ struct cluster;
 struct metadata_log;
 struct producer_ids;
 struct retention;
+struct cleaner;
 struct coordinators;
 
 struct broker {
@@ -40,6 +41,7 @@ struct broker {
     struct producer_ids *producer_ids;
     struct coordinators *coordinators;
     struct retention *retention;
+    struct cleaner *cleaner;
     size_t append_bytes_in_flight;
     uint64_t appends_in_flight;
     struct list resume;  /* struct io_op, told when append_bytes_in_flight falls */

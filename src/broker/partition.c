@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/cleaner.h"
 
 struct partition *partition_new(struct topic_state *topic, struct broker *broker, int32_t index,
                                 uint64_t group) {
@@ -39,6 +40,7 @@ static void resume_waiters(struct partition *p, bool gone) {
 
 void partition_free(struct partition *p) {
     partition_replica_close(p);
+    cleaner_detach(p);
     if (p->load != NULL) partition_load_cancel(p);
     LIST_FOREACH(it, &p->appends) {
         CONTAINER_OF(it, struct append, link)->waiter.partition = NULL;
@@ -114,6 +116,7 @@ void partition_reload(struct partition *p) {
     if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
     if (p->load != NULL) partition_load_cancel(p);
     offset_search_restart(p);
+    cleaner_detach(p);
     p->phase = PARTITION_LOADING;
     partition_load_start(p);
 }
@@ -180,7 +183,8 @@ struct producer_batch partition_producer_batch(const struct record_batch *batch,
     struct producer_batch result = {.producer_id = batch->producer_id,
                                     .epoch = batch->producer_epoch,
                                     .first_sequence = batch->base_sequence,
-                                    .record_count = batch->record_count,
+                                    /* Compaction leaves fewer records, and their sequence numbers. */
+                                    .record_count = batch->last_offset_delta + 1,
                                     .base_offset = base_offset,
                                     .last_offset = base_offset + batch->last_offset_delta,
                                     .append_time_ms = now_ms};

@@ -6,6 +6,7 @@
  * The work is bounded by one stretch of log and the producers, whatever the partition holds. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/cleaner_state.h"
 #include "broker/partition.h"
 #include "wire/record_batch.h"
 
@@ -150,6 +151,7 @@ bool partition_load_producer(struct producer_state *state, struct slice key, str
     int64_t producer_id;
     if (key_producer_parse(key, &producer_id))
         return producer_state_load(state, producer_id, value) == STATUS_OK;
+    if (cleaner_state_is_key(key_state_rest(key))) return true; /* read when it is wanted */
     return producer_state_load_aborted(state, key_state_rest(key), value) == STATUS_OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/cleaner.h"
 #include "broker/cluster.h"
 
 /* ---- producers --------------------------------------------------------------------------------------------
@@ -231,6 +232,7 @@ static void changed(void *ctx) {
 static enum status reopened(void *ctx) {
     struct partition *p = ctx;
     append_fail_all(p, STATUS_NOT_LEADER);
+    cleaner_detach(p);
     enum status status = load(p);
     fetch_wake(p, UINT64_MAX);
     return status;
@@ -239,6 +241,7 @@ static enum status reopened(void *ctx) {
 /* Until `installed`, nobody reads or writes beside the log. */
 static void installing(void *ctx) {
     struct partition *p = ctx;
+    cleaner_detach(p);
     if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
     p->phase = PARTITION_LOADING;
     p->failure = STATUS_NOT_LEADER;

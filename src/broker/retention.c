@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Retention: now and then each partition is asked how far its log has grown too old or too large, and loses
- * whole stretches from its start. One partition a turn of the loop, so that ten thousand of them hold up
- * nobody. */
+ * whole stretches from its start. */
 #include "broker/retention.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "broker/partition.h"
+#include "broker/partition_round.h"
 
 /* A producer that wrote nothing for this long is forgotten (as Kafka's producer.id.expiration.ms). */
 #define PRODUCER_EXPIRY_MS ((int64_t)24 * 3600 * MS_PER_S)
-
-struct place {
-    struct uuid topic;
-    int32_t partition;
-};
 
 /* How far the current partition may go: everything up to the TIME key (time_max, last_offset). */
 struct cut {
@@ -25,11 +19,7 @@ struct cut {
 
 struct retention {
     struct broker *broker;
-    struct io_timer round; /* until the next round */
-    struct io_timer next;  /* until the next turn */
-    struct place *places;  /* of this round */
-    size_t count, current;
-    struct partition_waiter waiter;
+    struct partition_round round;
     struct store_iterator *it;
     bool positioned;
     struct cut cut;
@@ -39,14 +29,6 @@ struct retention {
     bool forgetting;
 };
 
-static void check_current(struct retention *r);
-
-static void next_partition(struct io_timer *timer) {
-    struct retention *r = CONTAINER_OF(timer, struct retention, next);
-    r->current++;
-    check_current(r);
-}
-
 static void close_index(struct retention *r) {
     if (r->it != NULL) store_iterator_close(r->it);
     r->it = NULL;
@@ -55,12 +37,7 @@ static void close_index(struct retention *r) {
 
 static void schedule_next(struct retention *r) {
     close_index(r);
-    io_timer_set(r->broker->io, &r->next, io_now_ns(r->broker->io));
-}
-
-static void arm(struct retention *r) {
-    uint64_t pause_ns = r->broker->options.retention_check_ms * NS_PER_MS;
-    io_timer_set(r->broker->io, &r->round, io_now_ns(r->broker->io) + pause_ns);
+    partition_round_next(&r->round);
 }
 
 /* ---- producers ---------------------------------------------------------------------------------------- */
@@ -168,10 +145,12 @@ static bool open_stretch_is_old(const struct retention *r, const struct partitio
 }
 
 static void iterator_ready(void *ctx) {
-    check_current(ctx);
+    struct retention *r = ctx;
+    partition_round_again(&r->round);
 }
 
-static void check_partition(struct retention *r, struct partition *p) {
+static void visit(struct partition_round *round, struct partition *p) {
+    struct retention *r = CONTAINER_OF(round, struct retention, round);
     int64_t now_ms = io_wall_ms(r->broker->io);
     if (r->it == NULL) {
         r->cut = (struct cut){-1, -1, 0, false};
@@ -203,77 +182,24 @@ static bool wants_check(const struct topic_state *topic) {
     return (config->cleanup_policy & 1) != 0 && (config->retention_ms >= 0 || config->retention_bytes >= 0);
 }
 
-static void end_round(struct retention *r) {
-    close_index(r);
-    mem_free(r->places);
-    r->places = NULL;
-    r->count = r->current = 0;
-    if (!r->broker->closing) arm(r);
-}
-
-static struct partition *current_partition(struct retention *r) {
-    const struct place *place = &r->places[r->current];
-    const struct broker_topic *topic = broker_topic_find_id(r->broker, place->topic);
-    if (topic == NULL || !wants_check((const struct topic_state *)topic)) return NULL;
-    return broker_partition(r->broker, slice_from_text(topic->name), place->partition);
-}
-
-static void check_current(struct retention *r) {
-    if (r->broker->closing || broker_health(r->broker) != STATUS_OK || r->current >= r->count) {
-        end_round(r);
-        return;
-    }
-    struct partition *p = current_partition(r);
-    /* Each replica goes by its own index: what it deletes is the same, be it a little earlier or later. */
-    enum status status = p == NULL ? STATUS_UNKNOWN_TOPIC : partition_use_here(p, &r->waiter);
-    if (status == STATUS_PENDING) return;
-    if (status == STATUS_OK)
-        check_partition(r, p);
-    else
-        schedule_next(r);
-}
-
-static void resumed(struct partition_waiter *waiter) {
-    struct retention *r = CONTAINER_OF(waiter, struct retention, waiter);
-    close_index(r); /* the partition was loaded anew, or is gone: begin again */
-    check_current(r);
-}
-
-static void begin_round(struct io_timer *timer) {
-    struct retention *r = CONTAINER_OF(timer, struct retention, round);
-    ASSERT(r->places == NULL && !r->trimming);
-    size_t capacity = (size_t)r->broker->metadata.partition_total;
-    r->places = mem_alloc((capacity + 1) * sizeof *r->places);
-    r->count = r->current = 0;
-    MAP_FOREACH(it, &r->broker->topics) {
-        const struct topic_state *topic = MAP_ENTRY(it)->value;
-        if (!wants_check(topic)) continue;
-        for (int32_t i = 0; i < topic->public.partition_count && r->count < capacity; i++)
-            r->places[r->count++] = (struct place){topic->public.id, i};
-    }
-    check_current(r);
+static void forget(struct partition_round *round) {
+    close_index(CONTAINER_OF(round, struct retention, round));
 }
 
 struct retention *retention_new(struct broker *broker) {
     struct retention *r = mem_calloc(1, sizeof *r);
     r->broker = broker;
-    r->waiter.resume = resumed;
-    list_init(&r->waiter.link);
     list_init(&r->trim.link);
-    io_timer_init(&r->round, begin_round);
-    io_timer_init(&r->next, next_partition);
-    arm(r);
+    r->round = (struct partition_round){.wants = wants_check, .visit = visit, .forget = forget};
+    partition_round_start(&r->round, broker, broker->options.retention_check_ms);
     return r;
 }
 
 void retention_free(struct retention *r) {
-    io_timer_cancel(r->broker->io, &r->round);
-    io_timer_cancel(r->broker->io, &r->next);
-    partition_waiter_cancel(&r->waiter);
+    partition_round_stop(&r->round);
     list_remove(&r->trim.link);
     if (r->trimming) store_write_abandon(&r->trim.write);
     if (r->forgetting) store_write_abandon(&r->forget);
     close_index(r);
-    mem_free(r->places);
     mem_free(r);
 }

@@ -68,11 +68,23 @@ int64_t topic_config_value(const struct topic_config *config, unsigned index) {
     return *field_of(&copy, index);
 }
 
+/* 500 is "0.5", 1000 is "1.0". */
+static void print_ratio(int64_t thousandths, struct writer *out) {
+    char text[32];
+    int size = snprintf(text, sizeof text, "%lld.%03lld", (long long)(thousandths / 1000),
+                        (long long)(thousandths % 1000));
+    while (text[size - 1] == '0' && text[size - 2] != '.')
+        text[--size] = '\0';
+    writer_text(out, text);
+}
+
 void topic_config_print(const struct topic_config *config, unsigned index, struct writer *out) {
     int64_t value = topic_config_value(config, index);
     const char *const *words = words_of[MIN(rows[index].type, ARRAY_COUNT(words_of) - 1)].words;
     if (rows[index].type == TOPIC_CONFIG_LONG || rows[index].type == TOPIC_CONFIG_INT)
         writer_printf(out, "%lld", (long long)value);
+    else if (rows[index].type == TOPIC_CONFIG_RATIO)
+        print_ratio(value, out);
     else
         writer_text(out, words[value]);
 }
@@ -91,6 +103,26 @@ static bool parse_number(struct slice text, int64_t *value) {
     if (!negative && number == INT64_MIN) return false;
     *value = negative ? number : -number;
     return true;
+}
+
+/* "0.5", "1", "0.25": at most three digits count. */
+static bool parse_ratio(struct slice text, int64_t *value) {
+    int64_t number = 0, scale = 1000;
+    bool fraction = false, any = false;
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t digit = (uint8_t)(text.data[i] - '0');
+        if (text.data[i] == '.' && !fraction) {
+            fraction = true;
+            continue;
+        }
+        if (digit > 9 || number > 1000000) return false;
+        any = true;
+        if (fraction && scale == 1) continue;
+        number = 10 * number + digit;
+        if (fraction) scale /= 10;
+    }
+    *value = number * scale;
+    return any;
 }
 
 static bool parse_word(enum topic_config_type type, struct slice text, int64_t *value) {
@@ -129,10 +161,14 @@ enum status topic_config_set(struct topic_config *config, struct slice name, str
     const struct topic_config_row *row = &rows[index];
     bool is_number = row->type == TOPIC_CONFIG_LONG || row->type == TOPIC_CONFIG_INT;
     int64_t number = 0;
+    bool is_ratio = row->type == TOPIC_CONFIG_RATIO;
+    if (is_ratio && !parse_ratio(value, &number))
+        return diagnose(diagnostic, STATUS_INVALID_CONFIG, "%s: '%.*s' is not a number like 0.5", row->name,
+                        value_size, value_text);
     if (is_number && !parse_number(value, &number))
         return diagnose(diagnostic, STATUS_INVALID_CONFIG, "%s: '%.*s' is not a number", row->name,
                         value_size, value_text);
-    if (!is_number && !parse_word(row->type, value, &number)) {
+    if (!is_number && !is_ratio && !parse_word(row->type, value, &number)) {
         char words[120];
         list_words(row->type, words, sizeof words);
         return diagnose(diagnostic, STATUS_INVALID_CONFIG, "%s: '%.*s' is none of: %s", row->name, value_size,

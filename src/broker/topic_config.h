@@ -25,6 +25,12 @@
       "refuse records whose timestamp is further than this ahead of the broker's clock")                     \
     X(cleanup_policy, "cleanup.policy", POLICY, 1, 1, 3,                                                     \
       "delete (by retention), compact (keep the last record of each key), or both")                          \
+    X(delete_retention_ms, "delete.retention.ms", LONG, 86400000, 0, INT64_MAX,                              \
+      "compaction keeps a tombstone (null value) for so long, that readers learn of it")                     \
+    X(min_compaction_lag_ms, "min.compaction.lag.ms", LONG, 0, 0, INT64_MAX,                                 \
+      "compaction leaves records alone that are younger")                                                    \
+    X(min_cleanable_dirty_ratio, "min.cleanable.dirty.ratio", RATIO, 500, 0, 1000,                           \
+      "compaction begins when so much of a partition was appended since the last one, 0 to 1")               \
     X(min_insync_replicas, "min.insync.replicas", INT, 1, 1, INT32_MAX,                                      \
       "kept for clients that set it: acks=all always waits for a majority")                                  \
     X(segment_bytes, "segment.bytes", INT, 1073741824, 1, INT32_MAX,                                         \
@@ -46,6 +52,7 @@ struct topic_config {
 enum topic_config_type {
     TOPIC_CONFIG_LONG,
     TOPIC_CONFIG_INT,
+    TOPIC_CONFIG_RATIO, /* written as 0.5, kept in thousandths */
     TOPIC_CONFIG_BOOL,
     TOPIC_CONFIG_TIME,
     TOPIC_CONFIG_POLICY,

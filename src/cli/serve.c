@@ -294,6 +294,8 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.partitions_total_max = (int32_t)s->settings.partitions_total;
     broker.append_bytes_in_flight_max = (size_t)s->settings.append_in_flight;
     broker.retention_check_ms = (uint64_t)s->settings.retention_check_ms;
+    broker.cleaner_check_ms = (uint64_t)s->settings.cleaner_check_ms;
+    broker.cleaner_map_bytes = (size_t)s->settings.cleaner_map;
     broker.groups.initial_delay_ms = (int32_t)s->settings.group_delay_ms;
     broker.groups.session_min_ms = (int32_t)s->settings.group_session_min_ms;
     broker.groups.session_max_ms = (int32_t)s->settings.group_session_max_ms;

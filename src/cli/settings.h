@@ -25,6 +25,11 @@
       "partitions all topics together may have")                                                             \
     X(retention_check_ms, "retention.check-ms", "log.retention.check.interval.ms", NUMBER, 60000, 10,        \
       86400000, "pause between two looks for records that are too old or too many")                          \
+    X(cleaner_check_ms, "compaction.check-ms", "log.cleaner.backoff.ms", NUMBER, 15000, 10, 86400000,        \
+      "pause between two looks for topics to compact by key")                                                \
+    X(cleaner_map, "compaction.map-bytes", "log.cleaner.dedupe.buffer.size", SIZE, 16777216, 65536,          \
+      INT64_MAX / 2,                                                                                         \
+      "memory for the keys of one compaction, 24 bytes each; what does not fit comes next time")             \
     X(connections_max, "connections.max", "max.connections", NUMBER, 10000, 1, 1000000,                      \
       "connections accepted at one time")                                                                    \
     X(handshake_ms, "connections.handshake-ms", "", NUMBER, 30000, 100, 3600000,                             \

@@ -8,13 +8,22 @@
 
 enum resource_type { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
 enum config_source { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
-enum config_type { TYPE_BOOLEAN = 1, TYPE_STRING = 2, TYPE_INT = 3, TYPE_LONG = 5, TYPE_LIST = 7 };
+enum config_type {
+    TYPE_BOOLEAN = 1,
+    TYPE_STRING = 2,
+    TYPE_INT = 3,
+    TYPE_LONG = 5,
+    TYPE_DOUBLE = 6,
+    TYPE_LIST = 7
+};
 enum alter_operation { ALTER_SET = 0, ALTER_DELETE = 1, ALTER_APPEND = 2, ALTER_SUBTRACT = 3 };
 
 /* ---- describe ------------------------------------------------------------------------------------------ */
 
 static int8_t config_type(enum topic_config_type type) {
     switch (type) {
+    case TOPIC_CONFIG_RATIO:
+        return TYPE_DOUBLE;
     case TOPIC_CONFIG_LONG:
         return TYPE_LONG;
     case TOPIC_CONFIG_INT:

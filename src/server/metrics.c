@@ -68,6 +68,10 @@ static void print_broker(struct server *server, struct writer *out) {
     counter(out, "fetches_total", "Fetches begun.", stats.fetches);
     counter(out, "fetch_bytes_total", "Bytes of record batches given to fetches.", stats.fetch_bytes);
     counter(out, "fetch_waits_total", "Times a fetch waited for more records.", stats.fetch_waits);
+    counter(out, "compactions_total", "Passes of compaction by key over a partition.", stats.compactions);
+    counter(out, "compacted_records_total", "Records removed by compaction by key.", stats.compacted_records);
+    counter(out, "compacted_bytes_total", "Bytes of record batches removed by compaction by key.",
+            stats.compacted_bytes);
     latency(out, "append_seconds", "From the arrival of a batch until it is durable.", stats.append_ns);
 }
 

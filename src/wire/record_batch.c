@@ -175,6 +175,14 @@ void record_batch_set_max_timestamp(uint8_t *bytes, size_t size, int64_t max_tim
     store_be32(bytes + BATCH_AT_CRC, batch_checksum(slice_make(bytes, size)));
 }
 
+void record_batch_set_records(uint8_t *bytes, size_t size, enum record_codec codec, int32_t count) {
+    ASSERT_LE((size_t)RECORD_BATCH_HEADER_SIZE, size);
+    uint16_t attributes = load_be16(bytes + BATCH_AT_ATTRIBUTES);
+    store_be32(bytes + BATCH_AT_LENGTH, (uint32_t)(size - RECORD_BATCH_LENGTH_OFFSET));
+    store_be16(bytes + BATCH_AT_ATTRIBUTES, (uint16_t)((attributes & ~BATCH_CODEC_MASK) | codec));
+    store_be32(bytes + BATCH_AT_RECORD_COUNT, (uint32_t)count);
+}
+
 void record_batch_set_append_time(uint8_t *bytes, size_t size, int64_t now_ms) {
     ASSERT_LE((size_t)RECORD_BATCH_HEADER_SIZE, size);
     uint16_t attributes = load_be16(bytes + BATCH_AT_ATTRIBUTES);

@@ -64,6 +64,9 @@ void record_batch_set_base(uint8_t *bytes, int64_t base_offset,
                            int32_t leader_epoch); /* outside the checksum */
 /* Sets the header's newest timestamp and recomputes the checksum. */
 void record_batch_set_max_timestamp(uint8_t *bytes, size_t size, int64_t max_timestamp);
+/* What stands behind the header: length, codec and count; the checksum is to be made by a call that sets a
+ * timestamp. */
+void record_batch_set_records(uint8_t *bytes, size_t size, enum record_codec codec, int32_t count);
 /* LogAppendTime: sets the attribute and max timestamp and recomputes the checksum. */
 void record_batch_set_append_time(uint8_t *bytes, size_t size, int64_t now_ms);
 

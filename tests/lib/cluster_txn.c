@@ -151,7 +151,10 @@ static void appended(struct append *append) {
 static struct buffer *one_record(const struct cluster_txn *txn, int partition, const char *value) {
     struct record_batch_builder builder;
     record_batch_begin(&builder);
-    record_batch_add(&builder, 1700000000000, SLICE_EMPTY, slice_from_text(value), NULL, 0);
+    const char *equals = strchr(value, '=');
+    struct slice key = equals == NULL ? SLICE_EMPTY : slice_make(value, (size_t)(equals - value));
+    bool deletes = equals != NULL && equals[1] == '\0';
+    record_batch_add(&builder, 1700000000000, key, deletes ? SLICE_EMPTY : slice_from_text(value), NULL, 0);
     struct record_batch_producer identity = {txn->producer_id, txn->epoch, txn->sequences[partition]};
     struct buffer *batch = record_batch_finish(&builder, CODEC_NONE, &identity);
     record_batch_builder_release(&builder);
@@ -281,8 +284,8 @@ static int64_t take(struct reader_state *state, const struct fetch_partition *pa
         struct record record;
         assert_status(record_iterator_init(&it, &batch, &arena, 1 * MIB), STATUS_OK);
         while (record_iterator_next(&it, &record) == STATUS_OK) {
-            writer_bytes(out, record.value);
-            writer_u8(out, '\n');
+            writer_bytes(out, record.value.data == NULL ? record.key : record.value);
+            writer_text(out, record.value.data == NULL && record.key.data != NULL ? "=\n" : "\n");
         }
         arena_release(&arena);
     }

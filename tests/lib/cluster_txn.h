@@ -22,6 +22,7 @@ enum status cluster_txn_begin(struct cluster_txn *txn, int32_t timeout_ms);
  * kept.
  */
 enum status cluster_txn_append(struct cluster_txn *txn, const char *topic, int partition, const char *value);
+/* "key=value" has a key; "key=" is its deletion, read as such. */
 enum status cluster_txn_offset(struct cluster_txn *txn, const char *group, const char *topic, int partition,
                                int64_t offset);
 enum status cluster_txn_end(struct cluster_txn *txn, bool commit);

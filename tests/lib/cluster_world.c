@@ -35,6 +35,7 @@ enum status cluster_world_try_start(struct cluster_world *w, uint32_t node) {
     options.rack = w->racks[node];
     options.advertised = w->addresses[node - 1];
     options.stretch_bytes = 2 * KIB; /* many of them */
+    options.cleaner_check_ms = 1000;
     options.store.memtable_bytes = 64 * KIB;
     options.store.cache_bytes = 64 * KIB;
     options.store.wal_segment_bytes = 64 * KIB;
@@ -120,14 +121,20 @@ static enum status change_topic(struct cluster_world *w, uint32_t node, struct t
     return waiting.change.status;
 }
 
-enum status cluster_world_create(struct cluster_world *w, uint32_t node, const char *topic, int partitions,
-                                 int replicas) {
+enum status cluster_world_create_with(struct cluster_world *w, uint32_t node, const char *topic,
+                                      int partitions, int replicas, const struct topic_config *config) {
     struct topic_change change = {.kind = TOPIC_CREATE,
                                   .name = slice_from_text(topic),
                                   .partition_count = partitions,
                                   .replication = (int16_t)replicas,
-                                  .config = topic_config_default()};
+                                  .config = *config};
     return change_topic(w, node, &change);
+}
+
+enum status cluster_world_create(struct cluster_world *w, uint32_t node, const char *topic, int partitions,
+                                 int replicas) {
+    const struct topic_config config = topic_config_default();
+    return cluster_world_create_with(w, node, topic, partitions, replicas, &config);
 }
 
 enum status cluster_world_delete(struct cluster_world *w, uint32_t node, const char *topic) {
