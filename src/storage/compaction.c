@@ -89,6 +89,15 @@ static void mark(struct compaction *c, bool compacting) {
     }
 }
 
+/* A read that fails so often in a row counts as damage. */
+#define READ_FAILURES_MAX 4u
+
+/* A read failed: true when it has failed too often. */
+static bool note_failure(struct compaction *c) {
+    struct run *run = (struct run *)(uintptr_t)c->work.merge.gap.run;
+    return run != NULL && ++run->read_failures >= READ_FAILURES_MAX;
+}
+
 /* What the job could not read; when it is not known where, none of the inputs is touched again. */
 static void note_damage(struct compaction *c) {
     const struct merge_gap *gap = &c->work.merge.gap;
@@ -107,6 +116,7 @@ static void note_damage(struct compaction *c) {
 static void end(struct compaction *c, enum status status) {
     struct store *store = c->store;
     mark(c, false);
+    if (status == STATUS_UNAVAILABLE && note_failure(c)) status = STATUS_CORRUPT;
     if (status == STATUS_CORRUPT) note_damage(c);
     if (!c->moving) compaction_job_release(&c->work, status != STATUS_OK && status != STATUS_IO);
     compaction_plan_release(&c->plan);
@@ -117,8 +127,11 @@ static void end(struct compaction *c, enum status status) {
     if (status == STATUS_CORRUPT) {
         log_error(store->log, "compaction met damaged bytes and leaves those tables alone dir=%s",
                   store->dir);
-    } else if (status == STATUS_NO_SPACE) {
-        log_warn(store->log, "compaction is waiting for room dir=%s", store->dir);
+    } else if (status == STATUS_NO_SPACE || status == STATUS_UNAVAILABLE || status == STATUS_BUSY) {
+        log_warn(store->log, "compaction is waiting dir=%s reason=\"%s\"", store->dir,
+                 status == STATUS_NO_SPACE      ? "no room"
+                 : status == STATUS_UNAVAILABLE ? "a read failed"
+                                                : "too many open files");
         io_timer_set(store->io, &c->retry, io_now_ns(store->io) + STORE_RETRY_NS);
     } else if (status != STATUS_OK && status != STATUS_CANCELLED) {
         log_error(store->log, "compaction failed reason=%s", status_name(status));
@@ -260,7 +273,7 @@ static void start(struct compaction *c) {
     c->job = (struct io_job){.run = job_run, .done = job_done};
     enum status status = open_inputs(c);
     if (status != STATUS_OK) {
-        end(c, STATUS_CORRUPT);
+        end(c, status == STATUS_CORRUPT || status == STATUS_BUSY ? status : STATUS_UNAVAILABLE);
         return;
     }
     start_step(c);
@@ -316,6 +329,10 @@ void compaction_free(struct compaction *c) {
     for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
         writer_release(&c->cursors[l]);
     mem_free(c);
+}
+
+bool compaction_stuck(const struct compaction *c) {
+    return !c->running && !c->sweeping && !io_timer_armed(&c->retry);
 }
 
 bool compaction_idle(const struct compaction *c) {

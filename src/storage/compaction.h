@@ -12,8 +12,9 @@
  *
  * Source  O'Neil et al. 1996; LevelDB doc/impl.md; compaction_pick.h.
  * Owner   the store owns it. Loop  shard thread; the merge in a job.
- * Errors  NO_SPACE: tried again later. CORRUPT: the inputs are marked damaged and left where they are, all
- *         else goes on. IO on writing is final for the store. */
+ * Errors  NO_SPACE, and reads that fail: tried again later. CORRUPT, and reads that go on failing: the inputs
+ *         are marked damaged and left where they are, all else goes on. IO on writing is final for the store.
+ */
 #ifndef SENTINEL_STORAGE_COMPACTION_H
 #define SENTINEL_STORAGE_COMPACTION_H
 
@@ -27,6 +28,8 @@ void compaction_free(struct compaction *compaction);
 /* Starts whatever is worth doing now. */
 void compaction_consider(struct compaction *compaction);
 bool compaction_idle(const struct compaction *compaction);
+/* True when nothing is under way nor will be by itself: what stands in the levels stays there. */
+bool compaction_stuck(const struct compaction *compaction);
 /* The keys that the compaction under way will write. */
 struct flush_reserved compaction_reserved(const struct compaction *compaction);
 

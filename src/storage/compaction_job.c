@@ -70,9 +70,10 @@ static enum status finish_table(struct compaction_job *job) {
     return status;
 }
 
-/* A sector that cannot be read concerns the runs it is in; only what cannot be written ends the store. */
+/* A sector that cannot be read concerns the runs it is in, and may be read later; only what cannot be written
+ * ends the store. */
 static enum status read_status(enum status status) {
-    return status == STATUS_IO ? STATUS_CORRUPT : status;
+    return status == STATUS_IO ? STATUS_UNAVAILABLE : status;
 }
 
 static enum status write_entry(struct compaction_job *job, const struct merge_entry *entry) {

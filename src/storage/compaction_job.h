@@ -24,7 +24,7 @@ struct compaction_job {
     uint64_t work_bytes;                /* done so far: what entries take, about */
     size_t part;                        /* that the last entry is in */
     bool started;
-    enum status status; /* PENDING: there is more to do; OK: done */
+    enum status status; /* PENDING: there is more to do; OK: done; UNAVAILABLE: a read failed */
 };
 void compaction_job_init(struct compaction_job *job, const struct flush_options *options,
                          const struct version *version, const struct compaction_plan *plan);

@@ -2,6 +2,7 @@
 /* When writers are asked to hold back, and for how long: in proportion to what log, flush and compaction owe
  * (pace.h). */
 #include "base/assert.h"
+#include "storage/compaction.h"
 #include "storage/store_internal.h"
 
 /* Bytes a second that the debts of now allow. */
@@ -14,7 +15,9 @@ static uint64_t rate_now(struct store *store) {
         stall->memtables.debt += memtable_used(store->immutables[i]);
     /* A memtable will be a table of level 0, about; counted so, the debt moves smoothly. */
     uint64_t tables = store->versions.current->level0_tables + store->immutable_count;
-    stall->level0.debt = tables * memtable + MIN(active, memtable);
+    /* What no compaction can take away need not be waited for: damaged tables, and those they hold up. */
+    bool stuck = compaction_stuck(store->compaction);
+    stall->level0.debt = stuck ? 0 : tables * memtable + MIN(active, memtable);
     stall->log.debt = wal_pending_bytes(store->wal);
     uint64_t rate = MIN(pace_rate(&stall->memtables), pace_rate(&stall->level0));
     return MIN(rate, pace_rate(&stall->log));

@@ -38,6 +38,7 @@ struct run {
     bool damaged;               /* some of it cannot be read and is needed: left where it is */
     bool mended;                /* what cannot be read is not needed any more: to be written anew */
     struct list gaps;           /* struct run_gap: known ones (damage.h) */
+    uint32_t read_failures;     /* of compactions with it */
 };
 struct version_level {
     struct run **runs;

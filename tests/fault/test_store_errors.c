@@ -217,6 +217,74 @@ static void a_full_disk_is_survived(void **state) {
     assert_true(failures > 50);
 }
 
+static uint64_t level0_tables(const struct store_model *model) {
+    struct store_stats stats;
+    store_stats(model->store, &stats);
+    return stats.level_tables[0];
+}
+
+/* All keys, and a flush: a table of level 0 that overlaps with every other one. */
+static void add_table(struct store_model *model) {
+    for (uint32_t k = 0; k < STORE_MODEL_KEYS; k += STORE_MODEL_CHANGES_MAX) {
+        struct store_model_change changes[STORE_MODEL_CHANGES_MAX];
+        for (uint32_t i = 0; i < STORE_MODEL_CHANGES_MAX; i++)
+            changes[i] = (struct store_model_change){
+                .kind = STORE_MODEL_PUT, .first = k + i, .last = k + i, .value = model->next_value++};
+        store_model_submit(model, changes, STORE_MODEL_CHANGES_MAX);
+    }
+    store_model_settle(model);
+    store_model_flush(model);
+    store_model_run(model, 100 * NS_PER_MS);
+}
+
+static void make_large(struct store_model *model) {
+    store_model_init(model, 5);
+    model->value_size_max = 500;
+    model->next_value = 1;
+    model->options.memtable_bytes = MIB;
+    model->options.partition_prefix_size = 0;
+    assert_true(store_model_open(model));
+}
+
+/* A sector that cannot be read now may be read later: a compaction does not give up its tables for that. */
+static void a_compaction_whose_read_fails_is_tried_again(void **state) {
+    (void)state;
+    struct store_model model;
+    make_large(&model);
+    for (int i = 0; i < 4; i++) /* the first one goes to the last level */
+        add_table(&model);
+    assert_int_equal(level0_tables(&model), 3);
+    faults_of(&model)->read_error_countdown = 1;
+    add_table(&model);
+    assert_int_equal(faults_of(&model)->read_error_countdown, 0);
+    store_model_run(&model, 10 * NS_PER_S);
+    assert_int_equal(level0_tables(&model), 0);
+    store_model_check(&model);
+    store_model_shutdown(&model);
+    store_model_release(&model);
+}
+
+/* What no compaction can take out of level 0 must not hold up writers for ever. */
+static void writers_do_not_wait_for_damaged_tables(void **state) {
+    (void)state;
+    struct store_model model;
+    make_large(&model);
+    for (int i = 0; i < 4; i++)
+        add_table(&model);
+    faults_of(&model)->read_error_ppm = 1000000;
+    add_table(&model);
+    store_model_run(&model, 60 * NS_PER_S); /* by now it has given up */
+    faults_of(&model)->read_error_ppm = 0;
+    for (int i = 0; i < 40; i++)
+        add_table(&model);
+    assert_true(level0_tables(&model) > 32);
+    assert_false(store_stalled(model.store));
+    assert_true(list_empty(&model.writes));
+    store_model_check(&model);
+    store_model_shutdown(&model);
+    store_model_release(&model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sync_that_fails_is_final),
@@ -225,6 +293,8 @@ int main(void) {
         cmocka_unit_test(a_failed_read_stops_nobody_else),
         cmocka_unit_test(no_room_at_any_point_is_survived),
         cmocka_unit_test(a_full_disk_is_survived),
+        cmocka_unit_test(a_compaction_whose_read_fails_is_tried_again),
+        cmocka_unit_test(writers_do_not_wait_for_damaged_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
