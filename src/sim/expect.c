@@ -224,8 +224,12 @@ static bool commands_settled(struct world *w, void *ctx) {
 /* Clients have what they sent acknowledged, and read everything back. */
 static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_ns) {
     uint64_t half_ns = io_sim_now(w->sim) + (until_ns - io_sim_now(w->sim)) / 2;
+    struct action no_drain = {.kind = ACTION_MEMBERS, .set_count = 2};
     w->program->finish(w->clients);
-    bool finished = world_advance(w, half_ns, clients_finished, NULL);
+    world_act(w, &no_drain);
+    bool finished = world_advance(w, io_sim_now(w->sim) + NS_PER_S, clients_finished, NULL);
+    if (!finished) world_act(w, &no_drain); /* there may have been no controller yet */
+    if (!finished) finished = world_advance(w, half_ns, clients_finished, NULL);
     if (!finished && !world_failed(w)) {
         world_restart_unhealthy(w);
         world_replace_spoiled(w);

@@ -62,6 +62,7 @@ struct clients {
     struct io *io;
     struct history history;
     bool topic_made, finishing, verifying;
+    int16_t topic_error; /* why it was not made */
     uint32_t next_producer;
     struct client clients[1 + PRODUCERS + PARTITIONS];
 };
@@ -309,6 +310,7 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
 static void take_topic(struct client *c, const struct kafka_create_topics_response *m) {
     int16_t error = m->topics[0].error_code;
     if (error != ERROR_NONE && error != ERROR_EXISTS) {
+        c->all->topic_error = error;
         give_up(c);
         return;
     }
@@ -468,7 +470,7 @@ bool kafka_clients_finished(void *clients) {
 void kafka_clients_report(void *clients, struct writer *to) {
     const struct clients *all = clients;
     static const char *const asked[] = {"nothing", "metadata", "topic", "producer id", "produce", "fetch"};
-    writer_printf(to, "topic %s", all->topic_made ? "made" : "not made");
+    writer_printf(to, all->topic_made ? "topic made" : "topic not made, error %d", all->topic_error);
     for (uint32_t i = 0; i < ARRAY_COUNT(all->clients); i++) {
         const struct client *c = &all->clients[i];
         if (c->role == PRODUCER && (c->batch != NULL || c->job_count != 0))

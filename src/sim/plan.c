@@ -224,7 +224,8 @@ static void plan_wipe(struct plan *p, uint64_t at_ns) {
     add(p, at_ns, (struct action){.kind = ACTION_WIPE, .node = node});
     at_ns += between(p, 10 * NS_PER_MS, 2 * NS_PER_S);
     add(p, at_ns, (struct action){.kind = ACTION_START, .node = node});
-    /* The operator takes it in again, first as a learner. */
+    /* The operator takes it in again, first as a learner; brokers do it by themselves. */
+    if (strcmp(p->scenario->workload, "raft") != 0) return;
     at_ns += between(p, 10 * NS_PER_MS, 2 * NS_PER_S);
     add(p, at_ns,
         (struct action){.kind = ACTION_MEMBERS, .sets = {all & ~(1U << node), 1U << node}, .set_count = 2});
