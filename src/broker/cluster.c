@@ -525,6 +525,8 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
                                      .watch = broker->options.watch,
                                      .watch_ctx = broker->options.watch_ctx};
     io_random(broker->io, &host.seed, sizeof host.seed);
+    /* An answer to what this node asked before it was restarted is none to what it asks now. */
+    io_random(broker->io, &cluster->next_number, sizeof cluster->next_number);
     cluster->host = raft_host_new(&host);
     struct peers_options options = peers_options_default();
     options.io = broker->io;
