@@ -51,9 +51,22 @@ typedef struct {
     bool is_default;
 } sentinel_config;
 typedef struct {
+    int32_t node;
+    const char *state; /* "in-sync", "behind", "learning", "leaving", "unknown" */
+    int64_t behind;    /* offsets that it lacks; -1: unknown */
+} sentinel_replica;
+typedef struct {
     int32_t partition, leader;
     int64_t log_start_offset, high_watermark, size_bytes;
+    const sentinel_replica *replicas; /* where it is and shall be, the preferred leader first */
+    size_t replica_count;
 } sentinel_partition;
+/* Where a partition shall be, the preferred leader first. */
+typedef struct {
+    int32_t partition;
+    const int32_t *nodes;
+    size_t node_count;
+} sentinel_placement;
 typedef struct {
     const char *name;
     int32_t partition_count, replication_factor;
@@ -66,6 +79,10 @@ typedef struct {
 /* partitions, replicas: 0: the broker's default. */
 int sentinel_topic_create(sentinel_client *client, const char *name, int32_t partitions, int32_t replicas,
                           const sentinel_config *configs, size_t config_count, sentinel_error *error);
+/* The same with every partition placed by hand, from 0 on. */
+int sentinel_topic_create_placed(sentinel_client *client, const char *name,
+                                 const sentinel_placement *placements, size_t placement_count,
+                                 const sentinel_config *configs, size_t config_count, sentinel_error *error);
 int sentinel_topic_delete(sentinel_client *client, const char *name, sentinel_error *error);
 /* A config whose value is NULL goes back to the default. */
 int sentinel_topic_alter(sentinel_client *client, const char *name, const sentinel_config *configs,
@@ -79,6 +96,29 @@ int sentinel_topic_describe(sentinel_client *client, const char *name,
 int sentinel_topic_list(sentinel_client *client, void (*visit)(void *context, const sentinel_topic *topic),
                         void *context, sentinel_error *error);
 
+typedef struct {
+    int32_t replicas; /* of every partition; 0: see placements */
+    const sentinel_placement *placements;
+    size_t placement_count;
+    bool cancel; /* what is being moved goes back */
+} sentinel_move_options;
+/* Begins to move partitions; fails with the first one that is refused, the others are moved all the same. */
+int sentinel_topic_move(sentinel_client *client, const char *name, const sentinel_move_options *options,
+                        sentinel_error *error);
+typedef struct {
+    const char *topic;
+    int32_t partition;
+    const int32_t *nodes, *adding, *removing;
+    size_t node_count, adding_count, removing_count;
+    bool arrived; /* only the old copies are being deleted */
+} sentinel_move;
+/* What is being moved, of a topic or (NULL) of all. */
+int sentinel_moves(sentinel_client *client, const char *topic,
+                   void (*visit)(void *context, const sentinel_move *move), void *context,
+                   sentinel_error *error);
+/* Lets so much time pass. */
+void sentinel_wait(sentinel_client *client, uint32_t ms);
+
 #define SENTINEL_LATEST   (-1)
 #define SENTINEL_EARLIEST (-2)
 /* position: SENTINEL_LATEST or SENTINEL_EARLIEST; offsets: room for partition_count. */
@@ -87,21 +127,33 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
 
 typedef struct {
     int32_t node_id, port;
-    const char *host, *state;  /* "ready", "read-only", "down" */
+    const char *host, *state;  /* "ready", "read-only", "down", "expected" */
+    const char *rack;          /* "": not told */
+    bool draining;             /* everything is moved away from it */
     int64_t leaders, replicas; /* partitions that it leads, and has */
+    int64_t arriving, leaving; /* partitions that are moved to it, and away */
 } sentinel_node;
 typedef struct {
     const char *cluster_id, *version;
     int32_t node_id;
     int64_t topics, partitions;
-    int32_t controller_id;                /* -1: nobody leads the controller */
-    int64_t leaderless, under_replicated; /* of the partitions */
+    int32_t controller_id;                        /* -1: nobody leads the controller */
+    int64_t leaderless, under_replicated, moving; /* of the partitions */
     const sentinel_node *nodes;
     size_t node_count;
 } sentinel_cluster;
 int sentinel_cluster_describe(sentinel_client *client,
                               void (*visit)(void *context, const sentinel_cluster *cluster), void *context,
                               sentinel_error *error);
+
+/* Announces a node that will be reached at `address`, HOST:PORT. */
+int sentinel_node_add(sentinel_client *client, int32_t node, const char *address, sentinel_error *error);
+/* Begins to move everything away from a node; `cancel`: takes that back. */
+int sentinel_node_drain(sentinel_client *client, int32_t node, bool cancel, sentinel_error *error);
+int sentinel_node_remove(sentinel_client *client, int32_t node, sentinel_error *error);
+/* node: 0: the preferred leader. */
+int sentinel_transfer_leader(sentinel_client *client, const char *topic, int32_t partition, int32_t node,
+                             sentinel_error *error);
 
 typedef struct {
     const char *path; /* on the node */

@@ -80,7 +80,8 @@
     X(INVALID_TXN_TIMEOUT, 50, 3, "transaction timeout above the allowed maximum")                           \
     X(CONCURRENT_TRANSACTIONS, 51, 14, "the transaction before is still being completed, retry")             \
     X(TXN_NOT_FOUND, 105, 5, "no such transactional id")                                                     \
-    X(TXN_ABORTABLE, 120, 10, "the transaction must be aborted")
+    X(TXN_ABORTABLE, 120, 10, "the transaction must be aborted")                                             \
+    X(IN_USE, 42, 9, "still in use")
 
 enum status {
 #define STATUS_ENUM_(name, kafka, grpc, text) STATUS_##name,

@@ -288,6 +288,7 @@ struct delete_records {
     struct slice topic; /* borrowed until the call returns */
     int32_t partition;
     int64_t offset;
+    bool forward; /* as append.forward */
     void (*done)(struct delete_records *request);
     enum status status;
     int64_t log_start_offset;
@@ -296,6 +297,7 @@ struct delete_records {
     struct partition_waiter waiter;
     struct io_op op;
     struct partition_trim *trim;
+    struct forward forwarding;
 };
 void broker_delete_records(struct broker *broker, struct delete_records *request);
 
@@ -308,6 +310,34 @@ struct partition_info {
 };
 enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
                                   struct partition_info *info) MUST_USE;
+
+/* A question to the leader of a partition, whichever node it is; PENDING as above where this node is asked
+ * and runs alone. */
+enum partition_ask_kind {
+    PARTITION_DESCRIBE, /* `info` and how far each replica is */
+    PARTITION_TRANSFER  /* to `node`; 0: the preferred leader; as broker_transfer_leader */
+};
+#define PARTITION_REPLICAS_TOLD_MAX 21 /* also those on their way out */
+struct partition_ask {
+    enum partition_ask_kind kind;
+    struct slice topic; /* borrowed until the call returns */
+    int32_t partition, node;
+    void (*done)(struct partition_ask *ask);
+    enum status status; /* NOT_LEADER: nobody who leads could be asked */
+    struct partition_info info;
+    struct partition_replica_info {
+        int32_t node;
+        int64_t end_offset; /* it has the log up to here on its disk */
+        bool votes;
+    } replicas[PARTITION_REPLICAS_TOLD_MAX];
+    uint32_t replica_count;
+    /* the broker's own */
+    struct broker *broker;
+    struct forward forwarding;
+    struct io_op op;
+};
+void broker_ask_partition(struct broker *broker, struct partition_ask *ask);
+void broker_ask_partition_cancel(struct partition_ask *ask);
 
 /* Who leads a partition, as far as this node knows; node -1: nobody; loads nothing. */
 struct partition_leader {
@@ -352,7 +382,7 @@ enum node_change_kind {
     NODE_ADD,   /* announces a node that comes: EXISTS */
     NODE_DRAIN, /* its replicas go to others, and it gets none: INVALID_REPLICATION, when they find no room */
     NODE_ACTIVE, /* takes that back */
-    NODE_REMOVE  /* of a drained one: BUSY, as long as it holds anything */
+    NODE_REMOVE  /* of a drained one: IN_USE, as long as it holds anything */
 };
 /* A change of the cluster; durable when done is called with OK. NOT_FOUND: there is no such node. */
 struct node_change {

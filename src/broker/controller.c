@@ -153,7 +153,7 @@ static enum status check_removal(const struct controller *c, const struct metada
     metadata_count_replicas(&c->cluster->broker->metadata, command->node, &have);
     return have.closing == 0
                ? STATUS_OK
-               : diagnose(why, STATUS_BUSY, "node %u still deletes its copies of %" PRIu64 " partitions",
+               : diagnose(why, STATUS_IN_USE, "node %u still deletes its copies of %" PRIu64 " partitions",
                           command->node, have.closing);
 }
 

@@ -3,6 +3,7 @@
  * the next retention check. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/forward.h"
 #include "broker/partition.h"
 
 static void finish(struct io_op *op) {
@@ -21,6 +22,7 @@ static void trimmed(struct partition_trim *trim, enum status status) {
     struct delete_records *request = trim->ctx;
     int64_t log_start = trim->partition == NULL ? -1 : trim->partition->log_start;
     mem_free(trim);
+    if (request == NULL) return; /* abandoned */
     request->trim = NULL;
     answer(request, status, log_start);
 }
@@ -52,15 +54,48 @@ static void resumed(struct partition_waiter *waiter) {
         answer(request, STATUS_UNKNOWN_TOPIC, -1);
 }
 
+/* ---- taken to the leader --------------------------------------------------------------------------------
+ */
+
+static void deleted_there(struct forward *forward, enum status status, struct shared_slice body) {
+    struct delete_records *request = CONTAINER_OF(forward, struct delete_records, forwarding);
+    struct reader in = reader_make(body.bytes);
+    int64_t log_start = (int64_t)reader_be64(&in);
+    answer(request, status == STATUS_OK && !reader_ok(&in) ? STATUS_NOT_LEADER : status, log_start);
+}
+
+static bool forward_deletion(struct delete_records *request) {
+    struct broker *broker = request->broker;
+    if (!request->forward || !forward_is_elsewhere(broker, request->topic, request->partition)) return false;
+    uint8_t offset[8];
+    struct chain rest;
+    store_be64(offset, (uint64_t)request->offset);
+    chain_init(&rest);
+    chain_append_copy(&rest, slice_make(offset, sizeof offset));
+    request->forwarding.answered = deleted_there;
+    bool sent = forward_start(broker, &request->forwarding, FORWARD_DELETE, request->topic,
+                              request->partition, &rest);
+    chain_release(&rest);
+    return sent;
+}
+
+void delete_records_abandon(struct delete_records *request) {
+    partition_waiter_cancel(&request->waiter);
+    io_defer_cancel(&request->op);
+    if (request->trim != NULL) request->trim->ctx = NULL;
+}
+
 void broker_delete_records(struct broker *broker, struct delete_records *request) {
     request->broker = broker;
     request->trim = NULL;
     request->op = (struct io_op){0};
+    list_init(&request->op.link);
+    forward_init(&request->forwarding);
     request->waiter = (struct partition_waiter){.resume = resumed};
     list_init(&request->waiter.link);
     struct partition *p = broker_partition(broker, request->topic, request->partition);
     if (p == NULL || broker->closing)
         answer(request, p == NULL ? STATUS_UNKNOWN_TOPIC : STATUS_UNAVAILABLE, -1);
-    else
+    else if (!forward_deletion(request))
         run(request, p);
 }

@@ -113,6 +113,7 @@ struct served {
     struct fetch fetch;
     struct fetch_partition part;
     struct list_offset lookup;
+    struct delete_records deletion;
     char topic[TOPIC_NAME_SIZE_MAX];
 };
 
@@ -176,9 +177,29 @@ static void list_done(struct list_offset *lookup) {
     answer(served, &out, NULL);
 }
 
+static void deletion_done(struct delete_records *request) {
+    struct served *served = CONTAINER_OF(request, struct served, deletion);
+    struct writer out;
+    writer_init(&out);
+    writer_u8(&out, (uint8_t)request->status);
+    writer_be64(&out, (uint64_t)request->log_start_offset);
+    answer(served, &out, NULL);
+}
+
+static void serve_at_once(struct served *served, struct slice topic, int32_t partition, struct reader *in) {
+    struct writer out;
+    writer_init(&out);
+    partition_ask_serve(served->cluster->broker, served->op == FORWARD_TRANSFER, topic, partition, in, &out);
+    answer(served, &out, NULL);
+}
+
 static void serve(struct served *served, struct slice topic, int32_t partition, struct reader *in,
                   struct buffer *owner) {
     struct broker *broker = served->cluster->broker;
+    if (served->op == FORWARD_DESCRIBE || served->op == FORWARD_TRANSFER) {
+        serve_at_once(served, topic, partition, in);
+        return;
+    }
     uint64_t number = served->op == FORWARD_APPEND ? 0 : reader_be64(in);
     if (served->op == FORWARD_APPEND) {
         served->append = (struct append){.topic = topic,
@@ -196,6 +217,10 @@ static void serve(struct served *served, struct slice topic, int32_t partition, 
         served->fetch = (struct fetch){
             .partitions = &served->part, .partition_count = 1, .bytes_max = bytes, .done = fetch_done};
         broker_fetch(broker, &served->fetch);
+    } else if (served->op == FORWARD_DELETE) {
+        served->deletion = (struct delete_records){
+            .topic = topic, .partition = partition, .offset = (int64_t)number, .done = deletion_done};
+        broker_delete_records(broker, &served->deletion);
     } else {
         served->lookup = (struct list_offset){
             .topic = topic, .partition = partition, .timestamp_ms = (int64_t)number, .done = list_done};
@@ -209,7 +234,8 @@ void forward_request(struct cluster *cluster, uint32_t node, uint64_t number, st
     struct slice topic = reader_bytes(&in, reader_be16(&in));
     int32_t partition = (int32_t)reader_be32(&in);
     bool fits = op == FORWARD_APPEND || (op == FORWARD_FETCH && reader_remaining(&in) == 12) ||
-                (op == FORWARD_LIST && reader_remaining(&in) == 8);
+                ((op == FORWARD_LIST || op == FORWARD_DELETE) && reader_remaining(&in) == 8) ||
+                op == FORWARD_DESCRIBE || (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
     if (!reader_ok(&in) || !fits || topic.size > TOPIC_NAME_SIZE_MAX) return;
     struct served *served = mem_calloc(1, sizeof *served);
     served->cluster = cluster;
@@ -228,6 +254,7 @@ void forward_abandon(struct cluster *cluster) {
         if (served->op == FORWARD_APPEND) append_abandon(&served->append);
         if (served->op == FORWARD_FETCH) broker_fetch_cancel(&served->fetch);
         if (served->op == FORWARD_LIST) broker_list_offset_cancel(&served->lookup);
+        if (served->op == FORWARD_DELETE) delete_records_abandon(&served->deletion);
         mem_free(served);
     }
 }

@@ -12,7 +12,7 @@
  *     APPEND  batch                         answer = [status u8][base be64][time be64][log start be64][epoch
  * be32] [bad record be32][text] FETCH   [offset be64][bytes be32]     answer = [status u8][high watermark
  * be64][log start be64] { [size be32][batch] }... LIST    [timestamp be64]              answer = [status
- * u8][offset be64][timestamp be64][epoch be32]
+ * u8][offset be64][timestamp be64][epoch be32] DELETE  [offset be64]   answer = [status u8][log start be64]
  *
  * Errors  NOT_LEADER: nobody is known to lead, the leader is another by now, or it did not answer in time; an
  *         append that was on its way then may have happened.
@@ -30,6 +30,9 @@ enum forward_op {
     FORWARD_APPEND,
     FORWARD_FETCH,
     FORWARD_LIST,
+    FORWARD_DESCRIBE, /* partition_ask.c */
+    FORWARD_TRANSFER,
+    FORWARD_DELETE,
     /* coordinator_remote.h */
     FORWARD_TXN_ASK,
     FORWARD_MARKER,
@@ -51,6 +54,12 @@ bool forward_start(struct broker *broker, struct forward *forward, enum forward_
 void forward_cancel(struct forward *forward);
 /* Led by another node that is known. */
 bool forward_is_elsewhere(struct broker *broker, struct slice topic, int32_t partition);
+
+/* partition_ask.c: an answer of the leader's. */
+void partition_ask_serve(struct broker *broker, bool transfer, struct slice topic, int32_t partition,
+                         struct reader *in, struct writer *out);
+/* delete_records.c: a crash; `done` does not come. */
+void delete_records_abandon(struct delete_records *request);
 
 /* From cluster.c. */
 struct cluster;

@@ -271,6 +271,7 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
         command->kind = METADATA_ADD_PARTITIONS;
         command->count = change->public->partition_count;
         command->placement = writer_slice(&change->placement);
+        command->replication = change->placement.size == 0 ? 0 : change->public->replication;
         return check_limits(change, command->count, topic->public.partition_count);
     case TOPIC_MOVE:
     case TOPIC_CANCEL_MOVE:

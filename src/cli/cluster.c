@@ -1,30 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `sentinel cluster`: what the broker says of itself, and backups of its data. */
+/* `sentinel cluster`: the nodes, how they come and go, who leads, and backups of their data. */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/client_options.h"
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/moves.h"
 #include "io/io.h"
 
 static void print_help(void) {
-    printf("usage: sentinel cluster status [OPTIONS]\n"
-           "       sentinel cluster checkpoint NAME [OPTIONS]\n\n"
-           "'status' shows the nodes of the cluster as the one asked sees them: who is there, who leads how "
-           "much, what "
-           "is\n"
-           "missing. 'checkpoint' makes a copy of the "
-           "node's data\n"
-           "as it is now, while it serves: DATA_DIR/checkpoints/NAME on the node, a complete data directory "
-           "made "
-           "of hard\n"
-           "links. Copy it away, and delete it there.\n\n"
-           "options:\n"
-           "  --json                 for programs\n" CLIENT_OPTIONS_HELP "\nexamples:\n"
-           "  sentinel cluster status --server 127.0.0.1:9092\n"
-           "  sentinel cluster checkpoint monday\n");
+    printf(
+        "usage: sentinel cluster status [OPTIONS]\n"
+        "       sentinel cluster add-node N=HOST:PORT [OPTIONS]\n"
+        "       sentinel cluster drain N [--undo] [--no-wait] [OPTIONS]\n"
+        "       sentinel cluster remove-node N [OPTIONS]\n"
+        "       sentinel cluster transfer-leader TOPIC PARTITION [NODE] [OPTIONS]\n"
+        "       sentinel cluster checkpoint NAME [OPTIONS]\n\n"
+        "status           the nodes as the one asked sees them: who is there, who leads how much, what is\n"
+        "                 missing, what is being moved\n"
+        "add-node         announces a node; then start it with an empty --data-dir, --node-id N and --peers\n"
+        "                 that name the others and itself\n"
+        "drain            moves everything away from a node, and waits until it holds nothing; --undo takes\n"
+        "                 it back\n"
+        "remove-node      removes a drained node from the cluster; its data directory is of no use then\n"
+        "transfer-leader  hands a partition to a node that has a replica, or to its preferred leader\n"
+        "checkpoint       makes a copy of the node's data as it is now, while it serves:\n"
+        "                 DATA_DIR/checkpoints/NAME on the node, a complete data directory made of hard\n"
+        "                 links. Copy it away, and delete it there\n\n"
+        "options:\n"
+        "  --json                    status for programs\n"
+        "  --undo                    of drain: the node may hold replicas again\n"
+        "  --no-wait                 of drain: begin, and do not wait for the end\n" CLIENT_OPTIONS_HELP
+        "\nexamples:\n"
+        "  sentinel cluster status --server 127.0.0.1:9092\n"
+        "  sentinel cluster add-node 4=10.0.0.4:9092\n"
+        "  sentinel cluster drain 2 && sentinel cluster remove-node 2\n"
+        "  sentinel cluster checkpoint monday\n");
 }
 
 static void print_checkpoint(void *context, const sentinel_checkpoint *checkpoint) {
@@ -36,16 +50,20 @@ static void print_checkpoint(void *context, const sentinel_checkpoint *checkpoin
 
 static void print_json(const sentinel_cluster *cluster) {
     printf("{\"cluster\":\"%s\",\"version\":\"%s\",\"answered_by\":%d,\"controller\":%d,\"topics\":%lld,"
-           "\"partitions\":%lld,\"leaderless\":%lld,\"under_replicated\":%lld,\"nodes\":[",
+           "\"partitions\":%lld,\"leaderless\":%lld,\"under_replicated\":%lld,\"moving\":%lld,\"nodes\":[",
            cluster->cluster_id, cluster->version, cluster->node_id, cluster->controller_id,
            (long long)cluster->topics, (long long)cluster->partitions, (long long)cluster->leaderless,
-           (long long)cluster->under_replicated);
+           (long long)cluster->under_replicated, (long long)cluster->moving);
     for (size_t i = 0; i < cluster->node_count; i++) {
         const sentinel_node *node = &cluster->nodes[i];
         printf("%s{\"node\":%d,\"host\":", i == 0 ? "" : ",", node->node_id);
         json_print_text(stdout, node->host, strlen(node->host));
-        printf(",\"port\":%d,\"state\":\"%s\",\"leaders\":%lld,\"replicas\":%lld}", node->port, node->state,
-               (long long)node->leaders, (long long)node->replicas);
+        printf(",\"port\":%d,\"rack\":", node->port);
+        json_print_text(stdout, node->rack, strlen(node->rack));
+        printf(",\"state\":\"%s\",\"draining\":%s,\"leaders\":%lld,\"replicas\":%lld,\"arriving\":%lld,"
+               "\"leaving\":%lld}",
+               node->state, node->draining ? "true" : "false", (long long)node->leaders,
+               (long long)node->replicas, (long long)node->arriving, (long long)node->leaving);
     }
     printf("]}\n");
 }
@@ -65,6 +83,19 @@ static void print_health(const sentinel_cluster *cluster, const char *red, const
         printf("health      %severything is led and replicated%s\n", green, plain);
 }
 
+static void print_node(const sentinel_node *node, const char *red, const char *green, const char *plain) {
+    char address[300];
+    snprintf(address, sizeof address, "%.255s:%d", node->host, node->port);
+    bool ready = strcmp(node->state, "ready") == 0;
+    const char *state = ready && node->draining ? "draining" : node->state;
+    printf("%6d  %-28s %-12s %s%-10s%s %8lld %9lld", node->node_id, address,
+           node->rack[0] == '\0' ? "-" : node->rack, ready ? green : red, state, plain,
+           (long long)node->leaders, (long long)node->replicas);
+    if (node->arriving > 0) printf("  %lld arriving", (long long)node->arriving);
+    if (node->leaving > 0) printf("  %lld leaving", (long long)node->leaving);
+    printf("\n");
+}
+
 static void print_cluster(void *context, const sentinel_cluster *cluster) {
     if (*(const bool *)context) {
         print_json(cluster);
@@ -77,49 +108,153 @@ static void print_cluster(void *context, const sentinel_cluster *cluster) {
            cluster->version, (long long)cluster->topics, (long long)cluster->partitions);
     if (cluster->controller_id >= 0) printf("controller  node %d\n", cluster->controller_id);
     print_health(cluster, red, green, plain);
-    printf("\n%6s  %-28s %-10s %8s %9s\n", "node", "address", "state", "leads", "replicas");
-    for (size_t i = 0; i < cluster->node_count; i++) {
-        const sentinel_node *node = &cluster->nodes[i];
-        char address[300];
-        snprintf(address, sizeof address, "%.255s:%d", node->host, node->port);
-        printf("%6d  %-28s %s%-10s%s %8lld %9lld\n", node->node_id, address,
-               strcmp(node->state, "ready") == 0 ? green : red, node->state, plain, (long long)node->leaders,
-               (long long)node->replicas);
+    if (cluster->moving > 0)
+        printf("moving      %lld partitions are on their way to other nodes\n", (long long)cluster->moving);
+    printf("\n%6s  %-28s %-12s %-10s %8s %9s\n", "node", "address", "rack", "state", "leads", "replicas");
+    for (size_t i = 0; i < cluster->node_count; i++)
+        print_node(&cluster->nodes[i], red, green, plain);
+}
+
+struct cluster_options {
+    struct client_options client;
+    bool json, undo, no_wait;
+};
+
+/* -1: it does not fit. */
+static int32_t node_number(const char *text, char **end) {
+    long number = strtol(text, end, 10);
+    return *end == text || number < 1 || number > INT32_MAX ? -1 : (int32_t)number;
+}
+
+static int whole_number(const char *text, int32_t *number) {
+    char *end;
+    *number = node_number(text, &end);
+    if (*number > 0 && *end == '\0') return 0;
+    return usage_error("cluster", "'%s' is not the number of a node", text);
+}
+
+static int add_node(sentinel_client *client, char **words, sentinel_error *error) {
+    char *end;
+    int32_t node = node_number(words[0], &end);
+    if (sentinel_node_add(client, node, end + 1, error) != 0) return -1;
+    fprintf(
+        stderr,
+        "node %d is expected at %s: start it there with --node-id %d, an empty --data-dir, and --peers that "
+        "name the others and itself\n",
+        node, end + 1, node);
+    return 0;
+}
+
+static int drain_node(sentinel_client *client, const struct cluster_options *o, int32_t node,
+                      sentinel_error *error) {
+    if (sentinel_node_drain(client, node, o->undo, error) != 0) return -1;
+    if (o->undo || o->no_wait) return 0;
+    if (moves_wait_for_node(client, node, error) != 0) return -1;
+    fprintf(stderr, "node %d holds nothing: 'sentinel cluster remove-node %d', or 'drain %d --undo'\n", node,
+            node, node);
+    return 0;
+}
+
+static int transfer(sentinel_client *client, char **words, int count, sentinel_error *error) {
+    int32_t node = count == 3 ? (int32_t)strtol(words[2], NULL, 10) : 0;
+    return sentinel_transfer_leader(client, words[0], (int32_t)strtol(words[1], NULL, 10), node, error);
+}
+
+enum verb { STATUS, CHECKPOINT, ADD_NODE, DRAIN, REMOVE_NODE, TRANSFER_LEADER, VERB_COUNT };
+static const struct {
+    const char *name;
+    int words_min, words_max;
+    const char *wants;
+} verbs[VERB_COUNT] = {[STATUS] = {"status", 0, 0, "nothing more"},
+                       [CHECKPOINT] = {"checkpoint", 1, 1, "a name"},
+                       [ADD_NODE] = {"add-node", 1, 1, "N=HOST:PORT"},
+                       [DRAIN] = {"drain", 1, 1, "the number of a node"},
+                       [REMOVE_NODE] = {"remove-node", 1, 1, "the number of a node"},
+                       [TRANSFER_LEADER] = {"transfer-leader", 2, 3, "TOPIC PARTITION [NODE]"}};
+
+/* What the words say, or EXIT_USAGE. */
+static int check_words(enum verb verb, char **words, int count) {
+    int32_t number;
+    char *end;
+    if (count < verbs[verb].words_min || count > verbs[verb].words_max)
+        return usage_error("cluster", "%s wants %s", verbs[verb].name, verbs[verb].wants);
+    if (verb == ADD_NODE && (node_number(words[0], &end) < 0 || *end != '=' || strchr(end + 1, ':') == NULL))
+        return usage_error("cluster", "add-node wants N=HOST:PORT, not '%s'", words[0]);
+    if (verb == DRAIN || verb == REMOVE_NODE) return whole_number(words[0], &number);
+    if (verb != TRANSFER_LEADER) return 0;
+    if (strtol(words[1], &end, 10) < 0 || end == words[1] || *end != '\0')
+        return usage_error("cluster", "'%s' is not the number of a partition", words[1]);
+    return count == 3 ? whole_number(words[2], &number) : 0;
+}
+
+static int run(struct cluster_options *o, sentinel_client *client, enum verb verb, char **words, int count) {
+    sentinel_error error = {0};
+    int32_t node = verb == DRAIN || verb == REMOVE_NODE ? (int32_t)strtol(words[0], NULL, 10) : 0;
+    int result = -1;
+    switch (verb) {
+    case STATUS:
+        result = sentinel_cluster_describe(client, print_cluster, &o->json, &error);
+        break;
+    case CHECKPOINT:
+        result = sentinel_checkpoint_create(client, words[0], print_checkpoint, NULL, &error);
+        break;
+    case ADD_NODE:
+        result = add_node(client, words, &error);
+        break;
+    case DRAIN:
+        result = drain_node(client, o, node, &error);
+        break;
+    case REMOVE_NODE:
+        result = sentinel_node_remove(client, node, &error);
+        break;
+    case TRANSFER_LEADER:
+        result = transfer(client, words, count, &error);
+        break;
+    case VERB_COUNT:
+        break;
     }
+    return result == 0 ? 0 : client_failed("cluster", &error);
 }
 
 int cluster_main(int argc, char **argv) {
-    enum { OPTION_SERVER = 256, OPTION_TIMEOUT, OPTION_JSON, OPTION_HELP };
+    enum { OPTION_SERVER = 256, OPTION_TIMEOUT, OPTION_JSON, OPTION_UNDO, OPTION_NO_WAIT, OPTION_HELP };
     static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
                                             {"timeout", required_argument, NULL, OPTION_TIMEOUT},
                                             {"json", no_argument, NULL, OPTION_JSON},
+                                            {"undo", no_argument, NULL, OPTION_UNDO},
+                                            {"no-wait", no_argument, NULL, OPTION_NO_WAIT},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
-    struct client_options client_options = {0};
+    struct cluster_options o = {0};
     int option, status = 0;
-    bool json = false;
     optind = 0;
     while (status == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == OPTION_HELP) return print_help(), 0;
         if (option == OPTION_SERVER)
-            client_options.server = optarg;
+            o.client.server = optarg;
         else if (option == OPTION_JSON)
-            json = true;
+            o.json = true;
+        else if (option == OPTION_UNDO)
+            o.undo = true;
+        else if (option == OPTION_NO_WAIT)
+            o.no_wait = true;
         else
-            status = option == OPTION_TIMEOUT ? parse_timeout("cluster", optarg, &client_options)
-                                              : EXIT_USAGE;
+            status = option == OPTION_TIMEOUT ? parse_timeout("cluster", optarg, &o.client) : EXIT_USAGE;
     }
     if (status != 0) return status;
-    bool checkpoint = argc - optind == 2 && strcmp(argv[optind], "checkpoint") == 0;
-    if (!checkpoint && (argc - optind != 1 || strcmp(argv[optind], "status") != 0))
-        return usage_error("cluster", "wants 'status' or 'checkpoint NAME'");
-    sentinel_client *client = client_open("cluster", &client_options);
+    char **words = argv + optind + 1;
+    int count = argc - optind - 1;
+    enum verb verb = STATUS;
+    while (count >= 0 && verb < VERB_COUNT && strcmp(argv[optind], verbs[verb].name) != 0)
+        verb++;
+    if (count < 0 || verb == VERB_COUNT)
+        return usage_error("cluster",
+                           "wants status, add-node, drain, remove-node, transfer-leader or checkpoint");
+    status = check_words(verb, words, count);
+    if (status != 0) return status;
+    sentinel_client *client = client_open("cluster", &o.client);
     if (client == NULL) return 1;
-    sentinel_error error = {0};
-    int result = checkpoint
-                     ? sentinel_checkpoint_create(client, argv[optind + 1], print_checkpoint, NULL, &error)
-                     : sentinel_cluster_describe(client, print_cluster, &json, &error);
-    if (result != 0) status = client_failed("cluster", &error);
+    status = run(&o, client, verb, words, count);
     sentinel_close(client);
     return status;
 }

@@ -15,6 +15,7 @@
 #include "server/server.h"
 
 #define LISTEN_MAX       16
+#define RACK_SIZE_MAX    63
 #define PEERS_LISTED_MAX 64
 #define LISTEN_DEFAULT   "127.0.0.1:9092"
 #define SIGNAL_INTERRUPT 2
@@ -29,6 +30,7 @@ struct serve {
     char peer_addresses[PEERS_LISTED_MAX][72];
     uint32_t peer_count;
     const char *peers; /* as given */
+    const char *rack;
     char advertised[300];
     enum io_backend_kind backend;
     enum log_level log_level;
@@ -57,6 +59,7 @@ static void print_help(void) {
            "  --peers LIST          1=HOST:PORT,2=HOST:PORT,...: all members of a cluster, this node among "
            "them;\n"
            "                        it is formed when all are there for the first time\n"
+           "  --rack NAME           what fails together with this node; replicas are spread over racks\n"
            "  --config FILE         settings, one 'name = value' a line\n"
            "  --set NAME=VALUE      one setting; may be repeated, and wins over the file\n"
            "  --help-settings       list the settings\n"
@@ -154,6 +157,7 @@ enum {
     OPTION_ADVERTISE,
     OPTION_NODE_ID,
     OPTION_PEERS,
+    OPTION_RACK,
     OPTION_CONFIG,
     OPTION_SET,
     OPTION_IO,
@@ -168,6 +172,7 @@ static const struct option options[] = {
     {"advertise", required_argument, NULL, OPTION_ADVERTISE},
     {"node-id", required_argument, NULL, OPTION_NODE_ID},
     {"peers", required_argument, NULL, OPTION_PEERS},
+    {"rack", required_argument, NULL, OPTION_RACK},
     {"config", required_argument, NULL, OPTION_CONFIG},
     {"set", required_argument, NULL, OPTION_SET},
     {"io", required_argument, NULL, OPTION_IO},
@@ -197,6 +202,10 @@ static int take_option(struct serve *s, int option, const char *value) {
     case OPTION_PEERS:
         s->peers = value;
         return 0;
+    case OPTION_RACK:
+        s->rack = value;
+        if (value[0] != '\0' && strlen(value) <= RACK_SIZE_MAX) return 0;
+        return usage_error("serve", "--rack wants a name of 1 to %d characters", RACK_SIZE_MAX);
     case OPTION_CONFIG:
         return read_config(s, value);
     case OPTION_IO:
@@ -285,6 +294,7 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.peers = s->peers_list;
     broker.peer_count = s->peer_count;
     broker.advertised = s->advertised;
+    broker.rack = s->rack;
     broker.election_timeout_ms = (uint64_t)s->settings.election_timeout_ms;
     broker.default_replication = (int16_t)s->settings.default_replication;
     broker.topic_defaults = s->settings.topic_defaults;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Topics and cluster: each a unary call with generated messages, which live in an arena for the call. */
+/* Topics: each a unary call with generated messages, which live in an arena for the call. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,12 +8,10 @@
 #include "base/units.h"
 #include "client/client_state.h"
 #include "client/exchange.h"
-#include "sentinel/v1/cluster_service.pb-c.h"
 #include "sentinel/v1/topic_service.pb-c.h"
 #include "wire/protobuf.h"
 
-#define TOPIC_SERVICE   "/sentinel.v1.TopicService/"
-#define CLUSTER_SERVICE "/sentinel.v1.ClusterService/"
+#define TOPIC_SERVICE "/sentinel.v1.TopicService/"
 
 void *client_exchange(sentinel_client *client, const char *path, const void *request,
                       const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
@@ -31,7 +29,7 @@ void *client_exchange(sentinel_client *client, const char *path, const void *req
     return unpacked;
 }
 
-static int simple(sentinel_client *client, const char *path, const void *request,
+int client_simple(sentinel_client *client, const char *path, const void *request,
                   const ProtobufCMessageDescriptor *descriptor, sentinel_error *error) {
     struct arena arena;
     arena_init(&arena, 4 * KIB);
@@ -40,14 +38,35 @@ static int simple(sentinel_client *client, const char *path, const void *request
     return result;
 }
 
-int sentinel_topic_create(sentinel_client *client, const char *name, int32_t partitions, int32_t replicas,
-                          const sentinel_config *configs, size_t config_count, sentinel_error *error) {
+static Sentinel__V1__PartitionPlacement **placements_of(struct arena *arena,
+                                                        const sentinel_placement *placements, size_t count) {
+    Sentinel__V1__PartitionPlacement **list = arena_calloc(arena, count + 1, sizeof(*list));
+    for (size_t i = 0; i < count; i++) {
+        list[i] = arena_alloc(arena, sizeof(*list[i]));
+        sentinel__v1__partition_placement__init(list[i]);
+        list[i]->partition = placements[i].partition;
+        list[i]->n_node_ids = placements[i].node_count;
+        list[i]->node_ids = (int32_t *)(uintptr_t)placements[i].nodes;
+    }
+    return list;
+}
+
+struct creation {
+    int32_t partitions, replicas;
+    const sentinel_placement *placements;
+    size_t placement_count;
+};
+
+static int create(sentinel_client *client, const char *name, const struct creation *creation,
+                  const sentinel_config *configs, size_t config_count, sentinel_error *error) {
     struct arena arena;
     arena_init(&arena, 4 * KIB);
     Sentinel__V1__CreateTopicRequest request = SENTINEL__V1__CREATE_TOPIC_REQUEST__INIT;
     request.name = (char *)(uintptr_t)name;
-    request.partition_count = partitions;
-    request.replication_factor = replicas;
+    request.partition_count = creation->partitions;
+    request.replication_factor = creation->replicas;
+    request.n_placements = creation->placement_count;
+    request.placements = placements_of(&arena, creation->placements, creation->placement_count);
     request.n_configs = config_count;
     request.configs = arena_calloc(&arena, config_count, sizeof *request.configs);
     for (size_t i = 0; i < config_count; i++) {
@@ -57,17 +76,30 @@ int sentinel_topic_create(sentinel_client *client, const char *name, int32_t par
         value->value = (char *)(uintptr_t)configs[i].value;
         request.configs[i] = value;
     }
-    int result = simple(client, TOPIC_SERVICE "CreateTopic", &request,
-                        &sentinel__v1__create_topic_response__descriptor, error);
+    int result = client_simple(client, TOPIC_SERVICE "CreateTopic", &request,
+                               &sentinel__v1__create_topic_response__descriptor, error);
     arena_release(&arena);
     return result;
+}
+
+int sentinel_topic_create(sentinel_client *client, const char *name, int32_t partitions, int32_t replicas,
+                          const sentinel_config *configs, size_t config_count, sentinel_error *error) {
+    struct creation creation = {.partitions = partitions, .replicas = replicas};
+    return create(client, name, &creation, configs, config_count, error);
+}
+
+int sentinel_topic_create_placed(sentinel_client *client, const char *name,
+                                 const sentinel_placement *placements, size_t placement_count,
+                                 const sentinel_config *configs, size_t config_count, sentinel_error *error) {
+    struct creation creation = {.placements = placements, .placement_count = placement_count};
+    return create(client, name, &creation, configs, config_count, error);
 }
 
 int sentinel_topic_delete(sentinel_client *client, const char *name, sentinel_error *error) {
     Sentinel__V1__DeleteTopicRequest request = SENTINEL__V1__DELETE_TOPIC_REQUEST__INIT;
     request.name = (char *)(uintptr_t)name;
-    return simple(client, TOPIC_SERVICE "DeleteTopic", &request,
-                  &sentinel__v1__delete_topic_response__descriptor, error);
+    return client_simple(client, TOPIC_SERVICE "DeleteTopic", &request,
+                         &sentinel__v1__delete_topic_response__descriptor, error);
 }
 
 int sentinel_topic_alter(sentinel_client *client, const char *name, const sentinel_config *configs,
@@ -89,8 +121,8 @@ int sentinel_topic_alter(sentinel_client *client, const char *name, const sentin
         value->value = (char *)(uintptr_t)configs[i].value;
         request.set[request.n_set++] = value;
     }
-    int result = simple(client, TOPIC_SERVICE "UpdateTopic", &request,
-                        &sentinel__v1__update_topic_response__descriptor, error);
+    int result = client_simple(client, TOPIC_SERVICE "UpdateTopic", &request,
+                               &sentinel__v1__update_topic_response__descriptor, error);
     arena_release(&arena);
     return result;
 }
@@ -100,8 +132,40 @@ int sentinel_topic_add_partitions(sentinel_client *client, const char *name, int
     Sentinel__V1__AddPartitionsRequest request = SENTINEL__V1__ADD_PARTITIONS_REQUEST__INIT;
     request.name = (char *)(uintptr_t)name;
     request.partition_count = total;
-    return simple(client, TOPIC_SERVICE "AddPartitions", &request,
-                  &sentinel__v1__add_partitions_response__descriptor, error);
+    return client_simple(client, TOPIC_SERVICE "AddPartitions", &request,
+                         &sentinel__v1__add_partitions_response__descriptor, error);
+}
+
+static bool names(const int32_t *nodes, size_t count, int32_t node) {
+    for (size_t i = 0; i < count; i++)
+        if (nodes[i] == node) return true;
+    return false;
+}
+
+static sentinel_replica replica_of(const Sentinel__V1__Partition *partition, int32_t node) {
+    sentinel_replica replica = {.node = node, .state = "unknown", .behind = -1};
+    for (size_t i = 0; i < partition->n_replicas; i++) {
+        const Sentinel__V1__Replica *from = partition->replicas[i];
+        if (from->node_id != node) continue;
+        replica.behind = partition->log_end_offset > from->end_offset
+                             ? partition->log_end_offset - from->end_offset
+                             : 0;
+        replica.state = !from->votes                                    ? "learning"
+                        : from->end_offset >= partition->high_watermark ? "in-sync"
+                                                                        : "behind";
+    }
+    if (names(partition->removing_node_ids, partition->n_removing_node_ids, node)) replica.state = "leaving";
+    return replica;
+}
+
+static void give_replicas(struct arena *arena, const Sentinel__V1__Partition *from, sentinel_partition *to) {
+    size_t count = from->n_replica_node_ids + from->n_removing_node_ids;
+    sentinel_replica *replicas = arena_calloc(arena, count + 1, sizeof *replicas);
+    for (size_t i = 0; i < from->n_replica_node_ids; i++)
+        replicas[to->replica_count++] = replica_of(from, from->replica_node_ids[i]);
+    for (size_t i = 0; i < from->n_removing_node_ids; i++)
+        replicas[to->replica_count++] = replica_of(from, from->removing_node_ids[i]);
+    to->replicas = replicas;
 }
 
 static void give_topic(struct arena *arena, const Sentinel__V1__Topic *topic,
@@ -113,8 +177,12 @@ static void give_topic(struct arena *arena, const Sentinel__V1__Topic *topic,
     sentinel_partition *partitions = arena_calloc(arena, topic->n_partitions, sizeof *partitions);
     for (size_t i = 0; i < topic->n_partitions; i++) {
         const Sentinel__V1__Partition *from = topic->partitions[i];
-        partitions[i] = (sentinel_partition){from->partition, from->leader_node_id, from->log_start_offset,
-                                             from->high_watermark, from->size_bytes};
+        partitions[i] = (sentinel_partition){.partition = from->partition,
+                                             .leader = from->leader_node_id,
+                                             .log_start_offset = from->log_start_offset,
+                                             .high_watermark = from->high_watermark,
+                                             .size_bytes = from->size_bytes};
+        give_replicas(arena, from, &partitions[i]);
     }
     sentinel_topic given = {.name = topic->name,
                             .partition_count = topic->partition_count,
@@ -188,67 +256,54 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
     return result;
 }
 
-static const sentinel_node *nodes_of(struct arena *arena, const Sentinel__V1__ListNodesResponse *answer) {
-    static const char *const states[] = {"unknown", "ready", "read-only", "down"};
-    sentinel_node *nodes = arena_calloc(arena, answer->n_nodes, sizeof *nodes);
-    for (size_t i = 0; i < answer->n_nodes; i++) {
-        const Sentinel__V1__Node *from = answer->nodes[i];
-        nodes[i] = (sentinel_node){
-            .node_id = from->node_id,
-            .port = from->port,
-            .host = from->host,
-            .state = states[(unsigned)from->state < ARRAY_COUNT(states) ? from->state : 0],
-            .leaders = from->leader_count,
-            .replicas = from->replica_count};
-    }
-    return nodes;
-}
+/* ---- moving -----------------------------------------------------------------------------------------------
+ */
 
-int sentinel_cluster_describe(sentinel_client *client,
-                              void (*visit)(void *context, const sentinel_cluster *cluster), void *context,
-                              sentinel_error *error) {
+int sentinel_topic_move(sentinel_client *client, const char *name, const sentinel_move_options *options,
+                        sentinel_error *error) {
     struct arena arena;
-    arena_init(&arena, 4 * KIB);
-    Sentinel__V1__GetClusterRequest request = SENTINEL__V1__GET_CLUSTER_REQUEST__INIT;
-    Sentinel__V1__GetClusterResponse *answer = client_exchange(
-        client, CLUSTER_SERVICE "GetCluster", &request, &sentinel__v1__get_cluster_response__descriptor,
+    arena_init(&arena, 16 * KIB);
+    Sentinel__V1__MovePartitionsRequest request = SENTINEL__V1__MOVE_PARTITIONS_REQUEST__INIT;
+    request.name = (char *)(uintptr_t)name;
+    request.replication_factor = options->replicas;
+    request.cancel = options->cancel;
+    request.n_placements = options->placement_count;
+    request.placements = placements_of(&arena, options->placements, options->placement_count);
+    Sentinel__V1__MovePartitionsResponse *answer = client_exchange(
+        client, TOPIC_SERVICE "MovePartitions", &request, &sentinel__v1__move_partitions_response__descriptor,
         &arena, error);
-    Sentinel__V1__ListNodesRequest nodes_request = SENTINEL__V1__LIST_NODES_REQUEST__INIT;
-    Sentinel__V1__ListNodesResponse *nodes =
-        answer == NULL ? NULL
-                       : client_exchange(client, CLUSTER_SERVICE "ListNodes", &nodes_request,
-                                         &sentinel__v1__list_nodes_response__descriptor, &arena, error);
-    if (nodes != NULL) {
-        sentinel_cluster cluster = {.cluster_id = answer->cluster_id,
-                                    .version = answer->version,
-                                    .node_id = answer->node_id,
-                                    .topics = answer->topic_count,
-                                    .partitions = answer->partition_count,
-                                    .controller_id = answer->controller_node_id,
-                                    .leaderless = answer->leaderless_count,
-                                    .under_replicated = answer->under_replicated_count,
-                                    .nodes = nodes_of(&arena, nodes),
-                                    .node_count = nodes->n_nodes};
-        visit(context, &cluster);
+    int result = answer == NULL ? -1 : 0;
+    for (size_t i = 0; result == 0 && i < answer->n_partitions; i++) {
+        const Sentinel__V1__MovedPartition *moved = answer->partitions[i];
+        if (moved->error != NULL && moved->error->code != 0)
+            result = client_fail(error, moved->error->code, "%s", moved->error->message);
     }
     arena_release(&arena);
-    return nodes == NULL ? -1 : 0;
+    return result;
 }
 
-int sentinel_checkpoint_create(sentinel_client *client, const char *name,
-                               void (*visit)(void *context, const sentinel_checkpoint *checkpoint),
-                               void *context, sentinel_error *error) {
+int sentinel_moves(sentinel_client *client, const char *topic,
+                   void (*visit)(void *context, const sentinel_move *move), void *context,
+                   sentinel_error *error) {
     struct arena arena;
-    arena_init(&arena, 4 * KIB);
-    Sentinel__V1__CreateCheckpointRequest request = SENTINEL__V1__CREATE_CHECKPOINT_REQUEST__INIT;
-    request.name = (char *)(uintptr_t)name;
-    Sentinel__V1__CreateCheckpointResponse *answer = client_exchange(
-        client, CLUSTER_SERVICE "CreateCheckpoint", &request,
-        &sentinel__v1__create_checkpoint_response__descriptor, &arena, error);
-    if (answer != NULL) {
-        sentinel_checkpoint checkpoint = {answer->path, answer->node_id, answer->file_count,
-                                          answer->size_bytes};
-        visit(context, &checkpoint);
+    arena_init(&arena, 16 * KIB);
+    Sentinel__V1__ListMovesRequest request = SENTINEL__V1__LIST_MOVES_REQUEST__INIT;
+    if (topic != NULL) request.name = (char *)(uintptr_t)topic;
+    Sentinel__V1__ListMovesResponse *answer = client_exchange(client, TOPIC_SERVICE "ListMoves", &request,
+                                                              &sentinel__v1__list_moves_response__descriptor,
+                                                              &arena, error);
+    for (size_t i = 0; answer != NULL && i < answer->n_moves; i++) {
+        const Sentinel__V1__Move *from = answer->moves[i];
+        const sentinel_move move = {.topic = from->topic,
+                                    .partition = from->partition,
+                                    .nodes = from->node_ids,
+                                    .node_count = from->n_node_ids,
+                                    .adding = from->adding_node_ids,
+                                    .adding_count = from->n_adding_node_ids,
+                                    .removing = from->removing_node_ids,
+                                    .removing_count = from->n_removing_node_ids,
+                                    .arrived = from->arrived != 0};
+        visit(context, &move);
     }
     arena_release(&arena);
     return answer == NULL ? -1 : 0;

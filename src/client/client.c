@@ -65,6 +65,15 @@ void sentinel_close(sentinel_client *client) {
     mem_free(client);
 }
 
+static bool never(void *ctx) {
+    (void)ctx;
+    return false;
+}
+
+void sentinel_wait(sentinel_client *client, uint32_t ms) {
+    client_wait(client, client_deadline(client, ms * NS_PER_MS), never, NULL);
+}
+
 /* ---- unary calls ----------------------------------------------------------------------------------------
  */
 
@@ -91,11 +100,6 @@ static void unary_done(struct call *call, int code, const char *message) {
 
 static bool unary_is_done(void *ctx) {
     return ((struct unary *)ctx)->done;
-}
-
-static bool never(void *ctx) {
-    (void)ctx;
-    return false;
 }
 
 int client_unary(struct sentinel_client *client, const char *path, struct slice request,

@@ -15,5 +15,8 @@
 void *client_exchange(sentinel_client *client, const char *path, const void *request,
                       const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
                       sentinel_error *error);
+/* The same for an answer that says nothing more. */
+int client_simple(sentinel_client *client, const char *path, const void *request,
+                  const ProtobufCMessageDescriptor *descriptor, sentinel_error *error);
 
 #endif

@@ -193,7 +193,8 @@ static enum status check_topic_change(const struct metadata *m, const struct met
     if (status == STATUS_OK && (topic->replicas == NULL) != (command->placement.size == 0))
         status = diagnose(diagnostic, STATUS_INVALID, "the placement does not fit topic '%s'", topic->name);
     if (status != STATUS_OK) return status;
-    return metadata_check_placement(m, command, command->count - topic->partition_count, topic->replication,
+    int16_t replication = command->replication > 0 ? command->replication : topic->replication;
+    return metadata_check_placement(m, command, command->count - topic->partition_count, replication,
                                     diagnostic);
 }
 

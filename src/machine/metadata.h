@@ -178,7 +178,7 @@ enum status metadata_place_again(const struct metadata *m, const struct metadata
 enum status metadata_config_next(struct slice *rest, struct metadata_config *config) MUST_USE;
 
 /* Whether `command` may be applied now: EXISTS, UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_TOPIC,
- * INVALID_REPLICATION, INVALID, UNAVAILABLE (soon), BUSY, NOT_FOUND. */
+ * INVALID_REPLICATION, INVALID, UNAVAILABLE (soon), BUSY, NOT_FOUND, IN_USE. */
 enum status metadata_check(const struct metadata *m, const struct metadata_command *command,
                            struct diagnostic *diagnostic) MUST_USE;
 

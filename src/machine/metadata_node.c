@@ -63,17 +63,17 @@ static enum status check_removal(const struct metadata *m, const struct metadata
     if (node->incarnation == 0) return STATUS_OK; /* it never came */
     metadata_count_replicas(m, node->node, &have);
     if (have.placed > 0)
-        return diagnose(diagnostic, STATUS_BUSY,
+        return diagnose(diagnostic, STATUS_IN_USE,
                         "node %u still has %llu replicas: 'sentinel cluster drain %u' moves them away first",
                         node->node, (unsigned long long)have.placed, node->node);
     /* Those that it only has to delete yet do not keep a dead node; the controller waits for a live one. */
     if (have.leaving > 0)
-        return diagnose(diagnostic, STATUS_BUSY,
+        return diagnose(diagnostic, STATUS_IN_USE,
                         "%llu replicas are still being moved away from node %u: 'sentinel cluster drain %u' "
                         "waits for them",
                         (unsigned long long)have.leaving, node->node, node->node);
     if (node->draining) return STATUS_OK;
-    return diagnose(diagnostic, STATUS_BUSY,
+    return diagnose(diagnostic, STATUS_IN_USE,
                     "node %u may still get replicas: 'sentinel cluster drain %u' comes first", node->node,
                     node->node);
 }

@@ -122,6 +122,18 @@ enum status metadata_place(const struct metadata *m, int32_t count, int16_t repl
     return STATUS_OK;
 }
 
+/* Its preferred leader goes: of those that are left, who leads least comes first. */
+static void choose_leader(struct load *loads, uint32_t count, struct writer *placement, size_t first) {
+    size_t best = first;
+    for (size_t at = first; at < placement->size; at += 4)
+        if (find(loads, count, load_be32(placement->data + at))->leaders <
+            find(loads, count, load_be32(placement->data + best))->leaders)
+            best = at;
+    uint32_t leader = load_be32(placement->data + best);
+    store_be32(placement->data + best, load_be32(placement->data + first));
+    store_be32(placement->data + first, leader);
+}
+
 enum status metadata_place_again(const struct metadata *m, const struct metadata_replicas *replicas,
                                  int16_t replication, bool (*usable)(void *ctx, uint32_t node), void *ctx,
                                  struct writer *placement, struct diagnostic *diagnostic) {
@@ -153,12 +165,15 @@ enum status metadata_place_again(const struct metadata *m, const struct metadata
         added->taken = true;
         writer_be32(&fresh, added->node);
     }
+    size_t first = placement->size;
     for (uint32_t i = 0; i < replicas->count; i++) {
         const struct load *load = find(loads, count, replicas->nodes[i]);
         if (load != NULL && load->taken) writer_be32(placement, load->node);
     }
     writer_bytes(placement, writer_slice(&fresh));
     writer_release(&fresh);
+    if (placement->size > first && load_be32(placement->data + first) != replicas->nodes[0])
+        choose_leader(loads, count, placement, first);
     return have == replication && replication <= METADATA_REPLICAS_MAX && replication > 0
                ? STATUS_OK
                : too_few(m, replication, usable_count, diagnostic);

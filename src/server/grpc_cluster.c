@@ -6,15 +6,26 @@
 
 struct totals {
     struct broker *broker;
-    int64_t topics, partitions, leaderless, under_replicated;
+    int64_t topics, partitions, leaderless, under_replicated, moving;
     struct broker_node nodes[BROKER_NODES_MAX];
     int64_t leaders[BROKER_NODES_MAX], replicas[BROKER_NODES_MAX];
+    int64_t arriving[BROKER_NODES_MAX], leaving[BROKER_NODES_MAX];
     uint32_t node_count;
 };
 
 static void count_for(struct totals *totals, int64_t *counts, int32_t node) {
     for (uint32_t i = 0; i < totals->node_count; i++)
         if (totals->nodes[i].node == node) counts[i]++;
+}
+
+static void count_move(struct totals *totals, const struct broker_topic *topic, int32_t partition) {
+    struct partition_move move;
+    if (!broker_partition_move(totals->broker, topic, partition, &move)) return;
+    totals->moving++;
+    for (uint32_t i = 0; i < move.adding_count; i++)
+        count_for(totals, totals->arriving, move.adding[i]);
+    for (uint32_t i = 0; i < move.removing_count; i++)
+        count_for(totals, totals->leaving, move.removing[i]);
 }
 
 static void count_partition(struct totals *totals, const struct broker_topic *topic, int32_t partition) {
@@ -27,6 +38,7 @@ static void count_partition(struct totals *totals, const struct broker_topic *to
     count_for(totals, totals->leaders, leader.node);
     for (uint32_t i = 0; i < count; i++)
         count_for(totals, totals->replicas, nodes[i]);
+    count_move(totals, topic, partition);
 }
 
 static void count_topic(void *ctx, const struct broker_topic *topic) {
@@ -58,6 +70,7 @@ static void get_cluster(struct grpc_call *call, struct grpc_message *message) {
     response.partition_count = totals.partitions;
     response.leaderless_count = totals.leaderless;
     response.under_replicated_count = totals.under_replicated;
+    response.moving_count = totals.moving;
     grpc_call_reply_packed(call, &response.base);
 }
 
@@ -71,10 +84,16 @@ static Sentinel__V1__Node *node_message(struct grpc_call *call, const struct tot
     node->node_id = from->node;
     node->leader_count = totals->leaders[index];
     node->replica_count = totals->replicas[index];
+    node->arriving_count = totals->arriving[index];
+    node->leaving_count = totals->leaving[index];
+    node->draining = from->draining;
+    if (from->rack != NULL) node->rack = arena_text(&call->arena, slice_from_text(from->rack));
+    bool expected = !from->up && from->incarnation == 0 && from->address != NULL;
     bool sick = from->node == broker_node_id(totals->broker) && broker_health(totals->broker) != STATUS_OK;
-    node->state = !from->up ? SENTINEL__V1__NODE_STATE__NODE_STATE_DOWN
-                  : sick    ? SENTINEL__V1__NODE_STATE__NODE_STATE_READ_ONLY
-                            : SENTINEL__V1__NODE_STATE__NODE_STATE_READY;
+    node->state = expected    ? SENTINEL__V1__NODE_STATE__NODE_STATE_EXPECTED
+                  : !from->up ? SENTINEL__V1__NODE_STATE__NODE_STATE_DOWN
+                  : sick      ? SENTINEL__V1__NODE_STATE__NODE_STATE_READ_ONLY
+                              : SENTINEL__V1__NODE_STATE__NODE_STATE_READY;
     return node;
 }
 

@@ -200,6 +200,7 @@ static void delete_records(struct grpc_call *call, struct grpc_message *message)
         deletion->request = (struct delete_records){.topic = all->topic,
                                                     .partition = request->partitions[i]->partition,
                                                     .offset = request->partitions[i]->before_offset,
+                                                    .forward = true,
                                                     .done = deletion_done};
         grpc_call_pin(call);
         broker_delete_records(broker, &deletion->request);

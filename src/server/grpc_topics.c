@@ -40,22 +40,48 @@ static void fill_head(struct arena *arena, const struct broker_topic *topic, Sen
     out->replication_factor = topic->replication;
 }
 
+static int32_t *copy_nodes(struct arena *arena, const int32_t *nodes, size_t count) {
+    int32_t *copy = arena_alloc(arena, (count + 1) * sizeof *copy);
+    memcpy(copy, nodes, count * sizeof *copy);
+    return copy;
+}
+
+static void tell_replicas(struct arena *arena, const struct partition_ask *ask,
+                          Sentinel__V1__Partition *out) {
+    out->replicas = arena_calloc(arena, (size_t)ask->replica_count + 1, sizeof *out->replicas);
+    for (uint32_t i = 0; i < ask->replica_count; i++) {
+        Sentinel__V1__Replica *replica = out->replicas[out->n_replicas++] = arena_alloc(arena,
+                                                                                        sizeof *replica);
+        sentinel__v1__replica__init(replica);
+        replica->node_id = ask->replicas[i].node;
+        replica->end_offset = ask->replicas[i].end_offset;
+        replica->votes = ask->replicas[i].votes;
+    }
+}
+
 static Sentinel__V1__Partition *partition_message(struct arena *arena, struct broker *broker,
-                                                  const struct broker_topic *topic, int32_t number,
-                                                  const struct partition_info *info) {
+                                                  const struct broker_topic *topic,
+                                                  const struct partition_ask *ask) {
     Sentinel__V1__Partition *out = arena_alloc(arena, sizeof(*out));
     sentinel__v1__partition__init(out);
-    out->partition = number;
-    out->leader_node_id = info->leader;
-    out->leader_epoch = info->leader_epoch;
-    out->log_start_offset = info->log_start_offset;
-    out->high_watermark = info->high_watermark;
-    out->log_end_offset = info->log_end_offset;
-    out->size_bytes = (int64_t)info->bytes;
+    out->partition = ask->partition;
+    out->leader_node_id = ask->info.leader;
+    out->leader_epoch = ask->info.leader_epoch;
+    out->log_start_offset = ask->info.log_start_offset;
+    out->high_watermark = ask->info.high_watermark;
+    out->log_end_offset = ask->info.log_end_offset;
+    out->size_bytes = (int64_t)ask->info.bytes;
     int32_t nodes[BROKER_REPLICAS_MAX];
-    out->n_replica_node_ids = broker_partition_replicas(broker, topic, number, false, nodes);
-    out->replica_node_ids = arena_alloc(arena, sizeof nodes);
-    memcpy(out->replica_node_ids, nodes, sizeof nodes);
+    out->n_replica_node_ids = broker_partition_replicas(broker, topic, ask->partition, false, nodes);
+    out->replica_node_ids = copy_nodes(arena, nodes, out->n_replica_node_ids);
+    struct partition_move move;
+    if (broker_partition_move(broker, topic, ask->partition, &move)) {
+        out->n_adding_node_ids = move.adding_count;
+        out->adding_node_ids = copy_nodes(arena, move.adding, move.adding_count);
+        out->n_removing_node_ids = move.removing_count;
+        out->removing_node_ids = copy_nodes(arena, move.removing, move.removing_count);
+    }
+    tell_replicas(arena, ask, out);
     return out;
 }
 
@@ -155,6 +181,31 @@ static void create_answer(struct change *change) {
     grpc_call_reply_packed(call, &response.base);
 }
 
+/* All partitions in order, with as many nodes each. */
+static bool take_placements(struct grpc_call *call, struct change *change,
+                            const Sentinel__V1__CreateTopicRequest *request) {
+    size_t replication = request->placements[0]->n_node_ids;
+    bool fits = request->partition_count == 0 && request->replication_factor == 0 && replication > 0 &&
+                replication <= BROKER_REPLICAS_MAX;
+    int32_t *nodes = arena_calloc(&call->arena, request->n_placements * (replication + 1), sizeof *nodes);
+    for (size_t i = 0; i < request->n_placements && fits; i++) {
+        const Sentinel__V1__PartitionPlacement *placement = request->placements[i];
+        fits = placement->partition == (int32_t)i && placement->n_node_ids == replication;
+        if (fits) memcpy(nodes + i * replication, placement->node_ids, replication * sizeof *nodes);
+    }
+    if (!fits) {
+        grpc_call_fail_field(call, "placements",
+                             "every partition from 0 on, with as many nodes each, at most %d, and no counts",
+                             BROKER_REPLICAS_MAX);
+        return false;
+    }
+    change->change.partition_count = (int32_t)request->n_placements;
+    change->change.replication = (int16_t)replication;
+    change->change.placement = nodes;
+    change->change.placement_count = (uint32_t)(request->n_placements * replication);
+    return true;
+}
+
 static void create_topic(struct grpc_call *call, struct grpc_message *message) {
     Sentinel__V1__CreateTopicRequest *request = grpc_call_unpack(
         call, &sentinel__v1__create_topic_request__descriptor, message->bytes);
@@ -169,6 +220,7 @@ static void create_topic(struct grpc_call *call, struct grpc_message *message) {
         return;
     }
     struct change *change = change_new(call, TOPIC_CREATE, request->name);
+    if (request->n_placements != 0 && !take_placements(call, change, request)) return;
     if (request->partition_count != 0) change->change.partition_count = request->partition_count;
     if (request->replication_factor != 0) change->change.replication = (int16_t)request->replication_factor;
     change->change.validate_only = request->validate_only;
@@ -331,54 +383,72 @@ static void list_topics(struct grpc_call *call, struct grpc_message *message) {
  * ------------------------------------------------------------------------------------------------------------
  */
 
-/* Partitions are loaded when first used: for one that is not, its end is asked for, which loads it. */
-struct get {
+/* Each partition's leader is asked, all at once. A broker that runs alone loads partitions when they are
+ * first used: for one that is not, its end is asked for, which loads it. */
+struct get_partition {
+    struct partition_ask ask;
     struct list_offset load;
+    struct get *get;
+    bool busy, loading;
+};
+struct get {
     struct grpc_call *call;
     Sentinel__V1__Topic *topic;
     struct slice name;
-    int32_t next;
-    bool loading;
+    struct get_partition *partitions;
+    int32_t count, busy;
 };
 
-static void get_go_on(struct get *get);
-
-static void get_loaded(struct list_offset *request) {
-    struct get *get = CONTAINER_OF(request, struct get, load);
-    get->loading = false;
-    if (request->status == STATUS_OK)
-        get_go_on(get);
-    else
-        grpc_partition_fail(get->call, &(struct grpc_partition_error){.status = request->status,
-                                                                      .topic = get->name,
-                                                                      .partition = get->next});
-}
-
-static void get_go_on(struct get *get) {
+static void get_answer(struct get *get) {
     struct grpc_call *call = get->call;
     struct broker *broker = grpc_call_broker(call);
-    for (; get->next < get->topic->partition_count; get->next++) {
-        struct partition_info info;
-        enum status status = broker_partition_info(broker, get->name, get->next, &info);
-        if (status == STATUS_PENDING) {
-            get->loading = true;
-            get->load = (struct list_offset){.topic = get->name,
-                                             .partition = get->next,
-                                             .timestamp_ms = OFFSET_LATEST,
-                                             .done = get_loaded};
-            broker_list_offset(broker, &get->load);
-            return;
-        }
-        if (status != STATUS_OK) {
-            grpc_partition_fail_unknown(call, get->name, get->next);
-            return;
-        }
-        get->topic->partitions[get->topic->n_partitions++] = partition_message(
-            &call->arena, broker, broker_topic_find(broker, get->name), get->next, &info);
+    const struct broker_topic *topic = broker_topic_find(broker, get->name);
+    if (topic == NULL || topic->partition_count < get->count) {
+        grpc_partition_fail_unknown(call, get->name, -1);
+        return;
+    }
+    for (int32_t i = 0; i < get->count; i++) {
+        struct partition_ask *ask = &get->partitions[i].ask;
+        /* Nobody leads it, or the leader does not answer: what this node has of it. */
+        if (ask->status != STATUS_OK)
+            MAYBE(broker_partition_info(broker, get->name, i, &ask->info) == STATUS_OK);
+        get->topic->partitions[get->topic->n_partitions++] = partition_message(&call->arena, broker, topic,
+                                                                               ask);
     }
     Sentinel__V1__GetTopicResponse response = SENTINEL__V1__GET_TOPIC_RESPONSE__INIT;
     response.topic = get->topic;
     grpc_call_reply_packed(call, &response.base);
+}
+
+static void get_asked(struct partition_ask *ask);
+
+static void get_loaded(struct list_offset *request) {
+    struct get_partition *part = CONTAINER_OF(request, struct get_partition, load);
+    part->loading = false;
+    if (request->status == STATUS_OK) {
+        broker_ask_partition(grpc_call_broker(part->get->call), &part->ask);
+        return;
+    }
+    part->busy = false;
+    grpc_partition_fail(part->get->call, &(struct grpc_partition_error){.status = request->status,
+                                                                        .topic = part->get->name,
+                                                                        .partition = part->ask.partition});
+}
+
+static void get_asked(struct partition_ask *ask) {
+    struct get_partition *part = CONTAINER_OF(ask, struct get_partition, ask);
+    struct get *get = part->get;
+    if (ask->status == STATUS_PENDING) {
+        part->loading = true;
+        part->load = (struct list_offset){.topic = get->name,
+                                          .partition = ask->partition,
+                                          .timestamp_ms = OFFSET_LATEST,
+                                          .done = get_loaded};
+        broker_list_offset(grpc_call_broker(get->call), &part->load);
+        return;
+    }
+    part->busy = false;
+    if (--get->busy == 0) get_answer(get);
 }
 
 static void get_topic(struct grpc_call *call, struct grpc_message *message) {
@@ -390,14 +460,29 @@ static void get_topic(struct grpc_call *call, struct grpc_message *message) {
     get->name = slice_from_text(request->name);
     get->topic = topic_message(call, get->name);
     if (get->topic == NULL) return;
-    get->topic->partitions = arena_calloc(&call->arena, (size_t)get->topic->partition_count,
-                                          sizeof *get->topic->partitions);
-    get_go_on(get);
+    size_t count = (size_t)get->topic->partition_count;
+    get->topic->partitions = arena_calloc(&call->arena, count, sizeof *get->topic->partitions);
+    get->partitions = arena_calloc(&call->arena, count, sizeof *get->partitions);
+    get->count = get->busy = (int32_t)count;
+    for (int32_t i = 0; i < get->count; i++) {
+        struct get_partition *part = &get->partitions[i];
+        part->get = get;
+        part->busy = true;
+        part->ask = (struct partition_ask){
+            .kind = PARTITION_DESCRIBE, .topic = get->name, .partition = i, .done = get_asked};
+        broker_ask_partition(grpc_call_broker(call), &part->ask);
+    }
 }
 
 static void get_ended(struct grpc_call *call) {
     struct get *get = call->state;
-    if (get->loading) broker_list_offset_cancel(&get->load);
+    for (int32_t i = 0; i < get->count; i++) {
+        if (!get->partitions[i].busy) continue;
+        if (get->partitions[i].loading)
+            broker_list_offset_cancel(&get->partitions[i].load);
+        else
+            broker_ask_partition_cancel(&get->partitions[i].ask);
+    }
 }
 
 #define TOPIC_METHOD(name, handler)                                                                          \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ApiVersions, DescribeLogDirs and ListPartitionReassignments. */
+/* ApiVersions and DescribeLogDirs. */
 #include <ctype.h>
 
 #include "server/kafka_handlers.h"
@@ -166,10 +166,4 @@ void kafka_admin_describe_log_dirs(struct kafka_request *request) {
     for (int32_t t = 0; t < message->topics_count; t++)
         for (int32_t p = 0; p < message->topics[t].partitions_count; p++)
             load_partition(request, message->topics[t].topic, message->topics[t].partitions[p]);
-}
-
-/* ---- ListPartitionReassignments (KIP-455) -------------------------------------------------------------- */
-
-void kafka_admin_list_reassignments(struct kafka_request *request) {
-    (void)request; /* with one node no partition is ever on the move: the list stays empty */
 }

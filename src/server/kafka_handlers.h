@@ -31,7 +31,10 @@ void kafka_configs_alter_incrementally(struct kafka_request *request);
 /* kafka_admin.c */
 void kafka_admin_api_versions(struct kafka_request *request);
 void kafka_admin_describe_log_dirs(struct kafka_request *request);
-void kafka_admin_list_reassignments(struct kafka_request *request);
+/* kafka_moves.c */
+void kafka_moves_alter(struct kafka_request *request);
+void kafka_moves_list(struct kafka_request *request);
+void kafka_moves_elect_leaders(struct kafka_request *request);
 /* kafka_group.c */
 void kafka_group_join(struct kafka_request *request);
 void kafka_group_sync(struct kafka_request *request);

@@ -24,6 +24,11 @@ static struct slice node_host(struct kafka_request *request, const struct broker
     return arena_copy(&request->arena, slice_from_text(host));
 }
 
+/* Null: none is told. */
+static struct slice node_rack(struct kafka_request *request, const struct broker_node *node) {
+    return node->rack == NULL ? SLICE_EMPTY : arena_copy(&request->arena, slice_from_text(node->rack));
+}
+
 /* Those that can be asked. */
 static int32_t live_nodes(struct kafka_request *request, struct broker_node nodes[BROKER_NODES_MAX]) {
     uint32_t count = broker_nodes(request->broker, nodes);
@@ -166,6 +171,7 @@ static void metadata_fill(struct kafka_request *request) {
     for (int32_t i = 0; i < response->brokers_count; i++) {
         response->brokers[i].node_id = nodes[i].node;
         response->brokers[i].host = node_host(request, &nodes[i], &response->brokers[i].port);
+        response->brokers[i].rack = node_rack(request, &nodes[i]);
     }
     response->controller_id = broker_controller(request->broker);
     response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
@@ -330,6 +336,7 @@ void kafka_metadata_describe_cluster(struct kafka_request *request) {
     for (int32_t i = 0; i < response->brokers_count; i++) {
         response->brokers[i].broker_id = nodes[i].node;
         response->brokers[i].host = node_host(request, &nodes[i], &response->brokers[i].port);
+        response->brokers[i].rack = node_rack(request, &nodes[i]);
     }
     if (message->include_cluster_authorized_operations)
         response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;

@@ -29,10 +29,21 @@ static void part_start(struct topic_part *part) {
     broker_change_topic(part->request->broker, &part->change);
 }
 
-/* Node lists for partitions can only name this node, and a cluster places by itself. */
-static bool names_this_node(struct kafka_request *request, const int32_t *nodes, int32_t count) {
-    return broker_peers(request->broker) == NULL && count == REPLICATION &&
-           nodes[0] == broker_node_id(request->broker);
+/* The nodes of one partition, placed by hand, go behind those before; as many for each. False: they do not
+ * fit. A broker that runs alone has one place. */
+static bool place(struct kafka_request *request, struct topic_part *part, int32_t *placement,
+                  const int32_t *nodes, int32_t count) {
+    struct topic_change *change = &part->change;
+    if (broker_peers(request->broker) == NULL)
+        return count == REPLICATION && nodes[0] == broker_node_id(request->broker);
+    if (count < 1 || count > BROKER_REPLICAS_MAX ||
+        (change->placement_count != 0 && count != change->replication))
+        return false;
+    change->replication = (int16_t)count;
+    change->placement = placement;
+    memcpy(placement + change->placement_count, nodes, (size_t)count * sizeof *nodes);
+    change->placement_count += (uint32_t)count;
+    return true;
 }
 
 /* Of the topics of one request each is changed once: those named twice are refused. */
@@ -116,32 +127,39 @@ static bool take_configs(struct kafka_request *request, const struct kafka_creat
     return true;
 }
 
-/* The number of partitions, from the count or from replicas placed by hand; 0: refused. */
-static int32_t take_partitions(struct kafka_request *request,
-                               const struct kafka_create_topics_request_topic *in,
-                               struct kafka_create_topics_response_topic *out) {
+/* From the counts, or from replicas placed by hand; false: refused. */
+static bool take_partitions(struct kafka_request *request, struct topic_part *part,
+                            const struct kafka_create_topics_request_topic *in,
+                            struct kafka_create_topics_response_topic *out) {
     if (in->assignments_count <= 0) {
-        if (in->num_partitions == -1 || in->num_partitions > 0) return in->num_partitions;
+        part->change.partition_count = in->num_partitions;
+        part->change.replication = in->replication_factor;
+        if (in->num_partitions == -1 || in->num_partitions > 0) return true;
         refuse_create(out, status_kafka_code(STATUS_INVALID_PARTITIONS),
                       kafka_text(request, "a topic has one partition or more"));
-        return 0;
+        return false;
     }
     if (in->num_partitions != -1 || in->replication_factor != -1) {
         refuse_create(out, KAFKA_INVALID_REQUEST,
                       kafka_text(request, "either counts or assignments, not both"));
-        return 0;
+        return false;
     }
+    part->change.partition_count = in->assignments_count;
+    part->change.replication = REPLICATION;
+    int32_t *placement = kafka_request_calloc(request, (size_t)in->assignments_count,
+                                              BROKER_REPLICAS_MAX * sizeof *placement);
     for (int32_t i = 0; i < in->assignments_count; i++) {
         const struct kafka_create_topics_request_assignment *assignment = &in->assignments[i];
         if (assignment->partition_index == i &&
-            names_this_node(request, assignment->broker_ids, assignment->broker_ids_count))
+            place(request, part, placement, assignment->broker_ids, assignment->broker_ids_count))
             continue;
-        refuse_create(out, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                      kafka_text(request, "partitions count from 0 and node %d holds each",
-                                 broker_node_id(request->broker)));
-        return 0;
+        refuse_create(
+            out, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+            kafka_text(request, "partitions count from 0, and each has as many nodes, 1 to %d that there are",
+                       broker_peers(request->broker) == NULL ? 1 : BROKER_REPLICAS_MAX));
+        return false;
     }
-    return in->assignments_count;
+    return true;
 }
 
 static void create_topic(struct kafka_request *request, const struct repeated *repeated,
@@ -156,9 +174,7 @@ static void create_topic(struct kafka_request *request, const struct repeated *r
     }
     struct topic_part *part = part_new(request, TOPIC_CREATE, in->name, created, out);
     if (!take_configs(request, in, &part->change.config, out)) return;
-    part->change.partition_count = take_partitions(request, in, out);
-    if (part->change.partition_count == 0) return;
-    part->change.replication = in->assignments_count > 0 ? REPLICATION : in->replication_factor;
+    if (!take_partitions(request, part, in, out)) return;
     part->change.validate_only = message->validate_only;
     part_start(part);
 }
@@ -247,18 +263,21 @@ static void partitions_added(struct topic_change *change) {
     kafka_request_release(part->request);
 }
 
-static bool check_assignments(struct kafka_request *request,
-                              const struct kafka_create_partitions_request_topic *in,
-                              struct kafka_create_partitions_response_topic *out) {
+static bool take_assignments(struct kafka_request *request, struct topic_part *part,
+                             const struct kafka_create_partitions_request_topic *in,
+                             struct kafka_create_partitions_response_topic *out) {
     if (in->assignments_count < 0) return true;
     const struct broker_topic *topic = broker_topic_find(request->broker, in->name);
     bool good = topic == NULL || in->count - topic->partition_count == in->assignments_count;
+    int32_t *placement = kafka_request_calloc(request, (size_t)in->assignments_count,
+                                              BROKER_REPLICAS_MAX * sizeof *placement);
     for (int32_t i = 0; i < in->assignments_count && good; i++)
-        good = names_this_node(request, in->assignments[i].broker_ids, in->assignments[i].broker_ids_count);
+        good = place(request, part, placement, in->assignments[i].broker_ids,
+                     in->assignments[i].broker_ids_count);
     if (!good)
-        refuse_partitions(out, KAFKA_INVALID_REPLICA_ASSIGNMENT,
-                          kafka_text(request, "one assignment for each new partition, to node %d",
-                                     broker_node_id(request->broker)));
+        refuse_partitions(
+            out, KAFKA_INVALID_REPLICA_ASSIGNMENT,
+            kafka_text(request, "one assignment for each new partition, with as many nodes each"));
     return good;
 }
 
@@ -272,8 +291,8 @@ static void create_partitions(struct kafka_request *request, const struct repeat
                           kafka_text(request, "the topic stands twice in the request"));
         return;
     }
-    if (!check_assignments(request, in, out)) return;
     struct topic_part *part = part_new(request, TOPIC_ADD_PARTITIONS, in->name, partitions_added, out);
+    if (!take_assignments(request, part, in, out)) return;
     part->change.partition_count = in->count;
     part->change.validate_only = message->validate_only;
     part_start(part);

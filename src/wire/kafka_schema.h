@@ -140,7 +140,9 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(DESCRIBE_LOG_DIRS, 35, describe_log_dirs, 1, 4, 2)                                                     \
     X(CREATE_PARTITIONS, 37, create_partitions, 0, 3, 2)                                                     \
     X(DELETE_GROUPS, 42, delete_groups, 0, 2, 2)                                                             \
+    X(ELECT_LEADERS, 43, elect_leaders, 0, 2, 2)                                                             \
     X(INCREMENTAL_ALTER_CONFIGS, 44, incremental_alter_configs, 0, 1, 1)                                     \
+    X(ALTER_PARTITION_REASSIGNMENTS, 45, alter_partition_reassignments, 0, 0, 0)                             \
     X(LIST_PARTITION_REASSIGNMENTS, 46, list_partition_reassignments, 0, 0, 0)                               \
     X(OFFSET_DELETE, 47, offset_delete, 0, 0, 99)                                                            \
     X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 1, 0)                                                       \

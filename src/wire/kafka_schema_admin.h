@@ -322,6 +322,56 @@
     ARRAY(T, describe_topic_partitions_response_topic, topics, 0, LAST)                                      \
     OPTION(T, describe_topic_partitions_cursor, next_cursor, 0, LAST)
 
+#define KAFKA_ROWS_elect_leaders_request_topic(T)                                                            \
+    FIELD(T, STRING, topic, 0, LAST)                                                                         \
+    LIST(T, I32, partitions, 0, LAST)
+
+#define KAFKA_ROWS_elect_leaders_request(T)                                                                  \
+    FIELD(T, I8, election_type, 1, LAST)                                                                     \
+    ARRAY(T, elect_leaders_request_topic, topic_partitions, 0, LAST, NULLABLE(0))                            \
+    FIELD(T, I32, timeout_ms, 0, LAST, DEFAULT(60000))
+
+#define KAFKA_ROWS_elect_leaders_response_partition(T)                                                       \
+    FIELD(T, I32, partition_id, 0, LAST)                                                                     \
+    FIELD(T, I16, error_code, 0, LAST)                                                                       \
+    FIELD(T, STRING, error_message, 0, LAST, NULLABLE(0))
+
+#define KAFKA_ROWS_elect_leaders_response_topic(T)                                                           \
+    FIELD(T, STRING, topic, 0, LAST)                                                                         \
+    ARRAY(T, elect_leaders_response_partition, partition_result, 0, LAST)
+
+#define KAFKA_ROWS_elect_leaders_response(T)                                                                 \
+    FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
+    FIELD(T, I16, error_code, 1, LAST)                                                                       \
+    ARRAY(T, elect_leaders_response_topic, replica_election_results, 0, LAST)
+
+#define KAFKA_ROWS_alter_partition_reassignments_request_partition(T)                                        \
+    FIELD(T, I32, partition_index, 0, LAST)                                                                  \
+    LIST(T, I32, replicas, 0, LAST, NULLABLE(0))
+
+#define KAFKA_ROWS_alter_partition_reassignments_request_topic(T)                                            \
+    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    ARRAY(T, alter_partition_reassignments_request_partition, partitions, 0, LAST)
+
+#define KAFKA_ROWS_alter_partition_reassignments_request(T)                                                  \
+    FIELD(T, I32, timeout_ms, 0, LAST, DEFAULT(60000))                                                       \
+    ARRAY(T, alter_partition_reassignments_request_topic, topics, 0, LAST)
+
+#define KAFKA_ROWS_alter_partition_reassignments_response_partition(T)                                       \
+    FIELD(T, I32, partition_index, 0, LAST)                                                                  \
+    FIELD(T, I16, error_code, 0, LAST)                                                                       \
+    FIELD(T, STRING, error_message, 0, LAST, NULLABLE(0))
+
+#define KAFKA_ROWS_alter_partition_reassignments_response_topic(T)                                           \
+    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    ARRAY(T, alter_partition_reassignments_response_partition, partitions, 0, LAST)
+
+#define KAFKA_ROWS_alter_partition_reassignments_response(T)                                                 \
+    FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
+    FIELD(T, I16, error_code, 0, LAST)                                                                       \
+    FIELD(T, STRING, error_message, 0, LAST, NULLABLE(0))                                                    \
+    ARRAY(T, alter_partition_reassignments_response_topic, responses, 0, LAST)
+
 #define KAFKA_ROWS_list_partition_reassignments_request_topic(T)                                             \
     FIELD(T, STRING, name, 0, LAST)                                                                          \
     LIST(T, I32, partition_indexes, 0, LAST)
@@ -405,6 +455,17 @@
     S(describe_topic_partitions_response_partition)                                                          \
     S(describe_topic_partitions_response_topic)                                                              \
     S(describe_topic_partitions_response)                                                                    \
+    S(elect_leaders_request_topic)                                                                           \
+    S(elect_leaders_request)                                                                                 \
+    S(elect_leaders_response_partition)                                                                      \
+    S(elect_leaders_response_topic)                                                                          \
+    S(elect_leaders_response)                                                                                \
+    S(alter_partition_reassignments_request_partition)                                                       \
+    S(alter_partition_reassignments_request_topic)                                                           \
+    S(alter_partition_reassignments_request)                                                                 \
+    S(alter_partition_reassignments_response_partition)                                                      \
+    S(alter_partition_reassignments_response_topic)                                                          \
+    S(alter_partition_reassignments_response)                                                                \
     S(list_partition_reassignments_request_topic)                                                            \
     S(list_partition_reassignments_request)                                                                  \
     S(list_partition_reassignments_response_partition)                                                       \

@@ -13,7 +13,7 @@ const char *peer_refusal_text(enum peer_refusal refusal) {
         [PEER_OTHER_VERSION] = "it speaks no version of the peer protocol that we speak",
         [PEER_OTHER_NODE] = "another node answers at this address",
         [PEER_SAME_NODE] = "two nodes have the same number",
-        [PEER_UNKNOWN_NODE] = "its node number is not in the list of peers",
+        [PEER_UNKNOWN_NODE] = "its node number is not known: 'sentinel cluster add-node' announces a node",
         [PEER_NOT_READY] = "its identity is not on its disk yet",
     };
     return (unsigned)refusal < PEER_REFUSAL_END ? texts[refusal] : "for a reason of a later version";

@@ -242,7 +242,7 @@ static void a_node_joins_is_drained_and_goes(void **state) {
     assert_true(nodes[3].up && nodes[3].incarnation != 0);
     /* It serves what others hold, and takes new topics. */
     create_on(fourth, "u", 4, 3);
-    assert_status(cluster_world_change_node(&world, 1, NODE_REMOVE, 2), STATUS_BUSY);
+    assert_status(cluster_world_change_node(&world, 1, NODE_REMOVE, 2), STATUS_IN_USE);
     assert_non_null(strstr(world.why.text, "cluster drain 2"));
     drain(1, 2, "t", 6);
     assert_true(cluster_world_settle(&world, 1, "u", 20000));

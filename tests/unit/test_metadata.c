@@ -569,10 +569,10 @@ static void nodes_come_and_go(void **state) {
     assert_status(register_node(f, 2, 12, ""), STATUS_OK);
     assert_status(create_placed(f, "t", 1, 1, 2, down), STATUS_OK);
     assert_status(change_node(f, METADATA_DRAIN_NODE, 2, 1), STATUS_INVALID_REPLICATION);
-    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_BUSY);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_IN_USE);
     assert_status(register_node(f, 3, 13, ""), STATUS_OK);
     assert_status(change_node(f, METADATA_DRAIN_NODE, 2, 1), STATUS_OK);
-    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_BUSY);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_IN_USE);
     struct writer placement;
     struct diagnostic why;
     writer_init(&placement);
@@ -582,7 +582,7 @@ static void nodes_come_and_go(void **state) {
     assert_int_equal(load_be32(placement.data + 4), 3);
     writer_release(&placement);
     assert_status(set_replicas(f, "t", 0, (uint32_t[]){1, 3}, 2), STATUS_OK);
-    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_BUSY); /* still leaving */
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_IN_USE); /* still leaving */
     assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
     assert_status(change_node(f, METADATA_REMOVE_NODE, 2, 0), STATUS_OK); /* dead: it will not say a word */
     assert_null(replicas->move);

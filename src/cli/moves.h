@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+/* moves.h: waiting, with progress on standard error, until partitions are where they shall be. */
+#ifndef SENTINEL_CLI_MOVES_H
+#define SENTINEL_CLI_MOVES_H
+
+#include "sentinel/client.h"
+
+/* Until no partition of the topic moves any more; copies left behind may still be being deleted. 0, or -1
+ * with the error. */
+int moves_wait_for_topic(sentinel_client *client, const char *topic, sentinel_error *error);
+/* Until a node that is drained holds nothing. */
+int moves_wait_for_node(sentinel_client *client, int32_t node, sentinel_error *error);
+
+#endif
