@@ -65,7 +65,7 @@ static void greet(struct peer_inbound *inbound, const struct peer_hello *hello) 
     inbound->incarnation = hello->incarnation;
     peer->inbounds++;
     /* Also when it was never missed: what slept on the connection before is woken. */
-    peer->up = false;
+    peer->up = peer->silent = false;
     peers_heard(peers, peer);
 }
 

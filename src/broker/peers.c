@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "broker/peers_state.h"
 
+#define PATIENCE_MAX 4 /* times down_after_ns */
+#define PATIENCE_NS  (10 * NS_PER_S)
+
 struct peers_options peers_options_default(void) {
     return (struct peers_options){
         .ping_ns = 50 * NS_PER_MS,
@@ -23,6 +26,12 @@ struct peers_options peers_options_default(void) {
 void peers_heard(struct peers *peers, struct peer *peer) {
     peer->heard_ns = io_now_ns(peers->options.io);
     if (peer->up) return;
+    if (peer->silent) {
+        /* It was only slow: to take it for dead again and again would make it slower. */
+        peer->patience_ns = MIN(2 * peer->patience_ns, PATIENCE_MAX * peers->options.down_after_ns);
+        peer->patient_since_ns = peer->heard_ns;
+        peer->silent = false;
+    }
     peer->up = true;
     log_info(peers->options.log, "peer is up node=%u incarnation=%08x", peer->node, peer->incarnation);
     if (peers->options.events->up != NULL) peers->options.events->up(peers->options.ctx, peer->node);
@@ -38,9 +47,20 @@ void peers_lost(struct peers *peers, struct peer *peer) {
 static void look_around(struct io_timer *timer) {
     struct peers *peers = CONTAINER_OF(timer, struct peers, timer);
     uint64_t now = io_now_ns(peers->options.io);
-    for (uint32_t i = 0; i < peers->count; i++)
-        if (now - peers->nodes[i].heard_ns > peers->options.down_after_ns)
-            peers_lost(peers, &peers->nodes[i]);
+    /* This process was stopped, or had much to do: what the others said meanwhile lies in its sockets. */
+    bool away = now - peers->looked_ns > 2 * peers->options.ping_ns;
+    peers->looked_ns = now;
+    for (uint32_t i = 0; i < peers->count; i++) {
+        struct peer *peer = &peers->nodes[i];
+        if (!peer->up) continue;
+        if (away) peer->heard_ns = now;
+        if (now - peer->heard_ns > peer->patience_ns) {
+            peer->silent = true;
+            peers_lost(peers, peer);
+        } else if (now - peer->patient_since_ns > PATIENCE_NS) {
+            peer->patience_ns = peers->options.down_after_ns;
+        }
+    }
     io_timer_set(peers->options.io, timer, now + peers->options.ping_ns);
 }
 
@@ -153,7 +173,7 @@ enum status peers_add(struct peers *peers, uint32_t node, const char *address) {
     struct peer_link_owner own = owner;
     own.io = peers->options.io;
     own.ctx = peers;
-    peers->nodes[at] = (struct peer){.node = node};
+    peers->nodes[at] = (struct peer){.node = node, .patience_ns = peers->options.down_after_ns};
     peers->nodes[at].link = peer_link_new(&own, &peers->options, node, address);
     return STATUS_OK;
 }

@@ -15,6 +15,9 @@ struct peer {
     struct peer_link *link;
     bool in_cluster, up;
     uint64_t heard_ns;                 /* 0: never */
+    uint64_t patience_ns;              /* so long a silence means that it is down */
+    uint64_t patient_since_ns;         /* when it was last found to be alive after all */
+    bool silent;                       /* down because of that, not because its connections ended */
     uint32_t inbounds;                 /* greeted connections from it */
     enum peer_refusal refusal, logged; /* the last; what was logged of it */
     uint64_t received_bytes;
@@ -28,6 +31,7 @@ struct peers {
     uint32_t count;
     struct list inbounds; /* struct peer_inbound.link */
     struct io_timer timer;
+    uint64_t looked_ns; /* when silence was last judged */
     struct io_listener *listener;
     struct list accepted; /* struct peer_connection of the own listener */
     uint32_t links_closing;

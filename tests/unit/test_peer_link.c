@@ -260,6 +260,27 @@ static void a_dead_peer_is_noticed_and_found_again(void **state) {
     close_all();
 }
 
+/* A process that was stopped does not take the others for dead; they do so, but with more patience each time.
+ */
+static void a_slow_peer_is_given_time(void **state) {
+    (void)state;
+    open_pair(CLUSTER, CLUSTER);
+    nodes[1].downs = nodes[2].downs = 0;
+    for (uint32_t i = 0; i < 6; i++) {
+        io_sim_pause_node(sim, 1, io_sim_now(sim) + 700 * NS_PER_MS);
+        run(1200);
+    }
+    assert_int_equal(nodes[2].downs, 0);
+    assert_int_equal(nodes[1].downs, 1); /* 400 ms of silence, then 800 were too many */
+    assert_true(info(1, 2).up && info(2, 1).up);
+    /* All is forgiven, and forgotten, after a while. */
+    run(12000);
+    io_sim_pause_node(sim, 1, io_sim_now(sim) + 700 * NS_PER_MS);
+    run(600);
+    assert_int_equal(nodes[1].downs, 2);
+    close_all();
+}
+
 static void a_full_queue_drops(void **state) {
     (void)state;
     sim = io_sim_new(4);
@@ -378,6 +399,7 @@ int main(void) {
         cmocka_unit_test(two_nodes_with_one_number_are_told_apart),
         cmocka_unit_test(a_stranger_and_a_wrong_address_are_refused),
         cmocka_unit_test(a_dead_peer_is_noticed_and_found_again),
+        cmocka_unit_test(a_slow_peer_is_given_time),
         cmocka_unit_test(a_full_queue_drops),
         cmocka_unit_test(garbage_closes_the_connection),
         cmocka_unit_test(another_version_is_refused),
