@@ -31,6 +31,8 @@
 #define UNARY_WINDOW   256
 #define KILO           1024
 #define STORED_MIB_MIN 64
+#define RESTARTS       7
+#define RESTART_MIB    24 /* published before each: more than one memtable holds */
 
 static struct {
     struct bench_report report;
@@ -219,23 +221,36 @@ static void case_memory(void) {
     add_rate("consume 1 KiB, from memory", &m, &load);
 }
 
+/* How long it takes to be ready again, with so much stored: after SIGKILL, each time with something published
+ * since the last start, and after SIGTERM. */
+static void measure_restarts(long long mib) {
+    struct broker_load load = load_of("restarted", KILO, RESTART_MIB * MIB);
+    broker_load_create_topic(b.address, load.topic, CONNECTIONS);
+    for (unsigned killed = 2; killed-- > 0;) {
+        double times[RESTARTS];
+        for (unsigned i = 0; i < RESTARTS; i++) {
+            measure(broker_load_produce, &load);
+            if (killed == 0)
+                stop_broker();
+            else
+                io_child_stop(&b.child, 0);
+            times[i] = start_broker();
+        }
+        qsort(times, RESTARTS, sizeof *times, compare_doubles);
+        char name[BENCH_NAME_SIZE];
+        snprintf(name, sizeof name, "ready, %lld MiB stored", mib);
+        add(name, killed == 0 ? "" : "after SIGKILL", times[RESTARTS / 2], "ms");
+    }
+    add("resident after a start", "", (double)usage().resident_bytes / (double)MIB, "MiB");
+}
+
 /* What was published, after a restart and without the page cache; and how fast its files can be read at all.
  */
 static void case_stored(void) {
     struct broker_load load = load_of("stored", KILO, (uint64_t)MAX(2 * b.mib, STORED_MIB_MIN) * MIB);
     broker_load_create_topic(b.address, load.topic, CONNECTIONS);
     measure(broker_load_produce, &load);
-    stop_broker();
-    char name[BENCH_NAME_SIZE];
-    snprintf(name, sizeof name, "ready, %lld MiB stored", (long long)(load.records * KILO / MIB));
-    double times[3];
-    for (unsigned i = 0; i < ARRAY_COUNT(times); i++) {
-        times[i] = start_broker();
-        if (i + 1 < ARRAY_COUNT(times)) stop_broker();
-    }
-    qsort(times, ARRAY_COUNT(times), sizeof *times, compare_doubles);
-    add(name, "", times[1], "ms");
-    add(name, "resident", (double)usage().resident_bytes / (double)MIB, "MiB");
+    measure_restarts((long long)(load.records * KILO / MIB));
     io_measure_drop_page_cache(b.data);
     struct measured m = measure(broker_load_fetch, &load);
     add("consume 1 KiB, cold", "", (double)load.value_bytes_done / (double)MIB / m.seconds, "MiB/s");

@@ -81,9 +81,17 @@ void edit_tombstone_drop(struct writer *edit, struct slice from, struct slice to
 }
 
 void edit_number(struct writer *edit, enum edit_kind kind, uint64_t number) {
-    ASSERT(kind == EDIT_FLUSHED || kind == EDIT_DURABLE || kind == EDIT_NEXT_FILE);
+    ASSERT(kind == EDIT_FLUSHED || kind == EDIT_DURABLE || kind == EDIT_NEXT_FILE || kind == EDIT_SEALED);
     writer_u8(edit, (uint8_t)kind);
     writer_varint64(edit, number);
+}
+
+void edit_log(struct writer *edit, const struct edit_log *log) {
+    writer_u8(edit, EDIT_LOG);
+    writer_varint64(edit, log->segment);
+    writer_varint64(edit, log->file);
+    writer_varint64(edit, log->size);
+    writer_varint64(edit, log->first_sequence);
 }
 
 struct table_ref edit_ref_next(struct reader *refs, uint64_t segment_before) {
@@ -146,7 +154,14 @@ enum status edit_next(struct reader *r, struct edit_item *item) {
     case EDIT_FLUSHED:
     case EDIT_DURABLE:
     case EDIT_NEXT_FILE:
+    case EDIT_SEALED:
         item->number = reader_varint64(r);
+        break;
+    case EDIT_LOG:
+        item->log.segment = reader_varint64(r);
+        item->log.file = reader_varint64(r);
+        item->log.size = reader_varint64(r);
+        item->log.first_sequence = reader_varint64(r);
         break;
     default:
         reader_fail(r);

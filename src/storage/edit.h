@@ -20,16 +20,24 @@ enum edit_kind {
     EDIT_FLUSHED = 6,        /* every write up to this sequence is in tables */
     EDIT_DURABLE = 7,        /* the log reached this sequence: less would be a loss */
     EDIT_NEXT_FILE = 8,      /* file numbers below are taken */
+    EDIT_LOG = 9,            /* which file holds a segment of the log that runs refer to */
+    EDIT_SEALED = 10,        /* nothing is written any more to segments of the log up to this one */
+};
+
+/* So much is known of a segment without opening its file. */
+struct edit_log {
+    uint64_t segment, file, size, first_sequence;
 };
 
 struct edit_item {
     enum edit_kind kind;
-    struct table_meta table;   /* TABLE, without runs */
-    uint32_t level;            /* RUN_* */
-    uint64_t number;           /* RUN_*: the table; FLUSHED, DURABLE, TOMBSTONE*: sequence; NEXT_FILE */
+    struct table_meta table; /* TABLE, without runs */
+    uint32_t level;          /* RUN_* */
+    uint64_t number;         /* RUN_*: the table; FLUSHED, DURABLE, TOMBSTONE*: sequence; NEXT_FILE; SEALED */
     struct table_run_meta run; /* without refs: */
     struct slice refs;         /* RUN_ADD: of run.ref_count refs, for edit_ref_next */
     struct slice from, to;     /* TOMBSTONE* */
+    struct edit_log log;       /* LOG */
 };
 
 void edit_table(struct writer *edit, const struct table_meta *table);
@@ -37,7 +45,9 @@ void edit_run_add(struct writer *edit, uint32_t level, uint64_t table, const str
 void edit_run_drop(struct writer *edit, uint32_t level, uint64_t table, struct slice first);
 void edit_tombstone(struct writer *edit, struct slice from, struct slice to, uint64_t sequence);
 void edit_tombstone_drop(struct writer *edit, struct slice from, struct slice to, uint64_t sequence);
-void edit_number(struct writer *edit, enum edit_kind kind, uint64_t number); /* FLUSHED, DURABLE, NEXT_FILE */
+void edit_number(struct writer *edit, enum edit_kind kind,
+                 uint64_t number);                              /* FLUSHED, DURABLE, NEXT_FILE, SEALED */
+void edit_log(struct writer *edit, const struct edit_log *log); /* behind the runs that refer to it */
 /* Takes the next of an item's refs; they rise by segment. The item was handed out, so they are sound. */
 struct table_ref edit_ref_next(struct reader *refs, uint64_t segment_before);
 /* OK, END or CORRUPT. */

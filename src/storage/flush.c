@@ -107,6 +107,21 @@ static bool anything_overlaps(const struct version *version, const struct flush_
     return reserved_overlaps(reserved, first, last);
 }
 
+/* In which files the segments are that the new runs refer to; those of one memtable follow each other. */
+static void tell_logs(const struct version_set *versions, const struct table_output *output,
+                      struct writer *edit) {
+    uint64_t first = UINT64_MAX, last = 0;
+    for (uint32_t i = 0; i < output->count; i++)
+        for (uint32_t k = 0; k < output->tables[i].run_count; k++) {
+            const struct table_run_meta *run = &output->tables[i].runs[k];
+            if (run->ref_count == 0) continue;
+            first = MIN(first, run->refs[0].segment);
+            last = MAX(last, run->refs[run->ref_count - 1].segment);
+        }
+    for (uint64_t segment = first; segment <= last; segment++)
+        version_set_tell_log(versions, segment, edit);
+}
+
 void flush_edit(const struct version_set *versions, const struct memtable *memtable,
                 const struct table_output *output, const struct flush_reserved *reserved,
                 struct writer *edit) {
@@ -121,6 +136,7 @@ void flush_edit(const struct version_set *versions, const struct memtable *memta
             edit_run_add(edit, alone ? STORE_LEVEL_COUNT - 1 : 0, table->number, run);
         }
     }
+    tell_logs(versions, output, edit);
     for (size_t i = 0; i < memtable->tombstones.count; i++) {
         const struct tombstone *t = &memtable->tombstones.fragments[i];
         if (anything_overlaps(version, reserved, t->from, t->to))

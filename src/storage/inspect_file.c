@@ -125,8 +125,9 @@ static void show_refs(struct inspect_out *out, const struct edit_item *item) {
 }
 
 static void show_item(struct inspect_out *out, const struct edit_item *item) {
-    static const char *names[] = {NULL,      "table",   "run-add",  "run-drop", "tombstone", "tombstone-drop",
-                                  "flushed", "durable", "next-file"};
+    static const char *names[] = {
+        NULL,      "table",   "run-add",   "run-drop", "tombstone", "tombstone-drop",
+        "flushed", "durable", "next-file", "log",      "sealed"};
     inspect_out_begin_row(out);
     inspect_out_text(out, "item", names[item->kind]);
     switch (item->kind) {
@@ -153,6 +154,12 @@ static void show_item(struct inspect_out *out, const struct edit_item *item) {
         inspect_out_bytes(out, "from", item->from);
         inspect_out_bytes(out, "to", item->to);
         inspect_out_number(out, "sequence", item->number);
+        break;
+    case EDIT_LOG:
+        inspect_out_number(out, "segment", item->log.segment);
+        inspect_out_number(out, "file", item->log.file);
+        inspect_out_number(out, "bytes", item->log.size);
+        inspect_out_number(out, "first_sequence", item->log.first_sequence);
         break;
     default:
         inspect_out_number(out, "value", item->number);

@@ -41,7 +41,8 @@
 
 struct log_file {
     uint64_t number, size;
-    struct io_file *file;
+    struct io_file
+        *file;  /* NULL: the manifest says what it is, which is enough for a segment that is in tables */
     bool valid; /* has a header */
     struct wal_segment_header header;
     struct wal_reader_result result;
@@ -140,6 +141,8 @@ static enum status first_start(struct recovery *r) {
                         "%s holds tables or logs but no MANIFEST; restore it from a backup", store->dir);
     if (store->options.read_only)
         return diagnose(r->diagnostic, STATUS_NOT_FOUND, "%s holds no store", store->dir);
+    enum status status = store_sync_parent(store, r->diagnostic);
+    if (status != STATUS_OK) return status;
     io_random(store->io, &store->store_id, sizeof store->store_id);
     r->manifest.header = (struct manifest_header){.store_id = store->store_id};
     r->rewrite_manifest = true; /* M1 */
@@ -189,27 +192,84 @@ static enum status sweep(struct recovery *r) {
 
 /* ---- the log ----------------------------------------------------------------------------------------- */
 
-static enum status open_logs(struct recovery *r) {
+static enum status open_log(struct recovery *r, struct log_file *log) {
     struct store *store = r->store;
-    for (size_t i = 0; i < r->log_count; i++) {
-        struct log_file *log = &r->logs[i];
-        struct layout_path path = layout_path(store->dir, LAYOUT_LOG, log->number);
-        enum status status = io_file_open(
-            store->io, path.text, store->options.read_only ? IO_OPEN_READ : IO_OPEN_WRITE, &log->file);
-        if (status == STATUS_OK) status = io_file_size(log->file, &log->size);
-        if (status != STATUS_OK)
-            return diagnose(r->diagnostic, status, "%s cannot be opened: %s", path.text, status_text(status));
-        store->versions.next_file = MAX(store->versions.next_file, log->number + 1);
-        status = wal_reader_header(log->file, &log->header);
-        if (status == STATUS_MALFORMED) continue; /* L1, or L2 */
-        if (status != STATUS_OK)
-            return diagnose(r->diagnostic, status, "%s: %s", path.text,
-                            status == STATUS_VERSION ? "written by a newer Sentinel" : status_text(status));
-        if (log->header.store_id != store->store_id) /* L8 */
-            return diagnose(r->diagnostic, STATUS_CORRUPT, "%s belongs to another store", path.text);
-        log->valid = true;
+    struct layout_path path = layout_path(store->dir, LAYOUT_LOG, log->number);
+    enum status status = io_file_open(store->io, path.text,
+                                      store->options.read_only ? IO_OPEN_READ : IO_OPEN_WRITE, &log->file);
+    if (status == STATUS_OK) status = io_file_size(log->file, &log->size);
+    if (status != STATUS_OK)
+        return diagnose(r->diagnostic, status, "%s cannot be opened: %s", path.text, status_text(status));
+    status = wal_reader_header(log->file, &log->header);
+    if (status == STATUS_MALFORMED) return STATUS_OK; /* L1, or L2 */
+    if (status != STATUS_OK)
+        return diagnose(r->diagnostic, status, "%s: %s", path.text,
+                        status == STATUS_VERSION ? "written by a newer Sentinel" : status_text(status));
+    if (log->header.store_id != store->store_id) /* L8 */
+        return diagnose(r->diagnostic, STATUS_CORRUPT, "%s belongs to another store", path.text);
+    log->valid = true;
+    return STATUS_OK;
+}
+
+static int compare_sources(const void *a, const void *b) {
+    const struct log_source *x = *(const struct log_source *const *)a;
+    const struct log_source *y = *(const struct log_source *const *)b;
+    return (x->source.number > y->source.number) - (x->source.number < y->source.number);
+}
+
+/* Fills in what the manifest says of the segment in a file; false: nothing. */
+static bool know_log(struct recovery *r, struct log_file *log, const struct log_source *const *known,
+                     size_t count) {
+    const struct log_source wanted = {.source.number = log->number}, *key = &wanted;
+    const struct log_source *const *found = bsearch(&key, known, count, sizeof *known, compare_sources);
+    if (found == NULL) return false;
+    log->header = (struct wal_segment_header){.store_id = r->store->store_id,
+                                              .segment = (*found)->segment,
+                                              .size = (*found)->size,
+                                              .first_sequence = (*found)->first_sequence};
+    log->size = (*found)->size;
+    log->valid = true;
+    return true;
+}
+
+/* What each file of the log is. Those that the manifest knows are not opened: there are as many as there is
+ * data. */
+static enum status open_logs(struct recovery *r) {
+    struct version_set *versions = &r->store->versions;
+    const struct log_source **known = mem_alloc(MAX(versions->logs.count, (size_t)1) * sizeof *known);
+    size_t count = 0;
+    enum status status = STATUS_OK;
+    MAP_FOREACH(it, &versions->logs) {
+        const struct log_source *log = MAP_ENTRY(it)->value;
+        if (log->told) known[count++] = log;
     }
+    if (count > 1) qsort(known, count, sizeof *known, compare_sources);
+    for (size_t i = 0; i < r->log_count && status == STATUS_OK; i++) {
+        struct log_file *log = &r->logs[i];
+        versions->next_file = MAX(versions->next_file, log->number + 1);
+        if (!know_log(r, log, known, count)) status = open_log(r, log);
+    }
+    mem_free(known);
     if (r->log_count > 1) qsort(r->logs, r->log_count, sizeof *r->logs, compare_logs);
+    return status;
+}
+
+/* The segments that are read need their files, whatever the manifest knows. */
+static enum status open_needed(struct recovery *r, size_t first) {
+    for (size_t i = first; i < r->log_count; i++) {
+        struct log_file *log = &r->logs[i];
+        struct wal_segment_header told = log->header;
+        if (log->file != NULL) continue;
+        log->valid = false;
+        enum status status = open_log(r, log);
+        if (status != STATUS_OK) return status;
+        if (!log->valid || log->header.segment != told.segment ||
+            log->header.first_sequence != told.first_sequence) /* L2 */
+            return diagnose(r->diagnostic, STATUS_CORRUPT,
+                            "%s, offset 0: the header of log segment %" PRIu64
+                            " is damaged; restore this node from a replica or a backup",
+                            layout_path(r->store->dir, LAYOUT_LOG, log->number).text, told.segment);
+    }
     return STATUS_OK;
 }
 
@@ -324,6 +384,10 @@ static enum status replay_logs(struct recovery *r, size_t first) {
         bool last = i + 1 == r->log_count;
         struct wal_reader_options options = {.end_known = last ? 0 : r->logs[i + 1].header.previous_end,
                                              .due = store->versions.flushed_sequence + 1,
+                                             .sealed_at = last && log->header.segment ==
+                                                                      store->versions.sealed_segment
+                                                              ? store->versions.durable_sequence
+                                                              : 0,
                                              .values = r->keep_in_memory,
                                              .record = replay,
                                              .ctx = r};
@@ -404,12 +468,15 @@ static enum status renew_logs(struct recovery *r, size_t first) {
 /* Finds the files of the segments that tables refer to. */
 static enum status find_referred(struct recovery *r) {
     struct store *store = r->store;
+    MAP_FOREACH(it, &store->versions.logs)
+        ((struct log_source *)MAP_ENTRY(it)->value)->source.number = 0;
     for (size_t i = 0; i < r->log_count; i++) {
         if (!r->logs[i].valid) continue;
         struct log_source *log = version_set_log(&store->versions, r->logs[i].header.segment);
         if (log == NULL) continue;
         log->source.number = r->logs[i].number;
         log->size = r->logs[i].size;
+        log->first_sequence = r->logs[i].header.first_sequence;
     }
     MAP_FOREACH(it, &store->versions.logs) {
         const struct log_source *log = MAP_ENTRY(it)->value;
@@ -439,6 +506,8 @@ static void start_log(struct recovery *r, size_t first) {
             bool referred = log->valid && version_set_log(&store->versions, log->header.segment) != NULL;
             bool needed = i >= first || referred;
             if (needed != (pass == 0)) continue;
+            if (needed && log->file != NULL) io_file_close(log->file); /* nothing is written to it any more */
+            if (needed) log->file = NULL;
             found[count++] = (struct wal_found){.file_number = log->number,
                                                 .file = log->file,
                                                 .file_size = log->size,
@@ -536,6 +605,7 @@ static enum status run_steps(struct recovery *r) {
     size_t first = 0;
     if (status == STATUS_OK) status = find_referred(r);
     if (status == STATUS_OK) status = first_needed(r, &first);
+    if (status == STATUS_OK) status = open_needed(r, first);
     if (status == STATUS_OK) status = check_headless(r);
     if (status == STATUS_OK) status = replay_logs(r, first);
     if (status == STATUS_OK && r->flushed) status = find_referred(r);

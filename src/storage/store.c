@@ -13,15 +13,22 @@
 
 /* ---- the durable watermark --------------------------------------------------------------------------- */
 
+/* The segment to seal: of a store that stops, the one that was written to. */
+static uint64_t seal_due(const struct store *store) {
+    uint64_t end, current = store->shutting_down ? wal_current_segment(store->wal, &end) : 0;
+    return current > store->versions.sealed_segment ? current : 0;
+}
+
 static bool watermark_due(const struct store *store) {
     return store->status == STATUS_OK && !store->watermark.running && !store->options.unlogged &&
-           wal_durable_sequence(store->wal) > store->versions.durable_sequence;
+           (wal_durable_sequence(store->wal) > store->versions.durable_sequence || seal_due(store) > 0);
 }
 
 static void watermark_prepare(struct manifest_commit *commit, struct writer *edit) {
     struct store *store = CONTAINER_OF(commit, struct store, watermark.commit);
     uint64_t durable = wal_durable_sequence(store->wal);
     if (durable > store->versions.durable_sequence) edit_number(edit, EDIT_DURABLE, durable);
+    if (seal_due(store) > 0) edit_number(edit, EDIT_SEALED, seal_due(store));
 }
 
 static void watermark_done(struct manifest_commit *commit, enum status status, struct slice edit) {
@@ -56,9 +63,17 @@ static void fill_options(struct store_options *options) {
     options->wal_segment_bytes = MAX(options->wal_segment_bytes, WAL_SEGMENT_SIZE_MIN);
 }
 
-/* The directory, durably: its own name is an entry of its parent. */
+static enum status cannot_make(const struct store *store, enum status status, struct diagnostic *diagnostic) {
+    return diagnose(diagnostic, status, "data directory %s cannot be made: %s", store->dir,
+                    status_text(status));
+}
+
 static enum status make_dir(struct store *store, struct diagnostic *diagnostic) {
     enum status status = io_mkdir(store->io, store->dir);
+    return status == STATUS_OK ? STATUS_OK : cannot_make(store, status, diagnostic);
+}
+
+enum status store_sync_parent(struct store *store, struct diagnostic *diagnostic) {
     char parent[LAYOUT_DIR_SIZE_MAX + 8];
     size_t size = strlen(store->dir);
     while (size > 1 && store->dir[size - 1] == '/')
@@ -69,11 +84,8 @@ static enum status make_dir(struct store *store, struct diagnostic *diagnostic) 
         snprintf(parent, sizeof parent, ".");
     else
         snprintf(parent, sizeof parent, "%.*s", (int)size, store->dir);
-    if (status == STATUS_OK) status = io_sync_dir(store->io, parent);
-    if (status != STATUS_OK)
-        return diagnose(diagnostic, status, "data directory %s cannot be made: %s", store->dir,
-                        status_text(status));
-    return STATUS_OK;
+    enum status status = io_sync_dir(store->io, parent);
+    return status == STATUS_OK ? STATUS_OK : cannot_make(store, status, diagnostic);
 }
 
 static enum status take_lock(struct store *store, struct diagnostic *diagnostic) {
@@ -96,7 +108,11 @@ uint64_t store_next_file(void *ctx) {
 
 static void log_file(void *ctx, struct log_source *log) {
     struct store *store = ctx;
-    if (store->wal != NULL) log->source.number = wal_segment_file(store->wal, log->segment, &log->size);
+    struct wal_segment_info info;
+    if (store->wal == NULL || !wal_segment_info(store->wal, log->segment, &info)) return;
+    log->source.number = info.file_number;
+    log->size = info.size;
+    log->first_sequence = info.first_sequence;
 }
 
 /* The last table that referred to a segment of the log is gone. */
@@ -225,17 +241,30 @@ enum status store_health(const struct store *store) {
 
 /* ---- rest -------------------------------------------------------------------------------------------- */
 
+/* What is in memory when the store stops becomes tables, so that the next start has nothing to read back. */
+static void shutdown_flushed(void *ctx, enum status status) {
+    struct store *store = ctx;
+    (void)status; /* what could not be flushed is in the log */
+    store->shutdown_flush = SHUTDOWN_FLUSHED;
+    store_changed(store);
+}
+
 static bool at_rest(const struct store *store) {
-    return wal_idle(store->wal) && manifest_idle(store->manifest) && !store->flush.running &&
-           compaction_idle(store->compaction) && version_set_idle(&store->versions) &&
-           scrub_idle(store->scrub) && checkpoint_idle(store->checkpoint) && !store->watermark.running &&
+    return store->shutdown_flush == SHUTDOWN_FLUSHED && wal_idle(store->wal) &&
+           manifest_idle(store->manifest) && !store->flush.running && compaction_idle(store->compaction) &&
+           version_set_idle(&store->versions) && scrub_idle(store->scrub) &&
+           checkpoint_idle(store->checkpoint) && !store->watermark.running &&
            block_cache_idle(store->cache) && !store->refusing && !store->damage.telling;
 }
 
 void store_changed(void *ctx) {
     struct store *store = ctx;
     store_stall_look(store);
-    if (store->shutting_down && !store->watermark.last && wal_idle(store->wal)) {
+    if (store->shutting_down && store->shutdown_flush == SHUTDOWN_FLUSH_DUE && wal_idle(store->wal)) {
+        store->shutdown_flush = SHUTDOWN_FLUSHING;
+        store_flush(store, shutdown_flushed, store);
+    }
+    if (store->shutting_down && !store->watermark.last && store->shutdown_flush == SHUTDOWN_FLUSHED) {
         store->watermark.last = true; /* tried once: without room the shutdown does not wait for it */
         if (watermark_due(store)) watermark_start(store);
     }
@@ -255,7 +284,8 @@ void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx) {
     store->shutting_down = true;
     store->shutdown_done = done;
     store->shutdown_ctx = ctx;
-    io_timer_cancel(store->io, &store->flush.retry);
+    io_timer_cancel(store->io, &store->flush.retry); /* another try, at once */
+    if (store->options.unlogged) store->shutdown_flush = SHUTDOWN_FLUSHED; /* a benchmark's: it may go */
     if (store->options.read_only) {
         store->shutdown_told = true;
         io_defer(store->io, &store->shutdown_op);

@@ -31,7 +31,9 @@ static void flush_end(struct store *store, enum status status) {
     flush->running = false;
     table_output_release(&flush->output);
     wal_places_view_release(&flush->places);
-    if (status == STATUS_NO_SPACE) {
+    if (status == STATUS_NO_SPACE && store->shutting_down) {
+        store->shutdown_flush = SHUTDOWN_FLUSHED; /* the next start tries again, from the log */
+    } else if (status == STATUS_NO_SPACE) {
         log_warn(store->log, "flush is waiting for room dir=%s", store->dir);
         io_timer_set(store->io, &flush->retry, io_now_ns(store->io) + STORE_RETRY_NS);
     } else if (status != STATUS_OK) {
@@ -108,6 +110,7 @@ void store_flush_clip(struct store *store, uint64_t sequence) {
 
 void store_flush_start(struct store *store) {
     struct store_flush *flush = &store->flush;
+    if (store->shutdown_flush == SHUTDOWN_FLUSHED) return;
     if (!flush->running && store->status == STATUS_OK) rotate_for_waiters(store);
     if (flush->running || store->immutable_count == 0 || store->status != STATUS_OK) return;
     if (io_timer_armed(&flush->retry)) return;

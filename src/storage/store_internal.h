@@ -99,6 +99,7 @@ struct store {
         void *ctx;
     } damage; /* damage.c */
     bool shutting_down, shutdown_told;
+    enum { SHUTDOWN_FLUSH_DUE, SHUTDOWN_FLUSHING, SHUTDOWN_FLUSHED } shutdown_flush;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;
     struct io_op shutdown_op;
@@ -112,6 +113,8 @@ enum status recovery_run(struct store *store, struct diagnostic *diagnostic) MUS
 /* store.c */
 void store_versions_init(struct store *store);
 void store_fail(struct store *store, enum status status);
+/* The store's own name, durably: it is an entry of the parent directory. */
+enum status store_sync_parent(struct store *store, struct diagnostic *diagnostic) MUST_USE;
 uint64_t store_next_file(void *ctx);
 void store_changed(void *ctx); /* something ended: shutdown, stall and waiters are looked at again */
 void store_watermark_later(struct store *store);

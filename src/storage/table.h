@@ -94,8 +94,10 @@ struct table {
 struct log_source {
     struct block_source source; /* number: of the file, 0: not known yet */
     uint64_t segment;
-    uint64_t size;       /* of the file */
-    uint64_t live_bytes; /* that runs of the newest version refer to */
+    uint64_t size;           /* of the file */
+    uint64_t first_sequence; /* of its first change */
+    uint64_t live_bytes;     /* that runs of the newest version refer to */
+    bool told;               /* the manifest says which file it is in */
     void *owner;
 };
 /* Opens the file if it is not open; blocks briefly. CORRUPT: there is none, or io is NULL (a job, for which

@@ -135,6 +135,31 @@ static struct log_source *log_pin(struct version_set *set, uint64_t segment) {
     return log;
 }
 
+static void edit_log_of(const struct log_source *log, struct writer *edit) {
+    edit_log(edit, &(struct edit_log){.segment = log->segment,
+                                      .file = log->source.number,
+                                      .size = log->size,
+                                      .first_sequence = log->first_sequence});
+}
+
+void version_set_tell_log(const struct version_set *set, uint64_t segment, struct writer *edit) {
+    const struct log_source *known = version_set_log(set, segment);
+    if ((known != NULL && known->told) || set->log_file == NULL) return;
+    struct log_source log = {.segment = segment};
+    set->log_file(set->ctx, &log);
+    if (log.source.number != 0) edit_log_of(&log, edit);
+}
+
+/* What an edit says of a segment that nothing refers to (any more) is of no interest. */
+static void log_told(struct version_set *set, const struct edit_log *told) {
+    struct log_source *log = version_set_log(set, told->segment);
+    if (log == NULL) return;
+    log->source.number = told->file;
+    log->size = told->size;
+    log->first_sequence = told->first_sequence;
+    log->told = true;
+}
+
 /* ---- runs and versions ------------------------------------------------------------------------------- */
 
 static struct run *run_new(struct table *table, const struct edit_item *item) {
@@ -252,7 +277,7 @@ struct build {
     struct version_set *set;
     struct version *version;
     struct list added; /* tables of this edit */
-    uint64_t flushed_sequence, durable_sequence, next_file;
+    uint64_t flushed_sequence, durable_sequence, next_file, sealed_segment;
     struct diagnostic *diagnostic;
 };
 
@@ -356,6 +381,12 @@ static enum status build_item(struct build *build, const struct edit_item *item,
     case EDIT_NEXT_FILE:
         build->next_file = MAX(build->next_file, item->number);
         return STATUS_OK;
+    case EDIT_SEALED:
+        build->sealed_segment = MAX(build->sealed_segment, item->number);
+        return STATUS_OK;
+    case EDIT_LOG:
+        log_told(build->set, &item->log);
+        return STATUS_OK;
     }
     UNREACHABLE();
 }
@@ -410,6 +441,7 @@ enum status version_set_apply(struct version_set *set, struct slice edit, struct
                           .flushed_sequence = set->flushed_sequence,
                           .durable_sequence = set->durable_sequence,
                           .next_file = set->next_file,
+                          .sealed_segment = set->sealed_segment,
                           .diagnostic = diagnostic};
     list_init(&build.added);
     struct reader reader = reader_make(edit);
@@ -430,6 +462,7 @@ enum status version_set_apply(struct version_set *set, struct slice edit, struct
         set->flushed_sequence = build.flushed_sequence;
         set->durable_sequence = MAX(build.durable_sequence, build.flushed_sequence);
         set->next_file = MAX(set->next_file, build.next_file);
+        set->sealed_segment = build.sealed_segment;
         ASSERT_SLOW((version_check(set->current), true));
     }
     struct list *node;
@@ -451,6 +484,7 @@ void version_set_snapshot(const struct version_set *set, struct writer *edit) {
     edit_number(edit, EDIT_NEXT_FILE, set->next_file);
     edit_number(edit, EDIT_FLUSHED, set->flushed_sequence);
     edit_number(edit, EDIT_DURABLE, set->durable_sequence);
+    edit_number(edit, EDIT_SEALED, set->sealed_segment);
     MAP_FOREACH(it, &set->tables) {
         const struct table *table = MAP_ENTRY(it)->value;
         if (table->run_count == 0) continue; /* only older versions still read it */
@@ -466,6 +500,10 @@ void version_set_snapshot(const struct version_set *set, struct writer *edit) {
         const struct version_level *level = &set->current->levels[l];
         for (size_t i = 0; i < level->count; i++)
             edit_run_add(edit, l, level->runs[i]->table->source.number, &level->runs[i]->meta);
+    }
+    MAP_FOREACH(it, &set->logs) {
+        const struct log_source *log = MAP_ENTRY(it)->value;
+        if (log->live_bytes > 0 && log->source.number != 0) edit_log_of(log, edit);
     }
     const struct tombstone_set *tombstones = &set->current->tombstones->set;
     for (size_t i = 0; i < tombstones->count; i++)

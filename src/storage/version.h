@@ -77,6 +77,7 @@ struct version_set {
     struct map logs;           /* segment, big-endian, to struct log_source: those that tables refer to */
     struct version *current;
     uint64_t flushed_sequence, durable_sequence, next_file;
+    uint64_t sealed_segment; /* the log was closed behind it, at durable_sequence */
     uint64_t generations;
     uint64_t table_bytes; /* of all files that exist */
     bool keep_files;      /* closing, or read-only: nothing is removed */
@@ -85,7 +86,8 @@ struct version_set {
     struct io_job removal;
     bool removal_running;
     void (*changed)(void *ctx); /* a removal ended */
-    /* Fills number and size of a segment's file, where they are known already. May be NULL. */
+    /* Fills number and size of a segment's file, and its first sequence, where they are known already. May
+     * be NULL. */
     void (*log_file)(void *ctx, struct log_source *log);
     void (*log_unpinned)(void *ctx); /* a segment is no longer referred to; may be NULL */
     void *ctx;
@@ -100,6 +102,8 @@ enum status version_set_apply(struct version_set *set, struct slice edit,
 void version_set_snapshot(const struct version_set *set, struct writer *edit);
 struct table *version_set_table(const struct version_set *set, uint64_t number);     /* NULL: unknown */
 struct log_source *version_set_log(const struct version_set *set, uint64_t segment); /* NULL: no run refers */
+/* Says in an edit which file holds a segment, unless the manifest has it. */
+void version_set_tell_log(const struct version_set *set, uint64_t segment, struct writer *edit);
 bool version_set_idle(const struct version_set *set);
 
 #endif

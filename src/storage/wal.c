@@ -530,8 +530,8 @@ void wal_release(struct wal *wal, uint64_t sequence) {
     wal_segments_release(wal->segments, sequence);
 }
 
-uint64_t wal_segment_file(const struct wal *wal, uint64_t segment, uint64_t *size) {
-    return wal_segments_file(wal->segments, segment, size);
+bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segment_info *info) {
+    return wal_segments_info(wal->segments, segment, info);
 }
 uint64_t wal_current_segment(const struct wal *wal, uint64_t *end) {
     const struct wal_segment *current = wal_segments_current(wal->segments);

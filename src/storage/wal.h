@@ -56,7 +56,7 @@ struct wal_options {
 /* A segment that recovery found. */
 struct wal_found {
     uint64_t file_number;
-    struct io_file *file; /* the log takes it over */
+    struct io_file *file; /* the log takes it over; NULL: it was not opened */
     uint64_t file_size;
     uint64_t segment; /* 0: free, holds nothing that is needed */
     uint64_t end, first_sequence, last_sequence;
@@ -80,8 +80,10 @@ uint64_t wal_skip(struct wal *wal, uint32_t count);
 /* Everything up to `sequence` is in tables that the manifest holds: segments may go. Also called when a table
  * has let go of a segment. */
 void wal_release(struct wal *wal, uint64_t sequence);
-/* The file number of a segment; 0: there is no such segment. */
-uint64_t wal_segment_file(const struct wal *wal, uint64_t segment, uint64_t *size);
+struct wal_segment_info {
+    uint64_t file_number, size, first_sequence;
+};
+bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segment_info *info);
 /* The segment that is written to, and where it ends now; 0: there is none. */
 uint64_t wal_current_segment(const struct wal *wal, uint64_t *end);
 /* The last segment with nothing in it that is not released. */

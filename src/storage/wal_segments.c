@@ -13,9 +13,10 @@ struct wal_segments {
     struct wal_options options;
     void (*ready)(void *ctx, enum status status);
     void *ctx;
-    struct list live; /* by rising segment; the current one is last */
-    struct list spares;
-    uint32_t spare_count;
+    struct list live;    /* by rising segment; the current one is last */
+    struct list spares;  /* ready */
+    struct list retired; /* would be spares again, once somebody opens them */
+    uint32_t spare_count, retired_count;
     struct wal_segment *current;
     uint64_t next_size;
     uint64_t released;    /* sequence */
@@ -23,9 +24,11 @@ struct wal_segments {
     struct {
         struct io_job job;
         bool running;
-        struct wal_segment *segment; /* being made or enlarged */
+        struct wal_segment *segment; /* being made, opened or enlarged */
         uint64_t size;
-        bool reserve; /* space is enough, it need not be written */
+        bool create;
+        bool reserve;  /* space is enough, it need not be written */
+        bool unusable; /* its bytes are not ours alone */
         struct layout_path path;
         enum status status;
         int os_error;
@@ -40,15 +43,34 @@ struct wal_segments {
 
 /* ---- spares ------------------------------------------------------------------------------------------ */
 
+static void segment_close(struct wal_segment *segment) {
+    if (segment->file != NULL) io_file_close(segment->file);
+    segment->file = NULL;
+}
+
+static enum status open_segment(struct wal_segments *segments, struct wal_segment *segment) {
+    unsigned flags = IO_OPEN_WRITE;
+    if (segments->prepare.create) flags |= IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE;
+    return io_file_open(segments->options.io, segments->prepare.path.text, flags, &segment->file);
+}
+
+/* A file that a checkpoint holds under another name is not ours alone to write over. */
+static bool has_one_name(struct wal_segment *segment) {
+    uint64_t names;
+    return io_file_name_count(segment->file, &names) == STATUS_OK && names == 1;
+}
+
 static void prepare_run(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, prepare.job);
     struct io *io = segments->options.io;
     struct wal_segment *segment = segments->prepare.segment;
-    bool create = segment->file == NULL;
+    bool create = segments->prepare.create;
     enum status status = STATUS_OK;
-    if (create)
-        status = io_file_open(io, segments->prepare.path.text,
-                              IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE, &segment->file);
+    if (segment->file == NULL) {
+        status = open_segment(segments, segment);
+        segments->prepare.unusable = !create && (status != STATUS_OK || !has_one_name(segment));
+        if (segments->prepare.unusable) return;
+    }
     bool reserve = segments->prepare.reserve;
     if (status == STATUS_OK && reserve) status = io_file_reserve(segment->file, segments->prepare.size);
     if (status == STATUS_UNSUPPORTED || (status == STATUS_OK && !reserve))
@@ -64,12 +86,23 @@ static void prepare_run(struct io_job *job) {
     if (io_unlink(io, segments->prepare.path.text) != STATUS_OK) return;
 }
 
+static void prepare_start(struct wal_segments *segments, uint64_t size);
+static void segment_remove(struct wal_segments *segments, struct wal_segment *segment);
+static void removal_start(struct wal_segments *segments);
+
 static void prepare_done(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, prepare.job);
     struct wal_segment *segment = segments->prepare.segment;
     enum status status = segments->prepare.status;
     segments->prepare.running = false;
     segments->prepare.segment = NULL;
+    if (segments->prepare.unusable) {
+        segments->prepare.unusable = false;
+        segment_remove(segments, segment);
+        removal_start(segments);
+        prepare_start(segments, segments->prepare.size);
+        return;
+    }
     if (status == STATUS_OK) {
         segment->size = segments->prepare.size;
         list_push_back(&segments->spares, &segment->link);
@@ -86,13 +119,18 @@ static void prepare_start(struct wal_segments *segments, uint64_t size) {
     if (segments->prepare.running) return;
     struct list *node = list_pop_front(&segments->spares);
     struct wal_segment *segment;
+    segments->prepare.create = false;
     if (node != NULL) {
         segment = CONTAINER_OF(node, struct wal_segment, link);
         segments->spare_count--;
+    } else if ((node = list_pop_front(&segments->retired)) != NULL) {
+        segment = CONTAINER_OF(node, struct wal_segment, link);
+        segments->retired_count--;
     } else {
         segment = mem_calloc(1, sizeof *segment);
         list_init(&segment->link);
         segment->file_number = segments->options.next_file_number(segments->options.ctx);
+        segments->prepare.create = true;
     }
     segments->prepare.path = layout_path(segments->options.dir, LAYOUT_LOG, segment->file_number);
     segments->prepare.segment = segment;
@@ -122,6 +160,7 @@ struct wal_segment *wal_segments_activate(struct wal_segments *segments, uint64_
     }
     list_remove(&chosen->link);
     segments->spare_count--;
+    if (segments->current != NULL) segment_close(segments->current); /* complete */
     chosen->segment = segment;
     chosen->end = WAL_BLOCK_SIZE;
     chosen->first_sequence = chosen->last_sequence = 0;
@@ -162,8 +201,6 @@ static void removal_run(struct io_job *job) {
     }
 }
 
-static void removal_start(struct wal_segments *segments);
-
 static void removal_done(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, removal.job);
     struct list *node;
@@ -182,21 +219,26 @@ static void removal_start(struct wal_segments *segments) {
     io_job_start(segments->options.io, &segments->removal.job);
 }
 
-/* A segment that nothing needs: a spare while there are few, else removed; also when a checkpoint holds it
- * under another name: then its bytes are not ours alone to write over. */
+static void segment_remove(struct wal_segments *segments, struct wal_segment *segment) {
+    segment_close(segment);
+    list_push_back(&segments->removal.waiting, &segment->link);
+}
+
+/* A segment that nothing needs: a spare while there are few, else removed. */
 static void segment_retire(struct wal_segments *segments, struct wal_segment *segment) {
-    uint64_t names;
     list_remove(&segment->link);
     segment->segment = 0;
-    if (segments->spare_count < WAL_SPARES_MAX && segment->size >= segments->next_size &&
-        io_file_name_count(segment->file, &names) == STATUS_OK && names == 1) {
+    bool wanted = segments->spare_count + segments->retired_count < WAL_SPARES_MAX &&
+                  segment->size >= segments->next_size;
+    if (!wanted || (segment->file != NULL && !has_one_name(segment))) {
+        segment_remove(segments, segment);
+    } else if (segment->file != NULL) {
         list_push_back(&segments->spares, &segment->link);
         segments->spare_count++;
-        return;
+    } else {
+        list_push_back(&segments->retired, &segment->link);
+        segments->retired_count++;
     }
-    io_file_close(segment->file);
-    segment->file = NULL;
-    list_push_back(&segments->removal.waiting, &segment->link);
 }
 
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence) {
@@ -221,6 +263,7 @@ struct wal_segments *wal_segments_new(const struct wal_options *options, const s
     segments->next_size = MIN((uint64_t)WAL_FIRST_SIZE, (uint64_t)options->segment_bytes);
     list_init(&segments->live);
     list_init(&segments->spares);
+    list_init(&segments->retired);
     list_init(&segments->removal.waiting);
     list_init(&segments->removal.under_way);
     for (size_t i = 0; i < start->found_count; i++) {
@@ -248,7 +291,7 @@ static void free_list(struct list *list) {
     struct list *node;
     while ((node = list_pop_front(list)) != NULL) {
         struct wal_segment *segment = CONTAINER_OF(node, struct wal_segment, link);
-        if (segment->file != NULL) io_file_close(segment->file);
+        segment_close(segment);
         mem_free(segment);
     }
 }
@@ -256,10 +299,11 @@ static void free_list(struct list *list) {
 void wal_segments_free(struct wal_segments *segments) {
     free_list(&segments->live);
     free_list(&segments->spares);
+    free_list(&segments->retired);
     free_list(&segments->removal.waiting);
     free_list(&segments->removal.under_way);
     if (segments->prepare.segment != NULL) {
-        if (segments->prepare.segment->file != NULL) io_file_close(segments->prepare.segment->file);
+        segment_close(segments->prepare.segment);
         mem_free(segments->prepare.segment);
     }
     mem_free(segments);
@@ -269,14 +313,14 @@ bool wal_segments_idle(const struct wal_segments *segments) {
     return !segments->prepare.running && !segments->removal.running;
 }
 
-uint64_t wal_segments_file(const struct wal_segments *segments, uint64_t number, uint64_t *size) {
+bool wal_segments_info(const struct wal_segments *segments, uint64_t number, struct wal_segment_info *info) {
     LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
         const struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
         if (segment->segment != number) continue;
-        *size = segment->size;
-        return segment->file_number;
+        *info = (struct wal_segment_info){segment->file_number, segment->size, segment->first_sequence};
+        return true;
     }
-    return 0;
+    return false;
 }
 
 uint64_t wal_segments_released(const struct wal_segments *segments) {

@@ -8,8 +8,11 @@
  * each is four times the one before, up to the configured size: a store that is hardly used costs next to
  * nothing. A segment that is no longer needed becomes a spare; one that tables refer to stays live.
  *
+ * Only the current segment and spares that are ready have an open file: what is stored costs no descriptors.
+ * A retired segment waits without one until a spare is wanted; the job then opens it.
+ *
  * Owner   this module owns the files. Errors: a spare that cannot be made is told through `ready`.
- * Loop    shard thread. Bounds: WAL_SPARES_MAX; what is beyond is removed. */
+ * Loop    shard thread. Bounds: WAL_SPARES_MAX, those that wait included; what is beyond is removed. */
 #ifndef SENTINEL_STORAGE_WAL_SEGMENTS_H
 #define SENTINEL_STORAGE_WAL_SEGMENTS_H
 
@@ -20,7 +23,7 @@
 struct wal_segment {
     struct list link;
     uint64_t file_number;
-    struct io_file *file;
+    struct io_file *file; /* NULL: not open */
     uint64_t size;
     uint64_t segment; /* 0: a spare */
     uint64_t end;     /* behind the last group */
@@ -42,7 +45,7 @@ void wal_segments_expect(struct wal_segments *segments, uint64_t group_bytes);
 void wal_segments_deactivate(struct wal_segments *segments);
 struct wal_segment *wal_segments_current(struct wal_segments *segments); /* NULL before the first */
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence);
-uint64_t wal_segments_file(const struct wal_segments *segments, uint64_t number, uint64_t *size);
+bool wal_segments_info(const struct wal_segments *segments, uint64_t number, struct wal_segment_info *info);
 uint64_t wal_segments_released(const struct wal_segments *segments);
 uint64_t wal_segments_live_bytes(const struct wal_segments *segments);
 

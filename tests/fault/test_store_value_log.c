@@ -438,6 +438,44 @@ static void values_are_left_where_they_are_by_a_replay(void **state) {
     world_release(&w);
 }
 
+/* Everything is in tables when a store has stopped, and the manifest says which segment is in which file: the
+ * next start reads the end of the log and nothing of the rest, whose headers nobody needs. */
+static void a_start_reads_only_the_end_of_the_log(void **state) {
+    (void)state;
+    struct world w;
+    world_init(&w, 17);
+    assert_true(open_store(&w));
+    uint64_t read[2];
+    for (uint32_t round = 0; round < 2; round++) {
+        assert_true(work(&w, 10 + 50 * round));
+        for (uint32_t i = 0; i < 12; i++) /* in memory when the store stops */
+            append(&w);
+        run(&w, NS_PER_S);
+        assert_true(reopen(&w));
+        struct store_stats stats;
+        store_stats(w.store, &stats);
+        assert_in_range(stats.memtable_bytes, 0, 16 * KIB);
+        crash(&w, IO_SIM_CRASH_PROCESS);
+        assert_true(open_store(&w));
+        read[round] = io_stats(w.io).file_read_bytes;
+    }
+    /* More of the manifest, and the end of another segment. */
+    assert_in_range(read[1], 0, 2 * read[0] + 64 * KIB);
+    assert_in_range(files_of(&w).logs, 12, 1000);
+    check(&w);
+    crash(&w, IO_SIM_CRASH_POWER_CLEAN);
+    w.io = io_sim_node_io(w.sim, NODE);
+    uint64_t oldest = 1;
+    while (oldest < 1000 &&
+           !io_sim_flip_bit(w.sim, NODE, layout_path("data", LAYOUT_LOG, oldest).text, 20, 1))
+        oldest++;
+    assert_in_range(oldest, 1, 999);
+    io_free(w.io);
+    assert_true(open_store(&w));
+    check(&w);
+    world_release(&w);
+}
+
 static void crash_everywhere(enum io_sim_crash how, enum io_sim_stop stop, uint64_t seed, uint64_t stride) {
     for (uint64_t n = 1;; n += stride) {
         struct world w;
@@ -478,6 +516,7 @@ int main(void) {
         cmocka_unit_test(sparse_segments_are_emptied),
         cmocka_unit_test(a_missing_segment_is_noticed),
         cmocka_unit_test(values_are_left_where_they_are_by_a_replay),
+        cmocka_unit_test(a_start_reads_only_the_end_of_the_log),
         cmocka_unit_test(killed_before_operations),
         cmocka_unit_test(power_cut_before_operations),
         cmocka_unit_test(power_cut_that_keeps_nothing_unsynced),
