@@ -343,7 +343,9 @@ static void flip_and_mend(size_t value_size, enum layout_kind kind, uint64_t at,
     run(&w);
     check_all(&w);
     assert_int_equal(w.told, 0);
-    assert_int_equal(put_aside(&w), 1);
+    /* What the new writes cover as a whole goes without being read: then nobody knows any more, after a
+     * start, that it was damaged. */
+    assert_in_range(put_aside(&w), at == UINT64_MAX ? 0 : 1, 1);
     assert_false(meet_damage(&w));
     reopen(&w);
     check_all(&w);
