@@ -284,7 +284,7 @@ void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx) {
     store->shutting_down = true;
     store->shutdown_done = done;
     store->shutdown_ctx = ctx;
-    io_timer_cancel(store->io, &store->flush.retry); /* another try, at once */
+    io_timer_cancel(store->io, &store->flush.retry);                       /* another try, at once */
     if (store->options.unlogged) store->shutdown_flush = SHUTDOWN_FLUSHED; /* a benchmark's: it may go */
     if (store->options.read_only) {
         store->shutdown_told = true;
