@@ -34,6 +34,13 @@ foreach(name test_store_model test_raft_random test_raft_model test_cluster_txn)
   set_tests_properties(soak/${name} PROPERTIES TIMEOUT 36000 LABELS soak)
 endforeach()
 
+file(GLOB soaks CONFIGURE_DEPENDS tests/process/soak_*.py)
+foreach(source ${soaks})
+  get_filename_component(name ${source} NAME_WE)
+  add_test(NAME soak/${name} COMMAND /usr/bin/python3 ${source} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} CONFIGURATIONS soak)
+  set_tests_properties(soak/${name} PROPERTIES TIMEOUT 36000 LABELS soak ENVIRONMENT "SENTINEL=${CMAKE_BINARY_DIR}/sentinel")
+endforeach()
+
 file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
 foreach(source ${fuzzers})
   get_filename_component(name ${source} NAME_WE)

@@ -18,21 +18,23 @@
 #include "io/io_child.h"
 #include "io/io_measure.h"
 
-#define STARTS         11
-#define READY_SECONDS  60
-#define STOP_SECONDS   20
-#define CONNECTIONS    4
-#define WINDOW         16
-#define BATCH_BYTES    (64 * KIB)
-#define MEMORY_MIB     24 /* what is read "from memory": less than a memtable and the page cache hold */
-#define MEMORY_ROUNDS  32
-#define LATENCY_COUNT  4000
-#define UNARY_COUNT    200000
-#define UNARY_WINDOW   256
-#define KILO           1024
-#define STORED_MIB_MIN 64
-#define RESTARTS       7
-#define RESTART_MIB    24 /* published before each: more than one memtable holds */
+#define STARTS           11
+#define READY_SECONDS    60
+#define STOP_SECONDS     20
+#define CONNECTIONS      4
+#define WINDOW           16
+#define BATCH_BYTES      (64 * KIB)
+#define MEMORY_MIB       24 /* what is read "from memory": less than a memtable and the page cache hold */
+#define MEMORY_ROUNDS    32
+#define LATENCY_COUNT    4000
+#define UNARY_COUNT      200000
+#define UNARY_WINDOW     256
+#define KILO             1024
+#define STORED_MIB_MIN   64
+#define RESTARTS         7
+#define FILL_CONNECTIONS 64 /* and partitions */
+#define FILL_WINDOW      2
+#define RESTART_MIB      24 /* published before each: more than one memtable holds */
 
 static struct {
     struct bench_report report;
@@ -123,8 +125,8 @@ static void publish(const char *name, const char *topic, uint32_t value_bytes, u
     add(name, "fsyncs", m.syncs / m.seconds, "/s");
 }
 
-static bool wants(const char *name) {
-    return b.cases == NULL || strstr(b.cases, name) != NULL;
+static bool wants(const char *name, bool by_default) {
+    return b.cases == NULL ? by_default : strstr(b.cases, name) != NULL;
 }
 
 /* ---- the cases ----------------------------------------------------------------------------------------- */
@@ -259,6 +261,22 @@ static void case_stored(void) {
     add("the same files, read in one row", "", io_measure_read_files(b.data) / (double)MIB, "MiB/s");
 }
 
+/* Many partitions appended to in turn until a disk's worth is stored: what does the broker hold meanwhile? */
+static void case_fill(void) {
+    struct broker_load load = load_of("filled", KILO, (uint64_t)b.mib * MIB);
+    load.connections = FILL_CONNECTIONS;
+    load.window = FILL_WINDOW;
+    io_measure_remove_dir(b.data);
+    start_broker();
+    broker_load_create_topic(b.address, load.topic, FILL_CONNECTIONS);
+    struct measured m = measure(broker_load_produce, &load);
+    add_rate("fill", &m, &load);
+    add("fill", "written per byte", m.written / (double)load.value_bytes_done, "x");
+    add("fill", "peak resident", (double)usage().resident_peak_bytes / (double)MIB, "MiB");
+    measure_restarts((long long)b.mib);
+    stop_broker();
+}
+
 /* ---- options ------------------------------------------------------------------------------------------- */
 
 static const struct {
@@ -268,7 +286,8 @@ static const struct {
 } cases[] = {{"start", true, case_start},      {"publish", false, case_publish},
              {"latency", false, case_latency}, {"grpc", false, case_grpc},
              {"unary", false, case_unary},     {"memory", false, case_memory},
-             {"stored", false, case_stored}};
+             {"stored", false, case_stored},   {"fill", true, case_fill}};
+#define FILL_CASE "fill" /* only when asked for: it takes --mib of disk, and as long */
 
 static void print_help(void) {
     printf(
@@ -279,7 +298,9 @@ static void print_help(void) {
         "that\n"
         "are installed (nats-server, redis-server) run the same cases, with the settings they print.\n\n"
         "  --mib N        data of the large cases (512)\n"
-        "  --cases LIST   some of start,publish,latency,grpc,unary,memory,stored\n"
+        "  --cases LIST   some of start,publish,latency,grpc,unary,memory,stored, and fill: 64 partitions to "
+        "--mib,\n"
+        "                 what the broker holds meanwhile, and how long it then takes to start\n"
         "  --io NAME      the broker's io: uring, posix or auto (auto)\n"
         "  --dir DIR      where data directories are made (.)\n"
         "  --no-peers     only Sentinel\n"
@@ -344,7 +365,9 @@ int bench_broker_main(int argc, char **argv) {
     bench_report_init(&b.report, "broker");
     bool running = false;
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
-        if (!wants(cases[i].name)) continue;
+        if (!wants(cases[i].name, strcmp(cases[i].name, FILL_CASE) != 0)) continue;
+        if (cases[i].own_broker && running) stop_broker();
+        if (cases[i].own_broker) running = false;
         if (!cases[i].own_broker && !running) {
             io_measure_remove_dir(b.data);
             start_broker();

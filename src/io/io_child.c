@@ -100,6 +100,7 @@ bool io_child_usage(const struct io_child *child, struct io_child_usage *usage) 
     usage->cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
     usage->written_bytes = number_in(child, "io", "wchar:");
     usage->resident_bytes = number_in(child, "status", "VmRSS:") * 1024;
+    usage->resident_peak_bytes = number_in(child, "status", "VmHWM:") * 1024;
     return true;
 }
 

@@ -30,6 +30,7 @@ struct io_child_usage {
     double cpu_seconds;      /* user and system, all threads */
     uint64_t written_bytes;  /* given to write calls (wchar: sockets count, too; io_uring does not) */
     uint64_t resident_bytes; /* now */
+    uint64_t resident_peak_bytes;
 };
 /* false: it is gone. */
 bool io_child_usage(const struct io_child *child, struct io_child_usage *usage);
