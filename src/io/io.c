@@ -373,6 +373,13 @@ enum status io_file_read_at(struct io_file *file, void *data, size_t size, uint6
     return status;
 }
 
+bool io_file_read_now(struct io_file *file, void *data, size_t size, uint64_t offset) {
+    if (!file->io->backend->files->read_now(file, data, size, offset)) return false;
+    file->io->stats.file_reads++;
+    file->io->stats.file_read_bytes += size;
+    return true;
+}
+
 enum status io_file_write_at(struct io_file *file, struct slice bytes, uint64_t offset) {
     count(&file->io->blocking.writes, 1);
     count(&file->io->blocking.write_bytes, bytes.size);

@@ -158,6 +158,9 @@ enum status io_file_sync(struct io_file *file) MUST_USE; /* data and size */
 enum status io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /* Writes zeros so that [0, size) has its blocks: a later write there and fdatasync changes no metadata. */
 enum status io_file_preallocate(struct io_file *file, uint64_t size) MUST_USE;
+/* Reads all of `size` bytes if the page cache has them, and waits for no disk; false: it does not, or cannot
+ * say, and io_read is the way (what `data` holds is then undefined). On the loop. */
+bool io_file_read_now(struct io_file *file, void *data, size_t size, uint64_t offset) MUST_USE;
 /* How many names lead to the file (hard links). */
 enum status io_file_name_count(struct io_file *file, uint64_t *count) MUST_USE;
 /* Gives [end of file, size) its blocks without writing them: cheap, but a later write there and its sync

@@ -34,6 +34,7 @@ struct io_file_calls {
     void (*close)(struct io_file *file);
     enum status (*size)(struct io_file *file, uint64_t *size);
     enum status (*read_at)(struct io_file *file, void *data, size_t size, uint64_t offset, size_t *read);
+    bool (*read_now)(struct io_file *file, void *data, size_t size, uint64_t offset);
     enum status (*write_at)(struct io_file *file, struct slice bytes, uint64_t offset);
     enum status (*sync)(struct io_file *file);
     enum status (*truncate)(struct io_file *file, uint64_t size);

@@ -133,6 +133,12 @@ static enum status file_read_at(struct io_file *file, void *data, size_t size, u
     return error == 0 ? STATUS_OK : io_error_noted(error);
 }
 
+/* A file system without RWF_NOWAIT (EOPNOTSUPP) says so at each call, which costs little beside a read. */
+static bool file_read_now(struct io_file *file, void *data, size_t size, uint64_t offset) {
+    struct iovec all = {.iov_base = data, .iov_len = size};
+    return preadv2(descriptor_of(file), &all, 1, (off_t)offset, RWF_NOWAIT) == (ssize_t)size;
+}
+
 static enum status file_write_at(struct io_file *file, struct slice bytes, uint64_t offset) {
     size_t moved = 0;
     while (moved < bytes.size) {
@@ -309,6 +315,7 @@ const struct io_file_calls io_real_file_calls = {
     .close = file_close,
     .size = file_size,
     .read_at = file_read_at,
+    .read_now = file_read_now,
     .write_at = file_write_at,
     .sync = file_sync,
     .truncate = file_truncate,

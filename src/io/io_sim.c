@@ -475,6 +475,10 @@ struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t numbe
     return &io_sim_node(sim, number)->disk.faults;
 }
 
+void io_sim_set_read_now(struct io_sim *sim, uint32_t number, uint32_t ppm) {
+    io_sim_node(sim, number)->disk.read_now_ppm = ppm;
+}
+
 static bool damage(struct io_sim *sim, uint32_t number, const char *path, uint64_t offset,
                    uint8_t flip_mask) {
     struct io_sim_place place;

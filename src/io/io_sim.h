@@ -115,6 +115,9 @@ struct io_sim_disk_faults {
     uint32_t slow_factor;        /* times as slow as usual; 1: usual */
 };
 struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t node);
+/* How often, in millionths, io_file_read_now finds what it wants: the seed's choice unless it is set. Never
+ * while faults make reads fail, so that these are met. */
+void io_sim_set_read_now(struct io_sim *sim, uint32_t node, uint32_t ppm);
 /* Damage at rest: a bit of a file is read wrong, a sector of 512 bytes cannot be read, until written again.
  * false: no such byte. */
 bool io_sim_flip_bit(struct io_sim *sim, uint32_t node, const char *path, uint64_t offset, unsigned bit);

@@ -490,6 +490,7 @@ void io_sim_disk_init(struct io_sim_disk *disk, struct prng *root, uint32_t node
     disk->chance = prng_split(&own, STREAM_CHANCE);
     disk->crash = prng_split(&own, STREAM_CRASH);
     disk->shuffle = prng_split(&own, STREAM_SHUFFLE);
+    disk->read_now_ppm = (uint32_t)prng_below(&disk->latency, 1000001);
     disk_open(disk);
 }
 

@@ -49,6 +49,7 @@ struct io_sim_disk {
     uint64_t seen_pages;
     struct io_sim_page *zeros;
     struct io_sim_disk_faults faults;
+    uint32_t read_now_ppm;
     struct prng latency, chance, crash, shuffle;
     uint64_t op_count, stop_in; /* operations of stop_kind until it stops; 0: never */
     enum io_sim_stop stop;

@@ -285,6 +285,18 @@ static enum status file_read_at(struct io_file *base, void *data, size_t size, u
     return blocking_result(read_bytes(io, file->inode, data, size, offset, read));
 }
 
+/* What the page cache has is drawn; errors are io_read's to report. */
+static bool file_read_now(struct io_file *base, void *data, size_t size, uint64_t offset) {
+    struct io_sim_file *file = sim_file(base);
+    struct io_sim_io *io = sim_io(base->io);
+    struct io_sim_disk *disk = &io->node->disk;
+    size_t read;
+    if (!io_sim_is_alive(io) || file->inode == NULL || file->direct) return false;
+    if (disk->faults.read_error_ppm != 0 || disk->faults.read_error_countdown != 0) return false;
+    if (disk->read_now_ppm == 0 || !prng_chance(&disk->latency, disk->read_now_ppm, PPM)) return false;
+    return io_sim_inode_read(file->inode, data, size, offset, &read) == 0 && read == size;
+}
+
 static enum status file_write_at(struct io_file *base, struct slice bytes, uint64_t offset) {
     struct io_sim_file *file = sim_file(base);
     struct io_sim_io *io = sim_io(base->io);
@@ -537,6 +549,7 @@ const struct io_file_calls io_sim_file_calls = {
     .close = file_close,
     .size = file_size,
     .read_at = file_read_at,
+    .read_now = file_read_now,
     .write_at = file_write_at,
     .sync = file_sync,
     .truncate = file_truncate,

@@ -88,32 +88,69 @@ enum status block_cursor_init(struct block_cursor *cursor, struct slice block) {
     return STATUS_OK;
 }
 
+/* LEB128 of at most `bits` bits, as reader_varint32 and 64: NULL when it is cut off or has bits beyond. In
+ * line, because a scan of small entries does little else. */
+static inline const uint8_t *take_varint(const uint8_t *p, const uint8_t *end, unsigned bits,
+                                         uint64_t *value) {
+    if (p != NULL && p < end && *p < 0x80) {
+        *value = *p;
+        return p + 1;
+    }
+    *value = 0;
+    for (unsigned shift = 0; p != NULL && p < end && shift < bits; shift += 7, p++) {
+        uint64_t part = *p & 0x7f;
+        if (bits - shift < 7 && part >> (bits - shift) != 0) return NULL;
+        *value |= part << shift;
+        if (*p < 0x80) return p + 1;
+    }
+    return NULL;
+}
+
+/* Reads the entry at `p` and returns where the next one begins; NULL: it makes no sense. */
+static inline const uint8_t *parse_at(const uint8_t *p, const uint8_t *end, uint64_t *shared,
+                                      struct slice *suffix, struct block_entry *entry) {
+    uint64_t unshared, size = 0;
+    p = take_varint(p, end, 32, shared);
+    p = take_varint(p, end, 32, &unshared);
+    if (p == NULL || p == end) return NULL;
+    entry->kind = *p++;
+    p = take_varint(p, end, 64, &entry->sequence);
+    if (p == NULL || unshared > (uint64_t)(end - p)) return NULL;
+    *suffix = slice_make(p, unshared);
+    p += unshared;
+    if (entry->kind == ENTRY_PUT) {
+        p = take_varint(p, end, 32, &size);
+        if (p == NULL || size > (uint64_t)(end - p)) return NULL;
+        entry->value = slice_make(p, size);
+        return p + size;
+    }
+    entry->value = SLICE_EMPTY;
+    if (entry->kind == ENTRY_DELETE) return p;
+    if (entry->kind != ENTRY_PUT_APART && entry->kind != ENTRY_PUT_LOG) return NULL;
+    entry->place.file = 0;
+    if (entry->kind == ENTRY_PUT_LOG) p = take_varint(p, end, 64, &entry->place.file);
+    p = take_varint(p, end, 64, &entry->place.offset);
+    p = take_varint(p, end, 32, &size);
+    if (p == NULL || end - p < 4 || size > STORE_VALUE_SIZE_MAX) return NULL;
+    entry->place.size = (uint32_t)size;
+    entry->place.crc = load_le32(p);
+    return p + 4;
+}
+
 /* Reads the entry at `offset` on top of the key before it. */
 static enum status parse(struct block_cursor *cursor, size_t offset) {
+    const uint8_t *start = cursor->entries.data, *end = start + cursor->entries.size;
     cursor->at = cursor->entries.size;
     if (offset == cursor->entries.size) return STATUS_END;
-    struct reader r = reader_make(slice_make(cursor->entries.data + offset, cursor->entries.size - offset));
-    uint32_t shared = reader_varint32(&r), unshared = reader_varint32(&r);
-    struct block_entry entry = {.kind = reader_u8(&r), .sequence = reader_varint64(&r)};
-    struct slice suffix = reader_bytes(&r, unshared);
-    if (entry.kind == ENTRY_PUT) {
-        entry.value = reader_bytes(&r, reader_varint32(&r));
-    } else if (entry.kind == ENTRY_PUT_APART || entry.kind == ENTRY_PUT_LOG) {
-        if (entry.kind == ENTRY_PUT_LOG) entry.place.file = reader_varint64(&r);
-        entry.place.offset = reader_varint64(&r);
-        entry.place.size = reader_varint32(&r);
-        entry.place.crc = reader_le32(&r);
-        if (entry.place.size > STORE_VALUE_SIZE_MAX) return STATUS_CORRUPT;
-    } else if (entry.kind != ENTRY_DELETE) {
-        return STATUS_CORRUPT;
-    }
-    if (!reader_ok(&r) || shared > cursor->key_size || suffix.size > STORE_KEY_SIZE_MAX - shared)
+    uint64_t shared;
+    struct slice suffix;
+    const uint8_t *next = parse_at(start + offset, end, &shared, &suffix, &cursor->entry);
+    if (next == NULL || shared > cursor->key_size || suffix.size > STORE_KEY_SIZE_MAX - shared)
         return STATUS_CORRUPT;
     if (suffix.size > 0) memcpy(cursor->key + shared, suffix.data, suffix.size);
     cursor->key_size = shared + suffix.size;
-    cursor->entry = entry;
     cursor->at = offset;
-    cursor->next = offset + reader_position(&r);
+    cursor->next = (size_t)(next - start);
     return STATUS_OK;
 }
 
@@ -123,6 +160,37 @@ static enum status parse_restart(struct block_cursor *cursor, uint32_t index) {
     if (offset >= cursor->entries.size) return STATUS_CORRUPT;
     cursor->key_size = 0;
     return parse(cursor, offset);
+}
+
+/* The key of restart point `index`, where it lies. */
+static bool restart_key(const struct block_cursor *cursor, uint32_t index, struct slice *key) {
+    const uint8_t *end = cursor->entries.data + cursor->entries.size;
+    uint32_t offset = load_le32(cursor->restarts.data + (size_t)index * 4);
+    if (offset >= cursor->entries.size) return false;
+    uint64_t shared, size, sequence;
+    const uint8_t *p = take_varint(cursor->entries.data + offset, end, 32, &shared);
+    p = take_varint(p, end, 32, &size);
+    if (p == NULL || p == end) return false;
+    p = take_varint(p + 1, end, 64, &sequence);
+    if (p == NULL || shared != 0 || size > (uint64_t)(end - p)) return false;
+    *key = slice_make(p, size);
+    return true;
+}
+
+bool block_next_place(struct slice entries, enum entry_kind kind, size_t *offset, struct value_place *place) {
+    const uint8_t *p = entries.data + *offset, *end = entries.data + entries.size;
+    while (p < end) {
+        uint64_t shared;
+        struct slice suffix;
+        struct block_entry entry;
+        p = parse_at(p, end, &shared, &suffix, &entry);
+        if (p == NULL) return false;
+        *offset = (size_t)(p - entries.data);
+        if (entry.kind != kind) continue;
+        *place = entry.place;
+        return true;
+    }
+    return false;
 }
 
 enum status block_cursor_first(struct block_cursor *cursor) {
@@ -145,11 +213,12 @@ enum status block_cursor_last(struct block_cursor *cursor) {
 /* To the last restart point whose key is < key (or the first one of all). */
 static enum status seek_restart(struct block_cursor *cursor, struct slice key) {
     uint32_t low = 0, high = cursor->restart_count;
+    cursor->at = cursor->entries.size;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        enum status status = parse_restart(cursor, middle);
-        if (status != STATUS_OK) return status;
-        if (slice_compare(block_cursor_key(cursor), key) < 0)
+        struct slice found;
+        if (!restart_key(cursor, middle, &found)) return STATUS_CORRUPT;
+        if (slice_compare(found, key) < 0)
             low = middle;
         else
             high = middle;

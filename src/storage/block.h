@@ -58,6 +58,9 @@ enum status block_cursor_seek(struct block_cursor *cursor, struct slice key) MUS
 enum status block_cursor_seek_prev(struct block_cursor *cursor, struct slice key) MUST_USE; /* <= key */
 enum status block_cursor_next(struct block_cursor *cursor) MUST_USE;
 enum status block_cursor_prev(struct block_cursor *cursor) MUST_USE;
+/* From the entry at *offset on, the place of the first value of `kind` (apart or in the log), and *offset
+ * behind its entry; false: there is none, or the rest makes no sense. */
+bool block_next_place(struct slice entries, enum entry_kind kind, size_t *offset, struct value_place *place);
 static inline struct slice block_cursor_key(const struct block_cursor *cursor) {
     return slice_make(cursor->key, cursor->key_size);
 }

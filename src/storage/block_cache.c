@@ -13,6 +13,11 @@
 #define PROTECTED_NUMERATOR   4u
 #define PROTECTED_DENOMINATOR 5u
 #define META_DENOMINATOR      2u
+/* One place in the table of refused values for so many bytes of capacity. */
+#define REFUSED_BYTES (4 * KIB)
+#define REFUSED_MIN   64u
+/* A piece among the first eighth of those used stays where it is. */
+#define RECENT_DENOMINATOR 8u
 
 struct cached {
     struct list order;   /* probation, protected or meta, most recently used first */
@@ -21,6 +26,8 @@ struct cached {
     uint32_t stored_size;
     struct slice contents;
     struct buffer *buffer;
+    struct block_shortcut *shortcut; /* that leads here, or NULL */
+    uint64_t moved_at;               /* block_cache.moves when it became the first of its list */
     bool is_protected, is_meta;
 };
 struct loading {
@@ -38,6 +45,9 @@ struct block_cache {
     size_t capacity, bytes, protected_bytes, meta_bytes;
     struct cached **slots;
     size_t slot_count, count;
+    uint64_t moves;
+    uint32_t *refused; /* what is left of the hashes of values that were not kept */
+    size_t refused_count;
     struct list probation, protected_, meta;
     struct list loads;
     struct block_codec codec;
@@ -132,10 +142,14 @@ enum status block_read_data(const struct block_request *request, struct block_co
 
 /* ---- the table and its order ------------------------------------------------------------------------- */
 
-static size_t slot_of(const struct block_cache *cache, uint64_t number, uint64_t offset) {
+static uint64_t hash_of(uint64_t number, uint64_t offset) {
     uint64_t hash = (number * 0x9e3779b97f4a7c15ull) ^ (offset * 0xc2b2ae3d27d4eb4full);
     hash ^= hash >> 29;
-    return (size_t)(hash * 0xbf58476d1ce4e5b9ull >> 32) & (cache->slot_count - 1);
+    return hash * 0xbf58476d1ce4e5b9ull;
+}
+
+static size_t slot_of(const struct block_cache *cache, uint64_t number, uint64_t offset) {
+    return (size_t)(hash_of(number, offset) >> 32) & (cache->slot_count - 1);
 }
 
 static struct cached **cache_find(struct block_cache *cache, uint64_t number, uint64_t offset) {
@@ -160,6 +174,7 @@ static void cache_remove(struct block_cache *cache, struct cached *piece) {
     if (piece->is_meta) cache->meta_bytes -= cached_bytes(piece);
     cache->counters.meta_bytes = cache->meta_bytes;
     cache->count--;
+    if (piece->shortcut != NULL) piece->shortcut->piece = NULL;
     buffer_unref(piece->buffer);
     mem_free(piece);
 }
@@ -180,13 +195,21 @@ static void cache_shrink(struct block_cache *cache, size_t limit) {
     }
 }
 
+static void push_front(struct block_cache *cache, struct list *order, struct cached *piece) {
+    list_push_front(order, &piece->order);
+    piece->moved_at = cache->moves++;
+}
+
 static void cache_touch(struct block_cache *cache, struct cached *piece) {
+    /* Each move touches three pieces' cache lines: what was moved lately stays where it is. */
+    bool settled = piece->is_meta || piece->is_protected;
+    if (settled && cache->moves - piece->moved_at <= cache->count / RECENT_DENOMINATOR) return;
     list_remove(&piece->order);
     if (piece->is_meta) {
-        list_push_front(&cache->meta, &piece->order);
+        push_front(cache, &cache->meta, piece);
         return;
     }
-    list_push_front(&cache->protected_, &piece->order);
+    push_front(cache, &cache->protected_, piece);
     if (!piece->is_protected) {
         piece->is_protected = true;
         cache->protected_bytes += cached_bytes(piece);
@@ -218,9 +241,18 @@ static void cache_grow(struct block_cache *cache) {
     mem_free(old);
 }
 
+/* Remembers that the value was asked for. True: it had been before, and not long ago. */
+static bool asked_again(struct block_cache *cache, const struct block_request *request) {
+    uint64_t hash = hash_of(request->source->number, request->offset);
+    uint32_t *place = &cache->refused[hash >> 32 & (cache->refused_count - 1)], rest = (uint32_t)hash | 1;
+    bool again = *place == rest;
+    *place = again ? 0 : rest;
+    return again;
+}
+
 static void cache_insert(struct block_cache *cache, const struct block_request *request,
                          struct buffer *buffer, struct slice contents) {
-    if (request->kind == BLOCK_RAW) return;
+    if (request->kind == BLOCK_RAW || (request->kind == BLOCK_VALUE && !asked_again(cache, request))) return;
     struct cached *piece = mem_calloc(1, sizeof *piece);
     piece->number = request->source->number;
     piece->offset = request->offset;
@@ -240,7 +272,9 @@ static void cache_insert(struct block_cache *cache, const struct block_request *
     ASSERT(*link == NULL);
     *link = piece;
     piece->is_meta = request->meta;
-    list_push_front(piece->is_meta ? &cache->meta : &cache->probation, &piece->order);
+    push_front(cache, piece->is_meta ? &cache->meta : &cache->probation, piece);
+    piece->shortcut = request->shortcut;
+    if (piece->shortcut != NULL) piece->shortcut->piece = piece;
     if (piece->is_meta) cache->meta_bytes += bytes;
     cache->bytes += bytes;
     cache->counters.bytes = cache->bytes;
@@ -330,15 +364,20 @@ static void count_lookup(struct block_cache *cache, const struct block_request *
         *(hit ? &cache->counters.hits : &cache->counters.misses) += 1;
 }
 
-/* keep: for others, too. */
-static enum status read_blocking(struct block_cache *cache, const struct block_request *request, bool keep,
-                                 struct shared_slice *bytes) {
-    struct buffer *buffer = buffer_new(block_request_size(request));
-    struct slice contents;
-    size_t size;
+static struct buffer *memory_for(const struct block_request *request) {
+    size_t size = block_request_size(request);
+    if (request->spare == NULL) return buffer_new(size);
+    ASSERT(request->kind == BLOCK_RAW && request->spare->references == 1 && request->spare->size >= size);
+    return request->spare;
+}
+
+/* Checks and hands out `size` bytes that were read into `buffer`, whose reference it takes over; or says why
+ * there are none. keep: for others, too. */
+static enum status hand_out(struct block_cache *cache, const struct block_request *request,
+                            struct buffer *buffer, size_t size, enum status status, bool keep,
+                            struct shared_slice *bytes) {
+    struct slice contents = SLICE_EMPTY;
     count_read(cache, request);
-    enum status status = io_file_read_at(request->source->file, buffer->data, buffer->size, request->offset,
-                                         &size);
     if (status == STATUS_OK) status = open_piece(cache, request, size, &buffer, &contents);
     if (status != STATUS_OK) {
         report(cache, request, status);
@@ -350,10 +389,47 @@ static enum status read_blocking(struct block_cache *cache, const struct block_r
     return STATUS_OK;
 }
 
+static enum status read_blocking(struct block_cache *cache, const struct block_request *request, bool keep,
+                                 struct shared_slice *bytes) {
+    struct buffer *buffer = memory_for(request);
+    size_t size = 0;
+    enum status status = io_file_read_at(request->source->file, buffer->data, block_request_size(request),
+                                         request->offset, &size);
+    return hand_out(cache, request, buffer, size, status, keep, bytes);
+}
+
+static void start_load(struct block_cache *cache, const struct block_request *request, struct buffer *buffer,
+                       struct block_wait *wait) {
+    struct loading *load = mem_calloc(1, sizeof *load);
+    load->request = *request;
+    load->cache = cache;
+    load->buffer = buffer;
+    load->op.done = loaded;
+    list_init(&load->waits);
+    list_push_back(&cache->loads, &load->link);
+    block_source_pin(request->source);
+    count_read(cache, request);
+    load->started_ns = io_clock_ns(cache->io);
+    list_push_back(&load->waits, &wait->link);
+    io_read(cache->io, &load->op, request->source->file, buffer->data, block_request_size(request),
+            request->offset);
+}
+
+static struct cached *find_piece(struct block_cache *cache, const struct block_request *request) {
+    if (request->kind == BLOCK_RAW) return NULL;
+    struct block_shortcut *shortcut = request->shortcut;
+    if (shortcut != NULL && shortcut->piece != NULL) return shortcut->piece;
+    struct cached *piece = *cache_find(cache, request->source->number, request->offset);
+    if (piece != NULL && shortcut != NULL) {
+        piece->shortcut = shortcut;
+        shortcut->piece = piece;
+    }
+    return piece;
+}
+
 enum status block_cache_read(struct block_cache *cache, const struct block_request *request,
                              struct block_wait *wait, struct shared_slice *bytes) {
-    bool raw = request->kind == BLOCK_RAW;
-    struct cached *piece = raw ? NULL : *cache_find(cache, request->source->number, request->offset);
+    struct cached *piece = find_piece(cache, request);
     if (piece != NULL && piece->stored_size == request->size) {
         count_lookup(cache, request, true);
         cache_touch(cache, piece);
@@ -362,27 +438,21 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
     }
     if (piece != NULL) return STATUS_CORRUPT; /* two references to one place disagree on its size */
     count_lookup(cache, request, false);
-    struct loading *load = raw ? NULL : find_load(cache, request);
+    struct loading *load = request->kind == BLOCK_RAW ? NULL : find_load(cache, request);
     /* Beside a read under way this one stays out of the cache. */
     if (wait == NULL) return read_blocking(cache, request, load == NULL, bytes);
+    ASSERT(list_empty(&wait->link));
     if (load != NULL && load->request.size != request->size) return STATUS_CORRUPT;
     if (load == NULL) {
-        load = mem_calloc(1, sizeof *load);
-        load->request = *request;
-        load->cache = cache;
-        load->buffer = buffer_new(block_request_size(request));
-        load->op.done = loaded;
-        list_init(&load->waits);
-        list_push_back(&cache->loads, &load->link);
-        block_source_pin(request->source);
-        count_read(cache, request);
-        load->started_ns = io_clock_ns(cache->io);
-        io_read(cache->io, &load->op, request->source->file, load->buffer->data, load->buffer->size,
-                request->offset);
+        struct buffer *buffer = memory_for(request);
+        size_t size = block_request_size(request);
+        if (io_file_read_now(request->source->file, buffer->data, size, request->offset))
+            return hand_out(cache, request, buffer, size, STATUS_OK, true, bytes);
+        start_load(cache, request, buffer, wait);
+    } else {
+        list_push_back(&load->waits, &wait->link);
     }
-    ASSERT(list_empty(&wait->link));
     wait->status = STATUS_PENDING;
-    list_push_back(&load->waits, &wait->link);
     return STATUS_PENDING;
 }
 
@@ -418,9 +488,7 @@ enum status block_fetch_read(struct block_fetch *fetch, const struct block_reque
                              struct shared_slice *bytes) {
     if (fetch->blocking) return block_cache_read(fetch->cache, request, NULL, bytes);
     /* A stretch read ahead may have been longer or shorter the last time. */
-    bool same = fetch->number == request->source->number && fetch->offset == request->offset &&
-                fetch->size == request->size;
-    if (fetch->number != 0 && same) {
+    if (block_fetch_waits_for(fetch, request)) {
         if (fetch->wait.status == STATUS_PENDING) return STATUS_PENDING;
         *bytes = fetch->wait.bytes;
         fetch->wait.bytes = (struct shared_slice){0};
@@ -455,6 +523,10 @@ struct block_cache *block_cache_new(struct io *io, size_t capacity, struct log *
     histogram_init(&cache->counters.read_ns);
     list_init(&cache->loads);
     cache_grow(cache);
+    cache->refused_count = REFUSED_MIN;
+    while (cache->refused_count < capacity / REFUSED_BYTES)
+        cache->refused_count *= 2;
+    cache->refused = mem_calloc(cache->refused_count, sizeof *cache->refused);
     return cache;
 }
 
@@ -469,6 +541,7 @@ void block_cache_free(struct block_cache *cache) {
     cache_shrink(cache, 0);
     block_codec_release(&cache->codec);
     mem_free(cache->slots);
+    mem_free(cache->refused);
     mem_free(cache);
 }
 

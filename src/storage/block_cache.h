@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /* block_cache.h: reads pieces of files, checks them, and keeps the useful ones in bounded memory.
  *
- *   request ─> in memory?  yes: OK, with a reference
- *                          no:  one io_read for all who ask meanwhile ─> checked ─> kept ─> everyone is told
+ *   request ─> in memory?                 yes: OK, with a reference
+ *              in the kernel's page cache?  yes: read at once, checked, kept: OK
+ *              no: one io_read for all who ask meanwhile ─> checked ─> kept ─> everyone is told
  *
  * A piece is a block (it carries its own checksum, seeded with its address; a compressed one is kept
  * inflated) or a value (whoever refers to it knows its checksum). Eviction is segmented LRU: a piece enters
  * on probation and is protected once it is asked for again, so that one long scan cannot push out what is
  * used all the time. Index and filter blocks, which every lookup in their table needs, have a part of their
  * own: up to half of the capacity they give way to nothing but each other, beyond it they go before
- * everything else.
+ * everything else. A value, which serves one key and is as large as many, is kept only when it is asked for a
+ * second time before too many others were.
  *
- * Source  Karedla, Love, Wherry 1994 (segmented LRU).
+ * Source  Karedla, Love, Wherry 1994 (segmented LRU); Johnson, Shasha 1994 (2Q: remember what was refused).
  * Owner   bytes handed out carry a reference of the receiver's. A read under way pins its source.
  * Errors  CORRUPT: the bytes fail their checksum; IO. Neither is remembered: asking again reads again.
  * Loop    shard thread only, but for block_read, which jobs use.
  * Bounds  `capacity` bytes of pieces kept, inflated and with bookkeeping; pieces in use by others live on
- *         beside it.
+ *         beside it, and so does the table of refused values, a thousandth of the capacity.
  */
 #ifndef SENTINEL_STORAGE_BLOCK_CACHE_H
 #define SENTINEL_STORAGE_BLOCK_CACHE_H
@@ -40,6 +42,12 @@ void block_source_unpin(struct block_source *source);
 /* The checksum of a block: its address, its contents as they are stored, its compression. */
 uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice stored, uint8_t compression);
 
+/* Where its owner finds a piece again without a search, while the cache has it: an index or a filter, which
+ * every lookup needs. Zero at first, for one piece only, and as long-lived as its source. */
+struct block_shortcut {
+    struct cached *piece;
+};
+
 enum block_kind {
     BLOCK_CHECKED, /* a block with its trailer */
     BLOCK_DATA,    /* the same, and it may be compressed */
@@ -51,8 +59,12 @@ struct block_request {
     uint64_t offset;
     uint32_t size; /* of the contents, as they are stored */
     enum block_kind kind;
-    uint32_t crc; /* BLOCK_VALUE */
-    bool meta;    /* an index or filter */
+    uint32_t crc;                    /* BLOCK_VALUE */
+    bool meta;                       /* an index or filter */
+    struct block_shortcut *shortcut; /* NULL: none */
+    /* BLOCK_RAW: memory to read into, large enough and the caller's alone; NULL: the cache finds some. The
+     * reference goes with the request, whatever becomes of it. */
+    struct buffer *spare;
 };
 /* Checks what was read for `request`; *stored is the part without the trailer, to be inflated when
  * *compression says so, which only BLOCK_DATA can. */
@@ -112,6 +124,12 @@ struct block_fetch {
 void block_fetch_init(struct block_fetch *fetch, struct block_cache *cache, bool blocking,
                       void (*ready)(void *ctx), void *ctx);
 void block_fetch_release(struct block_fetch *fetch); /* also while PENDING */
+/* The fetch has this piece, or waits for it: asked now, it needs no memory to read into. */
+static inline bool block_fetch_waits_for(const struct block_fetch *fetch,
+                                         const struct block_request *request) {
+    return fetch->number != 0 && fetch->number == request->source->number &&
+           fetch->offset == request->offset && fetch->size == request->size;
+}
 /* OK: *bytes carries a reference; PENDING; CORRUPT; IO. Asking for something else forgets the piece before.
  */
 enum status block_fetch_read(struct block_fetch *fetch, const struct block_request *request,

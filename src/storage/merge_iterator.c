@@ -233,21 +233,30 @@ static enum status source_run_todo(struct merge_iterator *merge, struct merge_so
     return STATUS_OK;
 }
 
+static bool comes_before(const struct merge_iterator *merge, const struct merge_source *a,
+                         const struct merge_source *b) {
+    int order = slice_compare(a->key, b->key);
+    return merge->forward ? order < 0 : order > 0;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------------- */
 
+/* The first of the sources, the newest where several have its key, and the first of the others. */
 static void choose(struct merge_iterator *merge) {
-    struct merge_source *best = NULL;
+    struct merge_source *best = NULL, *second = NULL;
     for (uint32_t i = 0; i < merge->count; i++) {
         struct merge_source *source = merge->sources[i];
         if (!source->at) continue;
-        if (best == NULL) {
+        if (best == NULL || comes_before(merge, source, best)) {
+            second = best;
             best = source;
-            continue;
+        } else if (second == NULL || comes_before(merge, source, second)) {
+            second = source;
         }
-        int order = slice_compare(source->key, best->key);
-        if (merge->forward ? order < 0 : order > 0) best = source;
     }
     merge->current = best;
+    merge->second = second;
+    merge->alone = second == NULL || comes_before(merge, best, second);
 }
 
 static enum status run_todos(struct merge_iterator *merge) {
@@ -292,9 +301,7 @@ enum status merge_iterator_seek_prev(struct merge_iterator *merge, struct slice 
     return seek_all(merge, key, TODO_SEEK_PREV, false);
 }
 
-static enum status step(struct merge_iterator *merge, bool forward) {
-    if (merge->moving == (forward ? MERGE_NEXT : MERGE_PREV)) return run_todos(merge);
-    ASSERT(merge->current != NULL);
+static enum status step_all(struct merge_iterator *merge, bool forward) {
     struct merge_source *current = merge->current;
     if (merge->forward == forward) {
         for (uint32_t i = 0; i < merge->count; i++) {
@@ -313,18 +320,36 @@ static enum status step(struct merge_iterator *merge, bool forward) {
     return run_todos(merge);
 }
 
+/* The current source goes on alone, as long as the others lie further on: the ordinary case, as sources
+ * mostly hold stretches of their own. */
+static enum status step(struct merge_iterator *merge, bool forward) {
+    if (merge->moving == (forward ? MERGE_NEXT : MERGE_PREV)) return run_todos(merge);
+    struct merge_source *current = merge->current, *second = merge->second;
+    ASSERT(current != NULL);
+    if (merge->forward != forward || !merge->alone) return step_all(merge, forward);
+    give(current, forward ? TODO_NEXT : TODO_PREV);
+    enum status status = source_step(merge, current, SLICE_EMPTY);
+    if (status == STATUS_OK) {
+        current->todo = TODO_NOTHING;
+        if (second != NULL && !comes_before(merge, current, second)) choose(merge);
+        return STATUS_OK;
+    }
+    current->at = false;
+    merge->current = NULL;
+    if (status == STATUS_CORRUPT || status == STATUS_IO) {
+        find_gap(merge, current);
+        if (!pass_gap(merge, current)) return status;
+    } else if (status == STATUS_END) {
+        current->todo = TODO_NOTHING;
+    } else if (status != STATUS_PENDING) {
+        return status;
+    }
+    merge->moving = forward ? MERGE_NEXT : MERGE_PREV;
+    return status == STATUS_PENDING ? status : run_todos(merge);
+}
+
 enum status merge_iterator_next(struct merge_iterator *merge) {
-    struct merge_source *source = merge->current;
-    bool simple = merge->count == 1 && merge->forward && merge->moving == MERGE_STILL;
-    if (!simple || !source->is_memtable) return step(merge, true);
-    /* One memtable alone: nothing to merge, nothing to wait for. */
-    memtable_cursor_next(&source->memtable);
-    source->at = source->memtable.entry != NULL;
-    if (source->at)
-        source->key = memtable_entry_key(source->memtable.entry);
-    else
-        merge->current = NULL;
-    return source->at ? STATUS_OK : STATUS_END;
+    return step(merge, true);
 }
 
 enum status merge_iterator_prev(struct merge_iterator *merge) {
@@ -367,6 +392,7 @@ void merge_iterator_clip(struct merge_iterator *merge, uint64_t snapshot) {
         source->at = source->memtable.entry != NULL;
         if (source->at) source->key = memtable_entry_key(source->memtable.entry);
     }
+    if (merge->current != NULL) choose(merge); /* the same one again, but who is second? */
 }
 
 struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {
@@ -377,6 +403,10 @@ struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {
                                     source->memtable.entry->sequence};
     const struct block_entry *entry = table_cursor_entry(&source->cursor);
     return (struct merge_entry){source->key, entry->kind, entry->sequence};
+}
+
+struct slice merge_iterator_key(const struct merge_iterator *merge) {
+    return merge->current->key;
 }
 
 const struct table_run_meta *merge_iterator_run(const struct merge_iterator *merge,

@@ -38,6 +38,8 @@ struct merge_iterator {
     struct merge_source **sources;
     uint32_t count, capacity;
     struct merge_source *current; /* NULL: not on an entry */
+    struct merge_source *second;  /* who comes after it; NULL: nobody */
+    bool alone;                   /* no other source has the current key */
     bool forward;
     enum { MERGE_STILL, MERGE_SEEK, MERGE_NEXT, MERGE_PREV } moving; /* a move that is PENDING */
     struct writer target;
@@ -70,6 +72,7 @@ enum status merge_iterator_skip(struct merge_iterator *merge, const struct tombs
  */
 void merge_iterator_clip(struct merge_iterator *merge, uint64_t snapshot);
 struct merge_entry merge_iterator_entry(const struct merge_iterator *merge);
+struct slice merge_iterator_key(const struct merge_iterator *merge); /* of the current entry */
 /* The run of the current entry, which must not be in a memtable, and the place of its value. */
 const struct table_run_meta *merge_iterator_run(const struct merge_iterator *merge,
                                                 struct value_place *place);

@@ -117,9 +117,17 @@ enum status store_iterator_seek_prev(struct store_iterator *it,
                                      struct slice key) MUST_USE; /* last entry <= key */
 enum status store_iterator_next(struct store_iterator *it) MUST_USE;
 enum status store_iterator_prev(struct store_iterator *it) MUST_USE;
-struct slice store_iterator_key(const struct store_iterator *it); /* until the next move */
-/* Until the next move, or for longer with shared_slice_ref. */
-struct shared_slice store_iterator_value(const struct store_iterator *it);
+struct store_entry {
+    struct slice key;          /* until the next move */
+    struct shared_slice value; /* until the next move, or for longer with shared_slice_ref */
+};
+const struct store_entry *store_iterator_entry(const struct store_iterator *it);
+static inline struct slice store_iterator_key(const struct store_iterator *it) {
+    return store_iterator_entry(it)->key;
+}
+static inline struct shared_slice store_iterator_value(const struct store_iterator *it) {
+    return store_iterator_entry(it)->value;
+}
 
 /* Newest value of one key. OK: *value holds a reference for the caller. PENDING: `ready` is called later; ask
  * again. */

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "storage/damage.h"
 #include "storage/filter.h"
+#include "storage/table_lookup.h"
 
 /* A lookup that goes through the levels, from newest to oldest. It lives as long as it is PENDING. */
 struct get_state {

@@ -18,8 +18,7 @@ struct store_iterator {
     enum { CALL_NONE, CALL_SEEK, CALL_SEEK_PREV, CALL_NEXT, CALL_PREV } call, move;
     enum { STAGE_DONE, STAGE_MOVE, STAGE_SKIP, STAGE_CHECK, STAGE_VALUE } stage;
     bool silent;
-    struct slice key;
-    struct shared_slice value;
+    struct store_entry entry;
     void (*ready)(void *ctx);
     void *ctx;
 };
@@ -213,9 +212,9 @@ static enum status advance(struct store_iterator *it) {
             break;
         case STAGE_VALUE: {
             uint32_t crc;
-            status = merge_iterator_value(&it->merge, &it->value, &crc);
+            status = merge_iterator_value(&it->merge, &it->entry.value, &crc);
             if (status != STATUS_OK) break;
-            it->key = merge_iterator_entry(&it->merge).key;
+            it->entry.key = merge_iterator_key(&it->merge);
             it->stage = STAGE_DONE;
             return STATUS_OK;
         }
@@ -268,12 +267,7 @@ enum status store_iterator_prev(struct store_iterator *it) {
     return advance(it);
 }
 
-struct slice store_iterator_key(const struct store_iterator *it) {
+const struct store_entry *store_iterator_entry(const struct store_iterator *it) {
     ASSERT(it->stage == STAGE_DONE);
-    return it->key;
-}
-
-struct shared_slice store_iterator_value(const struct store_iterator *it) {
-    ASSERT(it->stage == STAGE_DONE);
-    return it->value;
+    return &it->entry;
 }

@@ -57,8 +57,6 @@ struct table_run_meta {
     uint64_t extents; /* pieces in which its values in the log lie, read in the order of keys */
 };
 uint64_t table_run_ref_bytes(const struct table_run_meta *run);
-/* Where the bytes of a segment are read; NULL: the run does not refer to it. */
-struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segment);
 struct table_meta {
     uint64_t number, size;
     struct table_handle index, filter;
@@ -82,6 +80,7 @@ struct table {
     struct block_source source; /* number: the file number */
     uint64_t size;
     struct table_handle index, filter;
+    struct block_shortcut index_shortcut, filter_shortcut;
     uint64_t entries, data_bytes;
     uint32_t run_count; /* runs of the newest version that live in it */
     uint64_t run_bytes;
@@ -103,6 +102,17 @@ struct log_source {
 /* Opens the file if it is not open; blocks briefly. CORRUPT: there is none, or io is NULL (a job, for which
  * it could not be opened). */
 enum status log_source_open(struct log_source *log, struct io *io, const char *dir) MUST_USE;
+
+/* Where the bytes of a segment are read; NULL: the run does not refer to it. */
+struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segment);
+/* The same, open. CORRUPT: it does not, though the manifest knows every
+ * segment that its tables refer to; or as log_source_open. */
+enum status table_run_open_log(const struct table_run_meta *run, uint64_t segment, struct io *io,
+                               const char *dir, struct log_source **log) MUST_USE;
+
+static inline bool table_holds(const struct table *table, uint64_t offset, uint64_t size) {
+    return offset <= table->size && size <= table->size - offset;
+}
 
 /* Opens the file if it is not open; blocks briefly. */
 enum status table_open(struct table *table, struct io *io, const char *dir) MUST_USE;

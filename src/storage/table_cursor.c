@@ -3,7 +3,12 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "storage/filter.h"
+
+/* Memory of windows comes in multiples of this, so that it fits the next one; it is also the first limit. */
+#define WINDOW_STEP (64 * KIB)
+/* How far ahead the kernel is told of what will be read, once something was missing, and then. */
+#define AHEAD_SIZE_MIN (256 * KIB)
+#define AHEAD_SIZE_MAX (4 * MIB)
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
@@ -12,12 +17,44 @@ static void drop(struct shared_slice *slice) {
     *slice = (struct shared_slice){0};
 }
 
-static bool handle_fits(const struct table *table, uint64_t offset, uint64_t size) {
-    return offset <= table->size && size <= table->size - offset;
-}
-
 static bool is_job(const struct table_cursor *cursor) {
     return cursor->options.cache == NULL;
+}
+
+/* How much the next window may hold: a seek may be for little, a scan wants much. */
+static size_t window_limit(const struct table_cursor *cursor, const struct table_window *window) {
+    return is_job(cursor) ? TABLE_WINDOW_SIZE : MAX(window->limit, WINDOW_STEP);
+}
+
+/* Memory of the window that nobody else refers to is read into again: it is in the processor's cache. */
+static struct buffer *spare_memory(struct table_cursor *cursor, struct table_window *window, size_t size) {
+    struct buffer *owner = window->bytes.owner;
+    if (owner != NULL && cursor->data_bytes.owner == owner) {
+        drop(&cursor->data_bytes);
+        cursor->has_data = false;
+    }
+    window->source = NULL;
+    if (owner != NULL && owner->references == 1 && owner->size >= size) {
+        window->bytes = (struct shared_slice){0};
+        return owner;
+    }
+    drop(&window->bytes);
+    return buffer_new((size + WINDOW_STEP - 1) / WINDOW_STEP * WINDOW_STEP);
+}
+
+static enum status read_into_memory(struct table_cursor *cursor, struct table_window *window,
+                                    struct block_source *source, uint64_t start, size_t size) {
+    if (window == &cursor->window) cursor->has_data = false; /* it is borrowed from the old bytes */
+    if (size > window->capacity) {
+        mem_free(window->memory);
+        window->memory = mem_alloc(size);
+        window->capacity = size;
+    }
+    size_t read;
+    enum status status = io_file_read_at(source->file, window->memory, size, start, &read);
+    if (status == STATUS_OK && read < size) status = STATUS_CORRUPT;
+    window->bytes.bytes = slice_make(window->memory, status == STATUS_OK ? size : 0);
+    return status;
 }
 
 /* Reads [start, start + size) of a file; a job into memory of its own, which is used again. */
@@ -25,23 +62,13 @@ static enum status read_window(struct table_cursor *cursor, struct table_window 
                                struct block_source *source, uint64_t start, size_t size) {
     enum status status;
     if (is_job(cursor)) {
-        /* What is held of the old bytes is borrowed from them. */
-        if (window == &cursor->window) cursor->has_data = false;
-        cursor->has_value = false;
-        if (size > window->capacity) {
-            mem_free(window->memory);
-            window->memory = mem_alloc(size);
-            window->capacity = size;
-        }
-        size_t read;
-        status = io_file_read_at(source->file, window->memory, size, start, &read);
-        if (status == STATUS_OK && read < size) status = STATUS_CORRUPT;
-        window->bytes.bytes = slice_make(window->memory, status == STATUS_OK ? size : 0);
+        status = read_into_memory(cursor, window, source, start, size);
     } else {
         struct block_request request = {
             .source = source, .offset = start, .size = (uint32_t)size, .kind = BLOCK_RAW};
-        struct shared_slice bytes;
         struct block_fetch *fetch = window == &cursor->window ? &cursor->fetch : &cursor->value_fetch;
+        if (!block_fetch_waits_for(fetch, &request)) request.spare = spare_memory(cursor, window, size);
+        struct shared_slice bytes;
         status = block_fetch_read(fetch, &request, &bytes);
         if (status != STATUS_OK) return status;
         drop(&window->bytes);
@@ -49,6 +76,7 @@ static enum status read_window(struct table_cursor *cursor, struct table_window 
     }
     window->source = status == STATUS_OK ? source : NULL;
     window->offset = start;
+    window->limit = MIN(window_limit(cursor, window) * 2, TABLE_WINDOW_SIZE);
     return status;
 }
 
@@ -59,41 +87,165 @@ static bool window_has(const struct table_window *window, const struct block_sou
            size <= window->bytes.bytes.size - (offset - window->offset);
 }
 
-/* Makes the window cover the whole cluster. It goes on to the clusters behind as far as the size allows, but
+static bool is_behind(const struct value_place *next, const struct value_place *place) {
+    return next->file == place->file && next->offset == place->offset + place->size;
+}
+
+/* The places of values as one stretch of a file, as far as `limit` lets it grow. */
+static bool joins(struct value_place *stretch, const struct value_place *next, size_t limit) {
+    if (!is_behind(next, stretch) || (uint64_t)stretch->size + next->size > limit) return false;
+    stretch->size += next->size;
+    return true;
+}
+
+/* ---- reading ahead ----------------------------------------------------------------------------------- */
+
+/* A scan of what the page cache holds needs no reading ahead; one that missed something does. */
+static void note_miss(struct table_cursor *cursor, enum status status) {
+    if (status == STATUS_PENDING && cursor->ahead.size == 0) cursor->ahead.size = AHEAD_SIZE_MIN;
+}
+
+static void tell_more(struct table_ahead *ahead) {
+    ahead->size = MIN(ahead->size * 2, AHEAD_SIZE_MAX);
+}
+
+/* Tells the kernel what of the table will be wanted, from `end` on. */
+static void tell_table(struct table_cursor *cursor, uint64_t end) {
+    struct table_ahead *ahead = &cursor->ahead;
+    uint64_t told = MAX(ahead->table_end, end), to = MIN(end + ahead->size, cursor->table->size);
+    if (cursor->backward || told + ahead->size / 2 >= to) return;
+    io_file_will_need(cursor->table->source.file, told, to - told);
+    ahead->table_end = to;
+    tell_more(ahead);
+}
+
+/* The entries of the data block that the telling has reached, or of the one behind it; false: they are not
+ * there, or belong to another run. Not checked: who is told of a place that is none reads nothing wrong. */
+static bool ahead_entries(struct table_cursor *cursor, bool next, struct slice *entries) {
+    struct table_ahead *ahead = &cursor->ahead;
+    if (!next && ahead->block == cursor->data_offset) {
+        *entries = cursor->data.entries;
+        return true;
+    }
+    struct block_cursor at = cursor->index;
+    struct table_cluster cluster;
+    do {
+        if (slice_compare(block_cursor_key(&at), cursor->bounds->last) >= 0) return false;
+        if (block_cursor_next(&at) != STATUS_OK || !table_cluster_decode(at.entry.value, &cluster))
+            return false;
+    } while (next ? cluster.block.offset <= ahead->block : cluster.block.offset < ahead->block);
+    struct table_window *window = &cursor->window;
+    size_t stored_size = cluster.block.size + BLOCK_TRAILER_SIZE;
+    if (!window_has(window, &cursor->table->source, cluster.block.offset, stored_size)) return false;
+    const uint8_t *bytes = window->bytes.bytes.data + (cluster.block.offset - window->offset);
+    if (bytes[cluster.block.size] != STORE_COMPRESSION_NONE) return false;
+    struct block_cursor block;
+    if (block_cursor_init(&block, slice_make(bytes, cluster.block.size)) != STATUS_OK) return false;
+    *entries = block.entries;
+    if (next) {
+        ahead->block = cluster.block.offset;
+        ahead->at = 0;
+    }
+    return true;
+}
+
+/* Finds and opens the segment; what was found last is mostly what is wanted. */
+static enum status find_log(struct table_cursor *cursor, uint64_t segment, struct block_source **source) {
+    enum status status = STATUS_OK;
+    if (cursor->log == NULL || cursor->log->segment != segment) {
+        cursor->log = NULL;
+        status = table_run_open_log(cursor->bounds, segment, cursor->options.io, cursor->options.dir,
+                                    &cursor->log);
+    }
+    if (status == STATUS_OK) *source = &cursor->log->source;
+    return status;
+}
+
+static bool tell_stretch(struct table_cursor *cursor, const struct value_place *stretch) {
+    struct log_source *log;
+    if (stretch->size == 0 || table_run_open_log(cursor->bounds, stretch->file, cursor->options.io,
+                                                 cursor->options.dir, &log) != STATUS_OK)
+        return false;
+    io_file_will_need(log->source.file, stretch->offset, stretch->size);
+    cursor->ahead.bytes += stretch->size;
+    return true;
+}
+
+/* Tells the kernel where the values in the log are that will be wanted: it reads them side by side. */
+static void tell_log(struct table_cursor *cursor) {
+    struct table_ahead *ahead = &cursor->ahead;
+    if (cursor->backward || ahead->bytes >= ahead->size / 2 || ahead->size == 0) return;
+    bool behind = ahead->block < cursor->data_offset ||
+                  (ahead->block == cursor->data_offset && ahead->at < cursor->data.at);
+    if (behind) {
+        ahead->block = cursor->data_offset;
+        ahead->at = cursor->data.at;
+        ahead->bytes = 0;
+    }
+    struct slice entries;
+    struct value_place stretch = {.size = 0}, next;
+    if (!ahead_entries(cursor, false, &entries)) return;
+    while (ahead->bytes + stretch.size < ahead->size) {
+        if (!block_next_place(entries, ENTRY_PUT_LOG, &ahead->at, &next)) {
+            if (!ahead_entries(cursor, true, &entries)) break;
+        } else if (!joins(&stretch, &next, TABLE_WINDOW_SIZE)) {
+            if (stretch.size > 0 && !tell_stretch(cursor, &stretch)) return;
+            stretch = next;
+        }
+    }
+    (void)tell_stretch(cursor, &stretch);
+    tell_more(ahead);
+}
+
+/* ---- windows ----------------------------------------------------------------------------------------- */
+
+/* Makes the window cover the whole cluster. It goes on to the clusters behind as far as the limit allows, but
  * not past the run. */
 static enum status fill_window(struct table_cursor *cursor, const struct table_cluster *cluster) {
     const uint64_t own_end = cluster->block.offset + cluster->block.size + BLOCK_TRAILER_SIZE;
     uint64_t end = own_end;
     if (window_has(&cursor->window, &cursor->table->source, cluster->start, end - cluster->start))
         return STATUS_OK;
+    size_t limit = window_limit(cursor, &cursor->window);
     struct block_cursor ahead = cursor->index;
-    bool further = cursor->moving != TABLE_CURSOR_TO_LAST && cursor->alone != own_end;
+    bool further = !cursor->backward && cursor->alone != own_end;
     while (further && slice_compare(block_cursor_key(&ahead), cursor->bounds->last) < 0) {
         struct table_cluster next;
         if (block_cursor_next(&ahead) != STATUS_OK) break;
         if (!table_cluster_decode(ahead.entry.value, &next) || next.start != end) break;
         uint64_t next_end = next.block.offset + next.block.size + BLOCK_TRAILER_SIZE;
-        if (next_end - cluster->start > TABLE_WINDOW_SIZE) break;
+        if (next_end - cluster->start > limit) break;
         end = next_end;
     }
     size_t size = end - cluster->start;
-    if (!handle_fits(cursor->table, cluster->start, size) || size > UINT32_MAX) return STATUS_CORRUPT;
+    if (!table_holds(cursor->table, cluster->start, size) || size > UINT32_MAX) return STATUS_CORRUPT;
     enum status status = read_window(cursor, &cursor->window, &cursor->table->source, cluster->start, size);
+    note_miss(cursor, status);
+    tell_table(cursor, end);
     if (status != STATUS_IO || end == own_end) return status;
     cursor->alone = own_end; /* perhaps it is another cluster that cannot be read */
     return fill_window(cursor, cluster);
 }
 
-/* A piece of a window, checked. Borrowed from the window, with a reference where there are references, unless
- * it has to be inflated. */
-static enum status from_window(struct table_cursor *cursor, const struct table_window *window,
-                               const struct block_request *request, struct shared_slice *bytes) {
-    size_t size = block_request_size(request);
-    if (!window_has(window, request->source, request->offset, size)) return STATUS_CORRUPT;
+/* A value in a window that has it, checked; borrowed from the window. */
+static enum status value_from_window(const struct table_window *window, const struct block_request *request,
+                                     struct shared_slice *bytes) {
+    const uint8_t *at = window->bytes.bytes.data + (request->offset - window->offset);
+    enum store_compression compression;
+    bytes->owner = window->bytes.owner;
+    return block_request_check(request, slice_make(at, request->size), &bytes->bytes, &compression);
+}
+
+/* A data block in the window of the table, checked, with a reference where there are references; borrowed
+ * from the window unless it has to be inflated. */
+static enum status block_from_window(struct table_cursor *cursor, const struct block_request *request,
+                                     struct shared_slice *bytes) {
+    const struct table_window *window = &cursor->window;
     const uint8_t *at = window->bytes.bytes.data + (request->offset - window->offset);
     struct slice stored, contents;
     enum store_compression compression;
-    enum status status = block_request_check(request, slice_make(at, size), &stored, &compression);
+    enum status status = block_request_check(request, slice_make(at, block_request_size(request)), &stored,
+                                             &compression);
     if (status != STATUS_OK) return status;
     struct buffer *inflated = NULL;
     if (is_job(cursor)) {
@@ -114,72 +266,58 @@ static enum status from_window(struct table_cursor *cursor, const struct table_w
     return STATUS_OK;
 }
 
-/* ---- values in the log ------------------------------------------------------------------------------- */
+/* ---- values apart and in the log --------------------------------------------------------------------- */
 
-/* The next entry of the data block behind `at` whose value lies in the log; false at the end of the block. */
-static bool next_in_log(struct block_cursor *at) {
-    enum status status;
-    while ((status = block_cursor_next(at)) == STATUS_OK)
-        if (at->entry.kind == ENTRY_PUT_LOG) return true;
-    return false;
-}
-
-/* Takes in what follows as long as it lies behind `place` in the file. */
-static uint64_t extent_size(struct block_cursor *ahead, const struct value_place *place, bool *more) {
-    uint64_t size = place->size;
-    *more = false;
-    while (next_in_log(ahead)) {
-        const struct value_place *next = &ahead->entry.place;
-        *more = next->file != place->file || next->offset != place->offset + size ||
-                size + next->size > TABLE_WINDOW_SIZE;
-        if (*more) break;
-        size += next->size;
+/* The current value with those that lie behind it, or, backwards, before it, among those of its block. */
+static struct value_place stretch_of(const struct table_cursor *cursor, enum entry_kind kind, size_t limit) {
+    const struct block_cursor *data = &cursor->data;
+    struct value_place stretch = data->entry.place, next;
+    size_t offset = cursor->backward ? 0 : data->next;
+    if (!cursor->backward) {
+        while (block_next_place(data->entries, kind, &offset, &next) && joins(&stretch, &next, limit))
+            continue;
+        return stretch;
     }
-    return size;
-}
-
-/* Tells the kernel, once a block, where its values are, from the current entry on. */
-static void hint_block(struct table_cursor *cursor) {
-    if (cursor->hinted_offset == cursor->data_offset) return;
-    cursor->hinted_offset = cursor->data_offset;
-    struct block_cursor at = cursor->data;
-    bool more = true;
-    while (more) {
-        struct value_place place = at.entry.place;
-        uint64_t size = extent_size(&at, &place, &more);
-        struct log_source *log = table_run_log(cursor->bounds, place.file);
-        if (log == NULL || log_source_open(log, cursor->options.io, cursor->options.dir) != STATUS_OK) return;
-        io_file_will_need(log->source.file, place.offset, size);
+    /* Found from the first entry on, the stretch begins anew wherever something else lies between. */
+    bool begun = false;
+    while (offset <= data->at && block_next_place(data->entries, kind, &offset, &next)) {
+        if (begun && joins(&stretch, &next, UINT32_MAX)) continue;
+        stretch = next;
+        begun = true;
     }
+    uint32_t size = MAX((uint32_t)limit, data->entry.place.size);
+    if (stretch.size > size) { /* its end is what is wanted first */
+        stretch.offset += stretch.size - size;
+        stretch.size = size;
+    }
+    return stretch;
 }
 
-static enum status log_request(const struct table_run_meta *run, const struct table_cursor_options *options,
-                               const struct value_place *place, struct block_request *request) {
-    struct log_source *log = table_run_log(run, place->file);
-    if (log == NULL) return STATUS_CORRUPT; /* the manifest knows every segment that its tables refer to */
-    *request = (struct block_request){.source = &log->source,
-                                      .offset = place->offset,
-                                      .size = place->size,
-                                      .kind = BLOCK_VALUE,
-                                      .crc = place->crc};
-    return log_source_open(log, options->io, options->dir);
-}
-
-/* A value in the log, read with those that lie behind it. */
+/* A value apart or in the log, read with those beside it. */
 static enum status value_in_stretch(struct table_cursor *cursor, const struct block_request *request,
                                     struct shared_slice *bytes) {
-    if (!window_has(&cursor->log_window, request->source, request->offset, request->size)) {
-        bool forward = cursor->moving != TABLE_CURSOR_TO_LAST, more;
-        uint64_t size = request->size;
-        if (forward) {
-            hint_block(cursor);
-            struct block_cursor ahead = cursor->data;
-            size = extent_size(&ahead, &cursor->data.entry.place, &more);
+    struct table_window *window = &cursor->window; /* of the whole cluster, when a scan came to it */
+    if (window_has(window, request->source, request->offset, request->size))
+        return value_from_window(window, request, bytes);
+    window = &cursor->log_window;
+    while (!window_has(window, request->source, request->offset, request->size)) {
+        enum entry_kind kind = cursor->data.entry.kind;
+        struct value_place stretch = stretch_of(cursor, kind,
+                                                cursor->careful ? 0 : window_limit(cursor, window));
+        if (is_job(cursor) && kind == ENTRY_PUT_LOG) tell_log(cursor);
+        enum status status = read_window(cursor, window, request->source, stretch.offset, stretch.size);
+        note_miss(cursor, status);
+        if (!is_job(cursor) && kind == ENTRY_PUT_LOG) tell_log(cursor);
+        bool retry = status == STATUS_IO && stretch.size > request->size;
+        if (retry) {
+            cursor->careful = true;
+            continue;
         }
-        enum status status = read_window(cursor, &cursor->log_window, request->source, request->offset, size);
         if (status != STATUS_OK) return status;
+        cursor->ahead.bytes -= MIN(cursor->ahead.bytes, (uint64_t)stretch.size);
+        if (!window_has(window, request->source, request->offset, request->size)) return STATUS_CORRUPT;
     }
-    return from_window(cursor, &cursor->log_window, request, bytes);
+    return value_from_window(window, request, bytes);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------ */
@@ -192,7 +330,7 @@ static enum status load_index(struct table_cursor *cursor) {
                                     .size = table->index.size,
                                     .kind = BLOCK_CHECKED,
                                     .meta = true};
-    if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
+    if (!table_holds(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     drop(&cursor->index_bytes); /* of an attempt that found it damaged */
     enum status status;
     if (is_job(cursor)) {
@@ -216,12 +354,13 @@ static enum status load_data(struct table_cursor *cursor) {
                                     .offset = cluster.block.offset,
                                     .size = cluster.block.size,
                                     .kind = BLOCK_DATA};
-    if (!handle_fits(cursor->table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
+    if (!table_holds(cursor->table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     struct shared_slice bytes;
     enum status status;
-    if (is_job(cursor) || cursor->options.sequential) {
+    /* Where a seek goes is mostly there already, and may be all that is wanted. */
+    if (is_job(cursor) || (cursor->options.sequential && cursor->moving != TABLE_CURSOR_STILL)) {
         status = fill_window(cursor, &cluster);
-        if (status == STATUS_OK) status = from_window(cursor, &cursor->window, &request, &bytes);
+        if (status == STATUS_OK) status = block_from_window(cursor, &request, &bytes);
     } else {
         status = block_fetch_read(&cursor->fetch, &request, &bytes);
     }
@@ -243,7 +382,7 @@ enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice 
         return STATUS_OK;
     }
     ASSERT(entry->kind == ENTRY_PUT_APART || entry->kind == ENTRY_PUT_LOG);
-    bool in_log = entry->kind == ENTRY_PUT_LOG, stretch = is_job(cursor) || cursor->options.sequential;
+    bool in_log = entry->kind == ENTRY_PUT_LOG;
     struct block_request request = {.source = &cursor->table->source,
                                     .offset = entry->place.offset,
                                     .size = entry->place.size,
@@ -251,19 +390,15 @@ enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice 
                                     .crc = entry->place.crc};
     enum status status = STATUS_OK;
     if (in_log)
-        status = log_request(cursor->bounds, &cursor->options, &entry->place, &request);
-    else if (!handle_fits(cursor->table, request.offset, request.size))
+        status = find_log(cursor, entry->place.file, &request.source);
+    else if (!table_holds(cursor->table, request.offset, request.size))
         status = STATUS_CORRUPT;
     if (status != STATUS_OK) return status;
+    if (is_job(cursor) || cursor->options.sequential) return value_in_stretch(cursor, &request, value);
     if (!cursor->has_value || cursor->value_offset != request.offset ||
         cursor->value_source != request.source) {
         struct shared_slice bytes;
-        if (in_log && stretch)
-            status = value_in_stretch(cursor, &request, &bytes);
-        else if (stretch)
-            status = from_window(cursor, &cursor->window, &request, &bytes);
-        else
-            status = block_fetch_read(&cursor->value_fetch, &request, &bytes);
+        status = block_fetch_read(&cursor->value_fetch, &request, &bytes);
         if (status != STATUS_OK) return status;
         drop(&cursor->value);
         cursor->value = bytes;
@@ -305,6 +440,7 @@ static enum status step_cluster(struct table_cursor *cursor, bool forward) {
 }
 
 enum status table_cursor_next(struct table_cursor *cursor) {
+    cursor->backward = false;
     if (cursor->moving != TABLE_CURSOR_STILL) return settle(cursor);
     ASSERT(cursor->positioned);
     /* The block of the last key may go on with another run. */
@@ -319,6 +455,7 @@ enum status table_cursor_next(struct table_cursor *cursor) {
 }
 
 enum status table_cursor_prev(struct table_cursor *cursor) {
+    cursor->backward = true;
     if (cursor->moving != TABLE_CURSOR_STILL) return settle(cursor);
     ASSERT(cursor->positioned);
     if (slice_compare(table_cursor_key(cursor), cursor->bounds->first) <= 0) {
@@ -341,9 +478,16 @@ static enum status seek_cluster(struct table_cursor *cursor, struct slice key) {
     return status == STATUS_OK ? load_data(cursor) : status;
 }
 
-enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) {
+static void begin_seek(struct table_cursor *cursor, bool backward) {
     cursor->moving = TABLE_CURSOR_STILL;
     cursor->positioned = false;
+    cursor->backward = backward;
+    cursor->careful = false;
+    cursor->ahead.block = cursor->ahead.bytes = 0;
+}
+
+enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) {
+    begin_seek(cursor, false);
     if (slice_compare(key, cursor->bounds->last) > 0) return STATUS_END;
     if (slice_compare(key, cursor->bounds->first) < 0) key = cursor->bounds->first;
     enum status status = seek_cluster(cursor, key);
@@ -354,8 +498,7 @@ enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) {
 }
 
 enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key) {
-    cursor->moving = TABLE_CURSOR_STILL;
-    cursor->positioned = false;
+    begin_seek(cursor, true);
     if (slice_compare(key, cursor->bounds->first) < 0) return STATUS_END;
     if (slice_compare(key, cursor->bounds->last) > 0) key = cursor->bounds->last;
     enum status status = seek_cluster(cursor, key);
@@ -393,6 +536,7 @@ void table_cursor_init(struct table_cursor *cursor, struct table *table, const s
                        const struct table_cursor_options *options) {
     *cursor = (struct table_cursor){.options = *options, .table = table, .bounds = bounds};
     writer_init(&cursor->inflated);
+    if (is_job(cursor)) cursor->ahead.size = AHEAD_SIZE_MIN; /* what it reads is seldom in the page cache */
     block_fetch_init(&cursor->fetch, options->cache, options->blocking, options->ready, options->ctx);
     block_fetch_init(&cursor->value_fetch, options->cache, options->blocking, options->ready, options->ctx);
 }
@@ -412,112 +556,4 @@ void table_cursor_release(struct table_cursor *cursor) {
     block_codec_release(&cursor->codec);
     cursor->window = cursor->log_window = (struct table_window){0};
     cursor->index_memory = NULL;
-}
-
-/* ---- one key ----------------------------------------------------------------------------------------- */
-
-void table_lookup_init(struct table_lookup *lookup, const struct table_cursor_options *options) {
-    *lookup = (struct table_lookup){.options = *options};
-    block_fetch_init(&lookup->fetch, options->cache, options->blocking, options->ready, options->ctx);
-}
-
-static void forget(struct table_lookup *lookup) {
-    for (size_t i = 0; i < TABLE_LOOKUP_STEPS; i++)
-        drop(&lookup->kept[i]);
-    lookup->number = 0;
-}
-
-void table_lookup_release(struct table_lookup *lookup) {
-    forget(lookup);
-    block_fetch_release(&lookup->fetch);
-}
-
-/* Step `step` of a lookup: what an earlier call read is kept, so that every call gets further, however small
- * the cache. */
-static enum status read_step(struct table_lookup *lookup, struct table *table, uint32_t step,
-                             struct table_handle handle, struct slice *bytes) {
-    struct shared_slice *kept = &lookup->kept[step];
-    if (kept->owner == NULL) {
-        struct block_request request = {.source = &table->source,
-                                        .offset = handle.offset,
-                                        .size = handle.size,
-                                        .kind = step < 2 ? BLOCK_CHECKED : BLOCK_DATA,
-                                        .meta = step < 2}; /* all but the data block */
-        if (!handle_fits(table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
-        enum status status = block_fetch_read(&lookup->fetch, &request, kept);
-        if (status != STATUS_OK) return status;
-    }
-    *bytes = kept->bytes;
-    return STATUS_OK;
-}
-
-/* A filter that cannot be read costs time, not answers. */
-static enum status may_contain(struct table_lookup *lookup, struct table *table, uint64_t hash) {
-    struct slice bytes;
-    if (lookup->filter_damaged) return STATUS_OK;
-    enum status status = read_step(lookup, table, 0, table->filter, &bytes);
-    if (status == STATUS_CORRUPT || status == STATUS_IO) {
-        lookup->filter_damaged = true;
-        return STATUS_OK;
-    }
-    if (status != STATUS_OK) return status;
-    return filter_may_contain(bytes, hash) ? STATUS_OK : STATUS_NOT_FOUND;
-}
-
-static enum status seek_in(struct slice block, struct slice key, struct block_cursor *cursor) {
-    enum status status = block_cursor_init(cursor, block);
-    return status == STATUS_OK ? block_cursor_seek(cursor, key) : status;
-}
-
-/* Finds the entry; *block is what holds it. */
-static enum status find_entry(struct table_lookup *lookup, struct table *table, struct slice key,
-                              uint64_t hash, struct block_entry *entry) {
-    struct slice bytes;
-    enum status status = may_contain(lookup, table, hash);
-    if (status != STATUS_OK) return status;
-
-    status = read_step(lookup, table, 1, table->index, &bytes);
-    if (status != STATUS_OK) return status;
-    struct block_cursor cursor;
-    status = seek_in(bytes, key, &cursor);
-    if (status == STATUS_END) return STATUS_NOT_FOUND;
-    if (status != STATUS_OK) return status;
-    struct table_cluster cluster;
-    if (!table_cluster_decode(cursor.entry.value, &cluster)) return STATUS_CORRUPT;
-
-    status = read_step(lookup, table, 2, cluster.block, &bytes);
-    if (status != STATUS_OK) return status;
-    status = seek_in(bytes, key, &cursor);
-    if (status == STATUS_END) return STATUS_CORRUPT; /* the index said that this block reaches the key */
-    if (status != STATUS_OK) return status;
-    *entry = cursor.entry;
-    return slice_equal(block_cursor_key(&cursor), key) ? STATUS_OK : STATUS_NOT_FOUND;
-}
-
-enum status table_lookup_run(struct table_lookup *lookup, struct table *table,
-                             const struct table_run_meta *run, struct slice key, uint64_t hash,
-                             struct block_entry *entry, struct shared_slice *value) {
-    if (lookup->number != table->source.number) {
-        forget(lookup);
-        lookup->filter_damaged = false;
-    }
-    lookup->number = table->source.number;
-    *value = (struct shared_slice){0};
-    enum status status = find_entry(lookup, table, key, hash, entry);
-    if (status == STATUS_OK && entry->kind == ENTRY_PUT) {
-        *value = shared_slice_ref((struct shared_slice){entry->value, lookup->kept[2].owner});
-    } else if (status == STATUS_OK && entry->kind != ENTRY_DELETE) {
-        struct block_request request = {.source = &table->source,
-                                        .offset = entry->place.offset,
-                                        .size = entry->place.size,
-                                        .kind = BLOCK_VALUE,
-                                        .crc = entry->place.crc};
-        if (entry->kind == ENTRY_PUT_LOG)
-            status = log_request(run, &lookup->options, &entry->place, &request);
-        else if (!handle_fits(table, request.offset, request.size))
-            status = STATUS_CORRUPT;
-        if (status == STATUS_OK) status = block_fetch_read(&lookup->fetch, &request, value);
-    }
-    if (status != STATUS_PENDING) forget(lookup);
-    return status;
 }

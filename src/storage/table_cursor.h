@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* table_cursor.h: a position in one run of a table, and the lookup of one key.
+/* table_cursor.h: a position in one run of a table.
  *
- * On the loop a cursor reads blocks through the cache and answers PENDING while one is missing; the same call
- * is then made again. A sequential cursor reads TABLE_WINDOW_SIZE at a time instead, past the cache. A job's
- * cursor (no cache) blocks and reads windows into its own memory. Where values lie in the log, a sequential
- * cursor tells the kernel the places of all those of a block, so that they are read side by side, and takes
- * what lies together in one piece.
+ * On the loop a cursor reads blocks and values through the cache and answers PENDING while one is missing;
+ * the same call is then made again. A sequential cursor reads stretches instead, past the cache: windows of
+ * whole clusters, and values that lie beside each other in one piece, from WINDOW_STEP up to
+ * TABLE_WINDOW_SIZE, each twice as long as the one before, forwards or backwards. A job's cursor (no cache)
+ * blocks and reads windows into its own memory. Once something was not in the page cache, a cursor that goes
+ * forwards tells the kernel what it will want next, up to AHEAD_SIZE_MAX ahead, so that it is read side by
+ * side with what is done here.
  *
  * Owner   the run's table and segments must stay pinned while the cursor lives, and for a job open. Keys and
  * values are valid until the next move; values with an owner may be kept longer by reference (never in jobs:
@@ -41,11 +43,21 @@ struct table_cursor {
         const struct block_source *source; /* NULL: nothing is held */
         struct shared_slice bytes;
         uint64_t offset;
+        size_t limit;    /* of the next one; 0: the first */
         uint8_t *memory; /* jobs */
         size_t capacity;
-    } window, log_window;   /* of the table; of one segment of the log */
+    } window, log_window;   /* of whole clusters; of values apart or in the log */
     uint64_t alone;         /* the cluster that ends there is read without those behind it */
-    uint64_t hinted_offset; /* of the data block whose values in the log the kernel was told of */
+    struct table_ahead {    /* what the kernel was told will be read */
+        size_t size;        /* so far from here on; 0: nothing was missing yet */
+        uint64_t table_end; /* of the table: up to here */
+        uint64_t block;     /* of values in the log: up to this data block, */
+        size_t at;          /* this entry of it, */
+        uint64_t bytes;     /* and so many that were not read yet */
+    } ahead;
+    struct log_source *log; /* where the last value in the log was; or NULL */
+    bool backward;          /* the last move */
+    bool careful;           /* a stretch could not be read: each value by itself, until the next seek */
     uint8_t *index_memory;  /* jobs */
     struct writer inflated; /* jobs: the data block, when it was compressed */
     struct block_codec codec;
@@ -73,22 +85,5 @@ enum status table_cursor_value(struct table_cursor *cursor, struct shared_slice 
 /* After CORRUPT or IO, until the next move: the keys that cannot be read, both included. A value takes its
  * key with it, a block the keys of its cluster, an index all of the run. */
 void table_cursor_gap(const struct table_cursor *cursor, struct writer *first, struct writer *last);
-
-/* The lookup of one key, table after table. */
-#define TABLE_LOOKUP_STEPS 3u /* filter, index, data */
-struct table_lookup {
-    struct table_cursor_options options;
-    struct block_fetch fetch;
-    uint64_t number; /* of the table that `kept` belongs to */
-    struct shared_slice kept[TABLE_LOOKUP_STEPS];
-    bool filter_damaged; /* found by the last lookup, which did without */
-};
-void table_lookup_init(struct table_lookup *lookup, const struct table_cursor_options *options);
-void table_lookup_release(struct table_lookup *lookup); /* also while PENDING */
-/* OK: *entry says what is there (its value is borrowed only until the call returns) and *value holds a
- * reference, empty for a DELETE. NOT_FOUND, PENDING (ask again), CORRUPT, IO. */
-enum status table_lookup_run(struct table_lookup *lookup, struct table *table,
-                             const struct table_run_meta *run, struct slice key, uint64_t hash,
-                             struct block_entry *entry, struct shared_slice *value) MUST_USE;
 
 #endif

@@ -242,6 +242,24 @@ static void a_direct_file_reads_and_writes_aligned_blocks(void **state) {
     io_file_close(file);
 }
 
+/* It may always say no, but never wrong bytes, nor fewer than were asked for. */
+static void what_is_read_now_is_what_is_there(void **state) {
+    struct io_world *world = world_of(state);
+    struct io_file *file = create_file(world, "f");
+    enum { SIZE = 20000 };
+    uint8_t data[SIZE], back[SIZE];
+    fill_pattern(data, SIZE, 5);
+    assert_status(io_file_write_at(file, slice_make(data, SIZE), 0), STATUS_OK);
+    for (size_t at = 0; at < SIZE; at += 777) {
+        memset(back, 0, sizeof back);
+        if (io_file_read_now(file, back, SIZE - at, at)) assert_memory_equal(back, data + at, SIZE - at);
+        assert_false(io_file_read_now(file, back, SIZE - at + 1, at));
+    }
+    assert_false(io_file_read_now(file, back, 1, SIZE));
+    assert_false(io_file_read_now(file, back, 1, UINT64_MAX - 5));
+    io_file_close(file);
+}
+
 static void files_grow_with_zeros_and_shrink(void **state) {
     struct io_world *world = world_of(state);
     struct io_file *file = create_file(world, "f");
@@ -434,6 +452,7 @@ int main(void) {
         cmocka_unit_test(a_write_to_a_file_open_for_reading_fails),
         cmocka_unit_test(open_flags_mean_what_they_say),
         cmocka_unit_test(a_direct_file_reads_and_writes_aligned_blocks),
+        cmocka_unit_test(what_is_read_now_is_what_is_there),
         cmocka_unit_test(files_grow_with_zeros_and_shrink),
         cmocka_unit_test(preallocated_space_is_zeros_and_keeps_what_was_there),
         cmocka_unit_test(reserved_space_is_zeros_and_keeps_what_was_there),

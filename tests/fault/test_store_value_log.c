@@ -189,6 +189,7 @@ static void look(struct world *w, uint64_t p, unsigned flags, uint64_t *start, u
                                                     make_key(to, p, UINT64_MAX),
                                                     flags | STORE_ITERATOR_BLOCKING, NULL, NULL);
     uint64_t count = 0;
+    *start = 0;
     enum status status = store_iterator_seek(it, slice_make(from, sizeof from));
     for (; status == STATUS_OK; status = store_iterator_next(it), count++) {
         uint64_t offset = load_be64(store_iterator_key(it).data + 9);
@@ -197,6 +198,16 @@ static void look(struct world *w, uint64_t p, unsigned flags, uint64_t *start, u
         check_value(p, offset, store_iterator_value(it).bytes);
     }
     assert_status(status, STATUS_END);
+    /* And the same backwards. */
+    uint64_t back = 0;
+    status = store_iterator_seek_prev(it, slice_make(to, sizeof to));
+    for (; status == STATUS_OK; status = store_iterator_prev(it), back++) {
+        uint64_t offset = load_be64(store_iterator_key(it).data + 9);
+        assert_int_equal(offset, *start + count - 1 - back);
+        check_value(p, offset, store_iterator_value(it).bytes);
+    }
+    assert_status(status, STATUS_END);
+    assert_int_equal(back, count);
     store_iterator_close(it);
     if (count == 0) *start = UINT64_MAX;
     *end = *start + count;
@@ -371,6 +382,44 @@ static void a_missing_segment_is_noticed(void **state) {
     world_release(&w);
 }
 
+/* Whoever reads more at once than he was asked for must not lose what he was asked for. */
+static void a_broken_sector_costs_the_values_that_lie_on_it(void **state) {
+    (void)state;
+    struct world w;
+    world_init(&w, 17);
+    w.options.wal_segment_bytes = MIB;
+    assert_true(open_store(&w));
+    assert_true(work(&w, 5));
+    struct layout_path broken = {{0}};
+    for (uint64_t number = 1; number < 20; number++) {
+        struct layout_path path = layout_path("data", LAYOUT_LOG, number);
+        if (io_sim_break_sector(w.sim, NODE, path.text, 20 * KIB)) broken = path;
+    }
+    assert_true(broken.text[0] != 0);
+    unsigned lost[2] = {0};
+    for (int backward = 0; backward < 2; backward++) {
+        for (uint64_t p = 0; p < PARTITIONS; p++) {
+            uint8_t from[17], to[17], key[17];
+            struct store_iterator *it = store_iterator_open(
+                w.store, make_key(from, p, 0), make_key(to, p, UINT64_MAX),
+                STORE_ITERATOR_BLOCKING | STORE_ITERATOR_SEQUENTIAL, NULL, NULL);
+            for (uint64_t offset = w.start[p]; offset < w.end[p]; offset++) {
+                make_key(key, p, offset);
+                enum status status = backward ? store_iterator_seek_prev(it, slice_make(key, sizeof key))
+                                              : store_iterator_seek(it, slice_make(key, sizeof key));
+                lost[backward] += status == STATUS_IO;
+                if (status == STATUS_IO) continue;
+                assert_status(status, STATUS_OK);
+                check_value(p, offset, store_iterator_value(it).bytes);
+            }
+            store_iterator_close(it);
+        }
+    }
+    assert_in_range(lost[0], 1, 2 * 20); /* files, and at most two values on a sector */
+    assert_int_equal(lost[0], lost[1]);
+    world_release(&w);
+}
+
 #define REPLAY_GROUPS 5u
 #define REPLAY_VALUES 32u
 #define REPLAY_SIZE   (64 * KIB)
@@ -514,6 +563,7 @@ int main(void) {
         cmocka_unit_test(many_small_runs_become_one),
         cmocka_unit_test(segments_go_when_nothing_refers_to_them),
         cmocka_unit_test(sparse_segments_are_emptied),
+        cmocka_unit_test(a_broken_sector_costs_the_values_that_lie_on_it),
         cmocka_unit_test(a_missing_segment_is_noticed),
         cmocka_unit_test(values_are_left_where_they_are_by_a_replay),
         cmocka_unit_test(a_start_reads_only_the_end_of_the_log),

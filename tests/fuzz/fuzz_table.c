@@ -7,7 +7,7 @@
 #include "io/io_sim.h"
 #include "storage/filter.h"
 #include "storage/inspect.h"
-#include "storage/table_cursor.h"
+#include "storage/table_lookup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -79,6 +79,8 @@ static void walk(struct table *table, struct block_cache *cache, bool sequential
     status = table_cursor_seek_prev(cursor, bounds.last);
     for (int i = 0; status == STATUS_OK && i < 1000; i++) {
         struct slice key = table_cursor_key(cursor);
+        if (table_cursor_entry(cursor)->kind != ENTRY_DELETE)
+            MAYBE(table_cursor_value(cursor, &value) == STATUS_OK);
         struct table_lookup lookup;
         struct block_entry entry;
         if (cache != NULL) {

@@ -2,6 +2,7 @@
 /* The block cache by itself, over a file of numbered pieces on the simulated disk. */
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "io/io_sim.h"
@@ -9,6 +10,7 @@
 #include "storage/block_cache.h"
 
 #define PIECE_SIZE ((size_t)1000)
+#define SLOT_SIZE  (PIECE_SIZE + BLOCK_TRAILER_SIZE)
 #define PIECES     1000u
 #define CAPACITY   (100 * KIB) /* some 90 pieces */
 
@@ -37,12 +39,17 @@ static int setup(void **state) {
     struct fixture *f = mem_calloc(1, sizeof *f);
     f->sim = io_sim_new(1);
     f->io = io_sim_node_io(f->sim, 0);
+    io_sim_set_read_now(f->sim, 0, 0);
     f->source = (struct block_source){.number = 7, .unpinned = unpinned};
     assert_status(io_file_open(f->io, "pieces", IO_OPEN_WRITE | IO_OPEN_CREATE, &f->source.file), STATUS_OK);
-    for (uint32_t i = 0; i < PIECES; i++)
-        assert_status(
-            io_file_write_at(f->source.file, slice_make(piece_bytes(i), PIECE_SIZE), i * PIECE_SIZE),
-            STATUS_OK);
+    for (uint32_t i = 0; i < PIECES; i++) {
+        uint8_t slot[SLOT_SIZE] = {0};
+        memcpy(slot, piece_bytes(i), PIECE_SIZE);
+        store_le32(slot + PIECE_SIZE + 1,
+                   block_checksum(7, i * SLOT_SIZE, slice_make(slot, PIECE_SIZE), STORE_COMPRESSION_NONE));
+        assert_status(io_file_write_at(f->source.file, slice_make(slot, SLOT_SIZE), i * SLOT_SIZE),
+                      STATUS_OK);
+    }
     f->cache = block_cache_new(f->io, CAPACITY, NULL, idle, NULL);
     *state = f;
     return 0;
@@ -59,19 +66,30 @@ static int teardown(void **state) {
 
 static struct block_request request_for(struct fixture *f, uint32_t piece, bool meta) {
     return (struct block_request){.source = &f->source,
-                                  .offset = piece * PIECE_SIZE,
+                                  .offset = piece * SLOT_SIZE,
                                   .size = PIECE_SIZE,
-                                  .kind = BLOCK_VALUE,
-                                  .crc = crc32c(0, piece_bytes(piece), PIECE_SIZE),
+                                  .kind = BLOCK_CHECKED,
                                   .meta = meta};
+}
+
+static struct block_request request_for_value(struct fixture *f, uint32_t piece) {
+    struct block_request request = request_for(f, piece, false);
+    request.kind = BLOCK_VALUE;
+    request.crc = crc32c(0, piece_bytes(piece), PIECE_SIZE);
+    return request;
+}
+
+static void read_request(struct fixture *f, const struct block_request *request) {
+    struct shared_slice bytes;
+    assert_status(block_cache_read(f->cache, request, NULL, &bytes), STATUS_OK);
+    assert_slice_equal(bytes.bytes,
+                       slice_make(piece_bytes((uint32_t)(request->offset / SLOT_SIZE)), PIECE_SIZE));
+    shared_slice_unref(bytes);
 }
 
 static void read_piece(struct fixture *f, uint32_t piece, bool meta) {
     struct block_request request = request_for(f, piece, meta);
-    struct shared_slice bytes;
-    assert_status(block_cache_read(f->cache, &request, NULL, &bytes), STATUS_OK);
-    assert_slice_equal(bytes.bytes, slice_make(piece_bytes(piece), PIECE_SIZE));
-    shared_slice_unref(bytes);
+    read_request(f, &request);
     assert_in_range(block_cache_counters(f->cache)->bytes, PIECE_SIZE, CAPACITY);
 }
 
@@ -183,13 +201,78 @@ static void one_read_serves_all_who_wait(void **state) {
     assert_int_equal(block_cache_counters(f->cache)->reads, 1);
 }
 
+static void a_value_is_kept_when_it_comes_again(void **state) {
+    struct fixture *f = *state;
+    const struct block_cache_counters *counters = block_cache_counters(f->cache);
+    for (uint32_t i = 0; i < 60; i++)
+        read_piece(f, i, false);
+    for (uint32_t i = 100; i < PIECES; i++) { /* once each: they pass by */
+        struct block_request request = request_for_value(f, i);
+        read_request(f, &request);
+    }
+    assert_int_equal(counters->evictions, 0);
+    assert_int_equal(held(f, 0, 60, false), 60);
+    struct block_request request = request_for_value(f, 77);
+    uint64_t hits = counters->hits;
+    read_request(f, &request);
+    read_request(f, &request); /* kept from here on */
+    assert_int_equal(counters->hits, hits);
+    read_request(f, &request);
+    assert_int_equal(counters->hits, hits + 1);
+}
+
+static void what_the_kernel_has_is_read_at_once(void **state) {
+    struct fixture *f = *state;
+    io_sim_set_read_now(f->sim, 0, 1000000);
+    struct waiter waiter = {.told = 0};
+    block_wait_init(&waiter.wait, ready);
+    struct block_request request = request_for(f, 5, false);
+    struct shared_slice bytes;
+    assert_status(block_cache_read(f->cache, &request, &waiter.wait, &bytes), STATUS_OK);
+    assert_slice_equal(bytes.bytes, slice_make(piece_bytes(5), PIECE_SIZE));
+    shared_slice_unref(bytes);
+    assert_true(block_cache_idle(f->cache));
+    assert_int_equal(held(f, 5, 1, false), 1);
+    request = request_for_value(f, 6); /* and checked like everything else */
+    request.crc ^= 1;
+    assert_status(block_cache_read(f->cache, &request, &waiter.wait, &bytes), STATUS_CORRUPT);
+    /* A stretch goes into the memory that was brought along. */
+    request = (struct block_request){.source = &f->source, .size = 100, .kind = BLOCK_RAW};
+    request.spare = buffer_new(200);
+    assert_status(block_cache_read(f->cache, &request, &waiter.wait, &bytes), STATUS_OK);
+    assert_ptr_equal(bytes.owner, request.spare);
+    assert_slice_equal(bytes.bytes, slice_make(piece_bytes(0), 100));
+    shared_slice_unref(bytes);
+    assert_int_equal(waiter.told, 0);
+}
+
+static void a_shortcut_leads_to_its_piece_while_it_is_there(void **state) {
+    struct fixture *f = *state;
+    struct block_shortcut shortcut = {NULL};
+    struct block_request request = request_for(f, 8, true);
+    read_piece(f, 8, true); /* without it, the first time */
+    request.shortcut = &shortcut;
+    read_request(f, &request);
+    assert_non_null(shortcut.piece);
+    uint64_t hits = block_cache_counters(f->cache)->meta_hits;
+    read_request(f, &request);
+    assert_int_equal(block_cache_counters(f->cache)->meta_hits, hits + 1);
+    block_cache_forget(f->cache, &f->source);
+    assert_null(shortcut.piece);
+    read_request(f, &request);
+    assert_non_null(shortcut.piece);
+    for (uint32_t i = 100; i < 300; i++) /* others push it out */
+        read_piece(f, i, true);
+    assert_null(shortcut.piece);
+}
+
 static void damage_and_errors_are_not_kept(void **state) {
     struct fixture *f = *state;
-    struct block_request request = request_for(f, 4, false);
+    struct block_request request = request_for_value(f, 4);
     struct shared_slice bytes;
     request.crc ^= 1;
     assert_status(block_cache_read(f->cache, &request, NULL, &bytes), STATUS_CORRUPT);
-    request.crc ^= 1;
+    request = request_for(f, 4, false);
     io_sim_disk_faults(f->sim, 0)->read_error_countdown = 1;
     assert_status(block_cache_read(f->cache, &request, NULL, &bytes), STATUS_IO);
     assert_int_equal(block_cache_counters(f->cache)->bytes, 0);
@@ -207,6 +290,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(indexes_and_filters_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(but_never_more_than_half, setup, teardown),
         cmocka_unit_test_setup_teardown(one_read_serves_all_who_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_value_is_kept_when_it_comes_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_kernel_has_is_read_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_shortcut_leads_to_its_piece_while_it_is_there, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_and_errors_are_not_kept, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,6 +309,7 @@ static void a_log_start_that_passes_a_waiting_reader_tells_it(void **state) {
 /* Two topics; the first is deleted while the second is read from the disk. */
 static void a_topic_deleted_while_another_is_read_is_told(void **state) {
     struct broker_world *w = *state;
+    io_sim_set_read_now(w->sim, 0, 0); /* so that there is a while */
     add_on_disk(w);
     for (int steps = 0; steps < 200; steps++) {
         assert_status(broker_world_create(w, "brief", 1, NULL), STATUS_OK);

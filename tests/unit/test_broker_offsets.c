@@ -199,6 +199,7 @@ static void count_answer(struct list_offset *request) {
 static void a_search_can_be_cancelled_and_its_topic_deleted(void **state) {
     struct broker_world *w = *state;
     static struct world_append append;
+    io_sim_set_read_now(w->sim, 0, 0); /* so that a search takes a while */
     for (int i = 0; i < 200; i++) {
         struct batch_spec spec = {.count = 1, .timestamp = 10 * i, .value_size = 1000};
         assert_status(broker_world_append(w, &append, "t", 0, &spec), STATUS_OK);
