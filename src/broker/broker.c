@@ -24,6 +24,7 @@ struct broker_options broker_options_default(void) {
         .topic_partitions_max = 10000,
         .partitions_total_max = 100000,
         .append_bytes_in_flight_max = 64 * MIB,
+        .fetch_bytes_held_max = 64 * MIB,
         .retention_check_ms = 60000,
         .cleaner_check_ms = 15000,
         .cleaner_map_bytes = 16 * MIB,

@@ -55,6 +55,7 @@ struct broker_options {
     int32_t partitions_total_max;
     size_t append_bytes_in_flight_max; /* unsynced appends; above it append answers BUSY later, callers hold
                                           back */
+    size_t fetch_bytes_held_max; /* batches in fetches not released; above it a fetch gets FETCH_SHARE */
     uint64_t retention_check_ms;
     uint64_t cleaner_check_ms; /* compaction by key looks for work so often */
     size_t cleaner_map_bytes;  /* for the keys of one pass; 24 bytes each */
@@ -209,6 +210,8 @@ struct producer_id_request {
 void broker_new_producer_id(struct broker *broker, struct producer_id_request *request);
 
 /* ---- fetching ----------------------------------------------------------------------------------------- */
+
+#define FETCH_SHARE (256 * KIB) /* what a fetch may hold however much others do */
 
 struct fetch_aborted {
     int64_t producer_id, first_offset;

@@ -25,7 +25,8 @@ struct fetch_state {
     uint64_t missing; /* bytes to be appended before a re-read can help */
     uint32_t current; /* partition being read */
     struct store_iterator *it;
-    struct key lower; /* where it begins */
+    struct key lower;    /* where it begins */
+    int64_t last_offset; /* of the last batch taken from it */
     bool positioned, expired, scheduled;
     bool full;             /* a limit kept bytes back: waiting brings nothing */
     struct forward remote; /* of the current partition, led elsewhere */
@@ -81,9 +82,10 @@ void fetch_end_waits(struct broker *broker) {
     }
 }
 
-static void drop_batches(struct fetch_partition *part) {
+static void drop_batches(struct fetch *fetch, struct fetch_partition *part) {
     for (uint32_t i = 0; i < part->batch_count; i++)
         shared_slice_unref(part->batches[i]);
+    if (part->batch_count > 0) fetch->broker->fetch_bytes_held -= part->bytes;
     part->batch_count = 0;
     part->bytes = 0;
     mem_free(part->aborted);
@@ -94,7 +96,7 @@ static void drop_batches(struct fetch_partition *part) {
 void fetch_release(struct fetch *fetch) {
     for (uint32_t i = 0; i < fetch->partition_count; i++) {
         struct fetch_partition *part = &fetch->partitions[i];
-        drop_batches(part);
+        drop_batches(fetch, part);
         mem_free(part->batches);
         part->batches = NULL;
         part->batch_capacity = 0;
@@ -170,11 +172,32 @@ static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
 
 static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    struct fetch_state *state = fetch->state;
     struct key upper = key_log(p->group, limit_of(fetch, part));
-    fetch->state->lower = key_log(p->group, part->offset);
-    fetch->state->it = store_iterator_open(fetch->broker->store, key_slice(&fetch->state->lower),
-                                           key_slice(&upper), 0, iterator_ready, fetch);
-    fetch->state->positioned = false;
+    state->lower = key_log(p->group, part->offset);
+    state->it = store_iterator_open(fetch->broker->store, key_slice(&state->lower), key_slice(&upper),
+                                    STORE_ITERATOR_SEQUENTIAL, iterator_ready, fetch);
+    state->positioned = false;
+    size_t ahead = 0;
+    for (uint32_t i = 0; i < PARTITION_FETCH_ENDS; i++)
+        if (p->fetch_ends[i].offset == part->offset) ahead = MAX(ahead, p->fetch_ends[i].ahead);
+    size_t room = (size_t)MAX(fetch->bytes_max, 0);
+    room -= MIN(room, state->bytes);
+    store_iterator_expect(state->it, MIN(room, (size_t)MAX(part->bytes_max, 0)), ahead);
+}
+
+/* A consumer that reads a backlog comes back for what follows: the disk may be asked for it now. */
+static void close_log(struct fetch *fetch, const struct fetch_partition *part) {
+    struct fetch_state *state = fetch->state;
+    struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    size_t ahead = store_iterator_ahead(state->it);
+    if (p != NULL && ahead > 0 && part->batch_count > 0) {
+        uint32_t turn = p->fetch_end_turn++ % PARTITION_FETCH_ENDS;
+        p->fetch_ends[turn].offset = state->last_offset + 1;
+        p->fetch_ends[turn].ahead = ahead;
+    }
+    store_iterator_close(state->it);
+    state->it = NULL;
 }
 
 static void add_batch(struct fetch *fetch, struct fetch_partition *part, struct shared_slice batch) {
@@ -185,12 +208,16 @@ static void add_batch(struct fetch *fetch, struct fetch_partition *part, struct 
     part->batches[part->batch_count++] = shared_slice_ref(batch);
     part->bytes += batch.bytes.size;
     fetch->state->bytes += batch.bytes.size;
+    fetch->broker->fetch_bytes_held += batch.bytes.size;
 }
 
 static bool has_room(const struct fetch *fetch, const struct fetch_partition *part, size_t size) {
     if (fetch->state->bytes == 0) return true; /* the first batch always: a reader is never stuck */
-    return part->bytes + size <= (size_t)MAX(part->bytes_max, 0) &&
-           fetch->state->bytes + size <= (size_t)MAX(fetch->bytes_max, 0);
+    const struct broker *broker = fetch->broker;
+    size_t bytes = fetch->state->bytes + size;
+    if (bytes > FETCH_SHARE && broker->fetch_bytes_held + size > broker->options.fetch_bytes_held_max)
+        return false;
+    return part->bytes + size <= (size_t)MAX(part->bytes_max, 0) && bytes <= (size_t)MAX(fetch->bytes_max, 0);
 }
 
 static enum status next_batch(struct fetch_state *state, const struct key *lower) {
@@ -285,13 +312,13 @@ static enum status read_partition(struct fetch *fetch, struct fetch_partition *p
             break;
         }
         add_batch(fetch, part, batch);
+        if (!key_log_parse(store_iterator_key(state->it), &state->last_offset)) state->last_offset = -2;
     }
     if (status == STATUS_PENDING) return status;
-    store_iterator_close(state->it);
-    state->it = NULL;
+    close_log(fetch, part);
     if (status == STATUS_OK || status == STATUS_END) add_aborted(fetch, part);
     if (status != STATUS_OK && status != STATUS_END) {
-        drop_batches(part);
+        drop_batches(fetch, part);
         part->status = status;
     }
     return STATUS_OK;
@@ -311,7 +338,7 @@ static void wait_for_more(struct fetch *fetch) {
     state->missing = (size_t)fetch->bytes_min - state->bytes;
     for (uint32_t i = 0; i < fetch->partition_count; i++) {
         struct fetch_partition *part = &fetch->partitions[i];
-        drop_batches(part);
+        drop_batches(fetch, part);
         struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
         /* What came between the look and now is not missing any more; a topic deleted meanwhile is told. */
         bool elsewhere = fetch->forward && forward_is_elsewhere(fetch->broker, part->topic, part->partition);

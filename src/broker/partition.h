@@ -31,6 +31,8 @@
 #define PARTITION_RETRY_NS (NS_PER_S)
 /* The one leader epoch of a log that never had another leader: of a broker that runs alone. */
 #define LEADER_EPOCH 0
+/* Readers of a backlog that a partition remembers. */
+#define PARTITION_FETCH_ENDS 4u
 
 enum partition_phase { PARTITION_UNLOADED, PARTITION_LOADING, PARTITION_READY, PARTITION_FAILED };
 
@@ -58,11 +60,17 @@ struct partition {
     struct producer_state committed; /* of everything below high_watermark; in a cluster */
     bool dropped;                    /* its topic is gone, and what is stored goes too */
     bool producers_stale;            /* they know of batches that are not in the log: partition_replica.c */
-    bool draining;               /* an append failed: nothing new until none is in flight, then load again */
-    struct list appends;         /* struct append.link, in flight, by offset */
-    struct list duplicates;      /* struct append.link: retries of batches that are in flight */
-    struct list waiters;         /* struct partition_waiter: until loaded */
-    struct list fetch_waits;     /* struct fetch_wait: until more is there */
+    bool draining;           /* an append failed: nothing new until none is in flight, then load again */
+    struct list appends;     /* struct append.link, in flight, by offset */
+    struct list duplicates;  /* struct append.link: retries of batches that are in flight */
+    struct list waiters;     /* struct partition_waiter: until loaded */
+    struct list fetch_waits; /* struct fetch_wait: until more is there */
+    /* Where fetches from the disk ended lately, and how far ahead they had it read; by turns. */
+    struct {
+        int64_t offset;
+        size_t ahead;
+    } fetch_ends[PARTITION_FETCH_ENDS];
+    uint32_t fetch_end_turn;
     struct list searches, trims; /* struct offset_search, struct partition_trim: under way */
     struct partition_load *load;
 };

@@ -303,6 +303,7 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.topic_partitions_max = (int32_t)s->settings.partitions_max;
     broker.partitions_total_max = (int32_t)s->settings.partitions_total;
     broker.append_bytes_in_flight_max = (size_t)s->settings.append_in_flight;
+    broker.fetch_bytes_held_max = (size_t)s->settings.memory_in_flight / 2;
     broker.retention_check_ms = (uint64_t)s->settings.retention_check_ms;
     broker.cleaner_check_ms = (uint64_t)s->settings.cleaner_check_ms;
     broker.cleaner_map_bytes = (size_t)s->settings.cleaner_map;

@@ -245,7 +245,8 @@ void kafka_data_fetch(struct kafka_request *request) {
     }
     struct fetch_state *state = kafka_request_calloc(request, 1, sizeof *state);
     uint32_t count = count_partitions(message);
-    int32_t bytes_max = MIN(MAX(message->max_bytes, 0), (int32_t)FETCH_BYTES_MAX);
+    int32_t bytes_max = MIN(MAX(message->max_bytes, 0),
+                            (int32_t)MIN(FETCH_BYTES_MAX, server_answer_room(request->server)));
     state->request = request;
     state->running = true;
     state->fetch = (struct fetch){.partitions = fetch_partitions(request, count),

@@ -194,6 +194,11 @@ const struct server_options *server_get_options(const struct server *server) {
     return &server->options;
 }
 
+size_t server_answer_room(const struct server *server) {
+    size_t limit = server->options.memory_in_flight_max / 2;
+    return MAX(limit - MIN(limit, server->send_queued_bytes), FETCH_SHARE);
+}
+
 struct log *server_log(struct server *server) {
     return server->log;
 }

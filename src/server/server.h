@@ -41,6 +41,9 @@ struct io *server_io(struct server *server);
 struct broker *server_broker(struct server *server);
 struct metrics *server_metrics(struct server *server);
 const struct server_options *server_get_options(const struct server *server);
+/* How large an answer may be, so that all that clients have not taken yet stay within half of
+ * memory_in_flight_max, or close to it: never less than FETCH_SHARE. */
+size_t server_answer_room(const struct server *server);
 struct log *server_log(struct server *server);
 /* The host and port that clients of this connection should use for us. */
 struct connection;

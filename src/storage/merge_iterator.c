@@ -82,7 +82,10 @@ static void give(struct merge_source *source, enum todo todo) {
 /* Makes the cursor one of run `index`. */
 static enum status enter_run(struct merge_iterator *merge, struct merge_source *source, size_t index) {
     if (source->has_cursor && source->run_index == index) return STATUS_OK;
-    if (source->has_cursor) table_cursor_release(&source->cursor);
+    if (source->has_cursor) {
+        merge->options.tables.ahead = MAX(merge->options.tables.ahead, source->cursor.ahead.size);
+        table_cursor_release(&source->cursor);
+    }
     source->has_cursor = false;
     source->run_index = index;
     const struct run *run = source_run(source, index);
@@ -429,6 +432,13 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
     enum status status = table_cursor_value(&source->cursor, value);
     if (status == STATUS_CORRUPT || status == STATUS_IO) find_gap(merge, source);
     return status;
+}
+
+size_t merge_iterator_ahead(const struct merge_iterator *merge) {
+    size_t ahead = merge->options.tables.ahead;
+    for (uint32_t i = 0; i < merge->count; i++)
+        if (merge->sources[i]->has_cursor) ahead = MAX(ahead, merge->sources[i]->cursor.ahead.size);
+    return ahead;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */

@@ -76,6 +76,10 @@ struct slice merge_iterator_key(const struct merge_iterator *merge); /* of the c
 /* The run of the current entry, which must not be in a memtable, and the place of its value. */
 const struct table_run_meta *merge_iterator_run(const struct merge_iterator *merge,
                                                 struct value_place *place);
+/* How far ahead the source that looks furthest has told the kernel what it will read:
+ * table_cursor_options.ahead.
+ */
+size_t merge_iterator_ahead(const struct merge_iterator *merge);
 /* The value of the current PUT; borrowed. OK, PENDING, CORRUPT, IO. */
 enum status merge_iterator_value(struct merge_iterator *merge, struct shared_slice *value,
                                  uint32_t *crc) MUST_USE;

@@ -129,6 +129,13 @@ static inline struct shared_slice store_iterator_value(const struct store_iterat
     return store_iterator_entry(it)->value;
 }
 
+/* Before the first move of a sequential iterator: about how many bytes will be read, which bounds what is
+ * read at once and kept alive by the values, and what an earlier scan that ended here had learned about the
+ * disk. */
+void store_iterator_expect(struct store_iterator *it, size_t bytes, size_t ahead);
+/* How far ahead bytes had to be read from the disk; 0: the page cache had them all. */
+size_t store_iterator_ahead(const struct store_iterator *it);
+
 /* Newest value of one key. OK: *value holds a reference for the caller. PENDING: `ready` is called later; ask
  * again. */
 struct store_get {

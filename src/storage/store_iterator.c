@@ -271,3 +271,13 @@ const struct store_entry *store_iterator_entry(const struct store_iterator *it) 
     ASSERT(it->stage == STAGE_DONE);
     return &it->entry;
 }
+
+size_t store_iterator_ahead(const struct store_iterator *it) {
+    return merge_iterator_ahead(&it->merge);
+}
+
+void store_iterator_expect(struct store_iterator *it, size_t bytes, size_t ahead) {
+    struct table_cursor_options *options = &it->merge.options.tables;
+    options->window = MAX(MIN(bytes, 64 * KIB), MIN(bytes / 4, TABLE_WINDOW_SIZE));
+    options->ahead = ahead;
+}

@@ -23,7 +23,9 @@ static bool is_job(const struct table_cursor *cursor) {
 
 /* How much the next window may hold: a seek may be for little, a scan wants much. */
 static size_t window_limit(const struct table_cursor *cursor, const struct table_window *window) {
-    return is_job(cursor) ? TABLE_WINDOW_SIZE : MAX(window->limit, WINDOW_STEP);
+    if (is_job(cursor)) return TABLE_WINDOW_SIZE;
+    size_t limit = MAX(window->limit, WINDOW_STEP), most = cursor->options.window;
+    return most == 0 ? limit : MIN(limit, most);
 }
 
 /* Memory of the window that nobody else refers to is read into again: it is in the processor's cache. */
@@ -39,7 +41,8 @@ static struct buffer *spare_memory(struct table_cursor *cursor, struct table_win
         return owner;
     }
     drop(&window->bytes);
-    return buffer_new((size + WINDOW_STEP - 1) / WINDOW_STEP * WINDOW_STEP);
+    bool small = size < WINDOW_STEP / 4; /* of whoever wants little, and may keep it for long */
+    return buffer_new(small ? size : (size + WINDOW_STEP - 1) / WINDOW_STEP * WINDOW_STEP);
 }
 
 static enum status read_into_memory(struct table_cursor *cursor, struct table_window *window,
@@ -536,7 +539,8 @@ void table_cursor_init(struct table_cursor *cursor, struct table *table, const s
                        const struct table_cursor_options *options) {
     *cursor = (struct table_cursor){.options = *options, .table = table, .bounds = bounds};
     writer_init(&cursor->inflated);
-    if (is_job(cursor)) cursor->ahead.size = AHEAD_SIZE_MIN; /* what it reads is seldom in the page cache */
+    /* What a job reads is seldom in the page cache. */
+    cursor->ahead.size = is_job(cursor) ? AHEAD_SIZE_MIN : MIN(options->ahead, AHEAD_SIZE_MAX);
     block_fetch_init(&cursor->fetch, options->cache, options->blocking, options->ready, options->ctx);
     block_fetch_init(&cursor->value_fetch, options->cache, options->blocking, options->ready, options->ctx);
 }

@@ -24,6 +24,8 @@ struct table_cursor_options {
     const char *dir;
     struct block_cache *cache; /* NULL: a job */
     bool blocking, sequential;
+    size_t window; /* no stretch needs to be longer; 0: TABLE_WINDOW_SIZE */
+    size_t ahead;  /* how far the kernel is told at once of what comes; 0: not before something is missing */
     void (*ready)(void *ctx);
     void *ctx;
 };
