@@ -44,7 +44,7 @@ struct broker {
     struct cleaner *cleaner;
     size_t append_bytes_in_flight;
     uint64_t appends_in_flight;
-    struct list resume;  /* struct io_op, told when append_bytes_in_flight falls */
+    struct list resume;      /* struct io_op, told when append_bytes_in_flight falls */
     struct list fetches;     /* struct fetch_state: all under way */
     size_t fetch_bytes_held; /* batches given to fetches that were not released */
     bool closing, store_stopping, store_resume_set;
