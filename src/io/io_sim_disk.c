@@ -281,22 +281,20 @@ static uint64_t bytes_at_rest(const struct io_sim_disk *disk, const struct io_si
 }
 
 bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *number, uint64_t *offset) {
-    uint64_t total = 0, at = 0;
+    uint64_t files = 0, at = 0;
     LIST_FOREACH(it, &disk->inodes)
-        total += bytes_at_rest(disk, CONTAINER_OF(it, struct io_sim_inode, link));
-    if (total == 0) return false;
-    uint64_t target = choice % total;
+        files += bytes_at_rest(disk, CONTAINER_OF(it, struct io_sim_inode, link)) > 0;
+    if (files == 0) return false;
     LIST_FOREACH(it, &disk->inodes) {
         struct io_sim_inode *inode = CONTAINER_OF(it, struct io_sim_inode, link);
-        if (target - at < bytes_at_rest(disk, inode)) {
-            *number = inode->number;
-            *offset = target - at;
-            io_sim_inode_damage(inode, *offset, (uint8_t)(1U << choice / total % 8));
-            return true;
-        }
-        at += bytes_at_rest(disk, inode);
+        uint64_t size = bytes_at_rest(disk, inode);
+        if (size == 0 || at++ != choice % files) continue;
+        *number = inode->number;
+        *offset = choice / files % size;
+        io_sim_inode_damage(inode, *offset, (uint8_t)(1U << choice / files / size % 8));
+        return true;
     }
-    return false;
+    UNREACHABLE();
 }
 
 /* ---- names ------------------------------------------------------------------------------------------ */

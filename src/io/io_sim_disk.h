@@ -100,8 +100,8 @@ void io_sim_inode_sync(struct io_sim_disk *disk, struct io_sim_inode *inode, uin
  * their sectors did; programs still see them (Rebello et al., "Can Applications Recover from fsync
  * Failures?", ATC 2020). */
 void io_sim_inode_sync_failed(struct io_sim_disk *disk, struct io_sim_inode *inode);
-/* A bit of one of all bytes on the disk, but for the few files written last: what is being written is not at
- * rest. false: there are none. */
+/* A bit of one of all files on the disk, a small one as likely as a large one, but for the few written last:
+ * what is being written is not at rest. false: there are none. */
 bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *inode, uint64_t *offset);
 void io_sim_inode_damage(struct io_sim_inode *inode, uint64_t offset,
                          uint8_t flip_mask); /* 0: break its sector */

@@ -9,7 +9,8 @@
 #include "io/io_sim.h"
 #include "raft/raft.h"
 
-#define CONVERGE_NS (30 * NS_PER_S)
+#define ROT_MEMTABLE_BYTES 16384U
+#define CONVERGE_NS        (30 * NS_PER_S)
 /* What brokers do by themselves, and what only brokers do. */
 #define PLAN_FAULTS_OF_GROUPS  (1U << PLAN_transfer | 1U << PLAN_compact)
 #define PLAN_FAULTS_OF_BROKERS (1U << PLAN_restart)
@@ -334,6 +335,8 @@ static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
     if (brokers && allowed == PLAN_FAULTS_ALL) on &= ~(1U << PLAN_members);
     /* Fewer voters survive fewer losses: while disks may be lost, all nodes stay members. */
     if ((on & (1U << PLAN_wipe | 1U << PLAN_rot)) != 0) on &= ~(1U << PLAN_members);
+    /* What rots should be in use: tables, soon, and not only the log that they come from. */
+    if ((on & 1U << PLAN_rot) != 0) p->scenario->knobs.memtable_bytes = ROT_MEMTABLE_BYTES;
     for (uint32_t kind = 0; kind < PLAN_FAULT_COUNT; kind++) {
         p->prng = streams[kind];
         uint64_t gap_ns = between(p, 200 * NS_PER_MS, p->end_ns);
