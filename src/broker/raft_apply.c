@@ -42,6 +42,7 @@ static void apply_some(struct raft_replica *r, const struct raft_entry *entries,
     r->options.machine->apply(r->options.ctx, entries, count, &write->write);
     if (write->write.change_count > 0) {
         raft_store_put_applied(&write->write, r->options.group, r->applied);
+        r->applied_stored = r->applied;
         replica_write_submit(write);
     } else {
         store_write_release(&write->write);

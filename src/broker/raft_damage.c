@@ -106,12 +106,39 @@ static bool tell_core(struct raft_replica *r, uint64_t from, uint64_t to) {
     return true;
 }
 
+/* The records of consensus are all in memory. */
+static void records_damaged(struct raft_replica *r, struct slice first, struct slice last) {
+    struct key lower = key_raft(r->options.group, 0, 0), upper = key_prefix(r->options.group, KEY_KIND_END);
+    if (slice_compare(last, key_slice(&lower)) < 0 || slice_compare(first, key_slice(&upper)) >= 0) return;
+    r->records_damaged = true;
+    raft_host_wake(r);
+}
+
+/* The core hears of a compaction when it is durable: until then it would write an older beginning of the log.
+ */
+static bool is_compacting(const struct raft_replica *r) {
+    LIST_FOREACH(it, &r->host->writes) {
+        const struct replica_write *write = CONTAINER_OF(it, struct replica_write, link);
+        if (write->replica == r && write->compacted != 0) return true;
+    }
+    return r->compacted > r->raft.log.start;
+}
+
+void replica_mend_records(struct raft_replica *r) {
+    if (!r->records_damaged || r->unpacking != NULL || is_compacting(r)) return;
+    r->records_damaged = false;
+    log_warn(r->host->options.log, "records of consensus are written anew group=%" PRIu64, r->options.group);
+    struct replica_write *write = replica_write_new(r);
+    raft_store_put_records(&write->write, &r->raft, r->applied_stored, &r->incoming);
+    replica_write_submit(write);
+}
+
 void replica_damaged_keys(struct raft_replica *r, struct slice first, struct slice last) {
     struct key lower = key_prefix(r->options.group, KEY_LOG), upper = key_prefix(r->options.group, KEY_TIME);
     struct key below, behind;
-    if (r->failure != STATUS_OK || slice_compare(last, key_slice(&lower)) < 0 ||
-        slice_compare(first, key_slice(&upper)) >= 0)
-        return;
+    if (r->failure != STATUS_OK) return;
+    records_damaged(r, first, last);
+    if (slice_compare(last, key_slice(&lower)) < 0 || slice_compare(first, key_slice(&upper)) >= 0) return;
     set_key(&below, slice_compare(first, key_slice(&lower)) > 0 ? first : key_slice(&lower));
     set_behind(&behind, last);
     bool inside = slice_compare(key_slice(&behind), key_slice(&upper)) < 0;

@@ -190,6 +190,7 @@ void replica_snapshot_unpack(struct raft_replica *r) {
     replica_write_submit(write);
     replica_snapshot_reset(r);
     replica_apply_reset(r, end);
+    r->applied_stored = end;
     const struct raft_machine *machine = r->options.machine;
     status = machine->installed == NULL ? STATUS_OK : machine->installed(r->options.ctx, end);
     if (status != STATUS_OK) replica_suspend(r, status);

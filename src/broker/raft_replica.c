@@ -354,6 +354,7 @@ void replica_work(struct raft_replica *r) {
     }
     propose_all(r);
     tell_compacted(r);
+    replica_mend_records(r);
     replica_entry_reads_finish(r);
     replica_snapshot_reads_finish(r);
     replica_snapshot_told(r);
@@ -411,7 +412,7 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     raft_init(&r->raft, &host->options.raft, &loaded.start, io_now_ns(host->options.io));
     if (host->options.watch != NULL && host->options.watch->started != NULL)
         host->options.watch->started(host->options.watch_ctx, &r->raft, &loaded.start);
-    r->applied = loaded.start.applied_end;
+    r->applied = r->applied_stored = loaded.start.applied_end;
     r->persisted = 0;
     r->install_write = 0;
     r->compacted = 0;

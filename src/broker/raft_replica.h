@@ -90,7 +90,8 @@ struct raft_replica {
     struct list awaited;   /* struct raft_read_index: to be applied first */
     struct list unasked;   /* struct raft_read_index: for the end of the turn */
     uint64_t read_context;
-    uint64_t applied;
+    uint64_t applied, applied_stored;
+    bool records_damaged; /* keys of consensus cannot be read: to be written anew */
     struct raft_reader applying;
     bool applying_waits;
     uint32_t apply_failures; /* in a row: reads that failed where nothing is damaged */
@@ -127,6 +128,8 @@ void replica_entry_reads_drop(struct raft_replica *replica);
 void replica_damaged_keys(struct raft_replica *replica, struct slice first, struct slice last);
 /* The entry that begins at `position` could not be read. False: it can be now. */
 bool replica_damaged_at(struct raft_replica *replica, uint64_t position);
+/* Writes what consensus keeps beside the log anew, when it is damaged and nothing is in the way. */
+void replica_mend_records(struct raft_replica *replica);
 /* True while the core waits for entries from others and this position is among them. */
 bool replica_awaits_repair(const struct raft_replica *replica, uint64_t position);
 

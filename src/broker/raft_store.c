@@ -509,6 +509,38 @@ void raft_store_put(struct store_write *write, const struct raft *raft, enum raf
     raft_store_put_hard_state(write, group, &effects->hard_state);
 }
 
+static void put_config_record(struct store_write *write, uint64_t group,
+                              const struct raft_config_record *record) {
+    if (record->config == NULL) return;
+    struct buffer *bytes = raft_config_encode(record->config);
+    put_config(write, group, record->position, slice_make(bytes->data, bytes->size));
+    buffer_unref(bytes);
+}
+
+void raft_store_put_records(struct store_write *write, const struct raft *raft, uint64_t applied_end,
+                            const struct raft_incoming *incoming) {
+    uint64_t group = raft->group;
+    struct key lower = key_raft(group, 0, 0), upper = key_prefix(group, KEY_KIND_END);
+    if (incoming->id != 0) { /* its pieces are not known here: around them */
+        struct key first = key_raft(group, RAFT_KEY_INCOMING, 0), behind = key_raft(group, RAFT_KEY_START, 0);
+        store_delete_range(write, key_slice(&lower), key_slice(&first));
+        lower = behind;
+    }
+    store_delete_range(write, key_slice(&lower), key_slice(&upper));
+    struct raft_hard_state state = raft_hard_state(raft);
+    raft_store_put_hard_state(write, group, &state);
+    raft_store_put_applied(write, group, applied_end);
+    const struct raft_log *log = &raft->log;
+    if (log->start > 0)
+        put_numbers(write, group, RAFT_KEY_START, 2, (uint64_t[]){log->start, log->start_term});
+    for (uint32_t i = 0; i < log->term_count; i++) {
+        const struct raft_term_start *term = &log->terms[log->term_head + i];
+        put_term(write, group, MAX(term->start, log->start), term->term);
+    }
+    put_config_record(write, group, &raft->before);
+    put_config_record(write, group, &raft->latest);
+}
+
 void raft_store_compact(struct store_write *write, const struct raft *raft, uint64_t position) {
     uint64_t term;
     bool known = raft_term_at(raft, position, &term), begins_there = false;

@@ -63,7 +63,8 @@ struct blocks {
     size_t count;
     int64_t last; /* offset among the entries in it */
     struct io *io;
-    bool newest; /* the table with the last entries; else the one with most blocks of them */
+    bool newest;  /* the table with the last entries; else the one with most blocks of them */
+    uint8_t kind; /* of keys; 0: entries */
 };
 
 static void find_blocks(void *ctx, const char *name, bool is_dir) {
@@ -86,14 +87,26 @@ static void find_blocks(void *ctx, const char *name, bool is_dir) {
     assert_status(block_cursor_init(&index, slice_make(bytes, footer.index.size)), STATUS_OK);
     for (enum status status = block_cursor_first(&index); status == STATUS_OK;
          status = block_cursor_next(&index)) {
-        if (!key_log_parse(block_cursor_key(&index), &found.last)) continue;
+        struct slice key = block_cursor_key(&index);
+        bool wanted = best->kind == 0 ? key_log_parse(key, &found.last)
+                                      : key.size > KEY_GROUP_SIZE && key.data[KEY_GROUP_SIZE] == best->kind;
+        if (!wanted) continue;
         assert_true(table_cluster_decode(index.entry.value, &cluster) && found.count < CLUSTERS_MAX);
         found.offsets[found.count++] = cluster.block.offset;
     }
     if (best->newest ? found.last <= best->last : found.count <= best->count) return;
     found.io = best->io;
     found.newest = best->newest;
+    found.kind = best->kind;
     *best = found;
+}
+
+/* One bit in a data block that ends with a key of that kind. */
+static void rot_key(uint32_t number, enum key_kind kind) {
+    struct blocks blocks = {.io = node_of(number)->io, .kind = (uint8_t)kind, .last = -1};
+    assert_status(io_list_dir(blocks.io, "data", find_blocks, &blocks), STATUS_OK);
+    assert_true(blocks.count > 0);
+    assert_true(io_sim_flip_bit(world.sim, number - 1, blocks.path, blocks.offsets[0] + 5, 2));
 }
 
 /* One bit in a data block with entries, at so many permille of these blocks. */
@@ -283,6 +296,32 @@ static void a_leader_meets_it(void **state) {
     replica_world_close(&world);
 }
 
+/* What consensus keeps beside the log (terms, votes, configurations) is in memory: it is written anew. */
+static void records_are_written_anew(void **state) {
+    (void)state;
+    start_full(11, RAFT_FORMAT_BATCHES);
+    uint32_t leader = replica_world_leader(&world, 5000);
+    for (uint32_t number = 1; number <= 3; number++) {
+        raft_replica_compact(node_of(number)->replica, 100);
+        flush(number);
+        rot_key(number, KEY_RAFT);
+        assert_true(scrub(number) > 0);
+        replica_world_run(&world, 1000);
+        propose_many(10); /* the machine's key may have been in that block, too */
+        assert_true(replica_world_settle(&world, 5000));
+        flush(number);
+        replica_world_crash(&world, number, IO_SIM_CRASH_POWER_BARE);
+        replica_world_start(&world, number);
+        assert_int_equal(raft_replica_raft(node_of(number)->replica)->log.start, 100);
+        replica_world_run(&world, 1000);
+    }
+    assert_true(replica_world_settle(&world, 5000));
+    propose_many(20);
+    assert_true(replica_world_settle(&world, 5000));
+    assert_true(log_of(leader) == log_of(leader % 3 + 1));
+    replica_world_close(&world);
+}
+
 /* Two of three have damage, in different places: what one lacks another has. */
 static void two_help_each_other(void **state) {
     (void)state;
@@ -304,6 +343,7 @@ int main(void) {
         cmocka_unit_test(applying_meets_it),
         cmocka_unit_test(a_damaged_end_keeps_its_extent),
         cmocka_unit_test(a_leader_meets_it),
+        cmocka_unit_test(records_are_written_anew),
         cmocka_unit_test(two_help_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
