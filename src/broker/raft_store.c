@@ -216,7 +216,7 @@ static enum status load_end(struct load *load) {
                                                               store_iterator_value(it), load->format, &entry);
         bool further = unreadable(status) && pass_gap(it, &upper, &first, &last, &lower);
         store_iterator_close(it);
-        load->loaded->start.log_end = MAX(load->loaded->start.log_end, entry.end);
+        if (parses) load->loaded->start.log_end = entry.end;
         if (status == STATUS_OK && !parses) return corrupt(load, "its last entry does not parse");
         if (status == STATUS_END && gaps > 0) return load_damaged_end(load, &first, &last, &lower);
         if (!further) return status;
