@@ -177,7 +177,6 @@ static void lose(struct state_log *log, enum status why) {
     LIST_FOREACH(it, &log->writes) {
         proposal_free(CONTAINER_OF(it, struct proposal, link));
     }
-    log->committed = log->proposed; /* nobody waits for them: who comes later shall not, either */
     bool was_ready = log->ready;
     log->ready = false;
     if (was_ready) log->hooks->lost(log->ctx, why);

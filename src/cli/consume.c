@@ -13,12 +13,15 @@
 #include "cli/progress.h"
 
 #define COMMIT_EVERY_MS     1000
+#define GROUP_LOOK_MS       500
 #define COMMIT_LOOK_RECORDS 256 /* the clock is read so seldom */
 
 struct consume {
     struct client_options client;
     const char *topic, *format, *group;
     int64_t committed_ms; /* with a group: when last, since the start */
+    int64_t looked_ms;    /* likewise: at what the group has committed */
+    sentinel_client *connection;
     int64_t partition, from, count;
     bool until_end, json, quiet;
     int32_t partition_count;
@@ -38,7 +41,9 @@ static void print_help(void) {
            "what\n"
            "                            was printed is committed every second and at the end\n"
            "  --count N                 stop after N records\n"
-           "  --until-end               stop at what was the end when the command started\n"
+           "  --until-end               stop at what was the end when the command started; in a group, a "
+           "member\n"
+           "                            without partitions stops when the others have committed as far\n"
            "  --format TEXT             %%p partition, %%o offset, %%k key, %%v value, %%t timestamp, %%h "
            "headers,\n"
            "                            %%%% and \\n \\t \\0 \\xHH (default '%%v\\n')\n"
@@ -248,15 +253,43 @@ static int find_ends(struct consume *c, sentinel_client *client, sentinel_error 
     return sentinel_list_offsets(client, c->topic, SENTINEL_LATEST, c->ends, c->partition_count, error);
 }
 
-static bool at_end(const struct consume *c, const sentinel_consumer *consumer) {
-    bool reads = c->group == NULL; /* a member without partitions waits for some */
+struct group_look {
+    const struct consume *c;
+    int32_t done; /* partitions that the group has committed up to their end */
+};
+
+static void look_at_group(void *context, const sentinel_group *group) {
+    struct group_look *look = context;
+    for (size_t i = 0; i < group->partitions_listed; i++) {
+        const sentinel_group_partition *p = &group->partitions[i];
+        if (strcmp(p->topic, look->c->topic) != 0 || p->partition >= look->c->partition_count) continue;
+        int64_t end = look->c->ends[p->partition];
+        look->done += end > 0 && (p->committed >= end || p->log_start_offset >= end);
+    }
+}
+
+/* A member without partitions is at the end when the others are. */
+static bool group_at_end(struct consume *c) {
+    int64_t now_ms = progress_elapsed_ms(&c->progress);
+    if (now_ms - c->looked_ms < GROUP_LOOK_MS) return false;
+    c->looked_ms = now_ms;
+    struct group_look look = {.c = c};
+    for (int32_t i = 0; i < c->partition_count; i++)
+        look.done += c->ends[i] == 0; /* nobody commits what was never there */
+    sentinel_error error;
+    return sentinel_group_describe(c->connection, c->group, look_at_group, &look, &error) == 0 &&
+           look.done >= c->partition_count;
+}
+
+static bool at_end(struct consume *c, const sentinel_consumer *consumer) {
+    bool reads = c->group == NULL;
     for (int32_t i = 0; i < c->partition_count; i++) {
         if (c->partition >= 0 && i != c->partition) continue;
         if (c->group != NULL && !sentinel_consumer_reads(consumer, i)) continue;
         reads = true;
         if (sentinel_consumer_position(consumer, i) < c->ends[i]) return false;
     }
-    return reads;
+    return reads || group_at_end(c);
 }
 
 /* What is printed is committed: a record may be seen twice after a crash, and none is missed. */
@@ -302,6 +335,7 @@ static int consume_all(struct consume *c, sentinel_consumer *consumer, sentinel_
 
 static int run(struct consume *c, sentinel_client *client) {
     sentinel_error error = {0};
+    c->connection = client;
     if (c->until_end && find_ends(c, client, &error) != 0) return client_failed("consume", &error);
     if (c->until_end && c->partition >= c->partition_count)
         return command_failed("consume", "topic '%s' has %d partitions, there is no %lld", c->topic,

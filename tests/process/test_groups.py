@@ -177,6 +177,18 @@ class Groups(unittest.TestCase):
             producer.produce(topic, value=b"%d" % i, partition=i % partitions)
         self.assertEqual(producer.flush(30), 0)
 
+    def test_a_member_without_partitions_comes_to_an_end(self):
+        self.fill("one", 1, 50)
+        reading = subprocess.Popen([SENTINEL, "consume", "one", "--server", self.broker.address, "--group", "g-one",
+                                    "--from", "beginning", "--quiet"], stdout=subprocess.PIPE)
+        try:
+            self.until(lambda: self.describe("g-one").get("lag") == 0)
+            done = self.broker.run("consume", "one", "--group", "g-one", "--until-end", "--quiet")
+            self.assertEqual(done.stdout, b"")
+        finally:
+            reading.kill()
+            reading.communicate()
+
     def test_offsets_of_one_protocol_serve_the_other(self):
         self.fill("both", 1, 100)
         consumer = self.consumer("g-both")
