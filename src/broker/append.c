@@ -353,6 +353,14 @@ static enum status check_health(const struct broker *broker, struct append *appe
 
 static void transaction_told(struct append *append, struct partition *p, enum status status);
 
+/* A batch whose predecessor still asks for its transaction comes out of order only until that is told. */
+static enum status check_order(struct partition *p, struct append *append, const struct record_batch *batch) {
+    enum status status = check_producer(p, append, batch);
+    if (status != STATUS_OK && status != STATUS_OUT_OF_ORDER_SEQUENCE) return status;
+    enum status allowed = append_txn_check(p, append, batch, transaction_told);
+    return allowed == STATUS_OK ? status : allowed;
+}
+
 static void append_to(struct partition *p, struct append *append) {
     struct record_batch batch;
     enum status status = partition_use(p, &append->waiter);
@@ -361,8 +369,7 @@ static void append_to(struct partition *p, struct append *append) {
         diagnose(&append->diagnostic, status, "the partition cannot be used here: %s", status_text(status));
     if (status == STATUS_OK) status = check_health(p->broker, append);
     if (status == STATUS_OK) status = check_batch(p, append, &batch);
-    if (status == STATUS_OK) status = check_producer(p, append, &batch);
-    if (status == STATUS_OK) status = append_txn_check(p, append, &batch, transaction_told);
+    if (status == STATUS_OK) status = check_order(p, append, &batch);
     append->log_start_offset = p->log_start;
     if (status == STATUS_END || status == STATUS_PENDING) return;
     if (status != STATUS_OK)

@@ -36,6 +36,7 @@ struct bench_report {
 /* One row each: the name after `sentinel bench`, its main (argv from that name on), a summary. */
 #define BENCH_LIST(X)                                                                                        \
     X("broker", bench_broker_main, "one broker: starting, publishing, consuming, over Kafka and gRPC")       \
+    X("groups", bench_groups_main, "consumer groups and transactions: members, commits, latency")            \
     X("memtable", bench_memtable_main, "reads and inserts of the memtable, no log, one thread")              \
     X("raft", bench_raft_main, "consensus alone: commits through three members in memory")                   \
     X("storage", bench_storage_main, "the storage engine: appends, scans, reads, general keys, reopening")

@@ -23,6 +23,17 @@ class Bench(unittest.TestCase):
         self.assertGreater(rows["publish 1 KiB: written per byte"], 1, "what was published was not written")
         self.assertGreater(rows["publish 1 KiB: fsyncs"], 0)
 
+    def test_groups(self):
+        with tempfile.TemporaryDirectory() as parent:
+            done = subprocess.run([SENTINEL, "bench", "groups", "--json", "--seconds", "1", "--members", "100", "--dir",
+                                   parent, "--cases", "members,consumers,transactions"], capture_output=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr.decode())
+            self.assertEqual(os.listdir(parent), [], "the data directory is left behind")
+        rows = {row["name"]: row["values"]["sentinel"] for row in json.loads(done.stdout)["rows"]}
+        for name in ("100 members, classic, after the delay", "100 members, new protocol",
+                     "the same, each 16 a transaction", "a transaction of one record: p99"):
+            self.assertGreater(rows[name], 0)
+
     def test_what_cannot_be_done_is_said(self):
         done = subprocess.run([SENTINEL, "bench", "broker", "--mib", "none"], capture_output=True)
         self.assertEqual(done.returncode, 2)

@@ -61,7 +61,7 @@ static int16_t add_partition(const struct producer *producer, int32_t partition)
     return response->topics[0].partitions[0].error_code;
 }
 
-static int16_t produce(struct producer *producer, int32_t partition, int32_t count, int16_t version) {
+static void send(struct producer *producer, int32_t partition, int32_t count, int16_t version) {
     struct buffer *batch = kafka_world_batch(count, CODEC_NONE);
     store_be16(batch->data + 21, BATCH_TRANSACTIONAL);
     store_be64(batch->data + 43, (uint64_t)producer->id);
@@ -73,11 +73,20 @@ static int16_t produce(struct producer *producer, int32_t partition, int32_t cou
     struct kafka_produce_request_topic topic = {SLICE_LITERAL("t"), &part, 1};
     struct kafka_produce_request request = {
         .transactional_id = TX, .acks = -1, .topic_data = &topic, .topic_data_count = 1};
-    const struct kafka_produce_response *response = kafka_world_call(&world, KAFKA_PRODUCE, version,
-                                                                     &request);
-    int16_t code = response->responses[0].partition_responses[0].error_code;
-    if (code == 0) producer->sequence += count;
+    kafka_world_send(&world.client, KAFKA_PRODUCE, version, 4711, &request);
     buffer_unref(batch);
+}
+
+static int16_t sent_code(int16_t version) {
+    const struct kafka_produce_response *response = kafka_world_receive(&world, &world.client, KAFKA_PRODUCE,
+                                                                        version, 4711);
+    return response->responses[0].partition_responses[0].error_code;
+}
+
+static int16_t produce(struct producer *producer, int32_t partition, int32_t count, int16_t version) {
+    send(producer, partition, count, version);
+    int16_t code = sent_code(version);
+    if (code == 0) producer->sequence += count;
     return code;
 }
 
@@ -128,6 +137,20 @@ static struct seen look(int32_t partition, int8_t isolation) {
     seen.aborted = out->aborted_transactions_count;
     if (seen.aborted > 0) seen.aborted_first = out->aborted_transactions[0].first_offset;
     return seen;
+}
+
+/* Several batches are on their way when the first one still asks whether it is part of the transaction. */
+static void batches_follow_each_other_into_a_transaction(void **state) {
+    (void)state;
+    struct producer producer = begin();
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 5; i++, producer.sequence += 2)
+            send(&producer, 0, 2, 12);
+        for (int i = 0; i < 5; i++)
+            assert_int_equal(sent_code(12), 0);
+        assert_int_equal(end(&producer, true, 5), 0);
+        assert_int_equal(look(0, 1).stable, 11 * (round + 1));
+    }
 }
 
 /* The first generation: partitions are added, the epoch stays. */
@@ -324,10 +347,15 @@ static void transactions_are_listed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_WORLD(committed_and_aborted),         IN_WORLD(a_late_batch_is_refused),
-        IN_WORLD(every_end_moves_the_epoch),     IN_WORLD(a_new_producer_fences_the_old_one),
-        IN_WORLD(an_epoch_of_its_own),           IN_WORLD(time_ends_a_transaction),
-        IN_WORLD(offsets_are_committed_with_it), IN_WORLD(transactions_are_listed),
+        IN_WORLD(committed_and_aborted),
+        IN_WORLD(batches_follow_each_other_into_a_transaction),
+        IN_WORLD(a_late_batch_is_refused),
+        IN_WORLD(every_end_moves_the_epoch),
+        IN_WORLD(a_new_producer_fences_the_old_one),
+        IN_WORLD(an_epoch_of_its_own),
+        IN_WORLD(time_ends_a_transaction),
+        IN_WORLD(offsets_are_committed_with_it),
+        IN_WORLD(transactions_are_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
