@@ -14,6 +14,7 @@
 #include "sim/kafka_clients.h"
 #include "sim/kafka_groups.h"
 #include "sim/kafka_member.h"
+#include "sim/kafka_transactions.h"
 #include "sim/program.h"
 #include "sim/world.h"
 
@@ -246,4 +247,20 @@ const struct program_calls groups_program = {
     .finish = kafka_groups_finish,
     .finished = kafka_groups_finished,
     .report = kafka_groups_report,
+};
+
+const struct program_calls transactions_program = {
+    .name = "transactions",
+    .start = start,
+    .stop = stop,
+    .healthy = healthy,
+    .act = act,
+    .settled = settled,
+    .raft = raft_of,
+    .open = kafka_transactions_open,
+    .close = kafka_transactions_close,
+    .operate = kafka_transactions_operate,
+    .finish = kafka_transactions_finish,
+    .finished = kafka_transactions_finished,
+    .report = kafka_transactions_report,
 };

@@ -43,6 +43,6 @@ struct program_calls {
     void (*report)(void *clients, struct writer *to);
 };
 
-extern const struct program_calls raft_program, kafka_program, groups_program;
+extern const struct program_calls raft_program, kafka_program, groups_program, transactions_program;
 
 #endif
