@@ -287,6 +287,25 @@ static int listen_all(struct serve *s, struct io_address *first) {
     return 0;
 }
 
+/* Connections and stored files share what the process may have open; neither may use up what the other needs.
+ */
+static void share_open_files(struct serve *s) {
+    int64_t others = 64 + 4 * (int64_t)s->peer_count; /* log, manifest, listeners, links to peers */
+    int64_t limit = (int64_t)MIN(io_raise_open_limit(), (uint64_t)INT64_MAX);
+    int64_t wanted = s->settings.connections_max + s->settings.open_files + others;
+    if (limit >= wanted) return;
+    int64_t rest = MAX(limit - others, (int64_t)32);
+    s->settings.open_files = MIN(s->settings.open_files, MAX(rest / 4, (int64_t)16));
+    s->settings.connections_max = MIN(s->settings.connections_max, rest - s->settings.open_files);
+    log_warn(
+        &s->log,
+        "this process may open %lld files, and %lld are wanted: it takes %lld connections and keeps %lld "
+        "stored files open; raise the limit (ulimit -n, or LimitNOFILE= of systemd), or lower "
+        "connections.max",
+        (long long)limit, (long long)wanted, (long long)s->settings.connections_max,
+        (long long)s->settings.open_files);
+}
+
 static struct broker_options broker_options_of(struct serve *s) {
     struct broker_options broker = broker_options_default();
     broker.data_dir = s->data_dir;
@@ -316,6 +335,7 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.groups.consumer_session_ms = (int32_t)(9 * s->settings.group_heartbeat_ms);
     broker.store.memtable_bytes = (size_t)s->settings.memtable_bytes;
     broker.store.cache_bytes = (size_t)s->settings.cache_bytes;
+    broker.store.open_files_max = (uint32_t)s->settings.open_files;
     broker.store.compression = (enum store_compression)s->settings.block_compression;
     broker.store.scrub_bytes_per_s = (uint64_t)s->settings.scrub_rate;
     broker.store.scrub_interval_ns = (uint64_t)s->settings.scrub_interval_ms * NS_PER_MS;
@@ -410,6 +430,7 @@ int serve_main(int argc, char **argv) {
     struct io_options io_options = {
         .backend = s.backend, .spin_ns = (uint64_t)s.settings.spin_us * NS_PER_US, .log = &s.log};
     if (io_new(&io_options, &s.io, &why) != STATUS_OK) return command_failed("serve", "%s", why.text);
+    share_open_files(&s);
     struct broker_options broker_options = broker_options_of(&s);
     if (broker_open(s.io, &broker_options, &s.broker, &why) == STATUS_OK)
         status = serve_until_stopped(&s);

@@ -229,6 +229,8 @@ struct io_usage {
     uint64_t resident_bytes;
 };
 struct io_usage io_process_usage(void);
+/* Raises what this process may have open (files and sockets) as far as it is allowed to; returns it. */
+uint64_t io_raise_open_limit(void);
 
 struct io_stats {
     uint64_t turns, submissions, file_reads, file_writes, file_syncs, file_read_bytes, file_write_bytes;

@@ -131,6 +131,8 @@ static void print_store(struct server *server, struct writer *out) {
     counter(out, "store_get_tables_total", "Tables that lookups went into.", stats.get_tables);
     counter(out, "table_reads_total", "Reads of table files.", stats.reads);
     counter(out, "table_read_bytes_total", "Bytes read from table files.", stats.read_bytes);
+    gauge(out, "store_open_files", "Tables and segments of the log that are open.", stats.open_files);
+    counter(out, "store_opened_files_total", "Times one was opened.", stats.opened_files);
     counter(out, "write_stalls_total", "Times writers were stopped until there was room.", stats.stalls);
     seconds(out, "write_stall_seconds_total", "Time that writers were stopped.", stats.stall_ns);
     counter(out, "write_pauses_total", "Times writers were slowed by a short pause.", stats.pauses);

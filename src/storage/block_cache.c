@@ -58,15 +58,6 @@ struct block_cache {
 
 /* ---- pieces ------------------------------------------------------------------------------------------ */
 
-void block_source_pin(struct block_source *source) {
-    source->pins++;
-}
-
-void block_source_unpin(struct block_source *source) {
-    ASSERT(source->pins > 0);
-    if (--source->pins == 0) source->unpinned(source);
-}
-
 uint32_t block_checksum(uint64_t number, uint64_t offset, struct slice stored, uint8_t compression) {
     uint8_t address[17];
     store_le64(address, number);
@@ -337,6 +328,7 @@ static void loaded(struct io_op *op) {
         wait->ready(wait);
     }
     buffer_unref(load->buffer);
+    block_source_unuse(load->request.source);
     block_source_unpin(load->request.source);
     mem_free(load);
     if (list_empty(&cache->loads)) cache->idle(cache->ctx);
@@ -408,6 +400,7 @@ static void start_load(struct block_cache *cache, const struct block_request *re
     list_init(&load->waits);
     list_push_back(&cache->loads, &load->link);
     block_source_pin(request->source);
+    block_source_use(request->source);
     count_read(cache, request);
     load->started_ns = io_clock_ns(cache->io);
     list_push_back(&load->waits, &wait->link);
@@ -439,6 +432,11 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
     if (piece != NULL) return STATUS_CORRUPT; /* two references to one place disagree on its size */
     count_lookup(cache, request, false);
     struct loading *load = request->kind == BLOCK_RAW ? NULL : find_load(cache, request);
+    enum status status = block_source_open(request->source);
+    if (status != STATUS_OK) {
+        report(cache, request, status);
+        return status;
+    }
     /* Beside a read under way this one stays out of the cache. */
     if (wait == NULL) return read_blocking(cache, request, load == NULL, bytes);
     ASSERT(list_empty(&wait->link));
@@ -535,6 +533,7 @@ void block_cache_free(struct block_cache *cache) {
     while ((node = list_pop_front(&cache->loads)) != NULL) {
         struct loading *load = CONTAINER_OF(node, struct loading, link);
         buffer_unref(load->buffer);
+        block_source_unuse(load->request.source);
         block_source_unpin(load->request.source);
         mem_free(load);
     }

@@ -27,16 +27,7 @@
 #include "base/histogram.h"
 #include "io/io.h"
 #include "storage/block_codec.h"
-
-/* Something that can be read from: a table, or a log segment. It lives while it has pins. */
-struct block_source {
-    uint64_t number; /* unique among all sources of a store: the cache's key, and part of the checksum */
-    struct io_file *file;
-    uint32_t pins;
-    void (*unpinned)(struct block_source *source); /* the last pin is gone */
-};
-void block_source_pin(struct block_source *source);
-void block_source_unpin(struct block_source *source);
+#include "storage/block_source.h"
 
 #define BLOCK_TRAILER_SIZE ((size_t)5) /* enum store_compression u8, crc u32 */
 /* The checksum of a block: its address, its contents as they are stored, its compression. */

@@ -13,6 +13,7 @@ struct compaction {
     struct writer cursors[STORE_LEVEL_COUNT]; /* round robin: the last key compacted of each level */
     struct compaction_plan plan;
     struct compaction_job work;
+    struct block_hold inputs;
     struct io_job job;
     struct manifest_commit commit;
     struct version *version; /* pinned while a plan is carried out */
@@ -119,6 +120,7 @@ static void end(struct compaction *c, enum status status) {
     if (status == STATUS_UNAVAILABLE && note_failure(c)) status = STATUS_CORRUPT;
     if (status == STATUS_CORRUPT) note_damage(c);
     if (!c->moving) compaction_job_release(&c->work, status != STATUS_OK && status != STATUS_IO);
+    block_hold_release(&c->inputs);
     compaction_plan_release(&c->plan);
     c->running = c->moving = false;
     c->swept = 0;
@@ -238,17 +240,17 @@ static void job_done(struct io_job *job) {
     }
 }
 
-static enum status open_inputs(struct compaction *c) {
+static enum status hold_inputs(struct compaction *c) {
     const struct run **groups[2] = {c->plan.upper, c->plan.lower};
     size_t counts[2] = {c->plan.upper_count, c->plan.lower_count};
     enum status status = STATUS_OK;
     for (size_t g = 0; g < 2; g++) {
         for (size_t i = 0; i < counts[g] && status == STATUS_OK; i++) {
             const struct table_run_meta *run = &groups[g][i]->meta;
-            status = table_open(groups[g][i]->table, c->store->io, c->store->dir);
+            status = block_hold_add(&c->inputs, &groups[g][i]->table->source);
             for (uint32_t k = 0; k < run->ref_count && status == STATUS_OK; k++)
                 if (compaction_moves_in(&c->plan, run, run->refs[k].segment))
-                    status = log_source_open(run->refs[k].source, c->store->io, c->store->dir);
+                    status = block_hold_add(&c->inputs, &run->refs[k].source->source);
         }
     }
     return status;
@@ -271,7 +273,7 @@ static void start(struct compaction *c) {
     struct flush_options options = store_table_options(store);
     compaction_job_init(&c->work, &options, c->version, &c->plan);
     c->job = (struct io_job){.run = job_run, .done = job_done};
-    enum status status = open_inputs(c);
+    enum status status = hold_inputs(c);
     if (status != STATUS_OK) {
         end(c, status == STATUS_CORRUPT || status == STATUS_BUSY ? status : STATUS_UNAVAILABLE);
         return;
@@ -323,6 +325,7 @@ void compaction_free(struct compaction *c) {
     io_timer_cancel(c->store->io, &c->retry);
     if (c->running) {
         if (!c->moving) compaction_job_release(&c->work, false);
+        block_hold_release(&c->inputs);
         compaction_plan_release(&c->plan);
         version_unpin(c->version);
     }

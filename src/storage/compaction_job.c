@@ -24,11 +24,8 @@ void compaction_job_init(struct compaction_job *job, const struct flush_options 
     *job = (struct compaction_job){
         .options = *options, .version = version, .plan = plan, .status = STATUS_PENDING};
     table_output_init(&job->output);
-    struct merge_options merge = {.io = options->io,
-                                  .dir = options->dir,
-                                  .tables = {.blocking = true, .sequential = true},
-                                  .deleted = is_deleted,
-                                  .ctx = job};
+    struct merge_options merge = {
+        .tables = {.blocking = true, .sequential = true}, .deleted = is_deleted, .ctx = job};
     merge_iterator_init(&job->merge, &merge);
     if (plan->level == 0) {
         for (size_t i = 0; i < plan->upper_count; i++)

@@ -102,7 +102,7 @@ static void check_logged_value(struct view *view, const struct block_cursor *cur
                                     .crc = place->crc};
     struct slice contents;
     view->value = mem_realloc(view->value, MAX(place->size, 1u));
-    enum status status = log_source_open(log, view->io, view->dir);
+    enum status status = block_source_open(&log->source);
     if (status == STATUS_OK) status = block_read(&request, view->value, &contents);
     if (status != STATUS_OK)
         value_problem(view, cursor, "fails its checksum in the log segment that holds it");

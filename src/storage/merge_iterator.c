@@ -80,20 +80,16 @@ static void give(struct merge_source *source, enum todo todo) {
 }
 
 /* Makes the cursor one of run `index`. */
-static enum status enter_run(struct merge_iterator *merge, struct merge_source *source, size_t index) {
-    if (source->has_cursor && source->run_index == index) return STATUS_OK;
+static void enter_run(struct merge_iterator *merge, struct merge_source *source, size_t index) {
+    if (source->has_cursor && source->run_index == index) return;
     if (source->has_cursor) {
         merge->options.tables.ahead = MAX(merge->options.tables.ahead, source->cursor.ahead.size);
         table_cursor_release(&source->cursor);
     }
-    source->has_cursor = false;
     source->run_index = index;
     const struct run *run = source_run(source, index);
-    enum status status = table_open(run->table, merge->options.io, merge->options.dir);
-    if (status != STATUS_OK) return status;
     table_cursor_init(&source->cursor, run->table, &run->meta, &merge->options.tables);
     source->has_cursor = true;
-    return STATUS_OK;
 }
 
 static size_t find_run(const struct merge_source *source, struct slice key) {
@@ -112,8 +108,7 @@ static enum status seek_table(struct merge_iterator *merge, struct merge_source 
         index--;
     }
     if (index == source->run_count) return STATUS_END;
-    enum status status = enter_run(merge, source, index);
-    if (status != STATUS_OK) return status;
+    enter_run(merge, source, index);
     return forward ? table_cursor_seek(&source->cursor, key) : table_cursor_seek_prev(&source->cursor, key);
 }
 
@@ -124,8 +119,7 @@ static enum status step_table(struct merge_iterator *merge, struct merge_source 
         if (status != STATUS_END) return status;
         size_t index = source->run_index;
         if (forward ? index + 1 == source->run_count : index == 0) return STATUS_END;
-        status = enter_run(merge, source, forward ? index + 1 : index - 1);
-        if (status != STATUS_OK) return status;
+        enter_run(merge, source, forward ? index + 1 : index - 1);
         source->entering = true;
     }
     const struct table_run_meta *meta = source->cursor.bounds;
@@ -445,8 +439,6 @@ size_t merge_iterator_ahead(const struct merge_iterator *merge) {
 
 void merge_iterator_init(struct merge_iterator *merge, const struct merge_options *options) {
     *merge = (struct merge_iterator){.options = *options};
-    merge->options.tables.io = options->io;
-    merge->options.tables.dir = options->dir;
     writer_init(&merge->target);
     writer_init(&merge->gap.first);
     writer_init(&merge->gap.last);

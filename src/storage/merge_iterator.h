@@ -20,8 +20,6 @@
 
 struct merge_source;
 struct merge_options {
-    struct io *io;
-    const char *dir; /* to open tables on first use */
     struct table_cursor_options tables;
     /* True when everything older than or at `sequence` in [first, last] is deleted: what is damaged there is
      * passed over. NULL: nothing is. */

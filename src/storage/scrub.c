@@ -34,7 +34,8 @@ struct scrub {
     /* the table being read */
     struct version *version; /* pinned */
     struct table *table;
-    struct run **runs; /* of the version */
+    struct block_hold files; /* it, and the segments it refers to */
+    struct run **runs;       /* of the version */
     size_t run_count, run_index;
     bool has_cursor, seek;
     struct writer from; /* where the next seek goes */
@@ -218,6 +219,7 @@ static void next_table(struct scrub *scrub);
 static void release_table(struct scrub *scrub) {
     if (scrub->has_cursor) table_cursor_release(&scrub->cursor);
     scrub->has_cursor = false;
+    block_hold_release(&scrub->files);
     mem_free(scrub->runs);
     scrub->runs = NULL;
     scrub->table = NULL;
@@ -317,12 +319,11 @@ static size_t collect_runs(struct scrub *scrub, const struct table *table, struc
 }
 
 /* For the job. What cannot be opened is found there, value by value. */
-static void open_logs(struct scrub *scrub) {
+static void hold_logs(struct scrub *scrub) {
     for (size_t i = 0; i < scrub->run_count; i++) {
         const struct table_run_meta *run = &scrub->runs[i]->meta;
         for (uint32_t k = 0; k < run->ref_count; k++)
-            if (log_source_open(run->refs[k].source, scrub->store->io, scrub->store->dir) != STATUS_OK)
-                continue;
+            if (block_hold_add(&scrub->files, &run->refs[k].source->source) != STATUS_OK) continue;
     }
 }
 
@@ -332,7 +333,7 @@ static void next_table(struct scrub *scrub) {
     for (; scrub->table_index < scrub->table_count; scrub->table_index++) {
         struct table *table = version_set_table(&store->versions, scrub->tables[scrub->table_index]);
         if (table == NULL || table->run_count == 0) continue;
-        if (table_open(table, store->io, store->dir) != STATUS_OK) {
+        if (block_hold_add(&scrub->files, &table->source) != STATUS_OK) {
             scrub->counters.damaged++;
             log_error(store->log, "scrub found damage file=%012" PRIu64 ".sst what=\"cannot be opened\"",
                       table->source.number);
@@ -344,7 +345,7 @@ static void next_table(struct scrub *scrub) {
         scrub->run_count = collect_runs(scrub, table, NULL);
         scrub->runs = mem_alloc(MAX(scrub->run_count, (size_t)1) * sizeof *scrub->runs);
         collect_runs(scrub, table, scrub->runs);
-        open_logs(scrub);
+        hold_logs(scrub);
         scrub->run_index = 0;
         start_job(scrub, step_run);
         return;

@@ -124,6 +124,7 @@ static void log_unpinned(void *ctx) {
 
 void store_versions_init(struct store *store) {
     version_set_init(&store->versions, store->io, store->dir, store->log);
+    if (store->options.open_files_max > 0) store->versions.files.limit = store->options.open_files_max;
     store->versions.cache = store->cache;
     store->versions.changed = store_changed;
     store->versions.log_file = log_file;

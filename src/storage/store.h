@@ -42,6 +42,7 @@ struct store_options {
     size_t cache_bytes;                 /* block cache; 0: default */
     size_t wal_segment_bytes;           /* 0: default */
     size_t table_bytes;                 /* target size of a table; 0: default */
+    uint32_t open_files_max;            /* of tables and segments of the log; 0: default */
     size_t manifest_bytes;              /* a manifest larger than this is rewritten; 0: default */
     size_t partition_prefix_size;       /* 0: keys have no partitions */
     enum store_compression compression; /* of tables written from now on */
@@ -190,7 +191,8 @@ struct store_stats {
     uint64_t cache_hits, cache_misses, cache_meta_hits, cache_meta_misses, cache_evictions, cache_meta_bytes;
     uint64_t reads, read_bytes; /* of table files, by gets and iterators */
     uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
-    uint32_t jobs_running; /* flush, compaction, and the edits that end them */
+    uint64_t open_files, opened_files; /* now, and times one was opened */
+    uint32_t jobs_running;             /* flush, compaction, and the edits that end them */
     uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
     struct scrub_counters scrub;
     const struct histogram *stall_took_ns; /* stops and pauses */

@@ -72,8 +72,8 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
         store->stats.get_tables += state->lookup.number != run->table->source.number;
         /* Whatever this run says of the key is deleted: it is not asked, and damage in it does not matter. */
         bool deleted = state->cover > run->meta.last_sequence;
-        enum status status = deleted ? STATUS_NOT_FOUND : table_open(run->table, store->io, store->dir);
-        if (status == STATUS_OK)
+        enum status status = STATUS_NOT_FOUND;
+        if (!deleted)
             status = table_lookup_run(&state->lookup, run->table, &run->meta, key, hash, &entry, value);
         if (status != STATUS_PENDING && state->lookup.filter_damaged) damage_found_meta(store, run->table);
         if (status == STATUS_NOT_FOUND) {
@@ -109,12 +109,8 @@ static void state_init(struct get_state *state, struct store *store, struct slic
     *state = (struct get_state){.store = store, .get = get, .version = store->versions.current};
     state->cover = store_cover(store, state->version, key);
     version_pin(state->version);
-    struct table_cursor_options options = {.io = store->io,
-                                           .dir = store->dir,
-                                           .cache = store->cache,
-                                           .blocking = get == NULL,
-                                           .ready = lookup_ready,
-                                           .ctx = state};
+    struct table_cursor_options options = {
+        .cache = store->cache, .blocking = get == NULL, .ready = lookup_ready, .ctx = state};
     table_lookup_init(&state->lookup, &options);
 }
 

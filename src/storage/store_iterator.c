@@ -92,8 +92,6 @@ struct store_iterator *store_iterator_open(struct store *store, struct slice low
     writer_bytes(&it->lower, lower);
     writer_bytes(&it->upper, upper);
     struct merge_options options = {
-        .io = store->io,
-        .dir = store->dir,
         .tables = {.cache = store->cache,
                    .blocking = (flags & STORE_ITERATOR_BLOCKING) != 0,
                    .sequential = (flags & STORE_ITERATOR_SEQUENTIAL) != 0,

@@ -40,6 +40,8 @@ void store_stats(const struct store *store, struct store_stats *stats) {
     stats->reads = cache->reads;
     stats->read_bytes = cache->read_bytes;
     stats->read_ns = &cache->read_ns;
+    stats->open_files = store->versions.files.count;
+    stats->opened_files = store->versions.files.opened;
     stats->table_bytes = store->versions.table_bytes;
     stats->jobs_running = store->flush.running +
                           (store->compaction != NULL && !compaction_idle(store->compaction));

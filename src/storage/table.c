@@ -79,25 +79,3 @@ struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segm
     }
     return low < run->ref_count && run->refs[low].segment == segment ? run->refs[low].source : NULL;
 }
-
-enum status table_run_open_log(const struct table_run_meta *run, uint64_t segment, struct io *io,
-                               const char *dir, struct log_source **log) {
-    *log = table_run_log(run, segment);
-    return *log == NULL ? STATUS_CORRUPT : log_source_open(*log, io, dir);
-}
-
-enum status log_source_open(struct log_source *log, struct io *io, const char *dir) {
-    if (log->source.file != NULL) return STATUS_OK;
-    if (log->source.number == 0 || io == NULL) return STATUS_CORRUPT;
-    struct layout_path path = layout_path(dir, LAYOUT_LOG, log->source.number);
-    enum status status = io_file_open(io, path.text, IO_OPEN_READ, &log->source.file);
-    return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
-}
-
-enum status table_open(struct table *table, struct io *io, const char *dir) {
-    if (table->source.file != NULL) return STATUS_OK;
-    struct layout_path path = layout_path(dir, LAYOUT_TABLE, table->source.number);
-    enum status status = io_file_open(io, path.text, IO_OPEN_READ, &table->source.file);
-    /* The manifest names it: not being there is damage. */
-    return status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status;
-}

@@ -88,7 +88,7 @@ struct table {
     struct list link; /* the owner's list of tables without pins */
     void *owner;
 };
-/* A segment of the log that tables refer to. It lives while runs pin it; its file is open for reading only.
+/* A segment of the log that tables refer to. It lives while runs pin it.
  */
 struct log_source {
     struct block_source source; /* number: of the file, 0: not known yet */
@@ -99,22 +99,10 @@ struct log_source {
     bool told;               /* the manifest says which file it is in */
     void *owner;
 };
-/* Opens the file if it is not open; blocks briefly. CORRUPT: there is none, or io is NULL (a job, for which
- * it could not be opened). */
-enum status log_source_open(struct log_source *log, struct io *io, const char *dir) MUST_USE;
-
 /* Where the bytes of a segment are read; NULL: the run does not refer to it. */
 struct log_source *table_run_log(const struct table_run_meta *run, uint64_t segment);
-/* The same, open. CORRUPT: it does not, though the manifest knows every
- * segment that its tables refer to; or as log_source_open. */
-enum status table_run_open_log(const struct table_run_meta *run, uint64_t segment, struct io *io,
-                               const char *dir, struct log_source **log) MUST_USE;
-
 static inline bool table_holds(const struct table *table, uint64_t offset, uint64_t size) {
     return offset <= table->size && size <= table->size - offset;
 }
-
-/* Opens the file if it is not open; blocks briefly. */
-enum status table_open(struct table *table, struct io *io, const char *dir) MUST_USE;
 
 #endif

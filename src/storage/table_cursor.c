@@ -117,6 +117,7 @@ static void tell_table(struct table_cursor *cursor, uint64_t end) {
     struct table_ahead *ahead = &cursor->ahead;
     uint64_t told = MAX(ahead->table_end, end), to = MIN(end + ahead->size, cursor->table->size);
     if (cursor->backward || told + ahead->size / 2 >= to) return;
+    if (cursor->table->source.file == NULL) return; /* closed for another meanwhile */
     io_file_will_need(cursor->table->source.file, told, to - told);
     ahead->table_end = to;
     tell_more(ahead);
@@ -152,23 +153,21 @@ static bool ahead_entries(struct table_cursor *cursor, bool next, struct slice *
     return true;
 }
 
-/* Finds and opens the segment; what was found last is mostly what is wanted. */
+/* Finds the segment; what was found last is mostly what is wanted. A job finds those open that it is meant to
+ * read. */
 static enum status find_log(struct table_cursor *cursor, uint64_t segment, struct block_source **source) {
-    enum status status = STATUS_OK;
-    if (cursor->log == NULL || cursor->log->segment != segment) {
-        cursor->log = NULL;
-        status = table_run_open_log(cursor->bounds, segment, cursor->options.io, cursor->options.dir,
-                                    &cursor->log);
-    }
-    if (status == STATUS_OK) *source = &cursor->log->source;
-    return status;
+    if (cursor->log == NULL || cursor->log->segment != segment)
+        cursor->log = table_run_log(cursor->bounds, segment);
+    /* The manifest knows every segment that its tables refer to. */
+    if (cursor->log == NULL || (is_job(cursor) && cursor->log->source.file == NULL)) return STATUS_CORRUPT;
+    *source = &cursor->log->source;
+    return STATUS_OK;
 }
 
 static bool tell_stretch(struct table_cursor *cursor, const struct value_place *stretch) {
-    struct log_source *log;
-    if (stretch->size == 0 || table_run_open_log(cursor->bounds, stretch->file, cursor->options.io,
-                                                 cursor->options.dir, &log) != STATUS_OK)
-        return false;
+    struct log_source *log = stretch->size == 0 ? NULL : table_run_log(cursor->bounds, stretch->file);
+    if (log == NULL || (is_job(cursor) && log->source.file == NULL)) return false;
+    if (!is_job(cursor) && block_source_open(&log->source) != STATUS_OK) return false;
     io_file_will_need(log->source.file, stretch->offset, stretch->size);
     cursor->ahead.bytes += stretch->size;
     return true;

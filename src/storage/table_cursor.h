@@ -20,8 +20,6 @@
 #define TABLE_WINDOW_SIZE (512 * KIB)
 
 struct table_cursor_options {
-    struct io *io; /* to open segments of the log on first use; jobs find them open */
-    const char *dir;
     struct block_cache *cache; /* NULL: a job */
     bool blocking, sequential;
     size_t window; /* no stretch needs to be longer; 0: TABLE_WINDOW_SIZE */

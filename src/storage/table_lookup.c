@@ -103,11 +103,10 @@ enum status table_lookup_run(struct table_lookup *lookup, struct table *table,
                                         .size = entry->place.size,
                                         .kind = BLOCK_VALUE,
                                         .crc = entry->place.crc};
-        struct log_source *log;
         if (entry->kind == ENTRY_PUT_LOG) {
-            status = table_run_open_log(run, entry->place.file, lookup->options.io, lookup->options.dir,
-                                        &log);
-            if (status == STATUS_OK) request.source = &log->source;
+            struct log_source *log = table_run_log(run, entry->place.file);
+            status = log == NULL ? STATUS_CORRUPT : STATUS_OK;
+            if (log != NULL) request.source = &log->source;
         } else if (!table_holds(table, request.offset, request.size)) {
             status = STATUS_CORRUPT;
         }

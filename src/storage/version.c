@@ -47,7 +47,7 @@ static void free_tables(struct list *tables) {
     struct list *node;
     while ((node = list_pop_front(tables)) != NULL) {
         struct table *table = CONTAINER_OF(node, struct table, link);
-        if (table->source.file != NULL) io_file_close(table->source.file);
+        block_source_close(&table->source);
         mem_free(table);
     }
 }
@@ -65,8 +65,7 @@ static void removal_start(struct version_set *set) {
     list_append(&set->removing, &set->dead);
     LIST_FOREACH(it, &set->removing) {
         struct table *table = CONTAINER_OF(it, struct table, link);
-        if (table->source.file != NULL) io_file_close(table->source.file);
-        table->source.file = NULL;
+        block_source_close(&table->source);
     }
     set->removal_running = true;
     set->removal = (struct io_job){.run = removal_run, .done = removal_done};
@@ -87,7 +86,9 @@ static void table_unpinned(struct block_source *source) {
 
 static struct table *table_add(struct version_set *set, const struct table_meta *meta) {
     struct table *table = mem_calloc(1, sizeof *table);
-    table->source = (struct block_source){.number = meta->number, .unpinned = table_unpinned};
+    block_source_init(&table->source, &set->files, LAYOUT_TABLE);
+    table->source.number = meta->number;
+    table->source.unpinned = table_unpinned;
     table->size = meta->size;
     table->index = meta->index;
     table->filter = meta->filter;
@@ -114,7 +115,7 @@ static void log_unpinned(struct block_source *source) {
     struct version_set *set = log->owner;
     uint8_t key[8];
     if (set->cache != NULL) block_cache_forget(set->cache, source);
-    if (source->file != NULL) io_file_close(source->file);
+    block_source_close(source);
     map_remove(&set->logs, table_key(log->segment, key));
     mem_free(log);
     if (set->log_unpinned != NULL && !set->keep_files) set->log_unpinned(set->ctx);
@@ -124,6 +125,7 @@ static struct log_source *log_pin(struct version_set *set, uint64_t segment) {
     struct log_source *log = version_set_log(set, segment);
     if (log == NULL) {
         log = mem_calloc(1, sizeof *log);
+        block_source_init(&log->source, &set->files, LAYOUT_LOG);
         log->source.unpinned = log_unpinned;
         log->segment = segment;
         log->owner = set;
@@ -517,6 +519,7 @@ void version_set_init(struct version_set *set, struct io *io, const char *dir, s
     *set = (struct version_set){.io = io, .dir = dir, .log = log, .next_file = 1};
     map_init(&set->tables, 0);
     map_init(&set->logs, 0);
+    open_files_init(&set->files, io, dir);
     list_init(&set->dead);
     list_init(&set->removing);
     set->current = version_copy(set);

@@ -75,6 +75,7 @@ struct version_set {
     struct block_cache *cache; /* told when a table goes; may be NULL */
     struct map tables;         /* number, big-endian, to struct table */
     struct map logs;           /* segment, big-endian, to struct log_source: those that tables refer to */
+    struct open_files files;   /* of both */
     struct version *current;
     uint64_t flushed_sequence, durable_sequence, next_file;
     uint64_t sealed_segment; /* the log was closed behind it, at durable_sequence */

@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 import unittest
 import urllib.error
@@ -107,10 +108,22 @@ class Start(unittest.TestCase):
             done = self.refused("--data-dir", broker.data_dir, expect="newer Sentinel")
             self.assertEqual(done.returncode, 1)
 
+    def test_few_open_files_are_shared_and_named(self):
+        with tempfile.TemporaryDirectory() as directory:
+            command = f"ulimit -n 200; exec {SENTINEL} serve --data-dir {directory}/data --listen 127.0.0.1:0"
+            broker = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertIn(b"ready: ", broker.stdout.readline())
+            broker.terminate()
+            _, errors = broker.communicate(timeout=20)
+            self.assertEqual(broker.returncode, 0)
+            self.assertIn(b"may open 200 files", errors)
+            self.assertIn(b"ulimit -n", errors)
+
     def test_bad_options_say_what_to_do(self):
         for arguments, expected in (
                 (["--io", "magic"], "uring, posix or auto"), (["--set", "nonsense=1"], "--help-settings"),
-                (["--set", "connections.max=many"], "whole number"), (["--set", "retention.ms=x"], "not a number"),
+                (["--set", "connections.max=many"], "whole number"),
+                (["--set", "storage.block-compression=gzip"], "none, lz4 or zstd"), (["--set", "retention.ms=x"], "not a number"),
                 (["--node-id", "0"], "--node-id"), (["stray"], "stray"), (["--config", "/nonexistent"], "/nonexistent")):
             done = sentinel("serve", *arguments)
             self.assertEqual(done.returncode, 2, arguments)

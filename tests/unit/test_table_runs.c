@@ -76,7 +76,7 @@ static void finish(struct fixture *f) {
                               .size = f->meta.size,
                               .index = f->meta.index,
                               .filter = f->meta.filter};
-    assert_status(table_open(&f->table, f->io, "."), STATUS_OK);
+    assert_status(io_file_open(f->io, "./000000000001.sst", IO_OPEN_READ, &f->table.source.file), STATUS_OK);
 }
 
 static void end(struct fixture *f) {
