@@ -56,6 +56,17 @@ class NodeClients(unittest.TestCase):
     def test_grpc_js(self):
         self.run_script("grpc.mjs")
 
+    def test_example(self):
+        # Where its packages are found: beside this file.
+        example = HERE / "hello.mjs"
+        example.write_text((HERE.parent.parent / "examples" / "hello.mjs").read_text().replace(
+            '"../proto"', '"../../proto"'))
+        self.addCleanup(example.unlink)
+        done = subprocess.run(["node", str(example), self.broker.address], capture_output=True, timeout=60, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines(), ["3 records are at offset 0 of partition 0", "read 'one' at offset 0",
+                                                    "read 'two' at offset 1", "read 'three' at offset 2"])
+
     def test_platformatic(self):
         self.run_script("platformatic.mjs")
 
