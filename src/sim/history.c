@@ -44,12 +44,41 @@ static struct history_partition *at(struct history *h, uint32_t partition, int64
     return p;
 }
 
+static struct history_place *place_of(struct history_partition *p, uint64_t hash) {
+    size_t slot = hash & (p->place_capacity - 1);
+    while (p->places[slot].hash != 0 && p->places[slot].hash != hash)
+        slot = (slot + 1) & (p->place_capacity - 1);
+    return &p->places[slot];
+}
+
+/* Where this record is, if it was seen before; else it is remembered to be here. */
+static int64_t find_place(struct history_partition *p, uint64_t hash, int64_t offset) {
+    if (p->place_count * 2 >= p->place_capacity) {
+        struct history_partition old = *p;
+        p->place_capacity = MAX((size_t)256, old.place_capacity * 2);
+        p->places = mem_calloc(p->place_capacity, sizeof *p->places);
+        for (size_t i = 0; i < old.place_capacity; i++)
+            if (old.places[i].hash != 0) *place_of(p, old.places[i].hash) = old.places[i];
+        mem_free(old.places);
+    }
+    struct history_place *place = place_of(p, hash);
+    if (place->hash == 0) {
+        *place = (struct history_place){hash, offset};
+        p->place_count++;
+    }
+    return place->offset;
+}
+
 static void observe(struct history *h, uint32_t partition, int64_t offset, uint64_t hash, const char *how) {
     struct history_partition *p = at(h, partition, offset);
     if (p->values[offset] != 0 && p->values[offset] != hash)
         history_violate(h, "B2: partition %u offset %lld was %s with another record than before", partition,
                         (long long)offset, how);
     p->values[offset] = hash;
+    int64_t before = find_place(p, hash, offset);
+    if (before != offset)
+        history_violate(h, "B7 duplicate: partition %u offset %lld was %s, and is the record of %lld again",
+                        partition, (long long)offset, how, (long long)before);
 }
 
 void history_acknowledged(struct history *h, uint32_t partition, int64_t offset, uint64_t hash) {
@@ -103,5 +132,6 @@ void history_forget(struct history *h, uint32_t partition) {
     struct history_partition *p = &h->partitions[partition];
     mem_free(p->values);
     mem_free(p->acknowledged);
+    mem_free(p->places);
     *p = (struct history_partition){0};
 }

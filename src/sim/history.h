@@ -2,7 +2,8 @@
 /* history.h: what clients were told, kept outside every crash, and the invariants held against it.
  *
  * Names follow the project's list of invariants: B1 dense offsets, B2 one value an offset, B4 high watermark
- * never goes back, B6 nothing acknowledged is lost, B7 no duplicates for idempotent producers. The first
+ * never goes back, B6 nothing acknowledged is lost, B7 no duplicates: no two records of a run are equal, and
+ * nobody sends one twice but an idempotent producer. The first
  * violation is kept with a sentence; later ones are consequences.
  *
  * Owner   the run. A partition is named by a number that the caller chooses. Loop: one thread. */
@@ -13,10 +14,16 @@
 
 #define HISTORY_PARTITIONS_MAX 64
 
+struct history_place {
+    uint64_t hash; /* 0: none */
+    int64_t offset;
+};
 struct history_partition {
     uint64_t *values; /* by offset: hash of the record there, 0: never seen */
     bool *acknowledged;
     size_t capacity;
+    struct history_place *places; /* where a record was seen, by its hash: open addressing */
+    size_t place_count, place_capacity;
     int64_t high_watermark; /* highest that any client was told */
     int64_t log_start;      /* below it records may be gone */
 };

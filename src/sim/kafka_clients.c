@@ -87,16 +87,20 @@ static uint64_t now(const struct client *c) {
     return io_now_ns(c->all->io);
 }
 
+/* What a producer without identity has sent may be there or not, whatever it is told: to send it again might
+ * make it twice. */
+static void let_be(struct client *c) {
+    if (c->idempotent) return;
+    buffer_unref(c->batch);
+    c->batch = NULL;
+}
+
 /* Gives the connection up, and tries again in a while, elsewhere perhaps. */
 static void give_up(struct client *c) {
     if (c->link != NULL) kafka_link_drop(c->link);
     c->link = NULL;
     c->leader = 0;
-    /* What a producer without identity has sent may be there or not: it lets it be. */
-    if (c->asking == PRODUCE && !c->idempotent) {
-        buffer_unref(c->batch);
-        c->batch = NULL;
-    }
+    if (c->asking == PRODUCE) let_be(c);
     c->asking = NOTHING;
     io_timer_set(c->all->io, &c->timer, now(c) + RETRY_NS / 2 + prng_below(&c->prng, RETRY_NS));
 }
@@ -251,6 +255,7 @@ static void take_produced(struct client *c, const struct kafka_produce_response 
                         c->partition, c->sequence, (long long)c->producer_id);
     if (p->error_code != ERROR_NONE) {
         tell(c, false, "not appended", p->error_code);
+        let_be(c);
         give_up(c);
         return;
     }
