@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "broker/cleaner.h"
 #include "broker/controller.h"
+#include "broker/coordinator_forward.h"
 #include "broker/coordinator_remote.h"
 #include "broker/forward.h"
 #include "broker/metadata_log.h"
@@ -38,6 +39,7 @@ struct broker_options broker_options_default(void) {
 static void free_all(struct broker *broker) {
     if (broker->cluster != NULL) forward_abandon(broker->cluster);
     if (broker->cluster != NULL) coordinator_remote_abandon(broker->cluster);
+    if (broker->cluster != NULL) coordinator_forward_abandon(broker->cluster);
     fetch_abandon_all(broker);
     coordinators_close(broker);
     if (broker->retention != NULL) retention_free(broker->retention);

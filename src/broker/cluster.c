@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/controller.h"
+#include "broker/coordinator_forward.h"
 #include "broker/coordinator_remote.h"
 #include "broker/forward.h"
 #include "broker/keys.h"
@@ -103,6 +104,8 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     struct cluster *cluster = mem_calloc(1, sizeof *cluster);
     list_init(&cluster->forwards);
     list_init(&cluster->served);
+    list_init(&cluster->groups_away);
+    list_init(&cluster->groups_served);
     list_init(&cluster->served_calls);
     list_init(&cluster->metadata_read.link);
     cluster->broker = broker;
@@ -350,6 +353,10 @@ static void on_request(void *ctx, uint32_t node, uint64_t number, struct shared_
     if (body.bytes.size == 0) return;
     if (body.bytes.data[0] == FORWARD_CONTROLLER)
         controller_request(ctx, node, number, slice_make(body.bytes.data + 1, body.bytes.size - 1));
+    else if (body.bytes.data[0] == FORWARD_GROUP)
+        coordinator_forward_request(
+            ctx, node, number,
+            (struct shared_slice){slice_make(body.bytes.data + 1, body.bytes.size - 1), body.owner});
     else if (body.bytes.data[0] >= FORWARD_TXN_ASK)
         coordinator_remote_request(ctx, node, number, body.bytes);
     else

@@ -62,9 +62,10 @@ struct cluster {
     struct moves *moves; /* moves.c */
     bool removed;        /* we are not in the cluster any more; it was logged */
     uint64_t ticks;
-    uint64_t next_number;         /* of requests to others */
-    struct list forwards, served; /* forward.c */
-    struct list served_calls;     /* coordinator_remote.c */
+    uint64_t next_number;                   /* of requests to others */
+    struct list forwards, served;           /* forward.c */
+    struct list groups_away, groups_served; /* coordinator_forward.c */
+    struct list served_calls;               /* coordinator_remote.c */
     bool leaving, stopping;
     uint64_t leave_deadline_ns;
     void (*left)(void *ctx);

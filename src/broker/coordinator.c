@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "broker/coordinator_forward.h"
 #include "broker/coordinator_state.h"
 #include "broker/raft_host.h"
 
@@ -328,6 +329,7 @@ void coordinator_leave(struct broker *broker, struct group_call *call, const str
 
 void coordinator_beat(struct broker *broker, struct group_call *call, const struct group_consumer_beat *beat,
                       bool *assignment_changed) {
+    if (coordinator_forward_beat(broker, call, beat)) return;
     struct coordinator *c = coordinator_open_call(broker, call, beat->group);
     if (c == NULL) return;
     struct group_reply reply = {.call = call};
@@ -338,11 +340,13 @@ void coordinator_beat(struct broker *broker, struct group_call *call, const stru
 }
 
 void coordinator_commit(struct broker *broker, struct group_call *call, const struct group_commit *commit) {
+    if (coordinator_forward_commit(broker, call, commit)) return;
     struct coordinator *c = coordinator_open_call(broker, call, commit->who.group);
     if (c != NULL) end_with_status(c, call, group_commit(&c->groups, coordinator_begin_step(c), commit));
 }
 
 void coordinator_read(struct broker *broker, struct group_call *call, const struct group_identity *who) {
+    if (coordinator_forward_read(broker, call, who)) return;
     struct coordinator *c = coordinator_open_call(broker, call, who->group);
     if (c == NULL) return;
     MAYBE(coordinator_begin_step(c));
@@ -360,6 +364,7 @@ void coordinator_delete_offset(struct broker *broker, struct group_call *call, s
 }
 
 void coordinator_delete_group(struct broker *broker, struct group_call *call, struct slice group) {
+    if (coordinator_forward_delete(broker, call, group)) return;
     struct coordinator *c = coordinator_open_call(broker, call, group);
     if (c != NULL) end_with_status(c, call, group_delete(&c->groups, coordinator_begin_step(c), group));
 }
@@ -367,6 +372,10 @@ void coordinator_delete_group(struct broker *broker, struct group_call *call, st
 void coordinator_cancel(struct group_call *call) {
     struct coordinator *c = call->coordinator;
     if (c == NULL) return;
+    if (call->away != NULL) {
+        coordinator_forward_cancel(call);
+        return;
+    }
     if (!call->answered) group_forget_call(&c->groups, call->group, call);
     if (!call->answered) coordinator_txn_forget_call(c, call);
     list_remove(&call->link);
@@ -396,4 +405,28 @@ enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, c
         }
     }
     return status;
+}
+
+struct summing {
+    void (*visit)(void *ctx, const struct group_summary *summary);
+    void *ctx;
+};
+
+static void sum_up(void *ctx, const struct group *group) {
+    const struct summing *summing = ctx;
+    const struct group_summary summary = {.name = group->id,
+                                          .protocol_type = group->protocol_type,
+                                          .assignor = group->kind == GROUP_CONSUMER ? group->assignor
+                                                                                    : group->protocol,
+                                          .kind = group_kind_name(group->kind),
+                                          .state = group_phase_name(group),
+                                          .generation = group->generation,
+                                          .member_count = (int32_t)group->members.count};
+    summing->visit(summing->ctx, &summary);
+}
+
+enum status coordinators_summaries(struct broker *broker,
+                                   void (*visit)(void *ctx, const struct group_summary *summary), void *ctx) {
+    struct summing summing = {visit, ctx};
+    return coordinators_visit(broker, sum_up, &summing);
 }

@@ -31,9 +31,11 @@ struct group_call {
     void (*answer)(struct group_call *call, const struct group_reply *reply);
     void (*done)(struct group_call *call); /* later than the call, once */
     enum status status;
+    bool forward; /* beat, commit, read, delete_group: when another node coordinates the group, it is asked */
     /* the coordinator's own */
     struct list link;
     struct coordinator *coordinator; /* NULL: not under way */
+    struct group_away *away;         /* it is at another node: coordinator_forward.c */
     uint64_t after;
     struct slice group; /* of a parked call; on the heap */
     bool answered;
@@ -77,6 +79,30 @@ void coordinator_read(struct broker *broker, struct group_call *call, const stru
 void coordinator_delete_offset(struct broker *broker, struct group_call *call, struct slice group,
                                struct slice topic, int32_t partition);
 void coordinator_delete_group(struct broker *broker, struct group_call *call, struct slice group);
+/* What a list of groups shows of each. */
+struct group_summary {
+    struct slice name, protocol_type, assignor;
+    const char *kind, *state;
+    int32_t generation, member_count;
+};
+/* COORDINATOR_LOADING: some of those coordinated here are not known yet. */
+enum status coordinators_summaries(struct broker *broker,
+                                   void (*visit)(void *ctx, const struct group_summary *summary),
+                                   void *ctx) MUST_USE;
+/* The groups of all nodes. */
+struct group_listing {
+    void (*visit)(struct group_listing *listing,
+                  const struct group_summary *summary); /* may be in the call */
+    void (*done)(struct group_listing *listing);        /* later than the call, once */
+    enum status status;                                 /* not OK: some are missing */
+    /* the broker's own */
+    struct broker *broker;
+    struct listing_part *parts;
+    uint32_t part_count, busy;
+    struct io_op op;
+};
+void broker_list_groups(struct broker *broker, struct group_listing *listing);
+void broker_list_groups_cancel(struct group_listing *listing);
 /* Neither answer nor done will be called any more; a member stays one. Also when it is not under way. */
 void coordinator_cancel(struct group_call *call);
 

@@ -33,6 +33,7 @@ enum forward_op {
     FORWARD_DESCRIBE, /* partition_ask.c */
     FORWARD_TRANSFER,
     FORWARD_DELETE,
+    FORWARD_GROUP, /* coordinator_forward.h */
     /* coordinator_remote.h */
     FORWARD_TXN_ASK,
     FORWARD_MARKER,

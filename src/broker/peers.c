@@ -89,7 +89,8 @@ enum peer_refusal peers_judge(struct peers *peers, const struct peer_hello *hell
         return PEER_OTHER_CLUSTER;
     if (hello->node == peers->options.node) return PEER_SAME_NODE;
     const struct peer *peer = peers_node(peers, hello->node);
-    if (peer == NULL) return PEER_UNKNOWN_NODE;
+    /* Nobody is known before we are somebody ourselves (cluster.c). */
+    if (peer == NULL) return peers->count == 0 ? PEER_NOT_READY : PEER_UNKNOWN_NODE;
     if (peer->incarnation != 0 && peer->incarnation != hello->incarnation && peer->up) return PEER_SAME_NODE;
     if (peers->options.events->hello == NULL) return PEER_ACCEPTED;
     return peers->options.events->hello(peers->options.ctx, hello);

@@ -289,6 +289,8 @@ void group_transaction_end(struct group_machine *m, struct group_step *step, str
 /* Restores one key of a change; in the order of the keys' bytes. MALFORMED: damaged, or of another version.
  */
 enum status group_load(struct group_machine *m, struct slice key, struct slice value) MUST_USE;
+/* A group as such keys, with its members and committed offsets: what a reader on another node loads. */
+void group_export(const struct group *group, struct state_change *change);
 /* After the last key: members get a whole session to be heard of again. MALFORMED: the keys contradict each
  * other. */
 enum status group_loaded(struct group_machine *m, int64_t now_ms, int64_t wall_ms) MUST_USE;

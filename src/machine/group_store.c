@@ -190,6 +190,25 @@ void group_save_offset_removed(struct group_step *step, const struct group *grou
     state_change_remove(&step->change, key_slice(&key));
 }
 
+void group_export(const struct group *group, struct state_change *change) {
+    struct group_step step;
+    group_step_init(&step);
+    group_save(&step, group);
+    MAP_FOREACH(it, &group->members) {
+        struct group_member *member = MAP_ENTRY(it)->value;
+        bool saved = member->saved; /* the log has not heard of it by this */
+        group_save_member(&step, group, member);
+        member->saved = saved;
+    }
+    MAP_FOREACH(it, &group->offsets) {
+        group_save_offset(&step, group, NULL, MAP_ENTRY(it)->value);
+    }
+    struct state_change empty = *change;
+    *change = step.change;
+    step.change = empty;
+    group_step_release(&step);
+}
+
 /* ---- loading ------------------------------------------------------------------------------------------- */
 
 static void load_group(struct group *group, struct reader *in) {

@@ -11,11 +11,13 @@
 #include "server/grpc_partition.h"
 
 /* Heartbeats cost no network here: often enough that a rebalance is felt at once. */
-#define BEAT_NS               (200 * NS_PER_MS)
-#define RELEASE_DEFAULT_MS    60000
-#define RELEASE_MAX_MS        (60 * 60 * 1000)
-#define COMMIT_OFFSETS_MAX    GRPC_SOURCES_MAX
-#define COMMITS_UNDER_WAY_MAX 64
+#define BEAT_NS            (200 * NS_PER_MS)
+#define RELEASE_DEFAULT_MS 60000
+/* So long may a group be without a coordinator. */
+#define COORDINATOR_PATIENCE_NS (20 * NS_PER_S)
+#define RELEASE_MAX_MS          (60 * 60 * 1000)
+#define COMMIT_OFFSETS_MAX      GRPC_SOURCES_MAX
+#define COMMITS_UNDER_WAY_MAX   64
 
 struct consume_group {
     struct consume *consume;
@@ -26,6 +28,7 @@ struct consume_group {
     int32_t release_timeout_ms;
     int32_t epoch;
     enum status status; /* of the last heartbeat */
+    uint64_t heard_ns;  /* when the coordinator answered last; 0: never asked */
     struct group_call beat, read;
     bool member;     /* joined */
     bool beat_again; /* something was let go while one was under way */
@@ -144,7 +147,7 @@ static void read_done(struct group_call *call) {
 
 static void read_committed(struct consume_group *g) {
     if (g->read.coordinator != NULL) return;
-    g->read = (struct group_call){.answer = read_answer, .done = read_done};
+    g->read = (struct group_call){.answer = read_answer, .done = read_done, .forward = true};
     const struct group_identity who = {.group = g->name, .generation = -1};
     coordinator_read(broker_of(g), &g->read, &who);
 }
@@ -188,7 +191,12 @@ static void beat_answer(struct group_call *call, const struct group_reply *reply
 static void beat_done(struct group_call *call) {
     struct consume_group *g = CONTAINER_OF(call, struct consume_group, beat);
     struct consume *self = g->consume;
-    if (call->status == STATUS_COORDINATOR_LOADING) {
+    /* Another node takes over: the group remembers its members. */
+    bool moves = call->status == STATUS_COORDINATOR_LOADING || call->status == STATUS_NOT_COORDINATOR ||
+                 call->status == STATUS_UNAVAILABLE;
+    uint64_t now_ns = io_now_ns(grpc_call_io(self->call));
+    if (call->status == STATUS_OK || g->heard_ns == 0) g->heard_ns = now_ns;
+    if (moves && now_ns - g->heard_ns < COORDINATOR_PATIENCE_NS) {
         io_timer_set(grpc_call_io(self->call), &g->timer, io_now_ns(grpc_call_io(self->call)) + BEAT_NS);
         return;
     }
@@ -248,7 +256,7 @@ static void beat(struct consume_group *g) {
         .owned_count = owned_partitions(g, owned),
     };
     bool changed; /* what it has is compared all the same */
-    g->beat = (struct group_call){.answer = beat_answer, .done = beat_done};
+    g->beat = (struct group_call){.answer = beat_answer, .done = beat_done, .forward = true};
     coordinator_beat(broker_of(g), &g->beat, &request, &changed);
     mem_free(owned);
 }
@@ -332,6 +340,7 @@ static void left(struct group_call *call) {
 static void leave(struct consume_group *g) {
     struct leaving *leaving = mem_calloc(1, sizeof *leaving);
     leaving->call.done = left;
+    leaving->call.forward = true;
     const struct group_consumer_beat request = {
         .group = g->name,
         .member_id = g->member_id,
@@ -443,7 +452,7 @@ void consume_group_commit(struct consume *self, const Sentinel__V1__ConsumeCommi
     }
     struct commit *commit = mem_calloc(1, sizeof *commit);
     commit->group = g;
-    commit->call = (struct group_call){.answer = commit_answer, .done = commit_done};
+    commit->call = (struct group_call){.answer = commit_answer, .done = commit_done, .forward = true};
     arena_init(&commit->arena, 1 * KIB);
     list_push_back(&g->commits, &commit->link);
     g->commit_count++;

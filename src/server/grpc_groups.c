@@ -18,8 +18,9 @@ struct row {
     int64_t committed, result, low, high;
     struct slice metadata, member_id;
     enum status status;
-    bool looking_up, end_instead;
+    bool looking_up, end_instead, asking;
     struct list_offset lookup;
+    struct partition_ask ask;
     struct groups *groups;
 };
 struct groups {
@@ -44,50 +45,81 @@ static char *text(struct grpc_call *call, struct slice bytes) {
     return arena_text(&call->arena, bytes);
 }
 
-static Sentinel__V1__Group *print_group(struct grpc_call *call, const struct group *group) {
+static Sentinel__V1__Group *print_summary(struct grpc_call *call, const struct group_summary *summary) {
     Sentinel__V1__Group *out = arena_alloc(&call->arena, sizeof *out);
     sentinel__v1__group__init(out);
-    out->name = text(call, group->id);
-    out->kind = (char *)(uintptr_t)group_kind_name(group->kind);
-    out->state = (char *)(uintptr_t)group_phase_name(group);
-    out->protocol_type = text(call, group->protocol_type);
-    out->assignor = text(call, group->kind == GROUP_CONSUMER ? group->assignor : group->protocol);
-    out->generation = group->generation;
-    out->member_count = (int32_t)group->members.count;
+    out->name = text(call, summary->name);
+    out->kind = text(call, slice_from_text(summary->kind));
+    out->state = text(call, slice_from_text(summary->state));
+    out->protocol_type = text(call, summary->protocol_type);
+    out->assignor = text(call, summary->assignor);
+    out->generation = summary->generation;
+    out->member_count = summary->member_count;
     return out;
+}
+
+static Sentinel__V1__Group *print_group(struct grpc_call *call, const struct group *group) {
+    const struct group_summary summary = {.name = group->id,
+                                          .protocol_type = group->protocol_type,
+                                          .assignor = group->kind == GROUP_CONSUMER ? group->assignor
+                                                                                    : group->protocol,
+                                          .kind = group_kind_name(group->kind),
+                                          .state = group_phase_name(group),
+                                          .generation = group->generation,
+                                          .member_count = (int32_t)group->members.count};
+    return print_summary(call, &summary);
 }
 
 /* ---- ListGroups ---------------------------------------------------------------------------------------- */
 
 struct listing {
+    struct group_listing groups;
     struct grpc_call *call;
     Sentinel__V1__Group **list;
     size_t count, capacity;
+    bool busy;
 };
 
-static void list_one(void *ctx, const struct group *group) {
-    struct listing *listing = ctx;
-    if (listing->count < listing->capacity) listing->list[listing->count] = print_group(listing->call, group);
-    listing->count++;
+static void list_one(struct group_listing *groups, const struct group_summary *summary) {
+    struct listing *listing = CONTAINER_OF(groups, struct listing, groups);
+    struct arena *arena = &listing->call->arena;
+    if (listing->count == listing->capacity) {
+        size_t capacity = MAX(listing->capacity * 2, (size_t)16);
+        Sentinel__V1__Group **more = arena_calloc(arena, capacity, sizeof(*more));
+        if (listing->count != 0) memcpy(more, listing->list, listing->count * sizeof(*more));
+        listing->list = more;
+        listing->capacity = capacity;
+    }
+    listing->list[listing->count++] = print_summary(listing->call, summary);
+}
+
+static void listed(struct group_listing *groups) {
+    struct listing *listing = CONTAINER_OF(groups, struct listing, groups);
+    listing->busy = false;
+    if (groups->status != STATUS_OK) {
+        grpc_call_fail_status(listing->call, groups->status, NULL);
+        return;
+    }
+    Sentinel__V1__ListGroupsResponse response = SENTINEL__V1__LIST_GROUPS_RESPONSE__INIT;
+    response.n_groups = listing->count;
+    response.groups = listing->list;
+    grpc_call_reply_packed(listing->call, &response.base);
 }
 
 static void list_groups(struct grpc_call *call, struct grpc_message *message) {
     if (grpc_call_unpack(call, &sentinel__v1__list_groups_request__descriptor, message->bytes) == NULL)
         return;
-    struct listing listing = {.call = call};
-    enum status status = coordinators_visit(grpc_call_broker(call), list_one, &listing);
-    if (status != STATUS_OK) {
-        grpc_call_fail_status(call, status, NULL);
-        return;
-    }
-    listing.capacity = listing.count;
-    listing.list = arena_calloc(&call->arena, listing.count + 1, sizeof(*listing.list));
-    listing.count = 0;
-    MAYBE(coordinators_visit(grpc_call_broker(call), list_one, &listing) == STATUS_OK);
-    Sentinel__V1__ListGroupsResponse response = SENTINEL__V1__LIST_GROUPS_RESPONSE__INIT;
-    response.n_groups = listing.count;
-    response.groups = listing.list;
-    grpc_call_reply_packed(call, &response.base);
+    struct listing *listing = call->state;
+    listing->call = call;
+    listing->busy = true;
+    listing->groups.visit = list_one;
+    listing->groups.done = listed;
+    broker_list_groups(grpc_call_broker(call), &listing->groups);
+}
+
+static void list_ended(struct grpc_call *call) {
+    struct listing *listing = call->state;
+    if (listing->busy) broker_list_groups_cancel(&listing->groups);
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------------- */
@@ -121,6 +153,18 @@ static void make_rows(struct groups *g, uint32_t count) {
 
 static void rows_looked_up(struct groups *g);
 
+/* The leader knows where its log begins and ends, whichever node it is. */
+static void row_described(struct partition_ask *ask) {
+    struct row *row = CONTAINER_OF(ask, struct row, ask);
+    struct groups *g = row->groups;
+    row->asking = false;
+    if (ask->status == STATUS_OK) {
+        row->low = ask->info.log_start_offset;
+        row->high = ask->info.high_watermark;
+    }
+    if (--g->looking_up == 0) rows_looked_up(g);
+}
+
 static void look_up_done(struct list_offset *lookup) {
     struct row *row = CONTAINER_OF(lookup, struct row, lookup);
     struct groups *g = row->groups;
@@ -133,12 +177,10 @@ static void look_up_done(struct list_offset *lookup) {
     row->looking_up = false;
     row->status = lookup->status;
     row->result = lookup->status == STATUS_OK ? lookup->offset : -1;
-    struct partition_info info;
-    if (broker_partition_info(grpc_call_broker(g->call), row->topic, row->partition, &info) == STATUS_OK) {
-        row->low = info.log_start_offset;
-        row->high = info.high_watermark;
-    }
-    if (--g->looking_up == 0) rows_looked_up(g);
+    row->asking = true;
+    row->ask = (struct partition_ask){
+        .kind = PARTITION_DESCRIBE, .topic = row->topic, .partition = row->partition, .done = row_described};
+    broker_ask_partition(grpc_call_broker(g->call), &row->ask);
 }
 
 static void look_up_rows(struct groups *g, int64_t timestamp_ms) {
@@ -160,8 +202,10 @@ static void groups_ended(struct grpc_call *call) {
     struct groups *g = call->state;
     coordinator_cancel(&g->group_call);
     if (g->rows != NULL) map_release(&g->by_partition);
-    for (uint32_t i = 0; i < g->row_count; i++)
+    for (uint32_t i = 0; i < g->row_count; i++) {
         if (g->rows[i].looking_up) broker_list_offset_cancel(&g->rows[i].lookup);
+        if (g->rows[i].asking) broker_ask_partition_cancel(&g->rows[i].ask);
+    }
 }
 
 /* ---- what a group holds -------------------------------------------------------------------------------- */
@@ -317,7 +361,7 @@ static void get_group(struct grpc_call *call, struct grpc_message *message) {
     if (request == NULL) return;
     struct groups *g = call->state;
     g->call = call;
-    g->group_call = (struct group_call){.answer = got_group, .done = group_known};
+    g->group_call = (struct group_call){.answer = got_group, .done = group_known, .forward = true};
     const struct group_identity who = {.group = slice_from_text(request->name), .generation = -1};
     coordinator_read(grpc_call_broker(call), &g->group_call, &who);
 }
@@ -346,7 +390,7 @@ static void delete_group(struct grpc_call *call, struct grpc_message *message) {
     if (request == NULL) return;
     struct groups *g = call->state;
     g->call = call;
-    g->group_call = (struct group_call){.answer = changed, .done = deleted};
+    g->group_call = (struct group_call){.answer = changed, .done = deleted, .forward = true};
     coordinator_delete_group(grpc_call_broker(call), &g->group_call, slice_from_text(request->name));
 }
 
@@ -365,7 +409,7 @@ static void committed(struct group_call *call) {
 }
 
 static void commit(struct groups *g, void (*done)(struct group_call *call)) {
-    g->group_call = (struct group_call){.answer = changed, .done = done};
+    g->group_call = (struct group_call){.answer = changed, .done = done, .forward = true};
     const struct group_commit commit = {
         .who = {.group = g->name, .generation = -1}, .offsets = g->offsets, .offset_count = g->offset_count};
     coordinator_commit(grpc_call_broker(g->call), &g->group_call, &commit);
@@ -509,7 +553,7 @@ static void reset_offsets(struct grpc_call *call, struct grpc_message *message) 
         g->topics[g->topic_count++] = topic;
     }
     g->committing = true;
-    g->group_call = (struct group_call){.answer = reset_answer, .done = reset_known};
+    g->group_call = (struct group_call){.answer = reset_answer, .done = reset_known, .forward = true};
     const struct group_identity who = {.group = g->name, .generation = -1};
     coordinator_read(grpc_call_broker(call), &g->group_call, &who);
 }
@@ -528,7 +572,13 @@ static void rows_looked_up(struct groups *g) {
     }
 
 const struct grpc_method grpc_groups_methods[5] = {
-    GROUP_METHOD("ListGroups", list_groups),     GROUP_METHOD("GetGroup", get_group),
-    GROUP_METHOD("DeleteGroup", delete_group),   GROUP_METHOD("CommitOffsets", commit_offsets),
+    {.path = "/sentinel.v1.GroupService/ListGroups",
+     .message_size_max = GRPC_CONTROL_MESSAGE_MAX,
+     .state_size = sizeof(struct listing),
+     .message = list_groups,
+     .ended = list_ended},
+    GROUP_METHOD("GetGroup", get_group),
+    GROUP_METHOD("DeleteGroup", delete_group),
+    GROUP_METHOD("CommitOffsets", commit_offsets),
     GROUP_METHOD("ResetOffsets", reset_offsets),
 };

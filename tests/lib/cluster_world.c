@@ -137,6 +137,18 @@ enum status cluster_world_create(struct cluster_world *w, uint32_t node, const c
     return cluster_world_create_with(w, node, topic, partitions, replicas, &config);
 }
 
+enum status cluster_world_create_on(struct cluster_world *w, uint32_t node, const char *topic,
+                                    const int32_t *nodes, int count) {
+    struct topic_change change = {.kind = TOPIC_CREATE,
+                                  .name = slice_from_text(topic),
+                                  .partition_count = 1,
+                                  .replication = (int16_t)count,
+                                  .placement = nodes,
+                                  .placement_count = (uint32_t)count,
+                                  .config = topic_config_default()};
+    return change_topic(w, node, &change);
+}
+
 enum status cluster_world_delete(struct cluster_world *w, uint32_t node, const char *topic) {
     return change_topic(w, node,
                         &(struct topic_change){.kind = TOPIC_DELETE, .name = slice_from_text(topic)});
@@ -364,9 +376,11 @@ static void deleted(struct delete_records *request) {
 
 enum status cluster_world_delete_records(struct cluster_world *w, uint32_t node, const char *topic,
                                          int partition, int64_t offset) {
-    struct waiting_deletion waiting = {
-        .request = {
-            .topic = slice_from_text(topic), .partition = partition, .offset = offset, .done = deleted}};
+    struct waiting_deletion waiting = {.request = {.topic = slice_from_text(topic),
+                                                   .partition = partition,
+                                                   .offset = offset,
+                                                   .forward = w->forward,
+                                                   .done = deleted}};
     broker_delete_records(w->nodes[node].broker, &waiting.request);
     assert_true(wait_for(w, &waiting.done, PATIENCE_MS));
     return waiting.request.status;

@@ -36,6 +36,9 @@ enum status cluster_world_create(struct cluster_world *w, uint32_t node, const c
                                  int replicas);
 enum status cluster_world_create_with(struct cluster_world *w, uint32_t node, const char *topic,
                                       int partitions, int replicas, const struct topic_config *config);
+/* One partition on these nodes. */
+enum status cluster_world_create_on(struct cluster_world *w, uint32_t node, const char *topic,
+                                    const int32_t *nodes, int count);
 enum status cluster_world_delete(struct cluster_world *w, uint32_t node, const char *topic);
 /* Where the partition is led and served, as this node sees it; waits up to a minute; fails the test then. */
 uint32_t cluster_world_leader(struct cluster_world *w, uint32_t asked, const char *topic, int partition);

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Any node serves any client: what another node leads or coordinates is taken there and back. And a node that
+ * learns of topics by a snapshot knows as much of them as one that was told each. */
+#include "lib/test.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "broker/cluster.h"
+#include "broker/coordinator.h"
+#include "lib/cluster_world.h"
+
+static struct cluster_world world;
+
+/* ---- partitions ------------------------------------------------------------------------------------------
+ */
+
+struct waiting_ask {
+    struct partition_ask ask;
+    bool done;
+};
+
+static void asked(struct partition_ask *ask) {
+    CONTAINER_OF(ask, struct waiting_ask, ask)->done = true;
+}
+
+static struct partition_ask ask(uint32_t node, enum partition_ask_kind kind, int32_t partition, int32_t to) {
+    struct waiting_ask waiting = {
+        .ask = {
+            .kind = kind, .topic = SLICE_LITERAL("t"), .partition = partition, .node = to, .done = asked}};
+    broker_ask_partition(world.nodes[node].broker, &waiting.ask);
+    for (int i = 0; i < 4000 && !waiting.done; i++)
+        cluster_world_run(&world, 5);
+    assert_true(waiting.done);
+    return waiting.ask;
+}
+
+static void leaders_are_asked_whoever_is_asked(void **state) {
+    (void)state;
+    cluster_world_open(&world, 60, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 3, 2), STATUS_OK);
+    for (int p = 0; p < 3; p++)
+        for (int i = 0; i < 7; i++)
+            cluster_world_produce(&world, "t", p, "x", -1, 0);
+    for (uint32_t node = 1; node <= 3; node++) {
+        for (int32_t p = 0; p < 3; p++) {
+            struct partition_ask answer = ask(node, PARTITION_DESCRIBE, p, 0);
+            assert_status(answer.status, STATUS_OK);
+            assert_int_equal(answer.info.high_watermark, 7);
+            assert_int_equal(answer.info.leader, cluster_world_leader(&world, node, "t", p));
+            assert_int_equal(answer.replica_count, 2);
+            for (uint32_t i = 0; i < 2; i++)
+                assert_true(answer.replicas[i].votes && answer.replicas[i].end_offset == 7);
+        }
+        assert_status(ask(node, PARTITION_DESCRIBE, 3, 0).status, STATUS_UNKNOWN_TOPIC);
+    }
+    /* Leadership goes to the other replica, and not to a node that has none. */
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    struct broker *broker = world.nodes[1].broker;
+    assert_int_equal(
+        broker_partition_replicas(broker, broker_topic_find(broker, SLICE_LITERAL("t")), 0, false, nodes), 2);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+    int32_t other = nodes[0] == (int32_t)leader ? nodes[1] : nodes[0];
+    int32_t third = 6 - nodes[0] - nodes[1];
+    assert_status(ask((uint32_t)third, PARTITION_TRANSFER, 0, third).status, STATUS_NOT_FOUND);
+    assert_status(ask((uint32_t)third, PARTITION_TRANSFER, 0, other).status, STATUS_OK);
+    cluster_world_run(&world, 500);
+    assert_int_equal(cluster_world_leader(&world, (uint32_t)third, "t", 0), other);
+    assert_status(ask((uint32_t)third, PARTITION_TRANSFER, 0, 0).status, STATUS_OK); /* the preferred one */
+    cluster_world_run(&world, 500);
+    assert_int_equal(cluster_world_leader(&world, 1, "t", 0), nodes[0]);
+    world.forward = true;
+    for (uint32_t node = 1; node <= 3; node++)
+        assert_status(cluster_world_delete_records(&world, node, "t", 1, (int64_t)node), STATUS_OK);
+    assert_int_equal(ask(2, PARTITION_DESCRIBE, 1, 0).info.log_start_offset, 3);
+    assert_status(cluster_world_delete_records(&world, 1, "t", 1, 99), STATUS_OFFSET_OUT_OF_RANGE);
+    cluster_world_close(&world);
+}
+
+/* ---- groups ----------------------------------------------------------------------------------------------
+ */
+
+struct waiting_call {
+    struct group_call call;
+    bool done;
+    enum status reply;
+    int64_t offset;
+    int32_t epoch;
+    uint32_t members, assigned;
+};
+
+static void answered(struct group_call *call, const struct group_reply *reply) {
+    struct waiting_call *waiting = CONTAINER_OF(call, struct waiting_call, call);
+    waiting->reply = reply->status;
+    waiting->offset = -1;
+    if (reply->member != NULL) {
+        waiting->epoch = reply->member->epoch;
+        waiting->assigned = reply->member->assigned.count;
+    }
+    if (reply->group == NULL) return;
+    waiting->members = (uint32_t)reply->group->members.count;
+    const struct group_offset *offset = group_offset_find(reply->group, SLICE_LITERAL("t"), 1);
+    if (offset != NULL) waiting->offset = offset->offset;
+}
+
+static void done(struct group_call *call) {
+    CONTAINER_OF(call, struct waiting_call, call)->done = true;
+}
+
+static struct waiting_call waiting_new(void) {
+    return (struct waiting_call){.call = {.answer = answered, .done = done, .forward = true}, .offset = -1};
+}
+
+static enum status wait(struct waiting_call *waiting) {
+    for (int i = 0; i < 4000 && !waiting->done; i++)
+        cluster_world_run(&world, 5);
+    assert_true(waiting->done);
+    return waiting->call.status != STATUS_OK ? waiting->call.status : waiting->reply;
+}
+
+static enum status commit(uint32_t node, const char *group, int64_t offset) {
+    struct waiting_call waiting = waiting_new();
+    struct group_commit_offset one = {
+        .topic = SLICE_LITERAL("t"), .partition = 1, .offset = offset, .leader_epoch = -1};
+    const struct group_commit all = {
+        .who = {.group = slice_from_text(group), .generation = -1}, .offsets = &one, .offset_count = 1};
+    coordinator_commit(world.nodes[node].broker, &waiting.call, &all);
+    enum status status = wait(&waiting);
+    return status == STATUS_OK ? one.status : status;
+}
+
+static struct waiting_call read_group(uint32_t node, const char *group) {
+    struct waiting_call waiting = waiting_new();
+    const struct group_identity who = {.group = slice_from_text(group), .generation = -1};
+    coordinator_read(world.nodes[node].broker, &waiting.call, &who);
+    assert_status(wait(&waiting), STATUS_OK);
+    return waiting;
+}
+
+static struct waiting_call beat(uint32_t node, const char *group, const char *member, int32_t epoch) {
+    struct waiting_call waiting = waiting_new();
+    const struct slice topics[] = {SLICE_LITERAL("t")};
+    struct group_consumer_beat request = {.group = slice_from_text(group),
+                                          .member_id = slice_from_text(member),
+                                          .client_id = SLICE_LITERAL("c"),
+                                          .client_host = SLICE_LITERAL("h"),
+                                          .epoch = epoch,
+                                          .rebalance_timeout_ms = 30000,
+                                          .has_topics = epoch == 0,
+                                          .has_owned = epoch == 0,
+                                          .topics = topics,
+                                          .topic_count = epoch == 0};
+    bool changed;
+    coordinator_beat(world.nodes[node].broker, &waiting.call, &request, &changed);
+    assert_status(wait(&waiting), STATUS_OK);
+    return waiting;
+}
+
+struct waiting_listing {
+    struct group_listing listing;
+    uint32_t groups, members;
+    bool done;
+};
+
+static void seen(struct group_listing *listing, const struct group_summary *summary) {
+    struct waiting_listing *waiting = CONTAINER_OF(listing, struct waiting_listing, listing);
+    waiting->groups++;
+    waiting->members += (uint32_t)summary->member_count;
+    assert_string_equal(summary->kind, "consumer");
+}
+
+static void listed(struct group_listing *listing) {
+    CONTAINER_OF(listing, struct waiting_listing, listing)->done = true;
+}
+
+static void groups_are_served_by_every_node(void **state) {
+    (void)state;
+    cluster_world_open(&world, 61, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 4, 3), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    char name[32];
+    for (int g = 0; g < 8; g++) {
+        snprintf(name, sizeof name, "group-%d", g);
+        for (uint32_t node = 1; node <= 3; node++) {
+            assert_status(commit(node, name, g * 10 + node), STATUS_OK);
+            assert_int_equal(read_group(node % 3 + 1, name).offset, g * 10 + node);
+        }
+        struct waiting_call joined = beat((uint32_t)g % 3 + 1, name, "m", 0);
+        assert_int_equal(joined.assigned, 4);
+        joined = beat((uint32_t)(g + 1) % 3 + 1, name, "m", joined.epoch);
+        assert_int_equal(joined.assigned, 4);
+        assert_int_equal(read_group(1, name).members, 1);
+    }
+    for (uint32_t node = 1; node <= 3; node++) {
+        struct waiting_listing waiting = {.listing = {.visit = seen, .done = listed}};
+        broker_list_groups(world.nodes[node].broker, &waiting.listing);
+        for (int i = 0; i < 4000 && !waiting.done; i++)
+            cluster_world_run(&world, 5);
+        assert_status(waiting.listing.status, STATUS_OK);
+        assert_true(waiting.groups == 8 && waiting.members == 8);
+    }
+    struct waiting_call gone = waiting_new();
+    coordinator_delete_group(world.nodes[1].broker, &gone.call, SLICE_LITERAL("group-1"));
+    assert_status(wait(&gone), STATUS_GROUP_NOT_EMPTY);
+    /* Who is asked to tell it on is gone, or nobody knows a coordinator: that is said, and soon. */
+    int32_t coordinator = broker_coordinator(world.nodes[1].broker, SLICE_LITERAL("group-2"));
+    uint32_t victim = (uint32_t)coordinator, other = victim % 3 + 1;
+    cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+    struct waiting_call lost = waiting_new();
+    const struct group_identity who = {.group = SLICE_LITERAL("group-2"), .generation = -1};
+    coordinator_read(world.nodes[other].broker, &lost.call, &who);
+    assert_status(wait(&lost), STATUS_NOT_COORDINATOR);
+    cluster_world_run(&world, 3000);
+    assert_int_equal(read_group(other, "group-2").offset, 23);
+    cluster_world_close(&world);
+}
+
+/* ---- what a snapshot tells -------------------------------------------------------------------------------
+ */
+
+static bool knows_members(uint32_t node, const char *topic) {
+    struct broker *broker = world.nodes[node].broker;
+    const struct topic_state *found = (const struct topic_state *)broker_topic_find(broker,
+                                                                                    slice_from_text(topic));
+    assert_non_null(found);
+    const struct raft_replica *replica = raft_host_find(broker->cluster->host, found->groups[0]);
+    assert_non_null(replica);
+    const struct raft_config *config = raft_config(raft_replica_raft(replica));
+    return config != NULL && config->member_count == 3;
+}
+
+static void a_snapshot_tells_the_members_of_new_partitions(void **state) {
+    (void)state;
+    cluster_world_open(&world, 62, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "early", 1, 3), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    uint32_t away = broker_controller(world.nodes[1].broker) == 3 ? 2 : 3, asked = 1;
+    cluster_world_crash(&world, away, IO_SIM_CRASH_POWER);
+    for (int i = 0; i < 3; i++)
+        assert_status(cluster_world_create(&world, asked,
+                                           i == 0   ? "a"
+                                           : i == 1 ? "b"
+                                                    : "c",
+                                           1, 2),
+                      STATUS_OK);
+    /* Three replicas need three nodes: they are placed by hand. */
+    int32_t nodes[] = {1, 2, 3};
+    assert_status(cluster_world_create_on(&world, asked, "late", nodes, 3), STATUS_OK);
+    for (int i = 0; i < 1200; i++) { /* more than the controller keeps */
+        assert_status(cluster_world_create(&world, asked, "x", 1, 1), STATUS_OK);
+        assert_status(cluster_world_delete(&world, asked, "x"), STATUS_OK);
+    }
+    cluster_world_run(&world, 2000);
+    cluster_world_start(&world, away);
+    for (int i = 0; i < 200 && broker_topic_find(world.nodes[away].broker, SLICE_LITERAL("late")) == NULL;
+         i++)
+        cluster_world_run(&world, 100);
+    assert_null(broker_topic_find(world.nodes[away].broker, SLICE_LITERAL("x")));
+    assert_true(knows_members(away, "late"));
+    cluster_world_produce(&world, "late", 0, "x", -1, 0);
+    cluster_world_crash(&world, asked, IO_SIM_CRASH_POWER);
+    cluster_world_produce(&world, "late", 0, "y", -1, 0);
+    cluster_world_close(&world);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leaders_are_asked_whoever_is_asked),
+        cmocka_unit_test(groups_are_served_by_every_node),
+        cmocka_unit_test(a_snapshot_tells_the_members_of_new_partitions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
