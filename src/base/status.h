@@ -75,6 +75,7 @@
     X(FENCED_MEMBER_EPOCH, 110, 10, "not the member's epoch, join again")                                    \
     X(STALE_MEMBER_EPOCH, 113, 10, "an old member epoch")                                                    \
     X(UNSUPPORTED_ASSIGNOR, 112, 3, "no such assignor")                                                      \
+    X(INVALID_PATTERN, 128, 3, "not a pattern of topic names that is understood here")                       \
     X(INVALID_TXN_STATE, 48, 9, "the transaction is not in a state that allows this")                        \
     X(INVALID_PRODUCER_ID_MAPPING, 49, 9, "the producer id is not the transactional id's")                   \
     X(INVALID_TXN_TIMEOUT, 50, 3, "transaction timeout above the allowed maximum")                           \

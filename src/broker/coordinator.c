@@ -173,6 +173,22 @@ static bool find_topic(void *ctx, struct slice name, struct group_topic *topic) 
     return true;
 }
 
+struct visiting {
+    void (*take)(void *arg, const struct group_topic *topic);
+    void *arg;
+};
+
+static void visit_one(void *ctx, const struct broker_topic *topic) {
+    const struct visiting *visiting = ctx;
+    const struct group_topic seen = {topic->id, topic->partition_count, slice_from_text(topic->name)};
+    visiting->take(visiting->arg, &seen);
+}
+
+static void visit_topics(void *ctx, void (*take)(void *arg, const struct group_topic *topic), void *arg) {
+    struct visiting visiting = {take, arg};
+    broker_topics_visit(ctx, visit_one, &visiting);
+}
+
 static enum status open_one(struct broker *broker, struct coordinator *c, uint32_t index) {
     c->broker = broker;
     list_init(&c->parked);
@@ -184,6 +200,7 @@ static enum status open_one(struct broker *broker, struct coordinator *c, uint32
     group_step_init(&c->step);
     c->step.topics.ctx = broker;
     c->step.topics.find = find_topic;
+    c->step.topics.visit = visit_topics;
     make_machine(c);
     return state_log_open(broker, COORDINATOR_GROUP_FIRST + index, &hooks, c, &c->log);
 }

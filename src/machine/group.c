@@ -240,6 +240,7 @@ static void member_free(struct group_member *member) {
     group_disown(&member->rack_id);
     group_disown(&member->assignor);
     group_disown(&member->regex);
+    group_matched_clear(member);
     for (uint32_t i = 0; i < member->topic_count; i++)
         group_disown(&member->topics[i]);
     mem_free(member->topics);

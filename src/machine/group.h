@@ -86,7 +86,10 @@ struct group_member {
     struct slice rack_id, assignor; /* assignor.data NULL: no wish */
     struct slice *topics;           /* subscribed names, sorted */
     uint32_t topic_count;
-    struct slice regex;
+    struct slice regex;    /* pattern.h; empty: none */
+    struct slice *matched; /* the topics whose names it matches, as of step.topics.version matched_at - 1 */
+    uint32_t matched_count;
+    uint64_t matched_at; /* 0: to be matched */
     struct group_partitions assigned, revoking, target;
     int64_t revoke_deadline_ms;
 };
@@ -160,6 +163,7 @@ struct group_topics {
     void *ctx;
     uint64_t version; /* another number whenever any topic changed */
     bool (*find)(void *ctx, struct slice name, struct group_topic *topic);
+    void (*visit)(void *ctx, void (*take)(void *arg, const struct group_topic *topic), void *arg); /* all */
 };
 struct group_step {
     int64_t now_ms, wall_ms;
@@ -230,7 +234,7 @@ struct group_consumer_beat {
     bool has_topics, has_owned;   /* false: as before */
     const struct slice *topics;
     uint32_t topic_count;
-    struct slice regex;    /* data NULL: as before */
+    struct slice regex;    /* data NULL: as before; empty: none any more */
     struct slice assignor; /* data NULL: as before */
     const struct group_partition *owned;
     uint32_t owned_count;

@@ -68,8 +68,9 @@ static void target_init(struct target *target, struct group *group, const struct
     MAP_FOREACH(it, &group->members) {
         struct group_member *m = MAP_ENTRY(it)->value;
         target->members[member] = m;
-        for (uint32_t i = 0; i < m->topic_count; i++)
-            add_subscriber(target, &by_name, topics, m->topics[i], member);
+        struct slice name;
+        for (uint32_t i = 0; group_subscription(m, &i, &name);)
+            add_subscriber(target, &by_name, topics, name, member);
         member++;
     }
     target->topics = mem_calloc((size_t)target->topic_count + 1, sizeof *target->topics);

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "machine/group_internal.h"
+#include "machine/pattern.h"
 
 /* ---- who holds what ------------------------------------------------------------------------------------ */
 
@@ -188,6 +189,7 @@ static bool update_member(struct group_member *member, const struct group_consum
     bool changed = beat->has_topics && set_topics(member, beat->topics, beat->topic_count);
     if (beat->regex.data != NULL && !slice_equal(beat->regex, member->regex)) {
         group_set(&member->regex, beat->regex);
+        group_matched_clear(member);
         changed = true;
     }
     if (beat->assignor.data != NULL && !slice_equal(beat->assignor, member->assignor)) {
@@ -205,9 +207,10 @@ static uint64_t hash_topics(const struct group *group, const struct group_topics
     uint64_t hash = 1;
     MAP_FOREACH(it, &group->members) {
         const struct group_member *member = MAP_ENTRY(it)->value;
-        for (uint32_t i = 0; i < member->topic_count; i++) {
+        struct slice name;
+        for (uint32_t i = 0; group_subscription(member, &i, &name);) {
             struct group_topic topic;
-            if (!topics->find(topics->ctx, member->topics[i], &topic)) continue;
+            if (!topics->find(topics->ctx, name, &topic)) continue;
             uint8_t bytes[20];
             memcpy(bytes, topic.id.bytes, 16);
             store_be32(bytes + 16, (uint32_t)topic.partition_count);
@@ -234,6 +237,7 @@ static void choose_assignor(struct group *group) {
 static bool update_target(struct group_step *step, struct group *group, const struct group_member *asking,
                           bool changed) {
     if (changed || group->topics_version != step->topics.version) {
+        group_match(group, &step->topics);
         uint64_t hash = hash_topics(group, &step->topics);
         changed |= hash != group->topics_hash;
         group->topics_hash = hash;
@@ -338,6 +342,12 @@ static enum status check_beat(const struct group_consumer_beat *beat) {
                (beat->epoch == GROUP_EPOCH_LEAVE_STATIC && beat->instance_id.data == NULL) ||
                (beat->epoch == GROUP_EPOCH_JOIN && beat->has_owned && beat->owned_count != 0);
     if (bad) return STATUS_INVALID;
+    if (beat->regex.size != 0) {
+        struct pattern *pattern;
+        enum status understood = pattern_new(beat->regex, &pattern);
+        if (understood != STATUS_OK) return understood;
+        pattern_free(pattern);
+    }
     return beat->assignor.data != NULL && !group_assignor_exists(beat->assignor) ? STATUS_UNSUPPORTED_ASSIGNOR
                                                                                  : STATUS_OK;
 }

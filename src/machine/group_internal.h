@@ -55,6 +55,13 @@ void group_consumer_remove_member(struct group_machine *m, struct group_step *st
                                   struct group_member *member);
 void group_owners_rebuild(struct group *group);
 
+/* group_match.c */
+/* Names the topics that each member's pattern matches now. */
+void group_match(struct group *group, const struct group_topics *topics);
+void group_matched_clear(struct group_member *member);
+/* The i-th topic that the member subscribes to, by name or by pattern, each once; false: no more. */
+bool group_subscription(const struct group_member *member, uint32_t *i, struct slice *name);
+
 /* group_assign.c: fills in member->target of every member. */
 void group_assign(struct group *group, const struct group_topics *topics);
 

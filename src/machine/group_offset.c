@@ -235,8 +235,9 @@ static bool subscription_names(struct slice metadata, struct slice topic) {
 static bool is_subscribed(const struct group *group, struct slice topic) {
     MAP_FOREACH(it, &group->members) {
         const struct group_member *member = MAP_ENTRY(it)->value;
-        for (uint32_t i = 0; i < member->topic_count; i++)
-            if (slice_equal(member->topics[i], topic)) return true;
+        struct slice name;
+        for (uint32_t i = 0; group_subscription(member, &i, &name);)
+            if (slice_equal(name, topic)) return true;
         for (uint32_t i = 0; i < member->protocol_count; i++)
             if (subscription_names(member->protocols[i].metadata, topic)) return true;
     }

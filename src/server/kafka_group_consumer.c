@@ -4,8 +4,6 @@
 #include "server/kafka_group.h"
 #include "server/kafka_handlers.h"
 
-#define KAFKA_INVALID_REGULAR_EXPRESSION 128
-
 /* ---- partitions by topic --------------------------------------------------------------------------------
  */
 
@@ -109,12 +107,6 @@ static struct slice new_member_id(struct kafka_request *request) {
 void kafka_group_consumer_heartbeat(struct kafka_request *request) {
     const struct kafka_consumer_group_heartbeat_request *message = request->message;
     struct kafka_consumer_group_heartbeat_response *response = request->response;
-    if (message->subscribed_topic_regex.size != 0) {
-        response->error_code = KAFKA_INVALID_REGULAR_EXPRESSION;
-        response->error_message = kafka_text(request,
-                                             "patterns are not matched on the server yet: name the topics");
-        return;
-    }
     bool makes_id = message->member_id.size == 0 && message->member_epoch == GROUP_EPOCH_JOIN;
     struct group_consumer_beat beat = {
         .group = message->group_id,
@@ -129,6 +121,7 @@ void kafka_group_consumer_heartbeat(struct kafka_request *request) {
         .has_owned = message->topic_partitions_count >= 0,
         .topics = message->subscribed_topic_names,
         .topic_count = (uint32_t)MAX(message->subscribed_topic_names_count, 0),
+        .regex = message->subscribed_topic_regex,
         .assignor = message->server_assignor,
     };
     beat.owned = owned_partitions(request, &beat.owned_count);

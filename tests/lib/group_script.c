@@ -56,6 +56,12 @@ static bool find_topic(void *ctx, struct slice name, struct group_topic *topic) 
     return false;
 }
 
+static void visit_topics(void *ctx, void (*take)(void *arg, const struct group_topic *topic), void *arg) {
+    const struct group_script *s = ctx;
+    for (uint32_t i = 0; i < s->topic_count; i++)
+        if (s->topics[i].partition_count != 0) take(arg, &s->topics[i]);
+}
+
 static const char *topic_name(const struct group_script *s, struct uuid id) {
     return s->topic_names[id.bytes[15] - 1];
 }
@@ -327,6 +333,7 @@ static void run_hb(struct group_script *s, const struct text_words *words) {
         .has_topics = topics[0] != '\0',
         .has_owned = owns[0] != '-',
         .topics = list,
+        .regex = text_or_null(text_words_value(words, "regex", "")),
         .topic_count = count,
         .assignor = text_or_null(text_words_value(words, "assignor", "")),
         .owned = owned,
@@ -541,6 +548,7 @@ void group_script_init(struct group_script *s) {
     group_step_init(&s->step);
     s->step.topics.ctx = s;
     s->step.topics.find = find_topic;
+    s->step.topics.visit = visit_topics;
 }
 
 void group_script_release(struct group_script *s) {
