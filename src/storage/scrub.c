@@ -10,6 +10,7 @@
 #include "storage/compaction.h"
 #include "storage/damage.h"
 #include "storage/table_cursor.h"
+#include "storage/wal_reader.h"
 
 #define NAME_SIZE 32
 
@@ -19,6 +20,7 @@ struct finding {
     const char *what;
     struct run *run;   /* NULL: not in one */
     uint64_t log_file; /* number of the segment's file that it is in; 0: the table itself */
+    uint64_t segment;  /* of the log */
     char after[96], last[96];
     struct writer gap_first, gap_last;
 };
@@ -27,7 +29,12 @@ struct scrub {
     struct store *store;
     struct io_timer timer;
     struct io_job job;
-    bool running, stopped, at_manifest;
+    bool running, stopped;
+    enum { AT_MANIFEST, AT_LOG, AT_TABLE } at;
+    /* the log segment being read */
+    uint64_t segment;
+    struct wal_segment_info segment_info;
+    uint64_t due; /* what comes before is in tables */
     uint64_t started_ns;
     uint64_t *tables; /* numbers, of this round, in order */
     size_t table_count, table_index;
@@ -59,7 +66,7 @@ static struct finding *add_finding(struct scrub *scrub, uint64_t offset, const c
     finding->offset = offset;
     finding->what = what;
     finding->run = NULL;
-    finding->log_file = 0;
+    finding->log_file = finding->segment = 0;
     return finding;
 }
 
@@ -149,7 +156,10 @@ static void check_value(struct scrub *scrub) {
     const struct log_source *log = entry->kind != ENTRY_PUT_LOG
                                        ? NULL
                                        : table_run_log(&finding->run->meta, entry->place.file);
-    if (log != NULL) finding->log_file = log->source.number;
+    if (log != NULL) {
+        finding->log_file = log->source.number;
+        finding->segment = log->segment;
+    }
     table_cursor_gap(&scrub->cursor, &finding->gap_first, &finding->gap_last);
     log_quote(finding->after, sizeof finding->after, key);
     log_quote(finding->last, sizeof finding->last, key);
@@ -212,6 +222,31 @@ static void manifest_run(struct io_job *job) {
     scrub->counters.bytes += scrub->step_bytes;
 }
 
+/* Records that are not in tables yet, up to where the log was durable when the job began. */
+static void log_run(struct io_job *job) {
+    struct scrub *scrub = CONTAINER_OF(job, struct scrub, job);
+    struct store *store = scrub->store;
+    struct layout_path path = layout_path(store->dir, LAYOUT_LOG, scrub->segment_info.file_number);
+    struct io_file *file;
+    scrub->step_bytes = scrub->segment_info.end;
+    scrub->finding_count = 0;
+    scrub->counters.bytes += scrub->step_bytes;
+    struct wal_segment_header header = {0};
+    struct wal_reader_result result = {0};
+    struct diagnostic why;
+    enum status status = io_file_open(store->io, path.text, IO_OPEN_READ, &file);
+    if (status == STATUS_OK) {
+        struct wal_reader_options options = {
+            .end_known = scrub->segment_info.end, .due = scrub->due, .values = true};
+        io_file_drop_cache(file, 0, scrub->segment_info.end);
+        status = wal_reader_header(file, &header);
+        if (status == STATUS_OK && header.segment == scrub->segment)
+            status = wal_reader_run(file, &header, &options, &result, &why);
+        io_file_close(file);
+    }
+    if (status != STATUS_OK) add_finding(scrub, result.end, reason(status, "records of the log are damaged"));
+}
+
 /* ---- on the loop ------------------------------------------------------------------------------------- */
 
 static void next_table(struct scrub *scrub);
@@ -247,9 +282,33 @@ static void end_round(struct scrub *scrub) {
     store_changed(store);
 }
 
+static void flushed(void *ctx, enum status status) {
+    MAYBE(ctx != NULL);
+    MAYBE(status == STATUS_OK);
+}
+
+/* What is damaged is still in memory: as soon as it is in a table, nothing needs those records. */
+static void tell_log(struct scrub *scrub, const char *file) {
+    struct store *store = scrub->store;
+    uint64_t next;
+    struct wal_segment_info info;
+    if (scrub->finding_count == 0) return;
+    bool needed = wal_next_unreleased(store->wal, scrub->segment - 1, &next, &info) && next == scrub->segment;
+    if (needed) {
+        log_error(store->log, "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\" lost=nothing", file,
+                  scrub->findings[0].offset, scrub->findings[0].what);
+        wal_segment_damaged(store->wal, scrub->segment);
+        store_flush(store, flushed, NULL);
+    } else {
+        scrub->counters.damaged--; /* used for something else meanwhile */
+    }
+    scrub->finding_count = 0;
+}
+
 static void tell(struct scrub *scrub, const char *file) {
     for (size_t i = 0; i < scrub->finding_count; i++) {
         const struct finding *finding = &scrub->findings[i];
+        if (finding->segment != 0) wal_segment_damaged(scrub->store->wal, finding->segment);
         if (finding->run == NULL) {
             if (scrub->table != NULL) damage_found_meta(scrub->store, scrub->table);
             log_error(scrub->store->log, "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\"", file,
@@ -287,13 +346,19 @@ static uint64_t pause_ns(const struct scrub *scrub) {
 static void step_done(struct io_job *job) {
     struct scrub *scrub = CONTAINER_OF(job, struct scrub, job);
     char name[NAME_SIZE] = "MANIFEST";
-    if (!scrub->at_manifest) snprintf(name, sizeof name, "%012" PRIu64 ".sst", scrub->table->source.number);
-    tell(scrub, name);
-    if (!scrub->at_manifest && scrub->outcome == STEP_TABLE_DONE) {
+    if (scrub->at == AT_LOG) {
+        snprintf(name, sizeof name, "%012" PRIu64 ".wal", scrub->segment_info.file_number);
+        tell_log(scrub, name);
+    } else {
+        if (scrub->at == AT_TABLE)
+            snprintf(name, sizeof name, "%012" PRIu64 ".sst", scrub->table->source.number);
+        tell(scrub, name);
+    }
+    if (scrub->at == AT_TABLE && scrub->outcome == STEP_TABLE_DONE) {
         release_table(scrub);
         scrub->table_index++;
     }
-    scrub->at_manifest = false;
+    if (scrub->at == AT_MANIFEST) scrub->at = AT_LOG;
     if (scrub->stopped)
         end_round(scrub);
     else
@@ -327,9 +392,21 @@ static void hold_logs(struct scrub *scrub) {
     }
 }
 
+/* False: there is no further one. */
+static bool next_log(struct scrub *scrub) {
+    const struct store *store = scrub->store;
+    if (store->options.unlogged ||
+        !wal_next_unreleased(store->wal, scrub->segment, &scrub->segment, &scrub->segment_info))
+        return false;
+    scrub->due = store->versions.flushed_sequence + 1;
+    start_job(scrub, log_run);
+    return true;
+}
+
 /* The next table that is still there; a table without runs is only waiting for its removal. */
 static void next_table(struct scrub *scrub) {
     struct store *store = scrub->store;
+    scrub->at = AT_TABLE;
     for (; scrub->table_index < scrub->table_count; scrub->table_index++) {
         struct table *table = version_set_table(&store->versions, scrub->tables[scrub->table_index]);
         if (table == NULL || table->run_count == 0) continue;
@@ -380,7 +457,8 @@ static void begin_round(struct scrub *scrub) {
     scrub->running = true;
     scrub->started_ns = io_now_ns(scrub->store->io);
     list_tables(scrub);
-    scrub->at_manifest = true;
+    scrub->at = AT_MANIFEST;
+    scrub->segment = 0;
     start_job(scrub, manifest_run);
 }
 
@@ -390,7 +468,7 @@ static void fire(struct io_timer *timer) {
         begin_round(scrub);
     else if (scrub->table != NULL)
         start_job(scrub, step_run);
-    else
+    else if (scrub->at != AT_LOG || !next_log(scrub))
         next_table(scrub);
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* scrub.h: reads everything that is stored, slowly, and says what is damaged before somebody needs it.
  *
- *   a round: manifest, then table after table from a random one on ─> footer, filter, every entry of every
- * run ─> job, SCRUB_STEP bytes at a time ─> a pause that keeps the rate ─> ... ─> a long pause ─> the next
- * round
+ *   a round: manifest, log, then table after table from a random one on ─> footer, filter, every entry of
+ * every run ─> job, SCRUB_STEP bytes at a time ─> a pause that keeps the rate ─> ... ─> a long pause ─> the
+ * next round
  *
  * A block is read from the disk, not from the page cache where that can be asked for, and goes past the block
  * cache. What is found is logged with file, offset and keys; the run is marked damaged, so that compaction
  * leaves it where it is until the range was written anew (damage.h), and its file is never removed but put
- * aside. Everything else in the file stays readable: each block is checked on its own.
+ * aside. Everything else in the file stays readable: each block is checked on its own. Of the log it
+ * reads the records that are not in tables yet: they are also in memory, and go to a table at once.
  *
  * Source  Bairavasundaram et al., SIGMETRICS 2007 (latent sector errors: scrubbing finds most of them).
  * Owner   the store owns it; it pins the version it reads while it is at one table.

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/quarantine.h"
 
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
@@ -21,22 +22,13 @@ struct table *version_set_table(const struct version_set *set, uint64_t number) 
 
 static void removal_start(struct version_set *set);
 
-/* A damaged file may hold what somebody wants to save later. */
-static enum status put_aside(const struct version_set *set, uint64_t number) {
-    char dir[LAYOUT_PATH_SIZE];
-    snprintf(dir, sizeof dir, "%.*s/" LAYOUT_QUARANTINE, (int)LAYOUT_DIR_SIZE_MAX, set->dir);
-    enum status status = io_mkdir(set->io, dir);
-    if (status != STATUS_OK || strlen(dir) > LAYOUT_DIR_SIZE_MAX) return STATUS_IO;
-    struct layout_path from = layout_path(set->dir, LAYOUT_TABLE, number);
-    struct layout_path to = layout_path(dir, LAYOUT_TABLE, number);
-    return io_rename(set->io, from.text, to.text);
-}
-
 static void removal_run(struct io_job *job) {
     struct version_set *set = CONTAINER_OF(job, struct version_set, removal);
     LIST_FOREACH(it, &set->removing) {
         struct table *table = CONTAINER_OF(it, struct table, link);
-        if (table->damaged && put_aside(set, table->source.number) == STATUS_OK) continue;
+        if (table->damaged &&
+            quarantine_file(set->io, set->dir, LAYOUT_TABLE, table->source.number) == STATUS_OK)
+            continue;
         struct layout_path path = layout_path(set->dir, LAYOUT_TABLE, table->source.number);
         /* What cannot be removed now is found and removed at the next start. */
         if (io_unlink(set->io, path.text) != STATUS_OK) continue;

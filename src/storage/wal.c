@@ -530,6 +530,16 @@ void wal_release(struct wal *wal, uint64_t sequence) {
     wal_segments_release(wal->segments, sequence);
 }
 
+bool wal_next_unreleased(const struct wal *wal, uint64_t segment, uint64_t *next,
+                         struct wal_segment_info *info) {
+    return wal_segments_next_unreleased(wal->segments, segment, next, info);
+}
+
+void wal_segment_damaged(struct wal *wal, uint64_t segment) {
+    wal_segments_damaged(wal->segments, segment);
+    if (wal->plan_segment == segment) wal->plan_offset = wal->plan_size; /* nothing more goes there */
+}
+
 bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segment_info *info) {
     return wal_segments_info(wal->segments, segment, info);
 }

@@ -82,8 +82,15 @@ uint64_t wal_skip(struct wal *wal, uint32_t count);
 void wal_release(struct wal *wal, uint64_t sequence);
 struct wal_segment_info {
     uint64_t file_number, size, first_sequence;
+    uint64_t end; /* of what is durable in it */
 };
 bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segment_info *info);
+/* The first segment behind `segment` with records that are not in tables, and what of it is durable. */
+bool wal_next_unreleased(const struct wal *wal, uint64_t segment, uint64_t *next,
+                         struct wal_segment_info *info);
+/* Some of it cannot be read: nothing more is written there, and its file is put aside when nothing
+ * needs it any more. */
+void wal_segment_damaged(struct wal *wal, uint64_t segment);
 /* The segment that is written to, and where it ends now; 0: there is none. */
 uint64_t wal_current_segment(const struct wal *wal, uint64_t *end);
 /* The last segment with nothing in it that is not released. */

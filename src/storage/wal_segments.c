@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "storage/quarantine.h"
 
 #define WAL_FIRST_SIZE  MIB        /* of the first spare of a store */
 #define WAL_RESERVE_MIN (64 * KIB) /* groups from this size on go to space that is not zero-written */
@@ -195,7 +196,11 @@ static void removal_run(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, removal.job);
     LIST_FOREACH(it, &segments->removal.under_way) {
         struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
-        struct layout_path path = layout_path(segments->options.dir, LAYOUT_LOG, segment->file_number);
+        const char *dir = segments->options.dir;
+        if (segment->damaged &&
+            quarantine_file(segments->options.io, dir, LAYOUT_LOG, segment->file_number) == STATUS_OK)
+            continue;
+        struct layout_path path = layout_path(dir, LAYOUT_LOG, segment->file_number);
         /* What cannot be removed now is found and removed at the next start. */
         if (io_unlink(segments->options.io, path.text) != STATUS_OK) continue;
     }
@@ -228,7 +233,7 @@ static void segment_remove(struct wal_segments *segments, struct wal_segment *se
 static void segment_retire(struct wal_segments *segments, struct wal_segment *segment) {
     list_remove(&segment->link);
     segment->segment = 0;
-    bool wanted = segments->spare_count + segments->retired_count < WAL_SPARES_MAX &&
+    bool wanted = !segment->damaged && segments->spare_count + segments->retired_count < WAL_SPARES_MAX &&
                   segment->size >= segments->next_size;
     if (!wanted || (segment->file != NULL && !has_one_name(segment))) {
         segment_remove(segments, segment);
@@ -313,14 +318,41 @@ bool wal_segments_idle(const struct wal_segments *segments) {
     return !segments->prepare.running && !segments->removal.running;
 }
 
+static struct wal_segment_info info_of(const struct wal_segment *segment) {
+    return (struct wal_segment_info){segment->file_number, segment->size, segment->first_sequence,
+                                     segment->end};
+}
+
+static struct wal_segment *find_live(const struct wal_segments *segments, uint64_t number) {
+    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
+        struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
+        if (segment->segment == number) return segment;
+    }
+    return NULL;
+}
+
 bool wal_segments_info(const struct wal_segments *segments, uint64_t number, struct wal_segment_info *info) {
+    const struct wal_segment *segment = find_live(segments, number);
+    if (segment == NULL) return false;
+    *info = info_of(segment);
+    return true;
+}
+
+bool wal_segments_next_unreleased(const struct wal_segments *segments, uint64_t number, uint64_t *next,
+                                  struct wal_segment_info *info) {
     LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
         const struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
-        if (segment->segment != number) continue;
-        *info = (struct wal_segment_info){segment->file_number, segment->size, segment->first_sequence};
+        if (segment->segment <= number || segment->last_sequence <= segments->released) continue;
+        *next = segment->segment;
+        *info = info_of(segment);
         return true;
     }
     return false;
+}
+
+void wal_segments_damaged(struct wal_segments *segments, uint64_t number) {
+    struct wal_segment *segment = find_live(segments, number);
+    if (segment != NULL) segment->damaged = true;
 }
 
 uint64_t wal_segments_released(const struct wal_segments *segments) {

@@ -28,6 +28,7 @@ struct wal_segment {
     uint64_t segment; /* 0: a spare */
     uint64_t end;     /* behind the last group */
     uint64_t first_sequence, last_sequence;
+    bool damaged; /* put aside, not used again, when nothing needs it any more */
 };
 struct wal_segments;
 
@@ -45,6 +46,9 @@ void wal_segments_expect(struct wal_segments *segments, uint64_t group_bytes);
 void wal_segments_deactivate(struct wal_segments *segments);
 struct wal_segment *wal_segments_current(struct wal_segments *segments); /* NULL before the first */
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence);
+bool wal_segments_next_unreleased(const struct wal_segments *segments, uint64_t number, uint64_t *next,
+                                  struct wal_segment_info *info);
+void wal_segments_damaged(struct wal_segments *segments, uint64_t number);
 bool wal_segments_info(const struct wal_segments *segments, uint64_t number, struct wal_segment_info *info);
 uint64_t wal_segments_released(const struct wal_segments *segments);
 uint64_t wal_segments_live_bytes(const struct wal_segments *segments);

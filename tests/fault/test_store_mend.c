@@ -456,6 +456,68 @@ static void a_value_in_the_log_is_written_anew(void **state) {
         flip_and_mend(BIG, LAYOUT_LOG, at, false);
 }
 
+struct search {
+    struct world *w;
+    struct slice pattern;
+    char path[64];
+    uint64_t offset; /* of the group; 0: not found */
+};
+
+static void search_log(void *ctx, const char *name, bool is_dir) {
+    struct search *search = ctx;
+    uint64_t number, size;
+    char path[64];
+    struct io_file *file;
+    if (is_dir || layout_parse(name, &number) != LAYOUT_LOG || search->offset != 0) return;
+    snprintf(path, sizeof path, "data/%s", name);
+    assert_status(io_file_open(search->w->io, path, IO_OPEN_READ, &file), STATUS_OK);
+    assert_status(io_file_size(file, &size), STATUS_OK);
+    uint8_t *bytes = mem_alloc(size + 1);
+    size_t read;
+    assert_status(io_file_read_at(file, bytes, size, 0, &read), STATUS_OK);
+    io_file_close(file);
+    for (size_t at = 0; at + search->pattern.size <= read && search->offset == 0; at++) {
+        if (memcmp(bytes + at, search->pattern.data, search->pattern.size) != 0) continue;
+        search->offset = at / 4096 * 4096;
+        memcpy(search->path, path, sizeof path);
+    }
+    mem_free(bytes);
+}
+
+/* Records that are not in tables yet are in memory, too: every byte of theirs on the disk is checked, and
+ * what is damaged is needed no more before anybody has to read it at a start. */
+static void damage_in_the_log_is_outrun(void **state) {
+    (void)state;
+    struct world w;
+    uint32_t aside = 0;
+    make_world(&w, 200);
+    for (uint64_t i = 0; i < 56 + 24 + 3 * (7 + KEY_SIZE + 200); i += 29) {
+        uint8_t value[BIG];
+        put(&w, 10, 13, NULL, SLICE_EMPTY);
+        assert_int_equal(scrub(&w), 0);
+        struct search search = {.w = &w, .pattern = value_of(&w, 11, w.life, value)};
+        assert_status(io_list_dir(w.io, "data", search_log, &search), STATUS_OK);
+        assert_true(search.offset > 0);
+        assert_true(io_sim_flip_bit(w.sim, NODE, search.path, search.offset + i, (unsigned)(i % 8)));
+        put(&w, 20, 21, NULL, SLICE_EMPTY); /* a group behind it: damage, no torn end */
+        assert_int_equal(scrub(&w), 1);
+        run(&w);
+        assert_int_equal(scrub(&w), 0);
+        put(&w, 30, 31, NULL, SLICE_EMPTY);
+        assert_int_equal(w.told, 0);
+        check_all(&w);
+        if (i % 2 == 0) flush(&w); /* lets go of the segment */
+        aside = MAX(aside, put_aside(&w));
+        io_sim_crash_node(w.sim, NODE, IO_SIM_CRASH_POWER_BARE);
+        store_close(w.store);
+        io_free(w.io);
+        open_store(&w);
+        check_all(&w);
+    }
+    assert_true(aside > 0);
+    end_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_damaged_block_is_written_anew),
@@ -464,6 +526,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_filter_costs_no_answer),
         cmocka_unit_test(less_than_all_of_it_does_not_help),
         cmocka_unit_test(a_value_in_the_log_is_written_anew),
+        cmocka_unit_test(damage_in_the_log_is_outrun),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
