@@ -220,6 +220,11 @@ static void show_contents(struct view *view) {
         problem(view, view->footer.filter.offset, "the filter block fails its checksum");
         view->filter_bytes = SLICE_EMPTY;
     }
+    uint8_t *properties = NULL;
+    struct slice ignored;
+    if (read_block(view, view->footer.properties, &properties, &ignored) != STATUS_OK)
+        problem(view, view->footer.properties.offset, "the properties fail their checksum");
+    mem_free(properties);
     if (read_block(view, view->footer.index, &view->index, &view->index_bytes) != STATUS_OK) {
         problem(view, view->footer.index.offset, "the index block fails its checksum; no entry can be found");
     } else {

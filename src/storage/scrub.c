@@ -74,7 +74,24 @@ static const char *reason(enum status status, const char *damaged) {
     return status == STATUS_IO ? "cannot be read" : damaged;
 }
 
-/* Footer and filter: the cursor needs neither. */
+static void check_block(struct scrub *scrub, struct table_handle handle, const char *damaged) {
+    struct table *table = scrub->table;
+    struct block_request request = {
+        .source = &table->source, .offset = handle.offset, .size = handle.size, .kind = BLOCK_CHECKED};
+    uint64_t size = block_request_size(&request);
+    bool fits = handle.offset <= table->size && size <= table->size - handle.offset;
+    enum status status = fits ? STATUS_OK : STATUS_CORRUPT;
+    if (fits) {
+        struct slice contents;
+        uint8_t *bytes = mem_alloc(size);
+        status = block_read(&request, bytes, &contents);
+        mem_free(bytes);
+        scrub->step_bytes += size;
+    }
+    if (status != STATUS_OK) add_finding(scrub, handle.offset, reason(status, damaged));
+}
+
+/* Footer, properties and filter: the cursor needs none of them. */
 static void check_ends(struct scrub *scrub) {
     struct table *table = scrub->table;
     uint8_t bytes[TABLE_FOOTER_SIZE];
@@ -84,19 +101,12 @@ static void check_ends(struct scrub *scrub) {
     struct table_footer footer;
     if (status == STATUS_OK) status = table_footer_decode(slice_make(bytes, read), &footer);
     if (status == STATUS_OK && footer.number != table->source.number) status = STATUS_CORRUPT;
-    if (status != STATUS_OK) add_finding(scrub, at, reason(status, "the footer is damaged"));
-    struct block_request request = {.source = &table->source,
-                                    .offset = table->filter.offset,
-                                    .size = table->filter.size,
-                                    .kind = BLOCK_CHECKED};
-    struct slice contents;
-    uint8_t *filter = mem_alloc(block_request_size(&request));
-    status = block_read(&request, filter, &contents);
-    mem_free(filter);
-    if (status != STATUS_OK)
-        add_finding(scrub, request.offset,
-                    reason(status, "the filter fails its checksum: every lookup reads a block"));
-    scrub->step_bytes += sizeof bytes + block_request_size(&request);
+    if (status == STATUS_OK)
+        check_block(scrub, footer.properties, "the properties fail their checksum");
+    else
+        add_finding(scrub, at, reason(status, "the footer is damaged"));
+    check_block(scrub, table->filter, "the filter fails its checksum: every lookup reads a block");
+    scrub->step_bytes += sizeof bytes;
 }
 
 static void set_from(struct scrub *scrub, struct slice key, bool behind) {
