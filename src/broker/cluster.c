@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/adopt.h"
 #include "broker/controller.h"
 #include "broker/coordinator_forward.h"
 #include "broker/coordinator_remote.h"
@@ -16,10 +17,11 @@
 #include "broker/partition_replica.h"
 #include "broker/topics.h"
 
-#define IDENTITY_VERSION 2 /* 1: a node alone (metadata_log.c) */
-#define NOTICE_LEADERS   1
-#define NOTICE_LOG_START 2
-#define ANNOUNCE_TICKS   20 /* who leads what is told again so often, should it have been lost */
+#define IDENTITY_VERSION       2
+#define IDENTITY_VERSION_ALONE 1 /* metadata_log.c */
+#define NOTICE_LEADERS         1
+#define NOTICE_LOG_START       2
+#define ANNOUNCE_TICKS         20 /* who leads what is told again so often, should it have been lost */
 
 /* ---- identity -------------------------------------------------------------------------------------------
  */
@@ -56,17 +58,24 @@ static void put_identity(struct cluster *cluster, struct store_write *write) {
     writer_release(&value);
 }
 
+static enum status check_number(const struct cluster *cluster, uint32_t node, struct diagnostic *diagnostic) {
+    if (node == cluster->node) return STATUS_OK;
+    return diagnose(diagnostic, STATUS_INVALID,
+                    "'%s' belongs to node %u, this is node %u: start with --node-id %u, or with another "
+                    "--data-dir",
+                    cluster->broker->data_dir, node, cluster->node, node);
+}
+
 static enum status read_identity(struct cluster *cluster, struct slice value, struct diagnostic *diagnostic) {
     struct broker *broker = cluster->broker;
     struct reader in = reader_make(value);
     uint8_t version = reader_u8(&in);
     uint32_t node = reader_be32(&in);
+    cluster->adopting = version == IDENTITY_VERSION_ALONE && reader_ok(&in);
+    if (cluster->adopting) return check_number(cluster, node, diagnostic);
     if (version != IDENTITY_VERSION)
-        return diagnose(
-            diagnostic, STATUS_INVALID,
-            "'%s' belongs to a broker that runs alone; a member of a cluster begins with an empty "
-            "--data-dir",
-            broker->data_dir);
+        return diagnose(diagnostic, STATUS_CORRUPT, "the node's identity in '%s' is damaged",
+                        broker->data_dir);
     cluster->incarnation = reader_be32(&in);
     struct slice id = reader_bytes(&in, PEER_CLUSTER_ID_SIZE);
     if (!reader_ok(&in) || cluster->incarnation == 0)
@@ -77,12 +86,7 @@ static enum status read_identity(struct cluster *cluster, struct slice value, st
         !decode_founding(cluster, slice_make(in.pos, reader_remaining(&in))))
         return diagnose(diagnostic, STATUS_CORRUPT, "the node's identity in '%s' is damaged",
                         broker->data_dir);
-    if (node != cluster->node)
-        return diagnose(diagnostic, STATUS_INVALID,
-                        "'%s' belongs to node %u, this is node %u: start with --node-id %u, or with another "
-                        "--data-dir",
-                        broker->data_dir, node, cluster->node, node);
-    return STATUS_OK;
+    return check_number(cluster, node, diagnostic);
 }
 
 static void identity_durable(struct store_write *write);
@@ -120,7 +124,9 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     if (status == STATUS_OK) {
         status = read_identity(cluster, value.bytes, diagnostic);
         shared_slice_unref(value);
-        cluster->identified = status == STATUS_OK;
+        cluster->identified = status == STATUS_OK && !cluster->adopting;
+        while (cluster->incarnation == 0)
+            io_random(broker->io, &cluster->incarnation, sizeof cluster->incarnation);
         return status;
     }
     if (status != STATUS_NOT_FOUND)
@@ -200,7 +206,7 @@ static void identity_durable(struct store_write *write) {
         if (status != cluster->identity_status)
             log_error(log, "the node's identity cannot be stored reason=%s", status_name(status));
         cluster->identity_status = status;
-        cluster->identity_due = status == STATUS_NO_SPACE;
+        cluster->identity_due = status == STATUS_NO_SPACE && !cluster->adopting; /* else: at the next start */
         return;
     }
     cluster->identity_status = STATUS_OK;
@@ -218,6 +224,34 @@ static void identity_durable(struct store_write *write) {
     struct diagnostic why;
     if (formed(cluster, &why) != STATUS_OK)
         log_error(log, "the controller cannot start reason=\"%s\"", why.text);
+    else if (cluster->adopting)
+        topics_load(cluster->broker);
+    cluster->adopting = false;
+}
+
+/* The cluster is this node alone, with all that its disk holds; others join it. */
+static enum status adopt(struct cluster *cluster, struct diagnostic *diagnostic) {
+    struct metadata *m = &cluster->broker->metadata;
+    enum status status = metadata_log_load(cluster->broker, diagnostic);
+    if (status == STATUS_OK && m->cluster_id[0] == '\0')
+        status = diagnose(diagnostic, STATUS_CORRUPT, "the cluster's id in '%s' is missing",
+                          cluster->broker->data_dir);
+    if (status != STATUS_OK) return status;
+    memcpy(cluster->cluster_id, m->cluster_id, sizeof cluster->cluster_id);
+    cluster->founders[0] = raft_id(cluster->node, cluster->incarnation);
+    cluster->founder_count = 1;
+    cluster->forming = true;
+    cluster->identity_writing = true;
+    store_write_init(&cluster->identity, identity_durable);
+    put_identity(cluster, &cluster->identity);
+    status = adopt_groups(cluster, &cluster->identity, diagnostic);
+    metadata_release(m); /* the controller loads what is written now */
+    metadata_init(m, cluster->broker->hash_seed);
+    if (status != STATUS_OK) return status;
+    log_info(cluster->broker->log, "a broker that ran alone becomes a member of a cluster node=%u",
+             cluster->node);
+    store_write_submit(cluster->broker->store, &cluster->identity);
+    return STATUS_OK;
 }
 
 static void begin_forming(struct cluster *cluster) {
@@ -551,6 +585,7 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
     if (broker->options.peer_count > PEERS_MAX)
         return diagnose(diagnostic, STATUS_INVALID, "there are more than %d peers", PEERS_MAX);
     connect_peers(cluster);
+    if (cluster->adopting) return adopt(cluster, diagnostic);
     if (cluster->cluster_id[0] == '\0') return STATUS_OK;
     return formed(cluster, diagnostic);
 }

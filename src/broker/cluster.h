@@ -48,6 +48,8 @@ struct cluster {
     struct io_op form;
     bool forming, form_scheduled;
     struct store_write identity;
+    bool adopting; /* the disk is that of a broker that ran alone, until the write is durable that changes it
+                    */
     bool identified;                     /* the disk holds who we are; others do not hear of it before */
     bool identity_writing, identity_due; /* under way; to be written, or written again */
     enum status identity_status;         /* of the latest that failed, until one does not */

@@ -425,6 +425,16 @@ static void delete_damaged(struct store_write *write, uint64_t group, const stru
     store_delete_range(write, key_slice(&lower), key_slice(&upper));
 }
 
+void raft_store_adopt(struct store_write *write, uint64_t group, const struct raft_adopted *log,
+                      const struct raft_config *config) {
+    ASSERT_LE(log->start, log->end);
+    raft_store_create(write, group, config);
+    put_numbers(write, group, RAFT_KEY_START, 2, (uint64_t[]){log->start, 0});
+    if (log->start < log->end) put_term(write, group, log->start, 0);
+    raft_store_put_hard_state(write, group, &(struct raft_hard_state){.term = 1, .commit_end = log->end});
+    raft_store_put_applied(write, group, log->end);
+}
+
 static void put_entries(struct store_write *write, const struct raft *raft, enum raft_format format,
                         const struct raft_effects *effects) {
     for (uint32_t i = 0; i < effects->entry_count; i++) {

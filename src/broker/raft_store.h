@@ -58,6 +58,13 @@ void raft_loaded_release(struct raft_loaded *loaded);
 
 /* A new group: its first configuration at position 0, the same on all its members. */
 void raft_store_create(struct store_write *write, uint64_t group, const struct raft_config *config);
+/* A group whose entries in [start, end) were written without consensus, in term 0: all of them are committed
+ * and applied, and the configuration was in force from the beginning. */
+struct raft_adopted {
+    uint64_t start, end;
+};
+void raft_store_adopt(struct store_write *write, uint64_t group, const struct raft_adopted *log,
+                      const struct raft_config *config);
 /* Part 1 of the effects. `raft` is the member they come from, after the step. An installation deletes the
  * log here, but not the state machine's keys. */
 void raft_store_put(struct store_write *write, const struct raft *raft, enum raft_format format,

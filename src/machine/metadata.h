@@ -204,6 +204,9 @@ void metadata_effects_release(struct metadata_effects *effects);
  * state. */
 void metadata_apply(struct metadata *m, uint64_t index, const struct metadata_command *command,
                     struct metadata_effects *effects);
+/* A broker that ran alone is a cluster's first member from now on: every partition is on `node`. Gives the
+ * keys that say so. */
+void metadata_adopt(struct metadata *m, uint32_t node, struct metadata_effects *effects);
 /* Restores one key that apply once returned; in the order of the keys' bytes, so that the header comes first.
  * MALFORMED: damaged or of another version, and the state is only good for release. */
 enum status metadata_load(struct metadata *m, struct slice key, struct slice value) MUST_USE;

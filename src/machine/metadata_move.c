@@ -227,3 +227,17 @@ void metadata_move_forget(struct metadata *m, uint32_t node, struct metadata_eff
         }
     }
 }
+
+void metadata_adopt(struct metadata *m, uint32_t node, struct metadata_effects *effects) {
+    MAP_FOREACH(it, &m->by_name) {
+        struct metadata_topic *topic = MAP_ENTRY(it)->value;
+        ASSERT(topic->replicas == NULL);
+        topic->replication = 1;
+        topic->replicas = mem_calloc((size_t)topic->partition_count, sizeof *topic->replicas);
+        for (int32_t i = 0; i < topic->partition_count; i++) {
+            topic->replicas[i].count = 1;
+            topic->replicas[i].nodes[0] = node;
+        }
+        metadata_save_topic(topic, effects);
+    }
+}

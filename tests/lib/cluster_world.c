@@ -31,7 +31,7 @@ enum status cluster_world_try_start(struct cluster_world *w, uint32_t node) {
     options.data_dir = "data";
     options.node_id = (int32_t)node;
     options.peers = w->peers;
-    options.peer_count = node <= w->founders ? w->founders : w->count;
+    options.peer_count = w->alone ? 0 : node <= w->founders ? w->founders : w->count;
     options.rack = w->racks[node];
     options.advertised = w->addresses[node - 1];
     options.stretch_bytes = 2 * KIB; /* many of them */
@@ -44,6 +44,7 @@ enum status cluster_world_try_start(struct cluster_world *w, uint32_t node) {
     if (status == STATUS_OK) {
         char address[32];
         snprintf(address, sizeof address, "0.0.0.0:%d", PORT);
+        if (w->alone) return STATUS_OK;
         assert_status(peers_listen(broker_peers(w->nodes[node].broker), address, NULL, &w->why), STATUS_OK);
         return STATUS_OK;
     }
@@ -59,14 +60,25 @@ void cluster_world_start(struct cluster_world *w, uint32_t node) {
     assert_status(status, STATUS_OK);
 }
 
-void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes) {
-    *w = (struct cluster_world){.sim = io_sim_new(seed), .count = nodes, .founders = nodes};
+void cluster_world_grow(struct cluster_world *w, uint32_t nodes) {
+    w->alone = false;
+    w->count = w->founders = nodes;
     for (uint32_t i = 0; i < nodes; i++) {
         snprintf(w->addresses[i], sizeof w->addresses[i], "node%u:%d", i, PORT);
         w->peers[i] = (struct broker_peer){i + 1, w->addresses[i]};
     }
     for (uint32_t i = 1; i <= nodes; i++)
         cluster_world_start(w, i);
+}
+
+void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes) {
+    *w = (struct cluster_world){.sim = io_sim_new(seed)};
+    cluster_world_grow(w, nodes);
+}
+
+void cluster_world_open_alone(struct cluster_world *w, uint64_t seed) {
+    *w = (struct cluster_world){.sim = io_sim_new(seed), .count = 1, .founders = 1, .alone = true};
+    cluster_world_start(w, 1);
 }
 
 static void release(struct cluster_world *w, uint32_t node) {

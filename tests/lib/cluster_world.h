@@ -21,9 +21,13 @@ struct cluster_world {
     } nodes[CLUSTER_NODES_MAX + 1]; /* from 1 */
     struct diagnostic why;
     const char *racks[CLUSTER_NODES_MAX + 1]; /* from 1; NULL: none */
+    bool alone;                               /* node 1 runs without --peers */
     bool forward;                             /* requests may be taken to the leader */
 };
 void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes); /* all are started */
+void cluster_world_open_alone(struct cluster_world *w, uint64_t seed); /* one broker, without a cluster */
+/* All are started, those that are there already too: as --peers of all of them. */
+void cluster_world_grow(struct cluster_world *w, uint32_t nodes);
 void cluster_world_close(struct cluster_world *w);
 enum status cluster_world_try_start(struct cluster_world *w, uint32_t node);
 void cluster_world_start(struct cluster_world *w, uint32_t node);

@@ -4,8 +4,10 @@
 
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/cursor.h"
 #include "base/prng.h"
+#include "broker/coordinator.h"
 #include "lib/cluster_world.h"
 
 static struct cluster_world world;
@@ -282,6 +284,113 @@ static void a_node_joins_is_drained_and_goes(void **state) {
     cluster_world_close(&world);
 }
 
+struct waiting_call {
+    struct group_call call;
+    int64_t offset;
+    bool done;
+};
+
+static void group_answered(struct group_call *call, const struct group_reply *reply) {
+    struct waiting_call *waiting = CONTAINER_OF(call, struct waiting_call, call);
+    const struct group_offset *offset = reply->group == NULL
+                                            ? NULL
+                                            : group_offset_find(reply->group, SLICE_LITERAL("t"), 1);
+    waiting->offset = offset == NULL ? -1 : offset->offset;
+}
+
+static void group_done(struct group_call *call) {
+    CONTAINER_OF(call, struct waiting_call, call)->done = true;
+}
+
+/* Commits (offset >= 0) or reads; the offset there is. */
+static int64_t group_offset(uint32_t node, const char *group, int64_t commit) {
+    for (int attempt = 0; attempt < 50; attempt++) {
+        struct waiting_call waiting = {
+            .call = {.answer = group_answered, .done = group_done, .forward = true}, .offset = -1};
+        struct group_commit_offset one = {
+            .topic = SLICE_LITERAL("t"), .partition = 1, .offset = commit, .leader_epoch = -1};
+        const struct group_commit all = {
+            .who = {.group = slice_from_text(group), .generation = -1}, .offsets = &one, .offset_count = 1};
+        if (commit >= 0)
+            coordinator_commit(world.nodes[node].broker, &waiting.call, &all);
+        else
+            coordinator_read(world.nodes[node].broker, &waiting.call, &all.who);
+        for (int i = 0; i < 4000 && !waiting.done; i++)
+            cluster_world_run(&world, 5);
+        assert_true(waiting.done);
+        if (waiting.call.status == STATUS_OK) return waiting.offset;
+        cluster_world_run(&world, 100);
+    }
+    fail_msg("nobody coordinates %s", group);
+    return -1;
+}
+
+#define GROUPS 20
+
+/* A broker that ran alone becomes the first of three, with its records, its offsets and its producers. */
+static void a_single_broker_grows_to_three(void **state) {
+    (void)state;
+    static const int record_counts[] = {0, 1, 90};
+    for (unsigned r = 0; r < ARRAY_COUNT(record_counts); r++) {
+        int count = record_counts[r];
+        cluster_world_open_alone(&world, 70 + r);
+        cluster_world_run(&world, 500);
+        create_on(1, "t", 2, 1);
+        int64_t producer;
+        assert_status(cluster_world_producer_id(&world, 1, &producer), STATUS_OK);
+        produce("t", 0, 0, count, producer);
+        if (count > 50) assert_status(cluster_world_delete_records(&world, 1, "t", 0, 33), STATUS_OK);
+        char name[32];
+        for (int g = 0; g < GROUPS; g++) {
+            snprintf(name, sizeof name, "group-%d", g);
+            MAYBE(group_offset(1, name, g) < 0);
+        }
+        char id[32];
+        snprintf(id, sizeof id, "%s", broker_cluster_id(world.nodes[1].broker));
+        if (r == 1)
+            cluster_world_crash(&world, 1, IO_SIM_CRASH_POWER);
+        else
+            cluster_world_shutdown(&world, 1);
+        cluster_world_grow(&world, 3);
+        cluster_world_run(&world, 4000);
+        for (uint32_t node = 1; node <= 3; node++)
+            assert_string_equal(broker_cluster_id(world.nodes[node].broker), id);
+        /* The retry of a batch that was stored before is known; the next one follows. */
+        if (count > 0) {
+            char value[32];
+            int64_t offset;
+            snprintf(value, sizeof value, "%d", count - 1);
+            assert_status(cluster_world_append(&world, 1, "t", 0, value, producer, count - 1, &offset),
+                          STATUS_OK);
+            assert_int_equal(offset, count - 1);
+        }
+        produce("t", 0, count, count + 5, producer);
+        for (int p = 0; p < 2; p++)
+            assert_status(cluster_world_move(&world, 3, "t", p, NULL, 3), STATUS_OK);
+        assert_true(cluster_world_settle(&world, 2, "t", 30000));
+        cluster_world_run(&world, 3000);
+        /* Also without the one that had it all. */
+        cluster_world_crash(&world, 1, IO_SIM_CRASH_POWER);
+        for (int g = 0; g < GROUPS; g++) {
+            snprintf(name, sizeof name, "group-%d", g);
+            assert_int_equal(group_offset(2, name, -1), g);
+        }
+        produce("t", 0, count + 5, count + 10, producer);
+        produce("t", 1, 0, 3, -1);
+        create_on(2, "u", 1, 2);
+        cluster_world_start(&world, 1);
+        cluster_world_run(&world, 3000);
+        if (count <= 50) expect_read("t", 0, count + 10);
+        expect_read("t", 1, 3);
+        struct partition_info info;
+        uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+        assert_status(broker_partition_info(world.nodes[leader].broker, SLICE_LITERAL("t"), 0, &info),
+                      STATUS_OK);
+        assert_int_equal(info.log_start_offset, count > 50 ? 33 : 0);
+        cluster_world_close(&world);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_partition_moves_to_other_nodes_and_leaves_nothing_behind),
@@ -289,6 +398,7 @@ int main(void) {
         cmocka_unit_test(a_move_is_cancelled),
         cmocka_unit_test(moves_survive_crashes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
+        cmocka_unit_test(a_single_broker_grows_to_three),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
