@@ -214,7 +214,7 @@ void broker_new_producer_id(struct broker *broker, struct producer_id_request *r
 #define FETCH_SHARE (256 * KIB) /* what a fetch may hold however much others do */
 
 struct fetch_aborted {
-    int64_t producer_id, first_offset;
+    int64_t producer_id, first_offset, last_offset; /* the last is the marker's */
 };
 struct fetch_partition {
     struct slice topic; /* borrowed until done */
@@ -255,6 +255,9 @@ void broker_fetch(struct broker *broker, struct fetch *fetch);
 void broker_fetch_cancel(struct fetch *fetch);
 /* Drops the batches; after done. */
 void fetch_release(struct fetch *fetch);
+/* Whether a batch of the answer belongs to a transaction that was aborted; with read_committed. */
+struct record_batch;
+bool fetch_is_aborted(const struct fetch_partition *partition, const struct record_batch *batch);
 
 /* ---- offsets ------------------------------------------------------------------------------------------ */
 

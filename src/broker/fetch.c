@@ -231,9 +231,19 @@ static enum status next_batch(struct fetch_state *state, const struct key *lower
 
 static void take_remote(struct fetch *fetch, struct fetch_partition *part, struct shared_slice body) {
     struct reader in = reader_make(body.bytes);
-    part->high_watermark = part->last_stable_offset = (int64_t)reader_be64(&in);
+    part->high_watermark = (int64_t)reader_be64(&in);
+    part->last_stable_offset = (int64_t)reader_be64(&in);
     part->log_start_offset = (int64_t)reader_be64(&in);
+    uint32_t aborted_count = reader_be32(&in);
     if (!reader_ok(&in) && part->status == STATUS_OK) part->status = STATUS_NOT_LEADER;
+    if (!reader_ok(&in) || aborted_count > reader_remaining(&in) / 24) aborted_count = 0;
+    if (aborted_count != 0) part->aborted = mem_alloc(aborted_count * sizeof *part->aborted);
+    for (; part->aborted_count < aborted_count; part->aborted_count++) {
+        struct fetch_aborted *aborted = &part->aborted[part->aborted_count];
+        aborted->producer_id = (int64_t)reader_be64(&in);
+        aborted->first_offset = (int64_t)reader_be64(&in);
+        aborted->last_offset = (int64_t)reader_be64(&in);
+    }
     while (part->status == STATUS_OK && reader_ok(&in) && reader_remaining(&in) > 0) {
         struct slice batch = reader_bytes(&in, reader_be32(&in));
         if (reader_ok(&in)) add_batch(fetch, part, (struct shared_slice){batch, body.owner});
@@ -263,6 +273,7 @@ static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
     chain_init(&rest);
     writer_be64(&numbers, (uint64_t)part->offset);
     writer_be32(&numbers, (uint32_t)MIN((size_t)MAX(part->bytes_max, 0), room));
+    writer_u8(&numbers, fetch->read_committed);
     chain_append_copy(&rest, writer_slice(&numbers));
     writer_release(&numbers);
     state->remote.answered = remote_answered;
@@ -284,8 +295,18 @@ static void add_aborted(const struct fetch *fetch, struct fetch_partition *part)
     part->aborted = mem_alloc((state->aborted_count - from + 1) * sizeof *part->aborted);
     for (uint32_t i = from; i < state->aborted_count; i++)
         if (state->aborted[i].first_offset < part->last_stable_offset)
-            part->aborted[part->aborted_count++] = (struct fetch_aborted){state->aborted[i].producer_id,
-                                                                          state->aborted[i].first_offset};
+            part->aborted[part->aborted_count++] = (struct fetch_aborted){
+                state->aborted[i].producer_id, state->aborted[i].first_offset, state->aborted[i].last_offset};
+}
+
+bool fetch_is_aborted(const struct fetch_partition *part, const struct record_batch *batch) {
+    if ((batch->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)) != BATCH_TRANSACTIONAL) return false;
+    for (uint32_t i = 0; i < part->aborted_count; i++)
+        if (part->aborted[i].producer_id == batch->producer_id &&
+            part->aborted[i].first_offset <= batch->base_offset &&
+            batch->base_offset < part->aborted[i].last_offset)
+            return true;
+    return false;
 }
 
 /* Reads the current partition; PENDING: iterator_ready or remote_answered comes. */

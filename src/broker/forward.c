@@ -153,7 +153,14 @@ static void fetch_done(struct fetch *fetch) {
     chain_init(&rest);
     writer_u8(&out, (uint8_t)part->status);
     writer_be64(&out, (uint64_t)part->high_watermark);
+    writer_be64(&out, (uint64_t)part->last_stable_offset);
     writer_be64(&out, (uint64_t)part->log_start_offset);
+    writer_be32(&out, part->aborted_count);
+    for (uint32_t i = 0; i < part->aborted_count; i++) {
+        writer_be64(&out, (uint64_t)part->aborted[i].producer_id);
+        writer_be64(&out, (uint64_t)part->aborted[i].first_offset);
+        writer_be64(&out, (uint64_t)part->aborted[i].last_offset);
+    }
     for (uint32_t i = 0; i < part->batch_count; i++) {
         writer_clear(&size);
         writer_be32(&size, (uint32_t)part->batches[i].bytes.size);
@@ -209,13 +216,17 @@ static void serve(struct served *served, struct slice topic, int32_t partition, 
         broker_append(broker, &served->append);
     } else if (served->op == FORWARD_FETCH) {
         int32_t bytes = (int32_t)(reader_be32(in) & INT32_MAX);
+        bool committed = reader_u8(in) != 0;
         served->part = (struct fetch_partition){.topic = topic,
                                                 .partition = partition,
                                                 .offset = (int64_t)number,
                                                 .bytes_max = bytes,
                                                 .leader_epoch = -1};
-        served->fetch = (struct fetch){
-            .partitions = &served->part, .partition_count = 1, .bytes_max = bytes, .done = fetch_done};
+        served->fetch = (struct fetch){.partitions = &served->part,
+                                       .partition_count = 1,
+                                       .bytes_max = bytes,
+                                       .read_committed = committed,
+                                       .done = fetch_done};
         broker_fetch(broker, &served->fetch);
     } else if (served->op == FORWARD_DELETE) {
         served->deletion = (struct delete_records){
@@ -233,7 +244,7 @@ void forward_request(struct cluster *cluster, uint32_t node, uint64_t number, st
     uint8_t op = reader_u8(&in);
     struct slice topic = reader_bytes(&in, reader_be16(&in));
     int32_t partition = (int32_t)reader_be32(&in);
-    bool fits = op == FORWARD_APPEND || (op == FORWARD_FETCH && reader_remaining(&in) == 12) ||
+    bool fits = op == FORWARD_APPEND || (op == FORWARD_FETCH && reader_remaining(&in) == 13) ||
                 ((op == FORWARD_LIST || op == FORWARD_DELETE) && reader_remaining(&in) == 8) ||
                 op == FORWARD_DESCRIBE || (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
     if (!reader_ok(&in) || !fits || topic.size > TOPIC_NAME_SIZE_MAX) return;

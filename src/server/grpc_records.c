@@ -39,6 +39,11 @@ static enum status take_batches(struct grpc_records *records, size_t size_max,
         struct record_batch batch;
         enum status status = record_batch_read_trusted(bytes.bytes, &batch);
         if (status != STATUS_OK) return status;
+        if (fetch_is_aborted(records->from, &batch)) {
+            records->position = MAX(records->position, record_batch_last_offset(&batch) + 1);
+            records->batch_index++;
+            continue;
+        }
         uint8_t head[24];
         struct writer head_writer = {head, 0, sizeof head}; /* over the array: a head never fills it */
         protobuf_write_head(&head_writer, records->number, bytes.bytes.size);
@@ -62,7 +67,9 @@ static enum status find_next(struct grpc_records *records) {
         status = record_batch_read_trusted(records->from->batches[records->batch_index].bytes,
                                            &records->batch);
         if (status != STATUS_OK) return status;
-        if ((records->batch.attributes & BATCH_CONTROL) != 0) return STATUS_END;
+        if ((records->batch.attributes & BATCH_CONTROL) != 0 ||
+            fetch_is_aborted(records->from, &records->batch))
+            return STATUS_END;
         status = record_iterator_init(&records->iterator, &records->batch, &records->arena,
                                       GRPC_RECORDS_INFLATED_MAX);
         if (status != STATUS_OK) return status;

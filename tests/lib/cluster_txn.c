@@ -295,7 +295,7 @@ static int64_t take(struct reader_state *state, const struct fetch_partition *pa
 void cluster_txn_read(struct cluster_world *w, const char *topic, int partition, struct writer *out) {
     int64_t offset = 0;
     for (int attempt = 0; attempt < 3000; attempt++) {
-        uint32_t node = cluster_world_leader(w, any_node(w), topic, partition);
+        uint32_t node = w->forward ? any_node(w) : cluster_world_leader(w, any_node(w), topic, partition);
         struct waiting_fetch waiting = {.part = {.topic = slice_from_text(topic),
                                                  .partition = partition,
                                                  .offset = offset,
@@ -304,6 +304,7 @@ void cluster_txn_read(struct cluster_world *w, const char *topic, int partition,
         waiting.fetch = (struct fetch){.partitions = &waiting.part,
                                        .partition_count = 1,
                                        .bytes_max = 1 << 20,
+                                       .forward = w->forward,
                                        .read_committed = true,
                                        .done = fetched};
         broker_fetch(w->nodes[node].broker, &waiting.fetch);

@@ -3,12 +3,14 @@
 import importlib
 import os
 import pathlib
+import queue
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
+import confluent_kafka as kafka
 import grpc
 
 from lib.broker import Broker
@@ -68,6 +70,40 @@ class Api(unittest.TestCase):
             function(*arguments, **options)
         self.assertEqual(failed.exception.code(), code, failed.exception.details())
         return failed.exception
+
+    def test_isolation(self):
+        self.create("isolated")
+        producer = kafka.Producer({"bootstrap.servers": self.broker.address, "transactional.id": "isolating"})
+        producer.init_transactions(20)
+        for value, end in (("kept", producer.commit_transaction), ("dropped", producer.abort_transaction),
+                           ("kept too", producer.commit_transaction), ("open", None)):
+            producer.begin_transaction()
+            producer.produce("isolated", value)
+            producer.flush(10)
+            if end is not None:
+                end(20)
+        for isolation, expected in ((consuming.ISOLATION_UNSPECIFIED, ["kept", "dropped", "kept too", "open"]),
+                                    (consuming.ISOLATION_READ_COMMITTED, ["kept", "kept too"])):
+            request = consuming.FetchRequest(isolation=isolation, max_wait_ms=100)
+            request.partitions.add(topic="isolated", offset=0)
+            answer = self.call("/sentinel.v1.ConsumerService/Fetch", request, consuming.FetchResponse).partitions[0]
+            self.assertEqual([record.value.decode() for record in answer.records], expected)
+            start = consuming.ConsumeStart(isolation=isolation, credit=consuming.ConsumeCredit(records=100, bytes=1 << 20))
+            start.topics.add(topic="isolated").start.anchor = consuming.ANCHOR_EARLIEST
+            method = self.channel.stream_stream("/sentinel.v1.ConsumerService/Consume",
+                                                request_serializer=consuming.ConsumeRequest.SerializeToString,
+                                                response_deserializer=consuming.ConsumeResponse.FromString)
+            stop = queue.Queue()
+            stop.put(consuming.ConsumeRequest(start=start))
+            got, call = [], method(iter(stop.get, None), timeout=20)
+            for message in call:
+                got += [record.value.decode() for record in message.records.records]
+                if len(got) >= len(expected):
+                    break
+            call.cancel()
+            stop.put(None)
+            self.assertEqual(got, expected)
+        producer.abort_transaction(20)
 
     def test_topics(self):
         made = self.create("api", partition_count=3, configs=[topics.TopicConfigValue(name="retention.ms", value="5000")])
