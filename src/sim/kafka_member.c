@@ -64,6 +64,12 @@ static void later(struct kafka_member *m, uint64_t ns) {
 
 /* Not a member any more, as far as it knows. */
 static void forget(struct kafka_member *m, bool with_id) {
+    if (m->generation > 0 && (m->owned & m->known) != 0) {
+        m->stale_set = m->owned & m->known;
+        m->stale_generation = m->generation;
+        for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
+            m->stale[p] = m->readers[p].offset;
+    }
     for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
         group_history_lets_go(m->options.group, m->options.index, p);
     m->generation = 0;
@@ -280,7 +286,7 @@ static void ask_offsets(struct kafka_member *m) {
     ask(m, MEMBER_OFFSETS, KAFKA_OFFSET_FETCH, 9, &request);
 }
 
-static void ask_commit(struct kafka_member *m) {
+static void ask_commit(struct kafka_member *m, bool stale) {
     struct kafka_offset_commit_request_partition partitions[KAFKA_MEMBER_PARTITIONS];
     struct kafka_offset_commit_request_topic topic;
     struct kafka_offset_commit_request request;
@@ -288,20 +294,22 @@ static void ask_commit(struct kafka_member *m) {
     kafka_message_init(&kafka_schema_offset_commit_request, &request);
     topic.name = slice_from_text(m->options.topic);
     topic.partitions = partitions;
-    m->commit_set = m->dirty & m->owned;
+    int32_t generation = stale ? m->stale_generation : m->generation;
+    m->stale_asked = stale;
+    m->commit_set = stale ? m->stale_set : m->dirty & m->owned;
     m->late_set = 0;
     for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++) {
         if (!has(m->commit_set, p)) continue;
         struct kafka_offset_commit_request_partition *partition = &partitions[topic.partitions_count++];
         kafka_message_init(&kafka_schema_offset_commit_request_partition, partition);
         partition->partition_index = (int32_t)p;
-        partition->committed_offset = m->committing[p] = m->readers[p].offset;
+        partition->committed_offset = m->committing[p] = stale ? m->stale[p] : m->readers[p].offset;
         group_history_commits(m->options.group, p, m->committing[p]);
-        if (group_history_is_late(m->options.group, m->options.index, m->generation, p))
-            m->late_set |= 1U << p;
+        if (group_history_is_late(m->options.group, m->options.index, generation, p)) m->late_set |= 1U << p;
     }
+    if (stale) m->stale_set = 0;
     request.group_id = slice_from_text(m->options.group_id);
-    request.generation_id_or_member_epoch = m->generation;
+    request.generation_id_or_member_epoch = generation;
     request.member_id = slice_from_text(m->id);
     request.topics = &topic;
     request.topics_count = 1;
@@ -466,7 +474,9 @@ static void take_committed(struct kafka_member *m, const struct kafka_offset_com
         if (partition->error_code == ERROR_NONE) {
             group_history_committed(m->options.group, m->options.index, m->generation, p, m->committing[p],
                                     has(m->late_set, p));
-            if (m->readers[p].offset == m->committing[p]) m->dirty &= ~(1U << p);
+            /* Its generation has come back, or was never over: what it had been. */
+            if (m->stale_asked) group_history_uncertain(m->options.group, p, m->committing[p]);
+            if (!m->stale_asked && m->readers[p].offset == m->committing[p]) m->dirty &= ~(1U << p);
             continue;
         }
         error = partition->error_code;
@@ -475,6 +485,7 @@ static void take_committed(struct kafka_member *m, const struct kafka_offset_com
             error != ERROR_FENCED_EPOCH && error != ERROR_STALE_EPOCH && error != ERROR_REBALANCING)
             group_history_uncertain(m->options.group, p, m->committing[p]);
     }
+    if (m->stale_asked) return; /* whatever it was told */
     m->fetched_since_commit = 0;
     if (is_member(m, error)) tell(m, "has committed, in generation", m->generation);
 }
@@ -599,8 +610,10 @@ static void work(struct kafka_member *m) {
     bool lost_some = m->options.consumer && m->owned != m->wanted;
     bool commit = (m->dirty & m->owned) != 0 &&
                   (lost_some || m->fetched_since_commit >= COMMIT_AFTER || beat_is_due(m) || m->steady);
-    if (commit && !m->beat_first)
-        ask_commit(m);
+    if (m->stale_set != 0 && !m->steady && prng_chance(&m->prng, 1, 3))
+        ask_commit(m, true);
+    else if (commit && !m->beat_first)
+        ask_commit(m, false);
     else if (beat_is_due(m) || m->beat_first)
         ask_beat(m);
     else if (has_a_whim(m))

@@ -7,7 +7,9 @@
  *
  * It does one thing at a time, on two connections: to the coordinator, and to a leader. Now and then it
  * leaves and comes back, or sleeps longer than the group waits for it, and goes on then as if nothing had
- * happened: what it had not committed, it commits then. What it is told is held against the group's history.
+ * happened: what it had not committed, it commits then. Now and then it commits
+ * what it lost to another generation, as clients do that commit without waiting. What it is told is held
+ * against the group's history.
  *
  * Owner   the clients. Loop: theirs. Bounds: KAFKA_MEMBER_PARTITIONS partitions of one topic. */
 #ifndef SENTINEL_SIM_KAFKA_MEMBER_H
@@ -81,6 +83,11 @@ struct kafka_member {
     int32_t floor_generation;
     int64_t floors[KAFKA_MEMBER_PARTITIONS], committing[KAFKA_MEMBER_PARTITIONS];
     uint32_t commit_set, late_set;
+    /* What it had read and not committed when it lost its generation: a late commit of that comes yet. */
+    uint32_t stale_set;
+    int32_t stale_generation;
+    int64_t stale[KAFKA_MEMBER_PARTITIONS];
+    bool stale_asked; /* the commit under way is that one */
     uint32_t fetching;
 };
 
