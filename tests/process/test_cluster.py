@@ -38,7 +38,7 @@ class Load:
             "reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 100, "retry.backoff.ms": 20,
             "queue.buffering.max.messages": 2000, "socket.timeout.ms": 5000, "log_level": 0},
             logger=logging.getLogger("quiet"))
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
     def delivered(self, error, message):

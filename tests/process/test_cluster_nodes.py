@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Partitions move and nodes are exchanged while librdkafka produces; one broker grows to three."""
+import json
+import os
+import subprocess
+import time
+import unittest
+
+from lib.cluster import SENTINEL, Cluster, free_ports
+from test_cluster import PARTITIONS, Load, read_all
+
+
+class Nodes(unittest.TestCase):
+    def check(self, load, servers):
+        load.finish()
+        self.assertEqual(load.failures, [])
+        self.assertEqual(len(load.acknowledged), load.sent)
+        self.assertEqual(read_all(servers, PARTITIONS), load.acknowledged)
+
+    def status(self, cluster, node):
+        return json.loads(cluster.run("cluster", "status", "--json", node=node).stdout)
+
+    def test_a_node_is_exchanged_under_load(self):
+        with Cluster(4, arguments=["--rack", "here"]) as cluster:
+            pass_by = cluster  # the fourth founds with the others; the fifth comes later
+            pass_by.create("t", PARTITIONS)
+            load = Load(cluster.servers)
+            time.sleep(0.3)
+            cluster.run("topic", "alter", "t", "--replicas", "1")
+            cluster.run("topic", "alter", "t", "--replicas", "3")
+            address = f"127.0.0.1:{free_ports(1)[0]}"
+            cluster.run("cluster", "add-node", f"5={address}", node=2)
+            cluster.nodes.append(5)
+            cluster.addresses[5] = address
+            cluster.start(5)
+            refused = cluster.run("cluster", "remove-node", "1", node=3, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(b"cluster drain 1", refused.stderr)
+            cluster.run("cluster", "drain", "1", node=3)
+            held = {n["node"]: n for n in self.status(cluster, 3)["nodes"]}[1]
+            self.assertEqual((held["leaders"], held["replicas"], held["leaving"]), (0, 0, 0))
+            self.assertTrue(held["draining"])
+            cluster.run("cluster", "remove-node", "1", node=3)
+            time.sleep(0.7)
+            cluster.kill(1)
+            self.assertEqual([n["node"] for n in self.status(cluster, 5)["nodes"]], [2, 3, 4, 5])
+            time.sleep(0.3)
+            self.check(load, ",".join(cluster.addresses[n] for n in (2, 3, 4, 5)))
+            with self.assertRaises(AssertionError):  # its disk never comes back
+                cluster.start(1)
+                deadline = time.monotonic() + 3
+                while time.monotonic() < deadline and "add-node" not in cluster.log_text(1):
+                    time.sleep(0.05)
+                self.assertNotIn("add-node", cluster.log_text(1))
+
+    def test_one_broker_grows_to_three(self):
+        with Cluster(3) as cluster:
+            for node in cluster.nodes:
+                cluster.kill(node)
+                subprocess.run(["rm", "-rf", cluster.data_dir(node)], check=True)
+            with open(os.path.join(cluster.dir, "alone"), "wb") as log:
+                alone = subprocess.Popen([SENTINEL, "serve", "--listen", cluster.addresses[1], "--data-dir",
+                                          cluster.data_dir(1)], stdout=subprocess.PIPE, stderr=log)
+            self.assertIn(b"ready", alone.stdout.readline())
+            cluster.run("topic", "create", "t", "--partitions", str(PARTITIONS), node=1)
+            load = Load(cluster.addresses[1])
+            time.sleep(0.3)
+            load.finish()
+            alone.terminate()
+            self.assertEqual(alone.wait(12), 0)
+            alone.stdout.close()
+            for node in cluster.nodes:
+                cluster.start(node)
+            deadline = time.monotonic() + 20
+            while cluster.run("topic", "alter", "t", "--replicas", "3", node=2, check=False).returncode != 0:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+            cluster.kill(1)
+            self.assertEqual(read_all(",".join(cluster.addresses[n] for n in (2, 3)), PARTITIONS),
+                             load.acknowledged)
+
+
+if __name__ == "__main__":
+    unittest.main()
