@@ -335,6 +335,7 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.groups.consumer_session_ms = (int32_t)(9 * s->settings.group_heartbeat_ms);
     broker.store.memtable_bytes = (size_t)s->settings.memtable_bytes;
     broker.store.cache_bytes = (size_t)s->settings.cache_bytes;
+    broker.store.compaction_bytes_per_s = (uint64_t)s->settings.compaction_rate;
     broker.store.open_files_max = (uint32_t)s->settings.open_files;
     broker.store.compression = (enum store_compression)s->settings.block_compression;
     broker.store.scrub_bytes_per_s = (uint64_t)s->settings.scrub_rate;

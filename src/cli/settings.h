@@ -47,6 +47,10 @@
     X(block_compression, "storage.block-compression", "", CODEC, 0, 0, 2,                                    \
       "of tables: none, lz4 or zstd; for small batches and state, as batches of 1 KiB and more are stored "  \
       "as they were sent")                                                                                   \
+    X(compaction_rate, "storage.compaction-rate", "", SIZE, 67108864, 0, INT64_MAX / 2,                      \
+      "bytes a second that compactions work through while others use the store and nothing is urgent; 0: "   \
+      "as "                                                                                                  \
+      "fast as they can")                                                                                    \
     X(open_files, "storage.open-files", "", NUMBER, 400, 16, 1000000,                                        \
       "tables and log segments open at one time; others are opened again when they are read")                \
     X(scrub_rate, "scrub.rate", "", SIZE, 4194304, 0, INT64_MAX / 2,                                         \

@@ -410,6 +410,10 @@ enum status io_file_reserve(struct io_file *file, uint64_t size) {
     return file->io->backend->files->reserve(file, size);
 }
 
+void io_file_write_behind(struct io_file *file, uint64_t offset, uint64_t size) {
+    file->io->backend->files->write_behind(file, offset, size);
+}
+
 void io_file_will_need(struct io_file *file, uint64_t offset, uint64_t size) {
     file->io->backend->files->will_need(file, offset, size);
 }

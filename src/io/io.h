@@ -168,6 +168,9 @@ enum status io_file_name_count(struct io_file *file, uint64_t *count) MUST_USE;
 enum status io_file_reserve(struct io_file *file, uint64_t size) MUST_USE;
 /* [offset, offset + size) will be read soon: a hint. */
 void io_file_will_need(struct io_file *file, uint64_t offset, uint64_t size);
+/* What was written to [offset, offset + size) should begin its way to the disk: a hint, so that a later sync
+ * finds little to do and others' syncs wait for little. */
+void io_file_write_behind(struct io_file *file, uint64_t offset, uint64_t size);
 /* The page cache may forget [offset, offset + size): a hint. */
 void io_file_drop_cache(struct io_file *file, uint64_t offset, uint64_t size);
 enum status io_rename(struct io *io, const char *from, const char *to) MUST_USE;

@@ -42,6 +42,7 @@ struct io_file_calls {
     enum status (*name_count)(struct io_file *file, uint64_t *names);
     enum status (*reserve)(struct io_file *file, uint64_t size);
     void (*will_need)(struct io_file *file, uint64_t offset, uint64_t size);
+    void (*write_behind)(struct io_file *file, uint64_t offset, uint64_t size);
     void (*drop_cache)(struct io_file *file, uint64_t offset, uint64_t size);
     enum status (*rename)(struct io *io, const char *from, const char *to);
     enum status (*link)(struct io *io, const char *from, const char *to);

@@ -205,6 +205,10 @@ static void file_will_need(struct io_file *file, uint64_t offset, uint64_t size)
     posix_fadvise(descriptor_of(file), (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
 }
 
+static void file_write_behind(struct io_file *file, uint64_t offset, uint64_t size) {
+    sync_file_range(descriptor_of(file), (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 static void file_drop_cache(struct io_file *file, uint64_t offset, uint64_t size) {
     posix_fadvise(descriptor_of(file), (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
 }
@@ -323,6 +327,7 @@ const struct io_file_calls io_real_file_calls = {
     .name_count = file_name_count,
     .reserve = file_reserve,
     .will_need = file_will_need,
+    .write_behind = file_write_behind,
     .drop_cache = file_drop_cache,
     .rename = path_rename,
     .link = path_link,

@@ -342,6 +342,10 @@ static enum status file_name_count(struct io_file *base, uint64_t *names) {
     return STATUS_OK;
 }
 
+static void file_write_behind(struct io_file *file, uint64_t offset, uint64_t size) {
+    (void)file, (void)offset, (void)size;
+}
+
 static void file_will_need(struct io_file *file, uint64_t offset, uint64_t size) {
     (void)file;
     (void)offset;
@@ -557,6 +561,7 @@ const struct io_file_calls io_sim_file_calls = {
     .name_count = file_name_count,
     .reserve = file_preallocate,
     .will_need = file_will_need,
+    .write_behind = file_write_behind,
     .drop_cache = file_drop_cache,
     .rename = path_rename,
     .link = path_link,

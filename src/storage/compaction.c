@@ -23,6 +23,8 @@ struct compaction {
     bool sweeping;
     uint64_t swept; /* generation of the range deletions that were swept last */
     struct io_timer retry;
+    struct io_timer pause; /* between two steps */
+    uint64_t step_ns, step_bytes, step_uses;
 };
 
 /* ---- sweep ------------------------------------------------------------------------------------------- */
@@ -219,7 +221,32 @@ static void start_step(struct compaction *c) {
         c->work.number_count = numbers;
         versions->next_file += numbers;
     }
+    c->step_ns = io_now_ns(c->store->io);
     io_job_start(c->store->io, &c->job);
+}
+
+/* Counts what others do with the store. */
+static uint64_t uses(const struct store *store) {
+    const struct block_cache_counters *cache = block_cache_counters(store->cache);
+    return store->stats.write_batches + store->stats.gets + cache->hits + cache->misses + cache->reads;
+}
+
+/* How long to leave the disk and the processor to others after a step. */
+static uint64_t pause_ns(struct compaction *c) {
+    struct store *store = c->store;
+    uint64_t rate = store->options.compaction_bytes_per_s, now = uses(store);
+    uint64_t bytes = c->work.work_bytes - c->step_bytes, took_ns = io_now_ns(store->io) - c->step_ns;
+    bool alone = now == c->step_uses;
+    c->step_uses = now;
+    c->step_bytes = c->work.work_bytes;
+    bool urgent = c->plan.urgent || store->versions.current->level0_tables >= STORE_LEVEL0_SLOW;
+    if (rate == 0 || alone || urgent) return 0;
+    uint64_t due_ns = bytes * NS_PER_S / rate;
+    return due_ns > took_ns ? due_ns - took_ns : 0;
+}
+
+static void pause_over(struct io_timer *timer) {
+    start_step(CONTAINER_OF(timer, struct compaction, pause));
 }
 
 static void job_run(struct io_job *job) {
@@ -232,7 +259,11 @@ static void job_done(struct io_job *job) {
     if (c->store->shutting_down || c->store->status != STATUS_OK) {
         end(c, status == STATUS_OK || status == STATUS_PENDING ? STATUS_CANCELLED : status);
     } else if (status == STATUS_PENDING) {
-        start_step(c);
+        uint64_t wait_ns = pause_ns(c);
+        if (wait_ns == 0)
+            start_step(c);
+        else
+            io_timer_set(c->store->io, &c->pause, io_now_ns(c->store->io) + wait_ns);
     } else if (status == STATUS_OK) {
         manifest_submit(c->store->manifest, &c->commit);
     } else {
@@ -278,7 +309,15 @@ static void start(struct compaction *c) {
         end(c, status == STATUS_CORRUPT || status == STATUS_BUSY ? status : STATUS_UNAVAILABLE);
         return;
     }
+    c->step_bytes = 0;
+    c->step_uses = uses(store);
     start_step(c);
+}
+
+void compaction_stop(struct compaction *c) {
+    if (!io_timer_armed(&c->pause)) return;
+    io_timer_cancel(c->store->io, &c->pause);
+    end(c, STATUS_CANCELLED);
 }
 
 void compaction_consider(struct compaction *c) {
@@ -317,12 +356,14 @@ struct compaction *compaction_new(struct store *store) {
     for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
         writer_init(&c->cursors[l]);
     io_timer_init(&c->retry, retry);
+    io_timer_init(&c->pause, pause_over);
     return c;
 }
 
 void compaction_free(struct compaction *c) {
     if (c == NULL) return;
     io_timer_cancel(c->store->io, &c->retry);
+    io_timer_cancel(c->store->io, &c->pause);
     if (c->running) {
         if (!c->moving) compaction_job_release(&c->work, false);
         block_hold_release(&c->inputs);

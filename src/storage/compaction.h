@@ -8,7 +8,9 @@
  * deletions that hide nothing any more are forgotten; so retention and topic deletion give space back at
  * once. A compaction merges runs, keeps of each key the newest entry, drops what deletions hide, and drops
  * deletions with nothing below them. Iterators pin the version they began with, so no snapshot needs older
- * entries. The job works in steps, so that a flush never waits long behind it.
+ * entries. The job works in steps, so that a flush never waits long behind it; and while others use the
+ * store, it pauses between steps and keeps to compaction_bytes_per_s, unless level 0 or its level grow faster
+ * than that.
  *
  * Source  O'Neil et al. 1996; LevelDB doc/impl.md; compaction_pick.h.
  * Owner   the store owns it. Loop  shard thread; the merge in a job.
@@ -24,6 +26,8 @@ struct store;
 struct compaction;
 
 struct compaction *compaction_new(struct store *store);
+/* The store shuts down: a compaction that pauses ends. */
+void compaction_stop(struct compaction *compaction);
 void compaction_free(struct compaction *compaction);
 /* Starts whatever is worth doing now. */
 void compaction_consider(struct compaction *compaction);

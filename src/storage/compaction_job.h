@@ -11,7 +11,7 @@
 #include "storage/merge_iterator.h"
 #include "storage/table_writer.h"
 
-#define COMPACTION_STEP (4 * MIB)
+#define COMPACTION_STEP (1 * MIB)
 
 struct compaction_job {
     struct flush_options options;

@@ -367,7 +367,10 @@ static bool pick(const struct version *version, const struct compaction_limits *
     }
     for (uint32_t l = 1; l < LAST_LEVEL; l++) {
         if (version->levels[l].bytes <= targets[l]) continue;
-        if (pick_size(version, limits, l, writer_slice(&cursors[l]), plan)) return true;
+        if (pick_size(version, limits, l, writer_slice(&cursors[l]), plan)) {
+            plan->urgent = version->levels[l].bytes / COMPACTION_URGENT_FACTOR > targets[l];
+            return true;
+        }
         compaction_plan_release(plan);
     }
     if (pick_mended(version, plan) || pick_garbage(version, plan)) return true;

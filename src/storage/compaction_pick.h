@@ -26,6 +26,8 @@
 
 #define COMPACTION_L0_TRIGGER   4u
 #define COMPACTION_LEVEL_FACTOR 10u
+/* A level that is so many times as large as it should be does not wait for others. */
+#define COMPACTION_URGENT_FACTOR 2u
 /* A table is garbage when less than a quarter of its bytes are in runs. */
 #define COMPACTION_GARBAGE_FACTOR 4u
 /* A segment of the log is garbage when less than half of it is referred to. */
@@ -61,6 +63,7 @@ struct compaction_plan {
     struct key_range *parts;  /* by key, disjoint; keys borrowed from the runs */
     size_t part_count;
     bool moving;        /* the upper runs go down as they are */
+    bool urgent;        /* the level is far larger than it should be */
     uint64_t *segments; /* SPARSE: of the log, rising: values in them are moved in */
     size_t segment_count;
 };

@@ -294,6 +294,7 @@ void store_shutdown(struct store *store, void (*done)(void *ctx), void *ctx) {
     }
     io_timer_cancel(store->io, &store->watermark.timer);
     scrub_stop(store->scrub);
+    compaction_stop(store->compaction);
     checkpoint_stop(store->checkpoint);
     store_changed(store);
 }

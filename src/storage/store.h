@@ -42,6 +42,7 @@ struct store_options {
     size_t cache_bytes;                 /* block cache; 0: default */
     size_t wal_segment_bytes;           /* 0: default */
     size_t table_bytes;                 /* target size of a table; 0: default */
+    uint64_t compaction_bytes_per_s;    /* while others use the store; 0: as fast as it can */
     uint32_t open_files_max;            /* of tables and segments of the log; 0: default */
     size_t manifest_bytes;              /* a manifest larger than this is rewritten; 0: default */
     size_t partition_prefix_size;       /* 0: keys have no partitions */

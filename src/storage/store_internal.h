@@ -18,8 +18,10 @@
 #define STORE_SEGMENT_BYTES  (32 * MIB)
 #define STORE_TABLE_BYTES    (64 * MIB)
 #define STORE_IMMUTABLE_MAX  8u /* full memtables queued for flushing; more are never made */
-/* Writers are slowed from one and a quarter memtables on (pace.h), and stopped when so many are full. */
-#define STORE_MEMTABLES_MAX 4u
+/* Writers are slowed (pace.h) when so many memtables are full: one that is being flushed and one that is
+ * written to; and stopped at so many. */
+#define STORE_MEMTABLES_SLOW 2u
+#define STORE_MEMTABLES_STOP 4u
 /* The same for tables of level 0. */
 #define STORE_LEVEL0_SLOW 8u
 #define STORE_LEVEL0_STOP 32u

@@ -86,7 +86,8 @@ void store_stall_compacted(struct store *store, uint32_t tables, uint64_t starte
 void store_stall_init(struct store *store) {
     struct store_stall *stall = &store->stall;
     uint64_t memtable = store->options.memtable_bytes;
-    stall->memtables = (struct pace_debt){.soft = memtable * 5 / 4, .hard = memtable * STORE_MEMTABLES_MAX};
+    stall->memtables = (struct pace_debt){.soft = memtable * STORE_MEMTABLES_SLOW,
+                                          .hard = memtable * STORE_MEMTABLES_STOP};
     stall->level0 = (struct pace_debt){.soft = memtable * STORE_LEVEL0_SLOW,
                                        .hard = memtable * STORE_LEVEL0_STOP};
     stall->log = (struct pace_debt){.soft = memtable / 2, .hard = memtable * 3 / 2};

@@ -69,6 +69,8 @@ uint64_t table_writer_bytes(const struct table_writer *writer) {
 static void flush_out(struct table_writer *writer) {
     if (writer->status == STATUS_OK && writer->out.size > 0)
         writer->status = io_file_write_at(writer->file, writer_slice(&writer->out), writer->written);
+    /* A sync of all of it at the end would hold up the log's. */
+    if (writer->status == STATUS_OK) io_file_write_behind(writer->file, writer->written, writer->out.size);
     writer->written += writer->out.size;
     writer_clear(&writer->out);
 }
