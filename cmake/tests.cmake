@@ -25,10 +25,12 @@ foreach(kind unit conformance fault)
 endforeach()
 
 # Longer runs of the same programs, for `make soak` (ctest -C soak -L soak): more seeds than a build has time for.
-foreach(name test_store_model test_raft_random test_raft_model test_cluster_txn)
+foreach(name test_store_model test_raft_random test_raft_model test_cluster_txn test_cluster_cleaner test_group_storm)
   set(arguments)
   if(name STREQUAL "test_raft_model")
     set(arguments --soak)
+  elseif(name STREQUAL "test_group_storm")
+    set(arguments 600) # simulated seconds
   endif()
   add_test(NAME soak/${name} COMMAND ${name} ${arguments} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} CONFIGURATIONS soak)
   set_tests_properties(soak/${name} PROPERTIES TIMEOUT 36000 LABELS soak)
