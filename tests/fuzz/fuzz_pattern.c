@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Patterns that anybody may subscribe with: [name size u8][name][pattern]. What is taken also matches in bounded
- * steps, and says the same twice. */
+/* Patterns that anybody may subscribe with: [name size u8][name][pattern]. What is taken also matches in
+ * bounded steps, and says the same twice. */
 #include "base/assert.h"
 #include "machine/pattern.h"
 
