@@ -33,6 +33,26 @@ enum status backup_start(struct broker *broker, struct slice name, struct backup
     return STATUS_OK;
 }
 
+enum status backup_refuse(const struct broker *broker, struct diagnostic *diagnostic) {
+    if (!store_is_checkpoint(broker->store)) return STATUS_OK;
+    return diagnose(
+        diagnostic, STATUS_INVALID,
+        "'%s' is a checkpoint: a member of a cluster that begins with an old copy of its data has "
+        "forgotten what it promised since, and others would lose by it; start it with an empty "
+        "directory, and it is given everything anew",
+        broker->data_dir);
+}
+
+enum status backup_take_over(struct broker *broker, struct diagnostic *diagnostic) {
+    if (!store_is_checkpoint(broker->store)) return STATUS_OK;
+    log_info(broker->log, "this directory was restored from a checkpoint dir=%s", broker->data_dir);
+    enum status status = store_take_over(broker->store);
+    if (status != STATUS_OK)
+        return diagnose(diagnostic, status, "the checkpoint in '%s' cannot be taken over: %s",
+                        broker->data_dir, status_text(status));
+    return STATUS_OK;
+}
+
 void backup_release(struct backup *backup) {
     mem_free(backup->path);
     backup->path = NULL;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/backup.h"
 #include "broker/cleaner.h"
 #include "broker/controller.h"
 #include "broker/coordinator_forward.h"
@@ -75,8 +76,10 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     broker->options.store.partition_prefix_size = KEY_GROUP_SIZE + 1;
     if (broker->options.store.log == NULL) broker->options.store.log = options->log;
     enum status status = store_open(io, &broker->options.store, &broker->store, diagnostic);
+    if (status == STATUS_OK && options->peer_count > 0) status = backup_refuse(broker, diagnostic);
     if (status == STATUS_OK && options->peer_count > 0) status = cluster_open(broker, diagnostic);
     if (status == STATUS_OK) status = metadata_log_open(broker, diagnostic);
+    if (status == STATUS_OK) status = backup_take_over(broker, diagnostic);
     if (status != STATUS_OK) {
         free_all(broker);
         return status;

@@ -96,6 +96,16 @@ static enum status take_logs(struct checkpoint *c) {
     return STATUS_OK;
 }
 
+static enum status mark(struct checkpoint *c) {
+    struct layout_path path = layout_path(c->dir, LAYOUT_CHECKPOINT, 0);
+    struct io_file *file;
+    enum status status = io_file_open(c->store->io, path.text,
+                                      IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_EXCLUSIVE, &file);
+    if (status != STATUS_OK) return fail_at(c, status, path.text, "cannot be made");
+    io_file_close(file);
+    return STATUS_OK;
+}
+
 /* The entries of every directory on the way, up to the store's own parent. */
 static enum status sync_parents(struct checkpoint *c) {
     char parent[LAYOUT_DIR_SIZE_MAX + 1];
@@ -116,6 +126,7 @@ static void remove_all(struct checkpoint *c) {
         if (io_unlink(io, layout_path(c->dir, LAYOUT_TABLE, c->tables[i]).text) != STATUS_OK) continue;
     for (size_t i = 0; i < c->logs_made; i++)
         if (io_unlink(io, layout_path(c->dir, LAYOUT_LOG, c->logs[i].number).text) != STATUS_OK) continue;
+    if (io_unlink(io, layout_path(c->dir, LAYOUT_CHECKPOINT, 0).text) != STATUS_OK) return;
     if (io_unlink(io, layout_path(c->dir, LAYOUT_TEMPORARY, 0).text) != STATUS_OK) return;
 }
 
@@ -123,7 +134,8 @@ static void run(struct io_job *job) {
     struct checkpoint *c = CONTAINER_OF(job, struct checkpoint, job);
     enum status status = make_dir(c);
     if (status == STATUS_OK) {
-        status = link_tables(c);
+        status = mark(c);
+        if (status == STATUS_OK) status = link_tables(c);
         if (status == STATUS_OK) status = take_logs(c);
         /* The names must be there before a manifest needs them. */
         if (status == STATUS_OK) status = io_sync_dir(c->store->io, c->dir);
@@ -230,6 +242,18 @@ static void refuse(struct store *store, struct store_checkpoint *request, enum s
     refusal->op.done = refused;
     request->status = diagnose(&request->diagnostic, status, "%s", what);
     io_defer(store->io, &refusal->op);
+}
+
+bool store_is_checkpoint(const struct store *store) {
+    return store->is_checkpoint;
+}
+
+enum status store_take_over(struct store *store) {
+    if (!store->is_checkpoint) return STATUS_OK;
+    enum status status = io_unlink(store->io, layout_path(store->dir, LAYOUT_CHECKPOINT, 0).text);
+    if (status == STATUS_OK) status = io_sync_dir(store->io, store->dir);
+    if (status == STATUS_OK) store->is_checkpoint = false;
+    return status;
 }
 
 void store_checkpoint(struct store *store, const char *dir, struct store_checkpoint *request) {

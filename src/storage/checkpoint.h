@@ -9,6 +9,9 @@
  * store drops tables that the checkpoint still holds. Segments of the log are written over when they are free
  * again, but never while they have a second name; the one that is being written to is copied instead.
  *
+ * A file CHECKPOINT says what it is: a member of a consensus group must not begin with an old copy of itself,
+ * it would have forgotten what it promised since. Whoever may, takes it over (store_take_over).
+ *
  * Source  RocksDB «checkpoints» (hard links beside a manifest of their own).
  * Owner   a request is its caller's until done. The directory is the caller's; nothing here removes a
  * finished one. Errors  EXISTS: the directory is there and not empty. BUSY: another checkpoint is being made.

@@ -408,7 +408,8 @@ static enum status inspect_file(struct io *io, const char *path, struct inspect_
     enum layout_kind kind = recognise(io, path, name);
     if (kind == LAYOUT_MANIFEST && strcmp(name, "MANIFEST") != 0)
         return diagnose(diagnostic, STATUS_INVALID, "%s: name the manifest MANIFEST to inspect it", path);
-    if (kind == LAYOUT_OTHER || kind == LAYOUT_LOCK || kind == LAYOUT_TEMPORARY) {
+    if (kind == LAYOUT_OTHER || kind == LAYOUT_LOCK || kind == LAYOUT_TEMPORARY ||
+        kind == LAYOUT_CHECKPOINT) {
         uint64_t size = 0;
         struct io_file *file;
         enum status status = io_file_open(io, path, IO_OPEN_READ, &file);

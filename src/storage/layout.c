@@ -19,6 +19,9 @@ struct layout_path layout_path(const char *dir, enum layout_kind kind, uint64_t 
     case LAYOUT_TEMPORARY:
         snprintf(path.text, sizeof path.text, "%s/MANIFEST.tmp", dir);
         break;
+    case LAYOUT_CHECKPOINT:
+        snprintf(path.text, sizeof path.text, "%s/CHECKPOINT", dir);
+        break;
     case LAYOUT_LOG:
         snprintf(path.text, sizeof path.text, "%s/%012" PRIu64 ".wal", dir, number);
         break;
@@ -36,6 +39,7 @@ enum layout_kind layout_parse(const char *name, uint64_t *number) {
     if (strcmp(name, "LOCK") == 0) return LAYOUT_LOCK;
     if (strcmp(name, "MANIFEST") == 0) return LAYOUT_MANIFEST;
     if (strcmp(name, "MANIFEST.tmp") == 0) return LAYOUT_TEMPORARY;
+    if (strcmp(name, "CHECKPOINT") == 0) return LAYOUT_CHECKPOINT;
     size_t digits = 0;
     while (name[digits] >= '0' && name[digits] <= '9') {
         if (digits >= 19) return LAYOUT_OTHER; /* 19 digits cannot overflow */

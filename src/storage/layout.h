@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* layout.h: what the files in a store's directory are called, and the numbers every format shares.
  *
- *   LOCK  MANIFEST  MANIFEST.tmp  000000000012.wal  000000000013.sst
+ *   LOCK  MANIFEST  MANIFEST.tmp  CHECKPOINT  000000000012.wal  000000000013.sst
  *
  * File numbers come from one counter in the manifest and are never used twice. A log file keeps its name when
  * it is recycled: which segment it holds is said by its first block, so recycling needs no rename and no
@@ -26,6 +26,7 @@ enum layout_kind {
     LAYOUT_LOCK,
     LAYOUT_MANIFEST,
     LAYOUT_TEMPORARY,
+    LAYOUT_CHECKPOINT, /* the directory is a checkpoint that nobody has taken over yet */
     LAYOUT_LOG,
     LAYOUT_TABLE,
 };

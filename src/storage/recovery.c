@@ -73,6 +73,7 @@ static void found_name(void *ctx, const char *name, bool is_dir) {
     uint64_t number;
     enum layout_kind kind = is_dir ? LAYOUT_OTHER : layout_parse(name, &number);
     if (kind == LAYOUT_TEMPORARY) r->temporary = true;
+    if (kind == LAYOUT_CHECKPOINT) r->store->is_checkpoint = true;
     if (kind == LAYOUT_LOG) {
         if (r->log_count == r->log_capacity) {
             r->log_capacity = MAX(r->log_capacity * 2, (size_t)8);

@@ -164,6 +164,12 @@ struct store_checkpoint {
     uint64_t tables, bytes;
 };
 void store_checkpoint(struct store *store, const char *dir, struct store_checkpoint *request);
+/* The directory is a checkpoint, or a copy of one: a store as it was, which is not what everybody may begin
+ * with.
+ */
+bool store_is_checkpoint(const struct store *store);
+/* From now on it is a store like any other; blocks. Nothing to do when it is one. */
+enum status store_take_over(struct store *store) MUST_USE;
 /* Reads and checks everything stored (scrub.h), begun now unless it is under way; one at a time. */
 void store_scrub(struct store *store, void (*done)(void *ctx), void *ctx);
 

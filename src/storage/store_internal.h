@@ -67,6 +67,7 @@ struct store {
     struct io_file *lock;
     uint64_t store_id;
     enum status status; /* OK, or the final status that stopped writes */
+    bool is_checkpoint; /* not taken over yet */
     struct wal *wal;
     struct wal_places places;
     struct manifest *manifest;

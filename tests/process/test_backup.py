@@ -44,7 +44,9 @@ class Backup(unittest.TestCase):
             shutil.copytree(path, backup)
             shutil.rmtree(broker.data_dir)
             shutil.copytree(backup, broker.data_dir)
+            self.assertIn("CHECKPOINT", os.listdir(broker.data_dir))
             broker.start()
+            self.assertNotIn("CHECKPOINT", os.listdir(broker.data_dir))
             self.assertEqual(consume(broker, "kept"), lines(0, 3000))
             self.assertNotIn(b"later", broker.run("topic", "list").stdout)
             broker.run("produce", "kept", input=lines(3000, 10))  # it is a broker like any other

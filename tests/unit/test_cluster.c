@@ -5,6 +5,7 @@
 
 #include "base/cursor.h"
 #include "base/prng.h"
+#include "broker/backup.h"
 #include "lib/cluster_world.h"
 
 static struct cluster_world world;
@@ -305,6 +306,40 @@ static void directories_are_not_mixed_up(void **state) {
     cluster_world_close(&world);
 }
 
+static void backup_done(struct store_checkpoint *request) {
+    assert_status(request->status, STATUS_OK);
+}
+
+/* A member restored from a checkpoint has forgotten what it promised since: it is refused, and with an empty
+ * directory it is made whole. */
+static void a_restored_checkpoint_is_no_member(void **state) {
+    (void)state;
+    open_with_topic(31, 3, 1, 3);
+    produce("t", 0, 0, 10, -1);
+    struct backup backup = {.checkpoint = {.done = backup_done}};
+    assert_status(backup_start(world.nodes[2].broker, SLICE_LITERAL("old"), &backup, &world.why), STATUS_OK);
+    cluster_world_run(&world, 2000);
+    assert_true(backup.checkpoint.tables > 0);
+    backup_release(&backup);
+    produce("t", 0, 10, 20, -1);
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_PROCESS);
+    struct io *io = io_sim_node_io(world.sim, 1);
+    assert_status(io_rename(io, "data", "broken"), STATUS_OK);
+    assert_status(io_rename(io, "broken/checkpoints/old", "data"), STATUS_OK);
+    io_sim_crash_node(world.sim, 1, IO_SIM_CRASH_PROCESS);
+    io_free(io);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        assert_status(cluster_world_try_start(&world, 2), STATUS_INVALID);
+        assert_non_null(strstr(world.why.text, "is a checkpoint"));
+        assert_non_null(strstr(world.why.text, "empty directory"));
+    }
+    io_sim_wipe_disk(world.sim, 1);
+    cluster_world_start(&world, 2);
+    cluster_world_run(&world, 10000);
+    expect_read("t", 0, 20);
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_is_founded_and_serves),
@@ -319,6 +354,7 @@ int main(void) {
         cmocka_unit_test(epochs_tell_where_they_end),
         cmocka_unit_test(requests_are_taken_to_the_leader),
         cmocka_unit_test(directories_are_not_mixed_up),
+        cmocka_unit_test(a_restored_checkpoint_is_no_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,9 +149,39 @@ static void refusals_are_told(void **state) {
     store_model_release(&model);
 }
 
+/* It says what it is until somebody takes it over, also after a power cut; the store it was made of does not.
+ */
+static void says_what_it_is(void **state) {
+    (void)state;
+    struct store_model model;
+    make(&model, 5);
+    uint32_t then[STORE_MODEL_KEYS];
+    memcpy(then, model.state, sizeof then);
+    struct asked asked;
+    ask(&model, &asked, COPY);
+    wait(&model, &asked);
+    assert_status(asked.request.status, STATUS_OK);
+    assert_false(store_is_checkpoint(model.store));
+    store_model_crash(&model, IO_SIM_CRASH_POWER_BARE);
+    check_copy(&model, then);
+    for (int taken = 0; taken < 2; taken++) {
+        assert_true(store_is_checkpoint(model.store) == (taken == 0));
+        store_model_crash(&model, IO_SIM_CRASH_POWER_BARE);
+        assert_true(store_model_open(&model));
+        assert_true(store_is_checkpoint(model.store) == (taken == 0));
+        assert_status(store_take_over(model.store), STATUS_OK);
+        assert_false(store_is_checkpoint(model.store));
+        store_model_crash(&model, IO_SIM_CRASH_POWER_BARE);
+        assert_true(store_model_open(&model));
+    }
+    store_model_check(&model);
+    store_model_release(&model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(holds_what_was_there),
+        cmocka_unit_test(says_what_it_is),
         cmocka_unit_test(survives_crashes_in_its_middle),
         cmocka_unit_test(refusals_are_told),
     };
