@@ -13,6 +13,7 @@
 #include "cli/bench.h"
 #include "cli/bench_broker_io.h"
 #include "cli/bench_broker_load.h"
+#include "cli/bench_cluster.h"
 #include "cli/client_options.h"
 #include "cli/commands.h"
 #include "io/io_child.h"
@@ -301,6 +302,7 @@ static void print_help(void) {
         "  --cases LIST   some of start,publish,latency,grpc,unary,memory,stored, and fill: 64 partitions to "
         "--mib,\n"
         "                 what the broker holds meanwhile, and how long it then takes to start\n"
+        "  --nodes N      a cluster of so many nodes; cases publish,latency,rate,failover,catchup,idle\n"
         "  --io NAME      the broker's io: uring, posix or auto (auto)\n"
         "  --dir DIR      where data directories are made (.)\n"
         "  --no-peers     only Sentinel\n"
@@ -312,12 +314,14 @@ static void print_help(void) {
 struct options {
     const char *parent;
     bool json, peers;
+    int64_t nodes;
 };
 
 static int parse(int argc, char **argv, struct options *options) {
-    enum { MIB_OPTION = 256, CASES, IO_OPTION, DIR_OPTION, NO_PEERS, JSON, HELP };
+    enum { MIB_OPTION = 256, CASES, NODES, IO_OPTION, DIR_OPTION, NO_PEERS, JSON, HELP };
     static const struct option known[] = {{"mib", required_argument, NULL, MIB_OPTION},
                                           {"cases", required_argument, NULL, CASES},
+                                          {"nodes", required_argument, NULL, NODES},
                                           {"io", required_argument, NULL, IO_OPTION},
                                           {"dir", required_argument, NULL, DIR_OPTION},
                                           {"no-peers", no_argument, NULL, NO_PEERS},
@@ -329,6 +333,9 @@ static int parse(int argc, char **argv, struct options *options) {
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         if (option == MIB_OPTION) {
             int status = parse_integer("bench", "--mib", optarg, 1, 1 << 20, &b.mib);
+            if (status != 0) return status;
+        } else if (option == NODES) {
+            int status = parse_integer("bench", "--nodes", optarg, 1, BENCH_NODES_MAX, &options->nodes);
             if (status != 0) return status;
         } else if (option == CASES) {
             b.cases = optarg;
@@ -351,8 +358,14 @@ static int parse(int argc, char **argv, struct options *options) {
     return 0;
 }
 
+static void finish(const struct options *options, int argc, char **argv) {
+    io_measure_remove_dir(b.dir);
+    if (options->peers) bench_report_peers(&b.report, argc, argv);
+    bench_report_print(&b.report, options->json);
+}
+
 int bench_broker_main(int argc, char **argv) {
-    struct options options = {.parent = ".", .peers = true};
+    struct options options = {.parent = ".", .peers = true, .nodes = 1};
     b.mib = 512;
     b.io_name = "auto";
     int status = parse(argc, argv, &options);
@@ -362,6 +375,18 @@ int bench_broker_main(int argc, char **argv) {
     snprintf(b.data, sizeof b.data, "%s/data", b.dir);
     snprintf(b.log, sizeof b.log, "%s/log", b.dir);
     if (!io_child_self(b.program, sizeof b.program)) bench_fail("/proc/self/exe", "it cannot be read");
+    if (options.nodes > 1) {
+        bench_report_init(&b.report, "cluster");
+        struct bench_cluster_options cluster = {.program = b.program,
+                                                .dir = b.dir,
+                                                .io_name = b.io_name,
+                                                .cases = b.cases,
+                                                .nodes = (uint32_t)options.nodes,
+                                                .mib = (uint64_t)b.mib};
+        bench_cluster_run(&cluster, &b.report);
+        finish(&options, argc, argv);
+        return 0;
+    }
     bench_report_init(&b.report, "broker");
     bool running = false;
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -381,8 +406,6 @@ int bench_broker_main(int argc, char **argv) {
                          "MiB");
         stop_broker();
     }
-    io_measure_remove_dir(b.dir);
-    if (options.peers) bench_report_peers(&b.report, argc, argv);
-    bench_report_print(&b.report, options.json);
+    finish(&options, argc, argv);
     return 0;
 }

@@ -19,6 +19,7 @@
 #define IN_SIZE         (256 * KIB)
 #define FETCH_BYTES     (4 * MIB)
 #define ANSWER_SECONDS  60
+#define RATE_TURN_NS    (100 * NS_PER_US)
 #define CLIENT_ID       SLICE_LITERAL("bench")
 
 struct run;
@@ -47,6 +48,7 @@ struct run {
     const struct kafka_api *api;
     int16_t version;
     uint64_t requests_left; /* produce: to be sent */
+    uint64_t began_ns;      /* produce at a rate */
     uint32_t links_open;
     struct arena arena; /* of one answer */
     void (*answer)(struct link *link, void *response);
@@ -65,10 +67,19 @@ static void sent(struct io_op *op) {
     link->run->next(link);
 }
 
+/* When the next request of this link is due, at a rate. */
+static uint64_t due_ns(const struct link *link) {
+    const struct broker_load *load = link->run->load;
+    double requests_a_second = load->rate / load->batch_records / load->connections;
+    return link->run->began_ns + (uint64_t)((double)link->sent / requests_a_second * 1e9);
+}
+
 static void send_requests(struct link *link, uint32_t count) {
     uint64_t now_ns = io_clock_ns(link->run->io);
-    for (uint32_t i = 0; i < count; i++)
-        link->asked_ns[link->sent++ % WINDOW_MAX] = now_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t asked_ns = link->run->load->rate > 0 ? due_ns(link) : now_ns;
+        link->asked_ns[link->sent++ % WINDOW_MAX] = asked_ns;
+    }
     link->sending = true;
     link->send.done = sent;
     io_send(link->socket, &link->send, link->slices, link->slice_count);
@@ -126,7 +137,8 @@ static void link_open(struct run *run, uint32_t index) {
     struct link *link = &run->links[index];
     link->run = run;
     link->partition = (int32_t)index;
-    link->socket = bench_connect(run->io, run->load->address);
+    link->socket = bench_connect(run->io,
+                                 run->load->leaders != NULL ? run->load->leaders[index] : run->load->address);
     link->capacity = IN_SIZE;
     link->in = mem_alloc(IN_SIZE);
     chain_init(&link->out);
@@ -150,7 +162,9 @@ static void run_links(struct run *run) {
     }
     uint64_t done = 0, progress_ns = io_clock_ns(run->io);
     while (run->links_open > 0) {
-        io_turn(run->io, NS_PER_S);
+        io_turn(run->io, load->rate > 0 ? RATE_TURN_NS : NS_PER_S);
+        for (uint32_t i = 0; load->rate > 0 && i < load->connections; i++)
+            if (!run->links[i].sending) run->next(&run->links[i]);
         if (load->records_done != done) progress_ns = io_clock_ns(run->io);
         done = load->records_done;
         if (io_clock_ns(run->io) - progress_ns > ANSWER_SECONDS * NS_PER_S)
@@ -228,6 +242,7 @@ static void produce_next(struct link *link) {
     uint64_t under_way = link->sent - link->answered;
     if (run->requests_left == 0 && under_way == 0 && !link->sending) link_end(link);
     uint32_t count = (uint32_t)MIN(run->requests_left, run->load->window - under_way);
+    if (run->load->rate > 0) count = count > 0 && due_ns(link) <= io_clock_ns(run->io) ? 1 : 0;
     if (link->sending || count == 0) return;
     run->requests_left -= count;
     for (uint32_t i = 0; i < count; i++)
@@ -241,6 +256,7 @@ void broker_load_produce(struct broker_load *load) {
     run.answer = produced;
     run.next = produce_next;
     run.requests_left = load->records / load->batch_records;
+    run.began_ns = io_clock_ns(run.io);
     for (uint32_t i = 0; i < load->connections; i++) {
         link_open(&run, i);
         run.links[i].request = make_produce(&run, (int32_t)i);

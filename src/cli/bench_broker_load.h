@@ -15,9 +15,16 @@
 
 #include "base/histogram.h"
 
+#define BROKER_LOAD_ADDRESS_SIZE 64
+
 struct broker_load {
     const char *address; /* "HOST:PORT" */
     const char *topic;   /* connection i uses partition i */
+    /* In a cluster: connection i goes to leaders[i]; NULL: all go to `address`. */
+    const char (*leaders)[BROKER_LOAD_ADDRESS_SIZE];
+    /* Produce: so many records a second, evenly; the time of a request runs from when it was due, be it sent
+     * or not. 0: as fast as the window allows. */
+    double rate;
     uint32_t connections;
     uint32_t window;      /* requests under way on each */
     uint64_t records;     /* in all; produce */
