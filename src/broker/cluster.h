@@ -29,7 +29,9 @@
 #define CLUSTER_LEAVE_NS    (3 * NS_PER_S)
 #define CLUSTER_TENDING_MAX 1024 /* groups whose members are changed in one tick */
 /* A new group's preferred leader campaigns when the others should know of the group. */
-#define CLUSTER_FIRST_CAMPAIGN_NS (20 * NS_PER_MS)
+#define CLUSTER_FIRST_CAMPAIGN_NS   (20 * NS_PER_MS)
+#define CLUSTER_CAMPAIGN_STAGGER_NS (100 * NS_PER_US) /* a partition of the same topic, up to: */
+#define CLUSTER_CAMPAIGN_SPREAD_NS  (300 * NS_PER_MS)
 
 struct controller;
 

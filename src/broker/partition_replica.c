@@ -305,7 +305,9 @@ void partition_replica_open(struct partition *p, const struct metadata_replicas 
                                            .priority = RAFT_PRIORITY_MAX};
     /* The others hear of the new topic a moment later than the controller. */
     if (is_new && founding != NULL && replicas->nodes[0] == cluster->node)
-        options.campaign_in_ns = CLUSTER_FIRST_CAMPAIGN_NS;
+        options.campaign_in_ns = CLUSTER_FIRST_CAMPAIGN_NS +
+                                 MIN((uint64_t)p->index * CLUSTER_CAMPAIGN_STAGGER_NS,
+                                     CLUSTER_CAMPAIGN_SPREAD_NS);
     struct diagnostic why;
     enum status status = raft_replica_open(cluster->host, &options, &p->replica, &why);
     mem_free(founding);
