@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/prng.h"
 #include "base/units.h"
 #include "cli/bench_broker_io.h"
@@ -292,10 +293,9 @@ static void measure_idle(int32_t partitions, double *resident_before) {
     char topic[32], what[BENCH_NAME_SIZE];
     snprintf(topic, sizeof topic, "idle%d", partitions);
     make_topic(topic, partitions);
-    char(*leaders)[BENCH_ADDRESS_SIZE] = malloc((size_t)partitions * sizeof *leaders);
-    if (leaders == NULL) bench_fail("idle", "no memory");
+    char(*leaders)[BENCH_ADDRESS_SIZE] = mem_alloc((size_t)partitions * sizeof *leaders);
     find_leaders(topic, partitions, leaders);
-    free(leaders);
+    mem_free(leaders);
     pause_seconds(SETTLE_SECONDS); /* all fall asleep */
     double cpu = -sum_of("cpu_seconds_total"), seconds = -io_measure_seconds();
     pause_seconds(IDLE_SECONDS);
