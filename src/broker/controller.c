@@ -19,6 +19,7 @@ enum call_phase { CALL_WAITS, CALL_QUEUED, CALL_ASKED, CALL_APPLYING };
 /* A command at the leader. */
 struct command_run {
     struct list link;
+    struct controller *controller;
     struct controller_call *call; /* of this node; NULL: of another */
     uint32_t node;
     uint64_t number;
@@ -159,7 +160,14 @@ static enum status check_removal(const struct controller *c, const struct metada
 
 static void proposed(struct raft_propose *propose) {
     struct command_run *run = CONTAINER_OF(propose, struct command_run, propose);
+    struct controller *c = run->controller;
     run->proposed = propose->status == STATUS_OK;
+    if (run->proposed || c->current != run) return;
+    /* Refused, as while leadership is being handed over: it is in no log, and comes again at the next tick.
+     */
+    c->current = NULL;
+    c->queue_count++;
+    list_push_front(&c->queue, &run->link);
 }
 
 static void run_first(struct controller *c) {
@@ -230,6 +238,7 @@ static void schedule(struct controller *c) {
 
 static struct command_run *enqueue(struct controller *c, struct slice command) {
     struct command_run *run = mem_calloc(1, sizeof *run);
+    run->controller = c;
     writer_init(&run->bytes);
     writer_bytes(&run->bytes, command);
     list_init(&run->propose.link);

@@ -101,8 +101,11 @@ void peers_know(struct peers *peers, const struct peer_hello *hello) {
     if (peer->incarnation != hello->incarnation && peer->incarnation != 0)
         log_warn(peers->options.log, "peer has another disk node=%u incarnation=%08x before=%08x", peer->node,
                  hello->incarnation, peer->incarnation);
+    /* What it said on an older connection may come after what it said on a newer: it does not leave a
+     * cluster. */
+    bool known = peer->incarnation == hello->incarnation && peer->in_cluster;
     peer->incarnation = hello->incarnation;
-    peer->in_cluster = hello->cluster_id[0] != '\0' && peers->cluster_id[0] != '\0';
+    peer->in_cluster = known || (hello->cluster_id[0] != '\0' && peers->cluster_id[0] != '\0');
 }
 
 /* ---- links ----------------------------------------------------------------------------------------------
