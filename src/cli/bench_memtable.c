@@ -198,7 +198,8 @@ static void bare_batch_write(struct bench_system *system) {
 static void bare_get(struct bench_system *system, const uint8_t *key, uint32_t id) {
     const struct memtable_entry *entry = memtable_get(bare_system(system)->memtable,
                                                       slice_make(key, BENCH_WORK_KEY_SIZE), UINT64_MAX);
-    bench_work_check(entry == NULL ? NULL : entry->value, entry == NULL ? 0 : entry->value_size, id);
+    struct slice value = entry == NULL ? SLICE_EMPTY : memtable_entry_value(entry);
+    bench_work_check(value.data, value.size, id);
 }
 
 static void bare_scan(struct bench_system *system, const struct bench_work *work) {
@@ -206,8 +207,7 @@ static void bare_scan(struct bench_system *system, const struct bench_work *work
     memtable_cursor_init(&cursor, bare_system(system)->memtable, UINT64_MAX);
     uint32_t i = 0;
     for (memtable_cursor_first(&cursor); cursor.entry != NULL; memtable_cursor_next(&cursor), i++)
-        check_scanned(work, i, memtable_entry_key(cursor.entry),
-                      slice_make(cursor.entry->value, cursor.entry->value_size));
+        check_scanned(work, i, memtable_entry_key(cursor.entry), memtable_entry_value(cursor.entry));
     if (i != work->count) exit(command_failed("bench", "the scan missed keys"));
 }
 

@@ -59,7 +59,8 @@ enum status flush_build(const struct flush_options *options, const struct memtab
          memtable_cursor_next(&cursor)) {
         const struct memtable_entry *entry = cursor.entry;
         struct slice key = memtable_entry_key(entry);
-        if (tombstone_set_cover(&memtable->tombstones, key, UINT64_MAX) > entry->sequence) continue;
+        uint64_t sequence = memtable_entry_sequence(entry);
+        if (tombstone_set_cover(&memtable->tombstones, key, UINT64_MAX) > sequence) continue;
         if (writer == NULL) {
             struct table_writer_options table = {.io = options->io,
                                                  .dir = options->dir,
@@ -71,11 +72,12 @@ enum status flush_build(const struct flush_options *options, const struct memtab
             status = table_writer_new(&table, &writer);
             if (status != STATUS_OK) break;
         }
-        struct block_entry stored = {.kind = entry->kind, .sequence = entry->sequence};
-        stored.value = slice_make(entry->value, entry->value_size);
-        stored.place = (struct value_place){.size = entry->value_size, .crc = entry->value_crc};
-        if (entry->kind == ENTRY_PUT && entry->value_size >= LAYOUT_APART_MIN && options->places != NULL &&
-            wal_places_find(options->places, entry->sequence, &stored.place))
+        struct block_entry stored = {.kind = memtable_entry_kind(entry), .sequence = sequence};
+        stored.value = memtable_entry_value(entry);
+        stored.place = (struct value_place){.size = (uint32_t)stored.value.size,
+                                            .crc = memtable_entry_crc(entry)};
+        if (stored.kind == ENTRY_PUT && stored.value.size >= LAYOUT_APART_MIN && options->places != NULL &&
+            wal_places_find(options->places, sequence, &stored.place))
             stored.kind = ENTRY_PUT_LOG;
         status = table_writer_add(writer, key, &stored);
         if (status == STATUS_OK && table_writer_bytes(writer) >= options->table_bytes)

@@ -9,6 +9,7 @@
 /* Pages grow, so that a memtable that holds little is charged for little. The last size is a huge page's. */
 #define PAGE_SIZE_MIN (8 * KIB)
 #define PAGE_ALIGN    ((size_t)64)
+#define ENTRY_ALIGN   _Alignof(struct memtable_entry)
 #define PAGE_SIZE_MAX MEM_HUGE_SIZE
 /* Nodes lie together, in slabs: what is searched is dense. */
 #define SLAB_SIZE_MAX (64 * KIB)
@@ -46,10 +47,10 @@ static uint32_t own(struct memtable *memtable, struct buffer *owner) {
     return index;
 }
 
-/* align: a power of two, at least 8. */
+/* align: a power of two, at least ENTRY_ALIGN. */
 static void *page_alloc(struct memtable *memtable, size_t align, size_t size) {
     size_t skip = -(uintptr_t)memtable->page_pos & (align - 1);
-    size = (size + 7) & ~(size_t)7;
+    size = (size + ENTRY_ALIGN - 1) & ~(ENTRY_ALIGN - 1);
     if (size + skip > (size_t)(memtable->page_end - memtable->page_pos)) {
         struct buffer *page = buffer_new(MAX(memtable->page_size - sizeof *page, size + align + PAGE_ALIGN));
         memtable->page = add_owner(memtable, page);
@@ -212,27 +213,35 @@ static bool finger_fits(const struct memtable_node *leaf, struct slice key) {
     return next == NULL || slice_compare(key, memtable_entry_key(next->low)) < 0;
 }
 
-static void insert(struct memtable *memtable, struct memtable_entry *entry) {
-    struct slice key = memtable_entry_key(entry);
-    struct memtable_node **finger = finger_of(memtable, key), *leaf = *finger;
-    bool equal = false;
+/* Where a key belongs: before slot `at`, or, when it is there already, in it. */
+struct place {
+    struct memtable_node **finger, *leaf;
     uint32_t at;
-    if (finger_fits(leaf, key)) {
-        at = leaf->count;
+    bool equal;
+};
+
+static struct place find_place(struct memtable *memtable, struct slice key) {
+    struct place place = {.finger = finger_of(memtable, key)};
+    if (finger_fits(*place.finger, key)) {
+        place.leaf = *place.finger;
+        place.at = place.leaf->count;
     } else {
         struct path path;
-        leaf = find_leaf(memtable, key, &path);
-        at = memtable_node_search(leaf, key, &equal);
+        place.leaf = find_leaf(memtable, key, &path);
+        place.at = memtable_node_search(place.leaf, key, &place.equal);
     }
-    if (equal) {
-        entry->older = leaf->entries[at];
-        MEMTABLE_STORE(leaf->entries[at], entry);
-    } else if (leaf->count < MEMTABLE_FANOUT) {
-        memtable_node_insert(leaf, at, entry, NULL);
-    } else {
-        leaf = split_leaf(memtable, leaf, at, entry);
-    }
-    *finger = leaf;
+    return place;
+}
+
+static void insert(struct memtable *memtable, const struct place *place, const struct memtable_entry *entry) {
+    struct memtable_node *leaf = place->leaf;
+    if (place->equal)
+        MEMTABLE_STORE(leaf->entries[place->at], entry);
+    else if (leaf->count < MEMTABLE_FANOUT)
+        memtable_node_insert(leaf, place->at, entry, NULL);
+    else
+        leaf = split_leaf(memtable, leaf, place->at, entry);
+    *place->finger = leaf;
 }
 
 static void note_sequence(struct memtable *memtable, uint64_t sequence) {
@@ -240,44 +249,45 @@ static void note_sequence(struct memtable *memtable, uint64_t sequence) {
     MEMTABLE_STORE(memtable->last_sequence, sequence);
 }
 
-/* An entry with its key, and room for `extra` bytes behind it. */
-static struct memtable_entry *entry_new(struct memtable *memtable, struct slice key, uint64_t sequence,
-                                        enum entry_kind kind, size_t extra) {
+/* kind: with MEMTABLE_ENTRY_REFERRED when there is a reference. */
+static void add(struct memtable *memtable, struct slice key, uint64_t sequence, unsigned kind,
+                struct slice copied, const struct memtable_reference *reference, struct buffer *owner) {
     ASSERT_LE(key.size, (size_t)UINT16_MAX);
-    ASSERT_LE(memtable->last_sequence, sequence);
-    struct memtable_entry *entry = page_alloc(memtable, 8, sizeof *entry + key.size + extra);
-    *entry = (struct memtable_entry){
-        .sequence = sequence, .kind = (uint8_t)kind, .key_size = (uint16_t)key.size, .owner = UINT32_MAX};
+    ASSERT(memtable->last_sequence <= sequence && sequence <= MEMTABLE_SEQUENCE_MAX);
+    struct place place = find_place(memtable, key);
+    const struct memtable_entry *older = place.equal ? place.leaf->entries[place.at] : NULL;
+    size_t before = (reference != NULL ? sizeof *reference : 0) + (older != NULL ? sizeof older : 0);
+    uint8_t *at = page_alloc(memtable, ENTRY_ALIGN,
+                             before + sizeof(struct memtable_entry) + key.size + copied.size);
+    struct memtable_entry *entry = (struct memtable_entry *)(void *)(at + before);
+    if (reference != NULL) memcpy(at, reference, sizeof *reference);
+    if (older != NULL) memcpy((uint8_t *)entry - sizeof older, &older, sizeof older);
+    uint64_t stamp = sequence << 8 | kind | (older != NULL ? MEMTABLE_ENTRY_OLDER : 0);
+    memcpy(entry->stamp, &stamp, sizeof stamp);
+    entry->owner = reference == NULL ? memtable->page : owner == NULL ? UINT32_MAX : own(memtable, owner);
+    entry->key_size = (uint16_t)key.size;
+    entry->copied_size = (uint16_t)copied.size;
     if (key.size > 0) memcpy(entry->key, key.data, key.size);
-    return entry;
-}
-
-static void entry_insert(struct memtable *memtable, struct memtable_entry *entry) {
-    insert(memtable, entry);
+    if (copied.size > 0) memcpy(entry->key + key.size, copied.data, copied.size);
+    insert(memtable, &place, entry);
     memtable->entry_count++;
-    note_sequence(memtable, entry->sequence);
+    note_sequence(memtable, sequence);
 }
 
 void memtable_put(struct memtable *memtable, struct slice key, uint64_t sequence,
                   const struct memtable_value *value) {
     struct slice bytes = value->bytes.bytes;
-    bool copied = bytes.size <= MEMTABLE_COPY_MAX;
-    struct memtable_entry *entry = entry_new(memtable, key, sequence, ENTRY_PUT, copied ? bytes.size : 0);
-    entry->value = bytes.data;
-    entry->value_size = (uint32_t)bytes.size;
-    entry->value_crc = value->crc;
-    if (copied) {
-        entry->owner = memtable->page;
-        entry->value = entry->key + key.size;
-        if (bytes.size > 0) memcpy(entry->key + key.size, bytes.data, bytes.size);
-    } else if (value->bytes.owner != NULL) {
-        entry->owner = own(memtable, value->bytes.owner);
+    if (bytes.size <= MEMTABLE_COPY_MAX) {
+        add(memtable, key, sequence, ENTRY_PUT, bytes, NULL, NULL);
+        return;
     }
-    entry_insert(memtable, entry);
+    struct memtable_reference reference = {bytes.data, (uint32_t)bytes.size, value->crc};
+    add(memtable, key, sequence, ENTRY_PUT | MEMTABLE_ENTRY_REFERRED, SLICE_EMPTY, &reference,
+        value->bytes.owner);
 }
 
 void memtable_delete(struct memtable *memtable, struct slice key, uint64_t sequence) {
-    entry_insert(memtable, entry_new(memtable, key, sequence, ENTRY_DELETE, 0));
+    add(memtable, key, sequence, ENTRY_DELETE, SLICE_EMPTY, NULL, NULL);
 }
 
 void memtable_delete_range(struct memtable *memtable, struct slice from, struct slice to, uint64_t sequence) {
@@ -324,9 +334,19 @@ MEMTABLE_CLONES const struct memtable_entry *memtable_get(const struct memtable 
                                                           uint64_t snapshot) {
     const struct memtable_entry *entry = look_up(memtable, key, false);
     if (entry == NULL && MEMTABLE_LOAD(memtable->root)->level > 0) entry = look_up(memtable, key, true);
-    while (entry != NULL && entry->sequence > snapshot)
-        entry = entry->older;
+    while (entry != NULL && memtable_entry_sequence(entry) > snapshot)
+        entry = memtable_entry_older(entry);
     return entry;
+}
+
+static uint64_t check_versions(const struct memtable_entry *entry) {
+    uint64_t count = 1;
+    for (const struct memtable_entry *older; (older = memtable_entry_older(entry)) != NULL; count++) {
+        ASSERT_LE(memtable_entry_sequence(older), memtable_entry_sequence(entry));
+        ASSERT(memtable_node_is(older, memtable_entry_key(entry)));
+        entry = older;
+    }
+    return count;
 }
 
 /* Checks the subtree, whose keys are in [low, high), and returns how many entries it has; *leaf is its first
@@ -345,11 +365,7 @@ static uint64_t check_subtree(const struct memtable_node *node, const struct mem
         *leaf = node->next;
         ASSERT(node->next == NULL || node->next->prev == node);
         for (uint32_t i = 0; i < node->count; i++)
-            for (const struct memtable_entry *entry = node->entries[i]; entry != NULL; entry = entry->older) {
-                ASSERT(entry->older == NULL || entry->older->sequence <= entry->sequence);
-                ASSERT(entry->older == NULL || memtable_node_is(entry->older, memtable_entry_key(entry)));
-                entries++;
-            }
+            entries += check_versions(node->entries[i]);
         return entries;
     }
     for (uint32_t i = 0; i <= node->count; i++) {

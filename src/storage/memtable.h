@@ -51,17 +51,21 @@
 /* Buffers whose number is remembered, so that one that comes again is not held and charged twice. */
 #define MEMTABLE_OWNERS_RECENT 16 /* a power of two */
 
+/* Small, because a memtable of small values is as large as what surrounds them: 16 bytes, and before them
+ * what not every entry has.
+ *
+ *   [value 8 | size 4 | crc 4] [older 8] entry [key] [value that was copied]
+ */
 struct memtable_entry {
-    uint64_t sequence;
-    const struct memtable_entry *older; /* the version before this one */
-    const uint8_t *value;
-    uint32_t value_size;
-    uint32_t value_crc;
-    uint32_t owner; /* index of the buffer that holds the value */
+    uint32_t stamp[2]; /* sequence << 8 | MEMTABLE_ENTRY_* | kind, in this machine's order */
+    uint32_t owner;    /* index of the buffer that holds the value */
     uint16_t key_size;
-    uint8_t kind; /* ENTRY_PUT or ENTRY_DELETE */
+    uint16_t copied_size; /* of a value that was copied */
     uint8_t key[];
 };
+#define MEMTABLE_ENTRY_OLDER    64u  /* a version before this one is there */
+#define MEMTABLE_ENTRY_REFERRED 128u /* the value lies elsewhere */
+#define MEMTABLE_SEQUENCE_MAX   (((uint64_t)1 << 56) - 1)
 
 struct memtable_node;
 struct memtable {
@@ -85,6 +89,46 @@ struct memtable {
 
 static inline struct slice memtable_entry_key(const struct memtable_entry *entry) {
     return slice_make(entry->key, entry->key_size);
+}
+static inline uint64_t memtable_entry_stamp(const struct memtable_entry *entry) {
+    uint64_t stamp;
+    memcpy(&stamp, entry->stamp, sizeof stamp);
+    return stamp;
+}
+static inline uint64_t memtable_entry_sequence(const struct memtable_entry *entry) {
+    return memtable_entry_stamp(entry) >> 8;
+}
+static inline enum entry_kind memtable_entry_kind(const struct memtable_entry *entry) {
+    return (enum entry_kind)(memtable_entry_stamp(entry) & (MEMTABLE_ENTRY_OLDER - 1)); /* PUT or DELETE */
+}
+/* The version before this one, or NULL. */
+static inline const struct memtable_entry *memtable_entry_older(const struct memtable_entry *entry) {
+    const struct memtable_entry *older = NULL;
+    if ((memtable_entry_stamp(entry) & MEMTABLE_ENTRY_OLDER) != 0)
+        memcpy(&older, (const uint8_t *)entry - sizeof older, sizeof older);
+    return older;
+}
+struct memtable_reference {
+    const uint8_t *value;
+    uint32_t size, crc;
+};
+static inline struct memtable_reference memtable_entry_reference(const struct memtable_entry *entry) {
+    struct memtable_reference reference;
+    bool older = (memtable_entry_stamp(entry) & MEMTABLE_ENTRY_OLDER) != 0;
+    const uint8_t *end = (const uint8_t *)entry - (older ? sizeof(void *) : 0);
+    memcpy(&reference, end - sizeof reference, sizeof reference);
+    return reference;
+}
+static inline struct slice memtable_entry_value(const struct memtable_entry *entry) {
+    if ((memtable_entry_stamp(entry) & MEMTABLE_ENTRY_REFERRED) == 0)
+        return slice_make(entry->key + entry->key_size, entry->copied_size);
+    struct memtable_reference reference = memtable_entry_reference(entry);
+    return slice_make(reference.value, reference.size);
+}
+/* Of a large value: the log says it of no other. */
+static inline uint32_t memtable_entry_crc(const struct memtable_entry *entry) {
+    bool referred = (memtable_entry_stamp(entry) & MEMTABLE_ENTRY_REFERRED) != 0;
+    return referred ? memtable_entry_reference(entry).crc : 0;
 }
 
 struct memtable *memtable_new(void);
@@ -112,7 +156,7 @@ const struct memtable_entry *memtable_get(const struct memtable *memtable, struc
 static inline struct shared_slice memtable_value(const struct memtable *memtable,
                                                  const struct memtable_entry *entry) {
     struct buffer *owner = entry->owner == UINT32_MAX ? NULL : memtable->owners[entry->owner];
-    return (struct shared_slice){slice_make(entry->value, entry->value_size), owner};
+    return (struct shared_slice){memtable_entry_value(entry), owner};
 }
 /* Everything up to this sequence is seen by readers; any thread. */
 static inline uint64_t memtable_last_sequence(const struct memtable *memtable) {

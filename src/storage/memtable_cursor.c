@@ -11,8 +11,8 @@ void memtable_cursor_init(struct memtable_cursor *cursor, const struct memtable 
 }
 
 static const struct memtable_entry *visible(const struct memtable_entry *entry, uint64_t snapshot) {
-    while (entry != NULL && entry->sequence > snapshot)
-        entry = entry->older;
+    while (entry != NULL && memtable_entry_sequence(entry) > snapshot)
+        entry = memtable_entry_older(entry);
     return entry;
 }
 

@@ -223,7 +223,8 @@ uint32_t memtable_node_rollback(struct memtable_node *leaf, uint64_t sequence) {
     MEMTABLE_STORE(leaf->version, version + 1);
     for (uint32_t i = 0; i < leaf->count; i++) {
         const struct memtable_entry *entry = leaf->entries[i];
-        for (; entry != NULL && entry->sequence > sequence; entry = entry->older)
+        for (; entry != NULL && memtable_entry_sequence(entry) > sequence;
+             entry = memtable_entry_older(entry))
             dropped++;
         if (entry == NULL) continue;
         MEMTABLE_STORE(leaf->entries[kept], entry);

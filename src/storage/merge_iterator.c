@@ -396,8 +396,8 @@ struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {
     const struct merge_source *source = merge->current;
     ASSERT(source != NULL);
     if (source->is_memtable)
-        return (struct merge_entry){source->key, source->memtable.entry->kind,
-                                    source->memtable.entry->sequence};
+        return (struct merge_entry){source->key, memtable_entry_kind(source->memtable.entry),
+                                    memtable_entry_sequence(source->memtable.entry)};
     const struct block_entry *entry = table_cursor_entry(&source->cursor);
     return (struct merge_entry){source->key, entry->kind, entry->sequence};
 }
@@ -419,7 +419,7 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
     ASSERT(source != NULL);
     if (source->is_memtable) {
         *value = memtable_value(source->memtable.memtable, source->memtable.entry);
-        *crc = source->memtable.entry->value_crc;
+        *crc = memtable_entry_crc(source->memtable.entry);
         return STATUS_OK;
     }
     *crc = table_cursor_entry(&source->cursor)->place.crc;

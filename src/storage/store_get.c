@@ -37,8 +37,9 @@ static enum status get_from_memory(struct store *store, struct slice key, struct
         entry = memtable_get(memtable, key, UINT64_MAX);
     }
     if (entry == NULL) return STATUS_END;
-    if (entry->kind == ENTRY_DELETE) return STATUS_NOT_FOUND;
-    if (store_cover(store, store->versions.current, key) > entry->sequence) return STATUS_NOT_FOUND;
+    if (memtable_entry_kind(entry) == ENTRY_DELETE) return STATUS_NOT_FOUND;
+    if (store_cover(store, store->versions.current, key) > memtable_entry_sequence(entry))
+        return STATUS_NOT_FOUND;
     *value = shared_slice_ref(memtable_value(memtable, entry));
     return STATUS_OK;
 }

@@ -149,8 +149,8 @@ static void check_entry(const struct model *m, const struct memtable_entry *entr
         return;
     }
     assert_non_null(entry);
-    assert_int_equal(entry->sequence, want->sequence);
-    assert_int_equal(entry->kind, want->value == 0 ? ENTRY_DELETE : ENTRY_PUT);
+    assert_int_equal(memtable_entry_sequence(entry), want->sequence);
+    assert_int_equal(memtable_entry_kind(entry), want->value == 0 ? ENTRY_DELETE : ENTRY_PUT);
     if (want->value == 0) return;
     struct shared_slice value = memtable_value(m->memtable, entry);
     assert_non_null(value.owner);

@@ -52,8 +52,9 @@ static void note_error(struct looker *looker, const char *what, uint64_t i) {
 
 static bool holds(const struct memtable_entry *entry, uint64_t i) {
     uint8_t key[17];
-    return entry != NULL && entry->sequence == i && entry->value_size == 40 &&
-           load_le64(entry->value + 32) == i && slice_equal(memtable_entry_key(entry), key_of(key, i));
+    return entry != NULL && memtable_entry_sequence(entry) == i && memtable_entry_value(entry).size == 40 &&
+           load_le64(memtable_entry_value(entry).data + 32) == i &&
+           slice_equal(memtable_entry_key(entry), key_of(key, i));
 }
 
 static void get_some(struct looker *looker, struct prng *prng, uint64_t snapshot) {
@@ -82,9 +83,9 @@ static void scan_all(struct looker *looker, uint64_t snapshot, bool forward) {
         const struct memtable_entry *entry = cursor.entry;
         int order = before == NULL ? 0 : slice_compare(memtable_entry_key(before), memtable_entry_key(entry));
         if (before != NULL && (forward ? order >= 0 : order <= 0))
-            note_error(looker, "out of order", entry->sequence);
-        if (!holds(entry, entry->sequence) || entry->sequence > snapshot)
-            note_error(looker, "a wrong entry", entry->sequence);
+            note_error(looker, "out of order", memtable_entry_sequence(entry));
+        if (!holds(entry, memtable_entry_sequence(entry)) || memtable_entry_sequence(entry) > snapshot)
+            note_error(looker, "a wrong entry", memtable_entry_sequence(entry));
         before = entry;
         count++;
         if (forward)
