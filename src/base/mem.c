@@ -51,14 +51,34 @@ void *mem_alloc_aligned(size_t align, size_t size) {
 #ifdef __SANITIZE_ADDRESS__
 /* The sanitizer watches what comes from the heap. */
 void *mem_alloc_huge(void) {
-    return memset(mem_alloc_aligned(MEM_HUGE_SIZE, MEM_HUGE_SIZE), 0, MEM_HUGE_SIZE);
+    return mem_alloc_aligned(MEM_HUGE_SIZE, MEM_HUGE_SIZE);
 }
 
 void mem_free_huge(void *ptr) {
     mem_free(ptr);
 }
+
+static void drop_kept(void) {}
 #else
+/* Pages that were given back, for whoever asks next: the kernel would clear them again, which costs as much as
+ * filling them. One memtable's worth, and only until mem_trim. */
+static _Thread_local struct {
+    void *pages[MEM_HUGE_KEPT];
+    size_t count;
+} kept;
+
+static void unmap_huge(void *ptr) {
+    int failed = munmap(ptr, MEM_HUGE_SIZE);
+    ASSERT_EQ(failed, 0);
+}
+
+static void drop_kept(void) {
+    while (kept.count > 0)
+        unmap_huge(kept.pages[--kept.count]);
+}
+
 void *mem_alloc_huge(void) {
+    if (kept.count > 0) return kept.pages[--kept.count];
     /* Twice as much address space holds an aligned piece; the rest goes back untouched. */
     uint8_t *space = mmap(NULL, 2 * MEM_HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                           0);
@@ -71,8 +91,10 @@ void *mem_alloc_huge(void) {
 }
 
 void mem_free_huge(void *ptr) {
-    int failed = munmap(ptr, MEM_HUGE_SIZE);
-    ASSERT_EQ(failed, 0);
+    if (kept.count < MEM_HUGE_KEPT)
+        kept.pages[kept.count++] = ptr;
+    else
+        unmap_huge(ptr);
 }
 #endif
 
@@ -86,5 +108,6 @@ void mem_free(void *ptr) {
 }
 
 void mem_trim(void) {
+    drop_kept();
     (void)malloc_trim(0);
 }

@@ -15,14 +15,15 @@
 
 #define MEM_ALLOC_SIZE_MAX ((size_t)1 << 32)
 #define MEM_HUGE_SIZE      ((size_t)2 << 20)
+#define MEM_HUGE_KEPT      8u /* pages given back that a thread keeps for itself until mem_trim */
 
 void *mem_alloc(size_t size);                       /* uninitialised */
 void *mem_calloc(size_t count, size_t size);        /* zeroed, count * size checked */
 void *mem_realloc(void *ptr, size_t size);          /* ptr may be NULL */
 void *mem_alloc_aligned(size_t align, size_t size); /* align: power of two; released with mem_free */
-/* MEM_HUGE_SIZE bytes of zeros, aligned to as much and in one huge page where the system has them: for memory
- * that is filled and then read at random, which then costs no address translation. Given back with
- * mem_free_huge. */
+/* MEM_HUGE_SIZE uninitialised bytes, aligned to as much and in one huge page where the system has them: for
+ * memory that is filled and then read at random, which then costs no address translation. Given back with
+ * mem_free_huge by the same thread. */
 void *mem_alloc_huge(void);
 void mem_free_huge(void *ptr);
 char *mem_strdup(const char *text);
