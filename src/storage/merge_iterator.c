@@ -25,11 +25,14 @@ struct merge_source {
     struct run *const *runs;
     size_t run_count, run_index;
     const struct run *single;
-    bool entering;        /* the cursor has still to find its place in a run just entered */
-    bool passing;         /* damage that is deleted: the target is `behind` it */
-    struct writer behind; /* empty memory until it is used */
-    bool has_cursor;
-    struct table_cursor cursor;
+    bool entering;               /* the cursor has still to find its place in a run just entered */
+    bool passing;                /* damage that is deleted: the target is `behind` it */
+    struct writer behind;        /* empty memory until it is used */
+    struct table_cursor *cursor; /* in the run; NULL: none yet */
+    /* Of the run behind it, which finds its way while this one is read: of a scan that the disk is slow for.
+     */
+    struct table_cursor *next;
+    bool next_found, next_valued, next_failed; /* on its first entry; its value was asked for; gave up */
 };
 
 /* ---- one source -------------------------------------------------------------------------------------- */
@@ -39,10 +42,7 @@ static struct merge_source *add_source(struct merge_iterator *merge, bool is_mem
         merge->capacity = MAX(merge->capacity * 2, 8u);
         merge->sources = mem_realloc(merge->sources, merge->capacity * sizeof *merge->sources);
     }
-    /* A memtable's source stops before the table cursor, which is large. */
-    size_t size = is_memtable ? offsetof(struct merge_source, cursor) : sizeof(struct merge_source);
-    struct merge_source *source = mem_alloc(size);
-    memset(source, 0, offsetof(struct merge_source, cursor));
+    struct merge_source *source = mem_calloc(1, sizeof *source);
     source->is_memtable = is_memtable;
     merge->sources[merge->count++] = source;
     return source;
@@ -79,17 +79,67 @@ static void give(struct merge_source *source, enum todo todo) {
     source->passing = false;
 }
 
+static void drop_cursor(struct table_cursor **cursor) {
+    if (*cursor != NULL) table_cursor_release(*cursor);
+    mem_free(*cursor);
+    *cursor = NULL;
+}
+
 /* Makes the cursor one of run `index`. */
 static void enter_run(struct merge_iterator *merge, struct merge_source *source, size_t index) {
-    if (source->has_cursor && source->run_index == index) return;
-    if (source->has_cursor) {
-        merge->options.tables.ahead = MAX(merge->options.tables.ahead, source->cursor.ahead.size);
-        table_cursor_release(&source->cursor);
-    }
-    source->run_index = index;
+    if (source->cursor != NULL && source->run_index == index) return;
+    struct table_cursor_options *options = &merge->options.tables;
+    if (source->cursor != NULL) options->ahead = MAX(options->ahead, source->cursor->ahead.size);
+    drop_cursor(&source->cursor);
     const struct run *run = source_run(source, index);
-    table_cursor_init(&source->cursor, run->table, &run->meta, &merge->options.tables);
-    source->has_cursor = true;
+    if (source->next != NULL && index == source->run_index + 1) {
+        source->cursor = source->next;
+        source->next = NULL;
+        table_cursor_tell(source->cursor, options->ready, options->ctx);
+    } else {
+        drop_cursor(&source->next);
+        source->cursor = mem_alloc(sizeof *source->cursor);
+        table_cursor_init(source->cursor, run->table, &run->meta, options);
+    }
+    source->next_found = source->next_valued = source->next_failed = false;
+    source->run_index = index;
+}
+
+/* ---- the run behind ---------------------------------------------------------------------------------- */
+
+/* As far as it gets without waiting: to its first entry, and, when the run before it is almost read, to the
+ * value. What goes wrong is met again by whoever reads it. */
+static void drive_next(struct merge_source *source) {
+    struct table_cursor *next = source->next;
+    struct shared_slice value;
+    enum status status = STATUS_OK;
+    if (!source->next_found) status = table_cursor_seek(next, next->bounds->first);
+    source->next_found = status == STATUS_OK;
+    if (status == STATUS_OK && source->cursor->at_last && table_cursor_entry(next)->kind != ENTRY_DELETE)
+        status = table_cursor_value(next, &value);
+    source->next_failed = status != STATUS_OK && status != STATUS_PENDING;
+}
+
+static void next_ready(void *ctx) {
+    struct merge_source *source = ctx;
+    if (!source->next_failed) drive_next(source);
+}
+
+/* Between the runs of one level a scan would wait for an index, a block and a value, one after the other. */
+static void prepare_next(struct merge_iterator *merge, struct merge_source *source) {
+    bool begins = source->next == NULL;
+    if (!merge->forward || source->run_index + 1 >= source->run_count || source->next_failed) return;
+    if (begins) {
+        const struct run *run = source_run(source, source->run_index + 1);
+        struct table_cursor_options options = merge->options.tables;
+        options.ahead = source->cursor->ahead.size;
+        options.ready = next_ready;
+        options.ctx = source;
+        source->next = mem_alloc(sizeof *source->next);
+        table_cursor_init(source->next, run->table, &run->meta, &options);
+    }
+    if (begins || (source->cursor->at_last && !source->next_valued)) drive_next(source);
+    source->next_valued = source->cursor->at_last;
 }
 
 static size_t find_run(const struct merge_source *source, struct slice key) {
@@ -109,22 +159,22 @@ static enum status seek_table(struct merge_iterator *merge, struct merge_source 
     }
     if (index == source->run_count) return STATUS_END;
     enter_run(merge, source, index);
-    return forward ? table_cursor_seek(&source->cursor, key) : table_cursor_seek_prev(&source->cursor, key);
+    return forward ? table_cursor_seek(source->cursor, key) : table_cursor_seek_prev(source->cursor, key);
 }
 
 static enum status step_table(struct merge_iterator *merge, struct merge_source *source, bool forward) {
     enum status status;
     if (!source->entering) {
-        status = forward ? table_cursor_next(&source->cursor) : table_cursor_prev(&source->cursor);
+        status = forward ? table_cursor_next(source->cursor) : table_cursor_prev(source->cursor);
         if (status != STATUS_END) return status;
         size_t index = source->run_index;
         if (forward ? index + 1 == source->run_count : index == 0) return STATUS_END;
         enter_run(merge, source, forward ? index + 1 : index - 1);
         source->entering = true;
     }
-    const struct table_run_meta *meta = source->cursor.bounds;
-    status = forward ? table_cursor_seek(&source->cursor, meta->first)
-                     : table_cursor_seek_prev(&source->cursor, meta->last);
+    const struct table_run_meta *meta = source->cursor->bounds;
+    status = forward ? table_cursor_seek(source->cursor, meta->first)
+                     : table_cursor_seek_prev(source->cursor, meta->last);
     if (status != STATUS_PENDING) source->entering = false;
     return status == STATUS_END ? STATUS_CORRUPT : status; /* no run is empty */
 }
@@ -160,7 +210,7 @@ static enum status source_step(struct merge_iterator *merge, struct merge_source
         status = seek_table(merge, source, target, todo == TODO_SEEK || todo == TODO_SEEK_AFTER);
     if (status == STATUS_OK)
         source->key = source->is_memtable ? memtable_entry_key(source->memtable.entry)
-                                          : table_cursor_key(&source->cursor);
+                                          : table_cursor_key(source->cursor);
     return status;
 }
 
@@ -168,8 +218,8 @@ static enum status source_step(struct merge_iterator *merge, struct merge_source
 static void find_gap(struct merge_iterator *merge, const struct merge_source *source) {
     struct merge_gap *gap = &merge->gap;
     gap->run = source_run(source, source->run_index);
-    if (source->has_cursor) {
-        table_cursor_gap(&source->cursor, &gap->first, &gap->last);
+    if (source->cursor != NULL) {
+        table_cursor_gap(source->cursor, &gap->first, &gap->last);
         return;
     }
     writer_clear(&gap->first);
@@ -398,7 +448,7 @@ struct merge_entry merge_iterator_entry(const struct merge_iterator *merge) {
     if (source->is_memtable)
         return (struct merge_entry){source->key, memtable_entry_kind(source->memtable.entry),
                                     memtable_entry_sequence(source->memtable.entry)};
-    const struct block_entry *entry = table_cursor_entry(&source->cursor);
+    const struct block_entry *entry = table_cursor_entry(source->cursor);
     return (struct merge_entry){source->key, entry->kind, entry->sequence};
 }
 
@@ -410,8 +460,8 @@ const struct table_run_meta *merge_iterator_run(const struct merge_iterator *mer
                                                 struct value_place *place) {
     const struct merge_source *source = merge->current;
     ASSERT(source != NULL && !source->is_memtable);
-    *place = table_cursor_entry(&source->cursor)->place;
-    return source->cursor.bounds;
+    *place = table_cursor_entry(source->cursor)->place;
+    return source->cursor->bounds;
 }
 
 enum status merge_iterator_value(struct merge_iterator *merge, struct shared_slice *value, uint32_t *crc) {
@@ -422,8 +472,9 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
         *crc = memtable_entry_crc(source->memtable.entry);
         return STATUS_OK;
     }
-    *crc = table_cursor_entry(&source->cursor)->place.crc;
-    enum status status = table_cursor_value(&source->cursor, value);
+    *crc = table_cursor_entry(source->cursor)->place.crc;
+    enum status status = table_cursor_value(source->cursor, value);
+    if (source->cursor->ahead.size > 0 && merge->prepares) prepare_next(merge, source);
     if (status == STATUS_CORRUPT || status == STATUS_IO) find_gap(merge, source);
     return status;
 }
@@ -431,7 +482,7 @@ enum status merge_iterator_value(struct merge_iterator *merge, struct shared_sli
 size_t merge_iterator_ahead(const struct merge_iterator *merge) {
     size_t ahead = merge->options.tables.ahead;
     for (uint32_t i = 0; i < merge->count; i++)
-        if (merge->sources[i]->has_cursor) ahead = MAX(ahead, merge->sources[i]->cursor.ahead.size);
+        if (merge->sources[i]->cursor != NULL) ahead = MAX(ahead, merge->sources[i]->cursor->ahead.size);
     return ahead;
 }
 
@@ -439,6 +490,8 @@ size_t merge_iterator_ahead(const struct merge_iterator *merge) {
 
 void merge_iterator_init(struct merge_iterator *merge, const struct merge_options *options) {
     *merge = (struct merge_iterator){.options = *options};
+    const struct table_cursor_options *tables = &options->tables;
+    merge->prepares = tables->sequential && !tables->blocking && tables->cache != NULL;
     writer_init(&merge->target);
     writer_init(&merge->gap.first);
     writer_init(&merge->gap.last);
@@ -447,7 +500,8 @@ void merge_iterator_init(struct merge_iterator *merge, const struct merge_option
 void merge_iterator_release(struct merge_iterator *merge) {
     for (uint32_t i = 0; i < merge->count; i++) {
         struct merge_source *source = merge->sources[i];
-        if (source->has_cursor) table_cursor_release(&source->cursor);
+        drop_cursor(&source->cursor);
+        drop_cursor(&source->next);
         writer_release(&source->behind);
         mem_free(source);
     }

@@ -40,6 +40,7 @@ struct merge_iterator {
     bool alone;                   /* no other source has the current key */
     bool forward;
     enum { MERGE_STILL, MERGE_SEEK, MERGE_NEXT, MERGE_PREV } moving; /* a move that is PENDING */
+    bool prepares; /* runs that come next, while the disk is waited for */
     struct writer target;
     struct merge_gap gap; /* of the last CORRUPT or IO */
 };

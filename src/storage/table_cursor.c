@@ -544,6 +544,11 @@ void table_cursor_init(struct table_cursor *cursor, struct table *table, const s
     block_fetch_init(&cursor->value_fetch, options->cache, options->blocking, options->ready, options->ctx);
 }
 
+void table_cursor_tell(struct table_cursor *cursor, void (*ready)(void *ctx), void *ctx) {
+    cursor->fetch.ready = cursor->value_fetch.ready = cursor->options.ready = ready;
+    cursor->fetch.ctx = cursor->value_fetch.ctx = cursor->options.ctx = ctx;
+}
+
 void table_cursor_release(struct table_cursor *cursor) {
     block_fetch_release(&cursor->fetch);
     block_fetch_release(&cursor->value_fetch);

@@ -68,6 +68,8 @@ struct table_cursor {
 void table_cursor_init(struct table_cursor *cursor, struct table *table, const struct table_run_meta *bounds,
                        const struct table_cursor_options *options);
 void table_cursor_release(struct table_cursor *cursor);
+/* Who is told from now on when what is missing is there, also by a call that is PENDING. */
+void table_cursor_tell(struct table_cursor *cursor, void (*ready)(void *ctx), void *ctx);
 /* OK, END, PENDING, CORRUPT, IO. */
 enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) MUST_USE;
 enum status table_cursor_seek_prev(struct table_cursor *cursor, struct slice key) MUST_USE;
