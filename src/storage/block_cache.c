@@ -435,6 +435,7 @@ enum status block_cache_read(struct block_cache *cache, const struct block_reque
     enum status status = block_source_open(request->source);
     if (status != STATUS_OK) {
         report(cache, request, status);
+        buffer_unref(request->spare);
         return status;
     }
     /* Beside a read under way this one stays out of the cache. */
