@@ -60,8 +60,8 @@ void mem_free_huge(void *ptr) {
 
 static void drop_kept(void) {}
 #else
-/* Pages that were given back, for whoever asks next: the kernel would clear them again, which costs as much as
- * filling them. One memtable's worth, and only until mem_trim. */
+/* Pages that were given back, for whoever asks next: the kernel would clear them again, which costs as much
+ * as filling them. One memtable's worth, and only until mem_trim. */
 static _Thread_local struct {
     void *pages[MEM_HUGE_KEPT];
     size_t count;

