@@ -241,6 +241,35 @@ enum status broker_partition_info(struct broker *broker, struct slice topic, int
     return STATUS_OK;
 }
 
+struct visiting {
+    void (*visit)(void *ctx, const struct broker_producer *producer);
+    void *ctx;
+};
+
+static void visit_producer(void *ctx, const struct producer_entry *entry) {
+    const struct visiting *visiting = ctx;
+    uint8_t count = entry->batch_count;
+    const struct broker_producer producer = {
+        .id = entry->producer_id,
+        .epoch = entry->epoch,
+        .last_sequence = count == 0 ? -1 : entry->batches[count - 1].last_sequence,
+        .last_time_ms = entry->last_time_ms,
+        .open_offset = entry->open_offset};
+    visiting->visit(visiting->ctx, &producer);
+}
+
+enum status broker_producers_visit(struct broker *broker, struct slice topic, int32_t partition,
+                                   void (*visit)(void *ctx, const struct broker_producer *producer),
+                                   void *ctx) {
+    struct partition *p = broker_partition(broker, topic, partition);
+    if (p == NULL) return STATUS_UNKNOWN_TOPIC;
+    enum status status = partition_use(p, NULL);
+    struct visiting visiting = {visit, ctx};
+    if (status == STATUS_OK)
+        producer_state_visit(partition_producers(p), INT64_MIN, visit_producer, &visiting);
+    return status;
+}
+
 enum status broker_epoch_end(struct broker *broker, struct slice topic, int32_t partition, int32_t epoch,
                              int32_t *found, int64_t *end) {
     struct partition *p = broker_partition(broker, topic, partition);

@@ -345,6 +345,19 @@ struct partition_ask {
 void broker_ask_partition(struct broker *broker, struct partition_ask *ask);
 void broker_ask_partition_cancel(struct partition_ask *ask);
 
+/* A producer that a partition remembers. */
+struct broker_producer {
+    int64_t id;
+    int16_t epoch;
+    int32_t last_sequence; /* -1: none */
+    int64_t last_time_ms;
+    int64_t open_offset; /* of its transaction; -1: none is open */
+};
+/* Of a partition that is led here; PENDING as above. */
+enum status broker_producers_visit(struct broker *broker, struct slice topic, int32_t partition,
+                                   void (*visit)(void *ctx, const struct broker_producer *producer),
+                                   void *ctx) MUST_USE;
+
 /* Who leads a partition, as far as this node knows; node -1: nobody; loads nothing. */
 struct partition_leader {
     int32_t node, epoch;

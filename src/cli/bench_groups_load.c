@@ -243,7 +243,8 @@ static void commit_one(struct committer *committer) {
     struct kafka_offset_commit_request_partition partition;
     kafka_message_init(&kafka_schema_offset_commit_request_partition, &partition);
     partition.committed_offset = ++committer->offset;
-    struct kafka_offset_commit_request_topic topic = {slice_from_text(committer->all->topic), &partition, 1};
+    struct kafka_offset_commit_request_topic topic = {
+        slice_from_text(committer->all->topic), {{0}}, &partition, 1};
     struct kafka_offset_commit_request request;
     kafka_message_init(&kafka_schema_offset_commit_request, &request);
     request.group_id = slice_from_text(committer->group);

@@ -17,17 +17,36 @@ static void commit_answer(struct group_call *call, const struct group_reply *rep
     if (reply->status != STATUS_OK) commit_fail(kafka_group_part_of(call), status_kafka_code(reply->status));
 }
 
-static void fill_offset(struct kafka_request *request, struct slice topic,
+/* From this version on topics have ids instead of names, and one that was made again is another. */
+#define TOPIC_IDS 10
+
+/* NULL: there is none. Its name lives as long as the request. */
+static const struct broker_topic *find_topic(struct kafka_request *request, struct slice *name,
+                                             struct uuid id) {
+    if (request->header.api_version < TOPIC_IDS) return broker_topic_find(request->broker, *name);
+    const struct broker_topic *found = broker_topic_find_id(request->broker, id);
+    *name = found == NULL ? SLICE_EMPTY : arena_copy(&request->arena, slice_from_text(found->name));
+    return found;
+}
+
+static enum status unknown_topic(const struct kafka_request *request) {
+    return request->header.api_version < TOPIC_IDS ? STATUS_UNKNOWN_TOPIC : STATUS_UNKNOWN_TOPIC_ID;
+}
+
+static void fill_offset(struct kafka_request *request, const struct kafka_offset_commit_request_topic *topic,
                         const struct kafka_offset_commit_request_partition *in,
                         struct group_commit_offset *out) {
-    const struct broker_topic *found = broker_topic_find(request->broker, topic);
+    struct slice name = topic->name;
+    const struct broker_topic *found = find_topic(request, &name, topic->topic_id);
     bool there = found != NULL && in->partition_index >= 0 && in->partition_index < found->partition_count;
-    *out = (struct group_commit_offset){.topic = topic,
+    *out = (struct group_commit_offset){.topic = name,
                                         .partition = in->partition_index,
                                         .offset = in->committed_offset,
                                         .leader_epoch = in->committed_leader_epoch,
                                         .metadata = in->committed_metadata,
-                                        .status = there ? STATUS_OK : STATUS_UNKNOWN_TOPIC};
+                                        .status = there           ? STATUS_OK
+                                                  : found == NULL ? unknown_topic(request)
+                                                                  : STATUS_UNKNOWN_TOPIC};
     if (there) out->topic_id = found->id;
 }
 
@@ -45,12 +64,13 @@ static uint32_t fill_offsets(struct kafka_request *request, struct group_commit_
         const struct kafka_offset_commit_request_topic *in = &message->topics[t];
         struct kafka_offset_commit_response_topic *out = &response->topics[t];
         out->name = in->name;
+        out->topic_id = in->topic_id;
         out->partitions_count = in->partitions_count;
         out->partitions = kafka_request_array(request, &kafka_schema_offset_commit_response_partition,
                                               (size_t)in->partitions_count);
         for (int32_t p = 0; p < in->partitions_count; p++) {
             out->partitions[p].partition_index = in->partitions[p].partition_index;
-            fill_offset(request, in->name, &in->partitions[p], &(*result)[next++]);
+            fill_offset(request, in, &in->partitions[p], &(*result)[next++]);
         }
     }
     return count;
@@ -119,6 +139,17 @@ static void fill_fetched(struct kafka_request *request, const struct group *grou
     }
 }
 
+/* What was committed of a topic that had the name before is not this one's. */
+static void fill_asked(struct kafka_request *request, const struct group *group,
+                       const struct kafka_offset_fetch_response_topic *topic, int32_t partition,
+                       struct kafka_offset_fetch_response_partition *out) {
+    const struct group_offset *offset = group == NULL ? NULL
+                                                      : group_offset_find(group, topic->name, partition);
+    bool other = offset != NULL && request->header.api_version >= TOPIC_IDS &&
+                 !uuid_equal(offset->topic_id, topic->topic_id);
+    fill_fetched(request, other ? NULL : group, topic->name, partition, out);
+}
+
 static struct kafka_offset_fetch_response_topic *
 fetch_asked(struct kafka_request *request, const struct group *group,
             const struct kafka_offset_fetch_request_topic *asked, int32_t count) {
@@ -126,12 +157,17 @@ fetch_asked(struct kafka_request *request, const struct group *group,
         request, &kafka_schema_offset_fetch_response_topic, (size_t)count);
     for (int32_t t = 0; t < count; t++) {
         topics[t].name = asked[t].name;
+        topics[t].topic_id = asked[t].topic_id;
+        bool unknown = find_topic(request, &topics[t].name, asked[t].topic_id) == NULL &&
+                       request->header.api_version >= TOPIC_IDS;
         topics[t].partitions_count = asked[t].partition_indexes_count;
         topics[t].partitions = kafka_request_array(request, &kafka_schema_offset_fetch_response_partition,
                                                    (size_t)asked[t].partition_indexes_count);
         for (int32_t p = 0; p < asked[t].partition_indexes_count; p++)
-            fill_fetched(request, group, asked[t].name, asked[t].partition_indexes[p],
-                         &topics[t].partitions[p]);
+            fill_asked(request, unknown ? NULL : group, &topics[t], asked[t].partition_indexes[p],
+                       &topics[t].partitions[p]);
+        for (int32_t p = 0; unknown && p < asked[t].partition_indexes_count; p++)
+            topics[t].partitions[p].error_code = status_kafka_code(STATUS_UNKNOWN_TOPIC_ID);
     }
     return topics;
 }
@@ -152,6 +188,7 @@ static struct kafka_offset_fetch_response_topic *fetch_all(struct kafka_request 
             if (topic == NULL) {
                 topic = &topics[(*count)++];
                 topic->name = kafka_group_copy(request, offset->topic);
+                topic->topic_id = offset->topic_id;
                 map_put(&by_name, offset->topic, topic);
             }
             if (pass == 1)

@@ -59,6 +59,7 @@ void kafka_txn_add_offsets(struct kafka_request *request);
 void kafka_txn_end(struct kafka_request *request);
 void kafka_txn_offset_commit(struct kafka_request *request);
 void kafka_txn_list(struct kafka_request *request);
+void kafka_producer_describe(struct kafka_request *request);
 void kafka_txn_describe(struct kafka_request *request);
 
 /* A client of a version we do not know still learns which we do (KIP-511). */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* InitProducerId: an identity for an idempotent producer (KIP-98), or the next epoch of a transactional one
- * (KIP-360). */
+ * (KIP-360). DescribeProducers: what partitions remember of them (KIP-664). */
 #include "broker/coordinator.h"
 #include "server/kafka_handlers.h"
 
@@ -83,4 +83,69 @@ void kafka_producer_init_id(struct kafka_request *request) {
     request->stop = init_stop;
     kafka_request_hold(request);
     broker_new_producer_id(request->broker, &state->ask);
+}
+
+/* ---- DescribeProducers --------------------------------------------------------------------------------- */
+
+struct describing {
+    struct kafka_request *request;
+    struct kafka_describe_producers_response_partition *out;
+    int32_t capacity;
+};
+
+static void count_producer(void *ctx, const struct broker_producer *producer) {
+    struct describing *describing = ctx;
+    describing->capacity += producer != NULL;
+}
+
+static void describe_producer(void *ctx, const struct broker_producer *producer) {
+    struct describing *describing = ctx;
+    if (describing->out->active_producers_count == describing->capacity) return;
+    struct kafka_describe_producers_response_producer *out =
+        &describing->out->active_producers[describing->out->active_producers_count++];
+    out->producer_id = producer->id;
+    out->producer_epoch = producer->epoch;
+    out->last_sequence = producer->last_sequence;
+    out->last_timestamp = producer->last_time_ms;
+    out->coordinator_epoch = -1; /* there is none: markers have their transaction's number */
+    out->current_txn_start_offset = producer->open_offset;
+}
+
+static void describe_partition(struct kafka_request *request, struct slice topic, int32_t partition,
+                               struct kafka_describe_producers_response_partition *out) {
+    struct describing describing = {request, out, 0};
+    out->partition_index = partition;
+    enum status status = broker_producers_visit(request->broker, topic, partition, count_producer,
+                                                &describing);
+    out->active_producers = kafka_request_array(request, &kafka_schema_describe_producers_response_producer,
+                                                (size_t)describing.capacity);
+    if (status == STATUS_OK)
+        status = broker_producers_visit(request->broker, topic, partition, describe_producer, &describing);
+    if (status == STATUS_PENDING) status = STATUS_UNAVAILABLE; /* it is being loaded: ask again */
+    out->error_code = kafka_error_code(status);
+    out->error_message = kafka_error_text(request, status, NULL);
+}
+
+void kafka_producer_describe(struct kafka_request *request) {
+    const struct kafka_describe_producers_request *message = request->message;
+    struct kafka_describe_producers_response *response = request->response;
+    struct kafka_names seen;
+    kafka_names_init(&seen, request);
+    response->topics = kafka_request_array(request, &kafka_schema_describe_producers_response_topic,
+                                           (size_t)message->topics_count);
+    for (int32_t t = 0; t < message->topics_count; t++) {
+        const struct kafka_describe_producers_request_topic *in = &message->topics[t];
+        if (!kafka_names_add(&seen, in->name))
+            continue; /* a topic is told once, and of it only what there is */
+        const struct broker_topic *topic = broker_topic_find(request->broker, in->name);
+        int32_t most = topic == NULL ? 1 : topic->partition_count;
+        struct kafka_describe_producers_response_topic *out = &response->topics[response->topics_count++];
+        out->name = in->name;
+        out->partitions_count = MIN(in->partition_indexes_count, most);
+        out->partitions = kafka_request_array(request, &kafka_schema_describe_producers_response_partition,
+                                              (size_t)out->partitions_count);
+        for (int32_t p = 0; p < out->partitions_count; p++)
+            describe_partition(request, in->name, in->partition_indexes[p], &out->partitions[p]);
+    }
+    kafka_names_release(&seen);
 }

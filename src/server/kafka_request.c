@@ -52,6 +52,7 @@ static const struct {
     {KAFKA_DESCRIBE_CLUSTER, kafka_metadata_describe_cluster},
     {KAFKA_DESCRIBE_TRANSACTIONS, kafka_txn_describe},
     {KAFKA_LIST_TRANSACTIONS, kafka_txn_list},
+    {KAFKA_DESCRIBE_PRODUCERS, kafka_producer_describe},
     {KAFKA_CONSUMER_GROUP_HEARTBEAT, kafka_group_consumer_heartbeat},
     {KAFKA_CONSUMER_GROUP_DESCRIBE, kafka_group_consumer_describe},
     {KAFKA_DESCRIBE_TOPIC_PARTITIONS, kafka_metadata_describe_partitions},

@@ -116,8 +116,8 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(FETCH, 1, fetch, 4, 17, 12)                                                                            \
     X(LIST_OFFSETS, 2, list_offsets, 1, 10, 6)                                                               \
     X(METADATA, 3, metadata, 0, 12, 9)                                                                       \
-    X(OFFSET_COMMIT, 8, offset_commit, 2, 9, 8)                                                              \
-    X(OFFSET_FETCH, 9, offset_fetch, 1, 9, 6)                                                                \
+    X(OFFSET_COMMIT, 8, offset_commit, 2, 10, 8)                                                             \
+    X(OFFSET_FETCH, 9, offset_fetch, 1, 10, 6)                                                               \
     X(FIND_COORDINATOR, 10, find_coordinator, 0, 6, 3)                                                       \
     X(JOIN_GROUP, 11, join_group, 0, 9, 6)                                                                   \
     X(HEARTBEAT, 12, heartbeat, 0, 4, 4)                                                                     \
@@ -146,6 +146,7 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(LIST_PARTITION_REASSIGNMENTS, 46, list_partition_reassignments, 0, 0, 0)                               \
     X(OFFSET_DELETE, 47, offset_delete, 0, 0, 99)                                                            \
     X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 1, 0)                                                       \
+    X(DESCRIBE_PRODUCERS, 61, describe_producers, 0, 0, 0)                                                   \
     X(DESCRIBE_TRANSACTIONS, 65, describe_transactions, 0, 0, 0)                                             \
     X(LIST_TRANSACTIONS, 66, list_transactions, 0, 1, 0)                                                     \
     X(CONSUMER_GROUP_HEARTBEAT, 68, consumer_group_heartbeat, 0, 1, 0)                                       \

@@ -34,7 +34,8 @@
     FIELD(T, STRING, committed_metadata, 0, LAST, NULLABLE(0))
 
 #define KAFKA_ROWS_offset_commit_request_topic(T)                                                            \
-    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    FIELD(T, STRING, name, 0, 9)                                                                             \
+    FIELD(T, UUID, topic_id, 10, LAST)                                                                       \
     ARRAY(T, offset_commit_request_partition, partitions, 0, LAST)
 
 #define KAFKA_ROWS_offset_commit_request(T)                                                                  \
@@ -50,7 +51,8 @@
     FIELD(T, I16, error_code, 0, LAST)
 
 #define KAFKA_ROWS_offset_commit_response_topic(T)                                                           \
-    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    FIELD(T, STRING, name, 0, 9)                                                                             \
+    FIELD(T, UUID, topic_id, 10, LAST)                                                                       \
     ARRAY(T, offset_commit_response_partition, partitions, 0, LAST)
 
 #define KAFKA_ROWS_offset_commit_response(T)                                                                 \
@@ -58,7 +60,8 @@
     ARRAY(T, offset_commit_response_topic, topics, 0, LAST)
 
 #define KAFKA_ROWS_offset_fetch_request_topic(T)                                                             \
-    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    FIELD(T, STRING, name, 0, 9)                                                                             \
+    FIELD(T, UUID, topic_id, 10, LAST)                                                                       \
     LIST(T, I32, partition_indexes, 0, LAST)
 
 #define KAFKA_ROWS_offset_fetch_request_group(T)                                                             \
@@ -81,7 +84,8 @@
     FIELD(T, I16, error_code, 0, LAST)
 
 #define KAFKA_ROWS_offset_fetch_response_topic(T)                                                            \
-    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    FIELD(T, STRING, name, 0, 9)                                                                             \
+    FIELD(T, UUID, topic_id, 10, LAST)                                                                       \
     ARRAY(T, offset_fetch_response_partition, partitions, 0, LAST)
 
 #define KAFKA_ROWS_offset_fetch_response_group(T)                                                            \

@@ -81,6 +81,34 @@
     FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
     ARRAY(T, txn_offset_commit_response_topic, topics, 0, LAST)
 
+#define KAFKA_ROWS_describe_producers_request_topic(T)                                                       \
+    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    LIST(T, I32, partition_indexes, 0, LAST)
+
+#define KAFKA_ROWS_describe_producers_request(T) ARRAY(T, describe_producers_request_topic, topics, 0, LAST)
+
+#define KAFKA_ROWS_describe_producers_response_producer(T)                                                   \
+    FIELD(T, I64, producer_id, 0, LAST)                                                                      \
+    FIELD(T, I32, producer_epoch, 0, LAST)                                                                   \
+    FIELD(T, I32, last_sequence, 0, LAST, DEFAULT(-1))                                                       \
+    FIELD(T, I64, last_timestamp, 0, LAST, DEFAULT(-1))                                                      \
+    FIELD(T, I32, coordinator_epoch, 0, LAST)                                                                \
+    FIELD(T, I64, current_txn_start_offset, 0, LAST, DEFAULT(-1))
+
+#define KAFKA_ROWS_describe_producers_response_partition(T)                                                  \
+    FIELD(T, I32, partition_index, 0, LAST)                                                                  \
+    FIELD(T, I16, error_code, 0, LAST)                                                                       \
+    FIELD(T, STRING, error_message, 0, LAST, NULLABLE(0))                                                    \
+    ARRAY(T, describe_producers_response_producer, active_producers, 0, LAST)
+
+#define KAFKA_ROWS_describe_producers_response_topic(T)                                                      \
+    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    ARRAY(T, describe_producers_response_partition, partitions, 0, LAST)
+
+#define KAFKA_ROWS_describe_producers_response(T)                                                            \
+    FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
+    ARRAY(T, describe_producers_response_topic, topics, 0, LAST)
+
 #define KAFKA_ROWS_describe_transactions_request(T) LIST(T, STRING, transactional_ids, 0, LAST)
 
 #define KAFKA_ROWS_describe_transactions_response_topic(T)                                                   \
@@ -133,6 +161,12 @@
     S(txn_offset_commit_response_partition)                                                                  \
     S(txn_offset_commit_response_topic)                                                                      \
     S(txn_offset_commit_response)                                                                            \
+    S(describe_producers_request_topic)                                                                      \
+    S(describe_producers_request)                                                                            \
+    S(describe_producers_response_producer)                                                                  \
+    S(describe_producers_response_partition)                                                                 \
+    S(describe_producers_response_topic)                                                                     \
+    S(describe_producers_response)                                                                           \
     S(describe_transactions_request)                                                                         \
     S(describe_transactions_response_topic)                                                                  \
     S(describe_transactions_response_state)                                                                  \

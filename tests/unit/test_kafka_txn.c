@@ -285,7 +285,7 @@ static int16_t commit_offset(const struct producer *producer, int64_t offset, in
 
 static int64_t committed(int16_t *code) {
     int32_t partition = 0;
-    struct kafka_offset_fetch_request_topic topic = {SLICE_LITERAL("t"), &partition, 1};
+    struct kafka_offset_fetch_request_topic topic = {SLICE_LITERAL("t"), {{0}}, &partition, 1};
     struct kafka_offset_fetch_request request = {
         .group_id = SLICE_LITERAL("g"), .topics = &topic, .topics_count = 1, .require_stable = true};
     const struct kafka_offset_fetch_response *response = kafka_world_call(&world, KAFKA_OFFSET_FETCH, 7,
@@ -343,6 +343,94 @@ static void transactions_are_listed(void **state) {
     assert_int_equal(listed->transaction_states_count, 0);
 }
 
+/* What tools look for when a transaction hangs: who has one open, and where it began. */
+static void producers_are_described(void **state) {
+    (void)state;
+    struct producer producer = begin();
+    assert_int_equal(produce(&producer, 1, 3, 12), 0);
+    int32_t partitions[] = {1, 0, 7};
+    struct kafka_describe_producers_request_topic topics[] = {{SLICE_LITERAL("t"), partitions, 2},
+                                                              {SLICE_LITERAL("none"), partitions + 2, 1}};
+    struct kafka_describe_producers_request request = {topics, 2};
+    for (int round = 0; round < 2; round++) {
+        const struct kafka_describe_producers_response *response = kafka_world_call(
+            &world, KAFKA_DESCRIBE_PRODUCERS, 0, &request);
+        assert_int_equal(response->topics_count, 2);
+        const struct kafka_describe_producers_response_partition *partition =
+            &response->topics[0].partitions[0];
+        assert_int_equal(partition->partition_index, 1);
+        assert_int_equal(partition->error_code, 0);
+        assert_int_equal(partition->active_producers_count, 1);
+        assert_int_equal(partition->active_producers[0].producer_id, producer.id);
+        assert_int_equal(partition->active_producers[0].current_txn_start_offset, round == 0 ? 0 : -1);
+        assert_int_equal(partition->active_producers[0].last_sequence, round == 0 ? 2 : -1);
+        assert_int_equal(response->topics[0].partitions[1].active_producers_count, 0);
+        assert_int_equal(response->topics[1].partitions[0].error_code, 3);
+        if (round == 0) assert_int_equal(end(&producer, false, 5), 0);
+    }
+}
+
+static struct uuid topic_id(void) {
+    const struct broker_topic *topic = broker_topic_find(world.broker, SLICE_LITERAL("t"));
+    assert_non_null(topic);
+    return topic->id;
+}
+
+static int16_t commit_by_id(struct uuid id, int64_t offset) {
+    struct kafka_offset_commit_request_partition partition;
+    kafka_message_init(&kafka_schema_offset_commit_request_partition, &partition);
+    partition.committed_offset = offset;
+    struct kafka_offset_commit_request_topic topic = {
+        .topic_id = id, .partitions = &partition, .partitions_count = 1};
+    struct kafka_offset_commit_request request;
+    kafka_message_init(&kafka_schema_offset_commit_request, &request);
+    request.group_id = SLICE_LITERAL("by-id");
+    request.topics = &topic;
+    request.topics_count = 1;
+    const struct kafka_offset_commit_response *response = kafka_world_call(&world, KAFKA_OFFSET_COMMIT, 10,
+                                                                           &request);
+    assert_true(uuid_equal(response->topics[0].topic_id, id));
+    return response->topics[0].partitions[0].error_code;
+}
+
+/* `asked` false: all that is committed. */
+static const struct kafka_offset_fetch_response_topic *fetch_by_id(struct uuid id, bool asked) {
+    int32_t partition = 0;
+    struct kafka_offset_fetch_request_topic topic = {
+        .topic_id = id, .partition_indexes = &partition, .partition_indexes_count = 1};
+    struct kafka_offset_fetch_request_group group;
+    struct kafka_offset_fetch_request request;
+    kafka_message_init(&kafka_schema_offset_fetch_request_group, &group);
+    kafka_message_init(&kafka_schema_offset_fetch_request, &request);
+    group.group_id = SLICE_LITERAL("by-id");
+    group.topics = &topic;
+    group.topics_count = asked ? 1 : -1;
+    request.groups = &group;
+    request.groups_count = 1;
+    const struct kafka_offset_fetch_response *response = kafka_world_call(&world, KAFKA_OFFSET_FETCH, 10,
+                                                                          &request);
+    assert_int_equal(response->groups[0].topics_count, 1);
+    return &response->groups[0].topics[0];
+}
+
+/* A commit that carries the id of another topic, perhaps of one that had the name before, is refused. */
+static void offsets_go_by_topic_id(void **state) {
+    (void)state;
+    struct uuid id = topic_id(), other = id;
+    other.bytes[3] ^= 1;
+    assert_int_equal(commit_by_id(other, 5), 100);
+    assert_int_equal(commit_by_id(id, 7), 0);
+    for (int asked = 0; asked < 2; asked++) {
+        const struct kafka_offset_fetch_response_topic *topic = fetch_by_id(id, asked == 1);
+        assert_true(uuid_equal(topic->topic_id, id));
+        assert_int_equal(topic->partitions[0].committed_offset, 7);
+        assert_int_equal(topic->partitions[0].error_code, 0);
+    }
+    const struct kafka_offset_fetch_response_topic *topic = fetch_by_id(other, true);
+    assert_int_equal(topic->partitions[0].error_code, 100);
+    assert_int_equal(topic->partitions[0].committed_offset, -1);
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void) {
@@ -356,6 +444,8 @@ int main(void) {
         IN_WORLD(time_ends_a_transaction),
         IN_WORLD(offsets_are_committed_with_it),
         IN_WORLD(transactions_are_listed),
+        IN_WORLD(producers_are_described),
+        IN_WORLD(offsets_go_by_topic_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
