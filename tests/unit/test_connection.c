@@ -128,6 +128,33 @@ static void a_burst_leaves_nothing_behind(void **state) {
     kafka_world_close(&world);
 }
 
+/* Each holds a connection and a small buffer, and nobody else is any slower for it. */
+static void thousands_of_idle_clients_cost_little(void **state) {
+    (void)state;
+    static struct kafka_world_client idle[3000];
+    struct kafka_world world;
+    kafka_world_open(&world, 9, true);
+    struct kafka_api_versions_request request = {0};
+    size_t before = buffer_bytes_live();
+    for (size_t i = 0; i < ARRAY_COUNT(idle); i++) {
+        kafka_world_connect(&world, &idle[i]);
+        kafka_world_send(&idle[i], KAFKA_API_VERSIONS, 0, 1, &request);
+        (void)kafka_world_receive(&world, &idle[i], KAFKA_API_VERSIONS, 0, 1);
+        arena_clear(&world.arena);
+    }
+    kafka_world_run(&world, 60000);
+    assert_true(buffer_bytes_live() < before + ARRAY_COUNT(idle) * 6 * KIB); /* both sides */
+    for (int32_t id = 2; id < 50; id++) {
+        kafka_world_send(&idle[7], KAFKA_API_VERSIONS, 0, id, &request);
+        (void)kafka_world_receive(&world, &idle[7], KAFKA_API_VERSIONS, 0, id);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(idle); i++) {
+        assert_false(idle[i].closed);
+        kafka_world_disconnect(&world, &idle[i]);
+    }
+    kafka_world_close(&world);
+}
+
 static void an_idle_client_with_a_protocol_stays(void **state) {
     (void)state;
     struct kafka_world world, small;
@@ -210,6 +237,7 @@ int main(void) {
         cmocka_unit_test(a_large_message_that_stops_does_not_keep_others_waiting),
         cmocka_unit_test(a_large_message_may_take_long_while_it_moves),
         cmocka_unit_test(a_byte_now_and_then_does_not_keep_a_large_buffer),
+        cmocka_unit_test(thousands_of_idle_clients_cost_little),
         cmocka_unit_test(an_idle_client_with_a_protocol_stays),
         cmocka_unit_test(a_burst_leaves_nothing_behind),
         cmocka_unit_test(receiving_grows_with_what_comes),

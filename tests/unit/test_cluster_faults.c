@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Whole brokers in bad company: clocks that are hours apart, links that work one way, a disk that cannot keep
+ * up. docs/operations.md says of each what an operator sees. */
+#include "lib/test.h"
+
+#include <stdio.h>
+
+#include "base/buffer.h"
+#include "base/cursor.h"
+#include "base/mem.h"
+#include "lib/cluster_world.h"
+
+#define HOUR_MS ((int64_t)3600 * 1000)
+#define BATCHES 800 /* of 64 KiB */
+
+static struct cluster_world world;
+static int64_t producer; /* with an identity, so that a retry is stored once */
+
+static void open_with_topic(uint64_t seed) {
+    cluster_world_open(&world, seed, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 1, 3), STATUS_OK);
+    assert_status(cluster_world_producer_id(&world, 1, &producer), STATUS_OK);
+}
+
+static void produce(int from, int to) {
+    for (int i = from; i < to; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        cluster_world_produce(&world, "t", 0, value, producer, i);
+    }
+}
+
+static void expect_read(int count) {
+    struct writer expected, got;
+    writer_init(&expected);
+    writer_init(&got);
+    for (int i = 0; i < count; i++)
+        writer_printf(&expected, "%d\n", i);
+    cluster_world_read(&world, "t", 0, &got);
+    writer_u8(&expected, '\0');
+    assert_string_equal((const char *)got.data, (const char *)expected.data);
+    writer_release(&expected);
+    writer_release(&got);
+}
+
+static uint32_t leader_seen_by_others(uint32_t not ) {
+    return cluster_world_leader(&world, not % 3 + 1, "t", 0);
+}
+
+/* Consensus goes by the monotonic clock: what the wall says changes nothing, also when leaders change. A
+ * broker whose clock is more than an hour behind a producer's refuses its timestamps, as Kafka does. */
+static void clocks_are_hours_apart(void **state) {
+    (void)state;
+    open_with_topic(1);
+    int sent = 0;
+    for (int round = 0; round < 4; round++) {
+        for (uint32_t i = 0; i < 3; i++)
+            io_sim_set_clock(world.sim, i, (int32_t)(i * 200) - 200, (int64_t)i * (round + 1) * 2 * HOUR_MS);
+        produce(sent, sent + 10);
+        sent += 10;
+        uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+        cluster_world_crash(&world, leader, IO_SIM_CRASH_POWER);
+        cluster_world_start(&world, leader);
+    }
+    expect_read(sent);
+    cluster_world_close(&world);
+}
+
+static void cut_leader(uint32_t leader, bool speaks, bool hears) {
+    for (uint32_t i = 0; i < 3; i++) {
+        if (i == leader - 1) continue;
+        io_sim_cut(world.sim, leader - 1, i, !speaks);
+        io_sim_cut(world.sim, i, leader - 1, !hears);
+    }
+}
+
+/* A leader that is not heard, then one that does not hear: another takes over, and nothing is lost. */
+static void links_work_one_way(void **state) {
+    (void)state;
+    for (int hears = 0; hears < 2; hears++) {
+        open_with_topic(2);
+        produce(0, 10);
+        uint32_t leader = cluster_world_leader(&world, 1, "t", 0), next = leader;
+        cut_leader(leader, !hears, hears);
+        for (int i = 0; next == leader && i < 100; i++) {
+            cluster_world_run(&world, 100);
+            next = leader_seen_by_others(leader);
+        }
+        assert_int_not_equal(next, leader);
+        assert_status(cluster_world_append(&world, next, "t", 0, "10", producer, 10, NULL), STATUS_OK);
+        assert_int_not_equal(cluster_world_append(&world, leader, "t", 0, "lost", -1, 0, NULL), STATUS_OK);
+        cut_leader(leader, true, true);
+        cluster_world_run(&world, 5000);
+        produce(11, 20);
+        expect_read(20);
+        cluster_world_close(&world);
+    }
+}
+
+/* One disk is a thousand times slower than the others: producers do not notice, nothing piles up for it
+ * without bound, and when it is mended it has everything. */
+static void a_follower_cannot_keep_up(void **state) {
+    (void)state;
+    open_with_topic(3);
+    produce(0, 1);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0), slow = leader % 3 + 1;
+    io_sim_disk_faults(world.sim, slow - 1)->slow_factor = 1000;
+    char *value = mem_calloc(1, 64 * KIB);
+    memset(value, 'v', 64 * KIB - 1);
+    size_t before = buffer_bytes_live();
+    uint64_t began = io_sim_now(world.sim);
+    for (int i = 0; i < BATCHES; i++)
+        assert_status(cluster_world_append(&world, leader, "t", 0, value, -1, 0, NULL), STATUS_OK);
+    assert_true(io_sim_now(world.sim) - began < BATCHES * 20 * NS_PER_MS);
+    /* Windows, queues and memtables of three nodes, and not all that it lacks. */
+    assert_true(buffer_bytes_live() < before + 32 * MIB);
+    mem_free(value);
+    io_sim_disk_faults(world.sim, slow - 1)->slow_factor = 1;
+    /* It can do without the others now. */
+    for (int i = 0; i < 600; i++)
+        cluster_world_run(&world, 100);
+    uint32_t other = 6 - leader - slow;
+    cluster_world_crash(&world, other, IO_SIM_CRASH_POWER);
+    int64_t offset;
+    uint32_t next = cluster_world_leader(&world, slow, "t", 0);
+    assert_status(cluster_world_append(&world, next, "t", 0, "last", -1, 0, &offset), STATUS_OK);
+    assert_int_equal(offset, 1 + BATCHES);
+    cluster_world_close(&world);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clocks_are_hours_apart),
+        cmocka_unit_test(links_work_one_way),
+        cmocka_unit_test(a_follower_cannot_keep_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
