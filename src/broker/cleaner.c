@@ -68,6 +68,7 @@ static void fail(struct cleaner *c, enum status status) {
 static bool still_there(struct cleaner *c) {
     if (c->partition != NULL && !c->broker->closing) return true;
     end_visit(c);
+    broker_check_shutdown(c->broker);
     return false;
 }
 
@@ -356,6 +357,10 @@ void cleaner_detach(struct partition *p) {
     if (!under_way) partition_round_next(&c->round);
 }
 
+bool cleaner_is_idle(const struct cleaner *c) {
+    return c == NULL || (!c->working && !c->writing);
+}
+
 struct cleaner *cleaner_new(struct broker *broker) {
     struct cleaner *c = mem_calloc(1, sizeof *c);
     c->broker = broker;
@@ -368,7 +373,7 @@ struct cleaner *cleaner_new(struct broker *broker) {
 void cleaner_free(struct cleaner *c) {
     partition_round_stop(&c->round);
     if (c->writing) store_write_abandon(&c->write);
-    c->working = c->writing = false; /* a job that ran ended with the loop */
+    c->working = c->writing = false; /* at a simulated crash: a job that was to run does not */
     forget(c);
     mem_free(c);
 }

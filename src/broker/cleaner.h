@@ -26,6 +26,8 @@
 #ifndef SENTINEL_BROKER_CLEANER_H
 #define SENTINEL_BROKER_CLEANER_H
 
+#include <stdbool.h>
+
 #define CLEANER_CHUNK_BYTES   (512 * 1024)
 #define CLEANER_CHUNK_BATCHES 512
 
@@ -35,6 +37,8 @@ struct cleaner;
 
 struct cleaner *cleaner_new(struct broker *broker);
 void cleaner_free(struct cleaner *cleaner);
+/* Nothing of it is under way; a shutdown waits for that. */
+bool cleaner_is_idle(const struct cleaner *cleaner);
 /* The partition goes away, or its log was replaced: what is under way of it is void. */
 void cleaner_detach(struct partition *partition);
 

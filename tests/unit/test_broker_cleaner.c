@@ -265,6 +265,26 @@ static void crashes_in_the_middle(void **state) {
     }
 }
 
+/* Whenever it stops, no job is left behind that still works on what is gone. */
+static void shutdowns_in_the_middle(void **state) {
+    struct broker_world *w = *state;
+    struct prng prng;
+    prng_init(&prng, 9);
+    start_model();
+    assert_status(
+        broker_world_create(w, "t", 1, "cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0", NULL),
+        STATUS_OK);
+    for (int round = 0; round < 60; round++) {
+        for (int i = 0; i < 4; i++)
+            send(w, &prng, 20, KEYS, 10);
+        io_sim_run_until(w->sim,
+                         io_sim_now(w->sim) + CHECK_MS * NS_PER_MS + prng_below(&prng, 3 * NS_PER_MS));
+        broker_world_restart(w);
+        MAYBE(read_all(w));
+        check_last(true);
+    }
+}
+
 /* A retry of a batch that has lost records is still a retry, also after a restart. */
 static void sequences_outlive_their_records(void **state) {
     struct broker_world *w = *state;
@@ -319,6 +339,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(young_records_and_other_topics_are_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(more_keys_than_the_map_holds, setup, teardown),
         cmocka_unit_test_setup_teardown(crashes_in_the_middle, setup, teardown),
+        cmocka_unit_test_setup_teardown(shutdowns_in_the_middle, setup, teardown),
         cmocka_unit_test_setup_teardown(sequences_outlive_their_records, setup, teardown),
         cmocka_unit_test(the_map_keeps_what_it_was_told),
     };
