@@ -111,6 +111,12 @@ static void print_store(struct server *server, struct writer *out) {
     counter(out, "flushes_total", "Memtables written to tables.", stats.flushes);
     counter(out, "flush_bytes_total", "Bytes of tables written by flushes.", stats.flush_bytes);
     counter(out, "compactions_total", "Compactions done.", stats.compactions);
+    begin(out, "compaction_reasons_total", "counter", "Compactions by why they were made.");
+    static const char *const reasons[] = {"level0", "size", "mended", "garbage", "sparse", "small"};
+    STATIC_ASSERT(ARRAY_COUNT(reasons) == STORE_COMPACTION_REASONS, "a name each");
+    for (unsigned i = 0; i < STORE_COMPACTION_REASONS; i++)
+        writer_printf(out, "sentinel_compaction_reasons_total{reason=\"%s\"} %llu\n", reasons[i],
+                      (unsigned long long)stats.compaction_reasons[i]);
     counter(out, "compaction_read_bytes_total", "Bytes read by compactions.", stats.compaction_read_bytes);
     counter(out, "compaction_write_bytes_total", "Bytes written by compactions.",
             stats.compaction_write_bytes);
@@ -148,7 +154,9 @@ static void print_store(struct server *server, struct writer *out) {
     gauge(out, "cache_meta_bytes", "Memory held by index and filter blocks in it.", stats.cache_meta_bytes);
     gauge(out, "table_bytes", "Bytes of tables on disk.", stats.table_bytes);
     gauge(out, "wal_live_bytes", "Bytes of log that are not in tables yet.", stats.wal_live_bytes);
-    by_level(out, "level_tables", "gauge", "Tables by level.", stats.level_tables);
+    by_level(out, "level_runs", "gauge", "Runs of tables by level.", stats.level_runs);
+    by_level(out, "level_moved_bytes_total", "counter", "Bytes that left a level without being read.",
+             stats.level_moved_bytes);
     by_level(out, "level_bytes", "gauge", "Bytes of tables by level.", stats.level_bytes);
     by_level(out, "level_compaction_read_bytes_total", "counter", "Bytes compactions took from a level.",
              stats.level_read_bytes);

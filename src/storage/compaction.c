@@ -180,16 +180,20 @@ static void commit_prepare(struct manifest_commit *commit, struct writer *edit) 
 
 static void count(struct compaction *c) {
     struct store_stats *stats = &c->store->stats;
-    if (c->moving) {
-        stats->moves++;
-        return;
-    }
-    uint64_t upper = 0, lower = 0, out = store_count_tables(c->store, &c->work.output);
+    uint64_t upper = 0, lower = 0;
     for (size_t i = 0; i < c->plan.upper_count; i++)
         upper += c->plan.upper[i]->meta.bytes;
+    if (c->moving) {
+        stats->moves++;
+        stats->level_moved_bytes[c->plan.level] += upper;
+        return;
+    }
+    uint64_t out = store_count_tables(c->store, &c->work.output);
     for (size_t i = 0; i < c->plan.lower_count; i++)
         lower += c->plan.lower[i]->meta.bytes;
+    STATIC_ASSERT(COMPACTION_SMALL - COMPACTION_LEVEL0 == STORE_COMPACTION_REASONS - 1, "the same order");
     stats->compactions++;
+    stats->compaction_reasons[c->plan.reason - COMPACTION_LEVEL0]++;
     stats->compaction_read_bytes += upper + lower;
     stats->compaction_write_bytes += out;
     stats->level_read_bytes[c->plan.level] += upper;

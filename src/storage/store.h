@@ -181,6 +181,16 @@ void store_on_damage(struct store *store, void (*told)(void *ctx, struct slice f
                      void *ctx);
 
 #define STORE_LEVEL_COUNT 7
+/* Why compactions are made (compaction_pick.h). */
+enum store_compaction {
+    STORE_COMPACTION_LEVEL0,
+    STORE_COMPACTION_SIZE,
+    STORE_COMPACTION_MENDED,
+    STORE_COMPACTION_GARBAGE,
+    STORE_COMPACTION_SPARSE,
+    STORE_COMPACTION_SMALL,
+    STORE_COMPACTION_REASONS
+};
 struct scrub_counters {
     uint64_t rounds, bytes, damaged; /* rounds done, bytes read, places found damaged */
 };
@@ -189,6 +199,8 @@ struct store_stats {
     uint64_t compactions, compaction_read_bytes, compaction_write_bytes;
     /* by level: bytes that compactions took from it and put into it */
     uint64_t level_read_bytes[STORE_LEVEL_COUNT], level_write_bytes[STORE_LEVEL_COUNT];
+    uint64_t level_moved_bytes[STORE_LEVEL_COUNT]; /* that left it without being read */
+    uint64_t compaction_reasons[STORE_COMPACTION_REASONS];
     uint64_t moves;                           /* compactions that moved runs without reading them */
     uint64_t block_bytes, stored_block_bytes; /* data blocks written, before and after compression */
     uint64_t stalls, stall_ns;                /* writers were stopped until there was room */
@@ -200,7 +212,7 @@ struct store_stats {
     uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
     uint64_t open_files, opened_files; /* now, and times one was opened */
     uint32_t jobs_running;             /* flush, compaction, and the edits that end them */
-    uint64_t level_tables[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
+    uint64_t level_runs[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];
     struct scrub_counters scrub;
     const struct histogram *stall_took_ns; /* stops and pauses */
     const struct histogram *wal_sync_ns, *write_ns, *flush_ns, *compaction_ns, *read_ns;

@@ -49,7 +49,7 @@ void store_stats(const struct store *store, struct store_stats *stats) {
     for (uint32_t i = 0; i < store->immutable_count; i++)
         stats->memtable_bytes += memtable_bytes(store->immutables[i]);
     for (size_t l = 0; l < STORE_LEVEL_COUNT; l++) {
-        stats->level_tables[l] = store->versions.current->levels[l].count;
+        stats->level_runs[l] = store->versions.current->levels[l].count;
         stats->level_bytes[l] = store->versions.current->levels[l].bytes;
     }
 }

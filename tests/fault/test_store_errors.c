@@ -220,7 +220,7 @@ static void a_full_disk_is_survived(void **state) {
 static uint64_t level0_tables(const struct store_model *model) {
     struct store_stats stats;
     store_stats(model->store, &stats);
-    return stats.level_tables[0];
+    return stats.level_runs[0];
 }
 
 /* All keys, and a flush: a table of level 0 that overlaps with every other one. */

@@ -420,7 +420,7 @@ void store_model_check_files(struct store_model *model) {
     store_stats(model->store, &stats);
     uint64_t runs = 0;
     for (size_t l = 0; l < STORE_LEVEL_COUNT; l++)
-        runs += stats.level_tables[l];
+        runs += stats.level_runs[l];
     if (count.tables > runs || (runs > 0 && count.tables == 0) || count.temporaries > 0)
         fail_with_seed(model, "S16 a file is left that nothing needs", (uint32_t)count.tables,
                        (uint32_t)runs);

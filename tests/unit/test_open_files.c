@@ -135,7 +135,7 @@ static void many_tables_and_few_open_files(void **state) {
     for (uint32_t t = 0; t < TABLES; t++)
         add_table(&f, t);
     struct store_stats stats = turn(&f);
-    assert_in_range(stats.level_tables[STORE_LEVEL_COUNT - 1], TABLES / 2, TABLES);
+    assert_in_range(stats.level_runs[STORE_LEVEL_COUNT - 1], TABLES / 2, TABLES);
     struct prng prng;
     prng_init(&prng, 1);
     for (int round = 0; round < 2; round++) {

@@ -160,7 +160,7 @@ static void writers_are_slowed_and_not_stopped(void **state) {
         assert_true(stats.stall_took_ns->max < 40 * NS_PER_MS);
         assert_true(histogram_quantile(stats.stall_took_ns, 990) < 20 * NS_PER_MS);
         assert_int_equal(f.resumed, stats.pauses + stats.stalls);
-        assert_true(stats.level_tables[0] < 32);
+        assert_true(stats.level_runs[0] < 32);
         close_store(&f);
     }
 }
