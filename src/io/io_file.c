@@ -55,6 +55,14 @@ static int write_slices_fully(int descriptor, struct io_op *op) {
     return 0;
 }
 
+/* An interruption says nothing about the data, unlike any other failure, after which a sync is not asked
+ * again. */
+static int sync_data(int descriptor) {
+    while (fdatasync(descriptor) != 0)
+        if (errno != EINTR) return errno;
+    return 0;
+}
+
 enum status io_file_execute(struct io_op *op, int *os_error) {
     int descriptor = descriptor_of(op->target);
     size_t moved = 0;
@@ -66,10 +74,10 @@ enum status io_file_execute(struct io_op *op, int *os_error) {
         break;
     case IO_OP_WRITE:
         *os_error = write_slices_fully(descriptor, op);
-        if (*os_error == 0 && op->request.sync_after && fdatasync(descriptor) != 0) *os_error = errno;
+        if (*os_error == 0 && op->request.sync_after) *os_error = sync_data(descriptor);
         break;
     case IO_OP_SYNC:
-        if (fdatasync(descriptor) != 0) *os_error = errno;
+        *os_error = sync_data(descriptor);
         break;
     default:
         UNREACHABLE();
@@ -152,7 +160,8 @@ static enum status file_write_at(struct io_file *file, struct slice bytes, uint6
 }
 
 static enum status file_sync(struct io_file *file) {
-    return fdatasync(descriptor_of(file)) == 0 ? STATUS_OK : io_error_noted(errno);
+    int error = sync_data(descriptor_of(file));
+    return error == 0 ? STATUS_OK : io_error_noted(error);
 }
 
 static enum status file_truncate(struct io_file *file, uint64_t size) {

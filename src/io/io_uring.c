@@ -162,6 +162,7 @@ static void answer_move(struct io_op *op, int result) {
 }
 
 static void answer_sync(struct io_op *op, int result) {
+    if (result == -EINTR) return; /* says nothing about the data: asked again */
     if (result == 0)
         op->request.ended = true;
     else if (result != -ECANCELED || op->request.kind == IO_OP_SYNC)
