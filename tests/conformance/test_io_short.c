@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The operating system does less than it was asked for: reads and writes are short, calls are interrupted. Whatever
- * it does, an operation completes as if nothing had happened, or fails with what the system said.
+/* The operating system does less than it was asked for: reads and writes are short, calls are interrupted.
+ * Whatever it does, an operation completes as if nothing had happened, or fails with what the system said.
  *
- * The calls of libc and of the ring are taken in between here, in the test's program alone: what is defined in it
- * goes before what libraries define. A short write of a ring severs the link to the sync behind it; here the answer
- * is made short after the fact, and that of the sync becomes the one that the kernel gives then. */
+ * The calls of libc and of the ring are taken in between here, in the test's program alone: what is defined
+ * in it goes before what libraries define. A short write of a ring severs the link to the sync behind it;
+ * here the answer is made short after the fact, and that of the sync becomes the one that the kernel gives
+ * then. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <liburing.h>
@@ -134,7 +135,8 @@ static void change_answer(struct io_uring_cqe *cqe) {
     if (cqe->res != result && cancelled_count < CANCELLED_MAX) cancelled[cancelled_count++] = operation;
 }
 
-/* Answers that came in since the last time; an operation without a sync is forgotten when it is answered again. */
+/* Answers that came in since the last time; an operation without a sync is forgotten when it is answered
+ * again. */
 static int change_answers(struct io_uring *ring, int result) {
     struct io_uring_cqe *cqe;
     unsigned head;
@@ -193,7 +195,8 @@ static void files_hold_what_was_written(void **state) {
     prng_init(&prng, 5);
     uint8_t *model = mem_calloc(1, FILE_BYTES), *bytes = mem_alloc(FILE_BYTES);
     struct io_file *file = NULL;
-    assert_status(io_file_open(world->io, world_path(world, "f"), IO_OPEN_WRITE | IO_OPEN_CREATE, &file), STATUS_OK);
+    assert_status(io_file_open(world->io, world_path(world, "f"), IO_OPEN_WRITE | IO_OPEN_CREATE, &file),
+                  STATUS_OK);
     if (world_is_real(world)) begin(40, 20);
     assert_status(io_file_preallocate(file, FILE_BYTES), STATUS_OK);
     for (int i = 0; i < 150; i++) {
@@ -238,7 +241,8 @@ static void errors_are_told(void **state) {
     struct io_world *world = world_of(state);
     if (!world_is_real(world)) skip();
     struct io_file *file = NULL;
-    assert_status(io_file_open(world->io, world_path(world, "f"), IO_OPEN_WRITE | IO_OPEN_CREATE, &file), STATUS_OK);
+    assert_status(io_file_open(world->io, world_path(world, "f"), IO_OPEN_WRITE | IO_OPEN_CREATE, &file),
+                  STATUS_OK);
     struct slice bytes = SLICE_LITERAL("something");
     static const int errors[] = {EIO, ENOSPC};
     for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
@@ -300,7 +304,8 @@ static void a_store_keeps_what_it_acknowledged(void **state) {
             store_be32(key, k);
             memset(value, (int)(k & 0xff), 9000);
             store_write_init(&write, write_done);
-            store_put(&write, slice_make(key, 4), (struct shared_slice){slice_make(value, 100 + k * 29), NULL});
+            store_put(&write, slice_make(key, 4),
+                      (struct shared_slice){slice_make(value, 100 + k * 29), NULL});
             store_write_submit(store, &write);
             while (write.bytes != SIZE_MAX)
                 io_turn(world->io, NS_PER_MS);
