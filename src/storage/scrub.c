@@ -303,7 +303,9 @@ static void tell_log(struct scrub *scrub, const char *file) {
     uint64_t next;
     struct wal_segment_info info;
     if (scrub->finding_count == 0) return;
-    bool needed = wal_next_unreleased(store->wal, scrub->segment - 1, &next, &info) && next == scrub->segment;
+    bool needed = wal_next_due(store->wal, scrub->segment - 1, store->versions.flushed_sequence + 1, &next,
+                               &info) &&
+                  next == scrub->segment;
     if (needed) {
         log_error(store->log, "scrub found damage file=%s offset=%" PRIu64 " what=\"%s\" lost=nothing", file,
                   scrub->findings[0].offset, scrub->findings[0].what);
@@ -405,10 +407,10 @@ static void hold_logs(struct scrub *scrub) {
 /* False: there is no further one. */
 static bool next_log(struct scrub *scrub) {
     const struct store *store = scrub->store;
-    if (store->options.unlogged ||
-        !wal_next_unreleased(store->wal, scrub->segment, &scrub->segment, &scrub->segment_info))
-        return false;
     scrub->due = store->versions.flushed_sequence + 1;
+    if (store->options.unlogged ||
+        !wal_next_due(store->wal, scrub->segment, scrub->due, &scrub->segment, &scrub->segment_info))
+        return false;
     start_job(scrub, log_run);
     return true;
 }

@@ -530,9 +530,9 @@ void wal_release(struct wal *wal, uint64_t sequence) {
     wal_segments_release(wal->segments, sequence);
 }
 
-bool wal_next_unreleased(const struct wal *wal, uint64_t segment, uint64_t *next,
-                         struct wal_segment_info *info) {
-    return wal_segments_next_unreleased(wal->segments, segment, next, info);
+bool wal_next_due(const struct wal *wal, uint64_t segment, uint64_t due, uint64_t *next,
+                  struct wal_segment_info *info) {
+    return wal_segments_next_due(wal->segments, segment, due, next, info);
 }
 
 void wal_segment_damaged(struct wal *wal, uint64_t segment) {

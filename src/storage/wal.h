@@ -85,9 +85,9 @@ struct wal_segment_info {
     uint64_t end; /* of what is durable in it */
 };
 bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segment_info *info);
-/* The first segment behind `segment` with records that are not in tables, and what of it is durable. */
-bool wal_next_unreleased(const struct wal *wal, uint64_t segment, uint64_t *next,
-                         struct wal_segment_info *info);
+/* The first segment behind `segment` with records from sequence `due` on, and what of it is durable. */
+bool wal_next_due(const struct wal *wal, uint64_t segment, uint64_t due, uint64_t *next,
+                  struct wal_segment_info *info);
 /* Some of it cannot be read: nothing more is written there, and its file is put aside when nothing
  * needs it any more. */
 void wal_segment_damaged(struct wal *wal, uint64_t segment);

@@ -338,11 +338,11 @@ bool wal_segments_info(const struct wal_segments *segments, uint64_t number, str
     return true;
 }
 
-bool wal_segments_next_unreleased(const struct wal_segments *segments, uint64_t number, uint64_t *next,
-                                  struct wal_segment_info *info) {
+bool wal_segments_next_due(const struct wal_segments *segments, uint64_t number, uint64_t due, uint64_t *next,
+                           struct wal_segment_info *info) {
     LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {
         const struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
-        if (segment->segment <= number || segment->last_sequence <= segments->released) continue;
+        if (segment->segment <= number || segment->last_sequence < due) continue;
         *next = segment->segment;
         *info = info_of(segment);
         return true;

@@ -46,8 +46,8 @@ void wal_segments_expect(struct wal_segments *segments, uint64_t group_bytes);
 void wal_segments_deactivate(struct wal_segments *segments);
 struct wal_segment *wal_segments_current(struct wal_segments *segments); /* NULL before the first */
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence);
-bool wal_segments_next_unreleased(const struct wal_segments *segments, uint64_t number, uint64_t *next,
-                                  struct wal_segment_info *info);
+bool wal_segments_next_due(const struct wal_segments *segments, uint64_t number, uint64_t due, uint64_t *next,
+                           struct wal_segment_info *info);
 void wal_segments_damaged(struct wal_segments *segments, uint64_t number);
 bool wal_segments_info(const struct wal_segments *segments, uint64_t number, struct wal_segment_info *info);
 uint64_t wal_segments_released(const struct wal_segments *segments);

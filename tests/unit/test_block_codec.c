@@ -83,6 +83,25 @@ static void sizes_are_checked_before_they_are_used(void **state) {
     assert_status(block_inflated_size(slice_make(bytes, sizeof bytes), &size), STATUS_OK);
 }
 
+/* One byte more than there is would leave a byte that nobody wrote. */
+static void less_than_was_said_is_damage(void **state) {
+    (void)state;
+    uint8_t in[3000], out[sizeof in + 1];
+    fill(in, sizeof in, 16, 3);
+    for (size_t c = 0; c < ARRAY_COUNT(codecs); c++) {
+        struct block_codec codec = {0};
+        struct writer stored;
+        writer_init(&stored);
+        assert_true(block_deflate(&codec, codecs[c], slice_make(in, sizeof in), &stored));
+        assert_status(block_inflate(&codec, codecs[c], writer_slice(&stored), out, sizeof in), STATUS_OK);
+        store_le32(stored.data, sizeof in + 1);
+        assert_status(block_inflate(&codec, codecs[c], writer_slice(&stored), out, sizeof in + 1),
+                      STATUS_CORRUPT);
+        writer_release(&stored);
+        block_codec_release(&codec);
+    }
+}
+
 /* Damaged anywhere, cut anywhere, or with another size in front: CORRUPT, or bytes of the size that was said.
  */
 static void no_bytes_do_harm(void **state) {
@@ -380,6 +399,7 @@ int main(void) {
         cmocka_unit_test(what_goes_in_comes_out),
         cmocka_unit_test(what_does_not_shrink_stays_plain),
         cmocka_unit_test(sizes_are_checked_before_they_are_used),
+        cmocka_unit_test(less_than_was_said_is_damage),
         cmocka_unit_test(no_bytes_do_harm),
         cmocka_unit_test(tables_shrink_where_it_pays),
         cmocka_unit_test(the_cache_counts_inflated_bytes),
