@@ -54,6 +54,7 @@ asan debug clang:
 
 compat: all
 	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/test_node_clients.py
+	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/test_node_cluster.py
 	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/matrix.py
 
 bench: setup all

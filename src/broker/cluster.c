@@ -312,7 +312,9 @@ static enum peer_refusal hello(void *ctx, const struct peer_hello *hello) {
 
 struct known_leader cluster_leader(struct cluster *cluster, uint64_t group) {
     struct raft_replica *replica = cluster->host == NULL ? NULL : raft_host_find(cluster->host, group);
-    if (replica != NULL && raft_replica_leader(replica) != 0)
+    /* A leader that is down is nobody to be sent to: clients do not find it among the nodes. */
+    if (replica != NULL && raft_replica_leader(replica) != 0 &&
+        cluster_node_is_up(cluster, raft_replica_leader(replica)))
         return (struct known_leader){raft_replica_leader(replica), raft_replica_raft(replica)->term};
     uint8_t key[8];
     store_be64(key, group);

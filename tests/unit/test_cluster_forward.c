@@ -78,6 +78,33 @@ static void leaders_are_asked_whoever_is_asked(void **state) {
     cluster_world_close(&world);
 }
 
+/* Metadata never names a leader that is not among the nodes that are up: clients would look for it for ever.
+ */
+static void no_leader_is_named_that_is_down(void **state) {
+    (void)state;
+    cluster_world_open(&world, 63, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 3, 3), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    uint32_t victim = cluster_world_leader(&world, 1, "t", 1);
+    cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+    for (int i = 0; i < 400; i++) {
+        cluster_world_run(&world, 5);
+        for (uint32_t node = 1; node <= 3; node++) {
+            struct broker *broker = world.nodes[node].broker;
+            struct broker_node nodes[BROKER_NODES_MAX];
+            if (broker == NULL) continue;
+            assert_int_equal(broker_nodes(broker, nodes), 3);
+            const struct broker_topic *topic = broker_topic_find(broker, SLICE_LITERAL("t"));
+            for (int32_t p = 0; p < 3; p++) {
+                struct partition_leader leader = broker_partition_leader(broker, topic, p);
+                assert_true(leader.node < 0 || nodes[leader.node - 1].up);
+            }
+        }
+    }
+    cluster_world_close(&world);
+}
+
 /* ---- groups ----------------------------------------------------------------------------------------------
  */
 
@@ -269,6 +296,7 @@ static void a_snapshot_tells_the_members_of_new_partitions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaders_are_asked_whoever_is_asked),
+        cmocka_unit_test(no_leader_is_named_that_is_down),
         cmocka_unit_test(groups_are_served_by_every_node),
         cmocka_unit_test(a_snapshot_tells_the_members_of_new_partitions),
     };
