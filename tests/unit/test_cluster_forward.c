@@ -87,9 +87,9 @@ static void no_leader_is_named_that_is_down(void **state) {
     assert_status(cluster_world_create(&world, 1, "t", 3, 3), STATUS_OK);
     cluster_world_run(&world, 1000);
     uint32_t victim = cluster_world_leader(&world, 1, "t", 1);
-    cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
+    cluster_world_crash(&world, victim, IO_SIM_CRASH_PROCESS);
     for (int i = 0; i < 400; i++) {
-        cluster_world_run(&world, 5);
+        cluster_world_run(&world, 1);
         for (uint32_t node = 1; node <= 3; node++) {
             struct broker *broker = world.nodes[node].broker;
             struct broker_node nodes[BROKER_NODES_MAX];
