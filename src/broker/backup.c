@@ -34,7 +34,7 @@ enum status backup_start(struct broker *broker, struct slice name, struct backup
 }
 
 enum status backup_refuse(const struct broker *broker, struct diagnostic *diagnostic) {
-    if (!store_is_checkpoint(broker->store)) return STATUS_OK;
+    if (!store_dir_is_checkpoint(broker->io, broker->data_dir)) return STATUS_OK;
     return diagnose(
         diagnostic, STATUS_INVALID,
         "'%s' is a checkpoint: a member of a cluster that begins with an old copy of its data has "

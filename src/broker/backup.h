@@ -21,7 +21,9 @@ struct backup {
 enum status backup_start(struct broker *broker, struct slice name, struct backup *backup,
                          struct diagnostic *diagnostic) MUST_USE;
 void backup_release(struct backup *backup);
-/* INVALID: the broker's directory is a checkpoint, which no member of a cluster may begin with. */
+/* INVALID: the broker's directory, not opened yet, is a checkpoint, which no member of a cluster may begin
+ * with.
+ */
 enum status backup_refuse(const struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
 /* A broker that runs alone makes a restored checkpoint its own. */
 enum status backup_take_over(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;

@@ -75,8 +75,8 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     /* With the kind: a partition's log is only appended to, while its other keys are overwritten. */
     broker->options.store.partition_prefix_size = KEY_GROUP_SIZE + 1;
     if (broker->options.store.log == NULL) broker->options.store.log = options->log;
-    enum status status = store_open(io, &broker->options.store, &broker->store, diagnostic);
-    if (status == STATUS_OK && options->peer_count > 0) status = backup_refuse(broker, diagnostic);
+    enum status status = options->peer_count > 0 ? backup_refuse(broker, diagnostic) : STATUS_OK;
+    if (status == STATUS_OK) status = store_open(io, &broker->options.store, &broker->store, diagnostic);
     if (status == STATUS_OK && options->peer_count > 0) status = cluster_open(broker, diagnostic);
     if (status == STATUS_OK) status = metadata_log_open(broker, diagnostic);
     if (status == STATUS_OK) status = backup_take_over(broker, diagnostic);

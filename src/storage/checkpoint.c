@@ -244,6 +244,15 @@ static void refuse(struct store *store, struct store_checkpoint *request, enum s
     io_defer(store->io, &refusal->op);
 }
 
+bool store_dir_is_checkpoint(struct io *io, const char *dir) {
+    struct io_file *file;
+    if (strlen(dir) > LAYOUT_DIR_SIZE_MAX) return false;
+    if (io_file_open(io, layout_path(dir, LAYOUT_CHECKPOINT, 0).text, IO_OPEN_READ, &file) != STATUS_OK)
+        return false;
+    io_file_close(file);
+    return true;
+}
+
 bool store_is_checkpoint(const struct store *store) {
     return store->is_checkpoint;
 }

@@ -168,6 +168,7 @@ void store_checkpoint(struct store *store, const char *dir, struct store_checkpo
  * with.
  */
 bool store_is_checkpoint(const struct store *store);
+bool store_dir_is_checkpoint(struct io *io, const char *dir); /* before it is opened, which changes it */
 /* From now on it is a store like any other; blocks. Nothing to do when it is one. */
 enum status store_take_over(struct store *store) MUST_USE;
 /* Reads and checks everything stored (scrub.h), begun now unless it is under way; one at a time. */

@@ -64,6 +64,16 @@ class Backup(unittest.TestCase):
                 self.assertIn(reason, done.stderr.decode())
             self.assertEqual(os.listdir(os.path.join(broker.data_dir, "checkpoints")), ["one"])
 
+    def test_no_member_of_a_cluster_begins_with_one(self):
+        with Broker() as broker:
+            broker.run("produce", "t", input=b"1\n")
+            path = broker.run("cluster", "checkpoint", "old").stdout.decode().strip()
+            done = sentinel("serve", "--data-dir", path, "--node-id", "1", "--listen", "127.0.0.1:0",
+                            "--peers", "1=127.0.0.1:1,2=127.0.0.1:2", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("is a checkpoint", done.stderr.decode())
+            self.assertIn("CHECKPOINT", os.listdir(path))
+
 
 class Damage(unittest.TestCase):
     def damage_first(self, broker, what):
