@@ -69,7 +69,7 @@ class Backup(unittest.TestCase):
             broker.run("produce", "t", input=b"1\n")
             path = broker.run("cluster", "checkpoint", "old").stdout.decode().strip()
             done = sentinel("serve", "--data-dir", path, "--node-id", "1", "--listen", "127.0.0.1:0",
-                            "--peers", "1=127.0.0.1:1,2=127.0.0.1:2", check=False)
+                            "--peers", "1=127.0.0.1:1,2=127.0.0.1:2")
             self.assertEqual(done.returncode, 1)
             self.assertIn("is a checkpoint", done.stderr.decode())
             self.assertIn("CHECKPOINT", os.listdir(path))
