@@ -270,6 +270,51 @@ static void an_iterator_sees_the_store_as_it_was(void **state) {
     store_iterator_close(it);
 }
 
+/* A scan of everything, with and without saying that it is one, costs those who read the same few keys again
+ * and again nothing: what they need stays in the block cache. */
+static void a_scan_leaves_hot_keys_in_the_cache(void **state) {
+    enum { KEYS = 20000, HOT = 50, VALUE = 304 };
+    struct fixture *f = fixture_of(state);
+    fixture_shutdown(f);
+    f->options.cache_bytes = 1 * MIB; /* a sixth of what is stored */
+    assert_status(fixture_open(f), STATUS_OK);
+    uint8_t key[8], value[VALUE] = {1};
+    struct waiting_write w;
+    waiting_init(&w);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        store_be64(key, i);
+        for (size_t b = 0; b < VALUE; b += 8)
+            store_be64(value + b, (i + b) * 0x9e3779b97f4a7c15u); /* nothing to compress */
+        store_put(&w.write, slice_make(key, sizeof key),
+                  (struct shared_slice){slice_make(value, VALUE), NULL});
+    }
+    assert_status(waiting_finish(f, &w), STATUS_OK);
+    flush(f);
+    for (int round = 0; round < 6; round++) {
+        struct store_stats before, after;
+        store_stats(f->store, &before);
+        for (uint64_t i = 0; i < HOT; i++) {
+            struct shared_slice found;
+            store_be64(key, i * (KEYS / HOT));
+            assert_status(store_get_blocking(f->store, slice_make(key, sizeof key), &found), STATUS_OK);
+            shared_slice_unref(found);
+        }
+        store_stats(f->store, &after);
+        if (round < 3) continue;
+        assert_int_equal(after.reads, before.reads); /* before the scans, and after each */
+        assert_in_range(after.cache_bytes, 1, f->options.cache_bytes);
+        uint64_t count = 0;
+        struct store_iterator *it = store_iterator_open(
+            f->store, SLICE_EMPTY, SLICE_EMPTY,
+            STORE_ITERATOR_BLOCKING | (round == 3 ? 0 : STORE_ITERATOR_SEQUENTIAL), NULL, NULL);
+        for (enum status status = store_iterator_seek(it, SLICE_EMPTY); status == STATUS_OK;
+             status = store_iterator_next(it))
+            count++;
+        store_iterator_close(it);
+        assert_int_equal(count, KEYS);
+    }
+}
+
 static void one_directory_serves_one_process(void **state) {
     struct fixture *f = fixture_of(state);
     struct store *second;
@@ -353,6 +398,7 @@ int main(void) {
         STORE_TEST(a_large_value_is_kept_by_reference),
         STORE_TEST(many_writes_share_few_syncs),
         STORE_TEST(an_iterator_sees_the_store_as_it_was),
+        STORE_TEST(a_scan_leaves_hot_keys_in_the_cache),
         STORE_TEST(one_directory_serves_one_process),
         STORE_TEST(after_shutdown_writes_are_refused),
         STORE_TEST(a_directory_of_a_newer_version_is_left_alone),
