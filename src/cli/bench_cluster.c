@@ -120,12 +120,18 @@ static double sum_of(const char *metric) {
     return sum;
 }
 
-static void find_leaders(const char *topic, int32_t partitions, char (*leaders)[BENCH_ADDRESS_SIZE]) {
+/* False: not within LED_SECONDS. */
+static bool all_led(const char *topic, int32_t partitions, char (*leaders)[BENCH_ADDRESS_SIZE]) {
     double until = io_measure_seconds() + LED_SECONDS;
     while (!bench_call_leaders(somebody(NULL), topic, partitions, leaders)) {
-        if (io_measure_seconds() > until) bench_fail(topic, "not all of its partitions get a leader");
+        if (io_measure_seconds() > until) return false;
         pause_seconds(partitions > CONNECTIONS ? 0.5 : 0.01); /* a long answer costs those who are at work */
     }
+    return true;
+}
+
+static void find_leaders(const char *topic, int32_t partitions, char (*leaders)[BENCH_ADDRESS_SIZE]) {
+    if (!all_led(topic, partitions, leaders)) bench_fail(topic, "not all of its partitions get a leader");
 }
 
 static void make_topic(const char *topic, int32_t partitions) {
@@ -294,15 +300,23 @@ static void measure_idle(int32_t partitions, double *resident_before) {
     snprintf(topic, sizeof topic, "idle%d", partitions);
     make_topic(topic, partitions);
     char(*leaders)[BENCH_ADDRESS_SIZE] = mem_alloc((size_t)partitions * sizeof *leaders);
-    find_leaders(topic, partitions, leaders);
+    double seconds = -io_measure_seconds();
+    bool led = all_led(topic, partitions, leaders);
+    seconds += io_measure_seconds();
     mem_free(leaders);
+    snprintf(what, sizeof what, "%d partitions, idle", partitions);
+    if (!led) {
+        fprintf(stderr, "sentinel: %s: not all of them had a leader within %d s\n", what, LED_SECONDS);
+        return;
+    }
+    add(what, "all are led", seconds, "s");
     pause_seconds(SETTLE_SECONDS); /* all fall asleep */
-    double cpu = -sum_of("cpu_seconds_total"), seconds = -io_measure_seconds();
+    double cpu = -sum_of("cpu_seconds_total");
+    seconds = -io_measure_seconds();
     pause_seconds(IDLE_SECONDS);
     seconds += io_measure_seconds();
     cpu += sum_of("cpu_seconds_total");
     double resident = sum_of("resident_bytes") / c.options->nodes;
-    snprintf(what, sizeof what, "%d partitions, idle", partitions);
     add(what, "resident, a node", resident / (double)MIB, "MiB");
     add(what, "CPU, a node", cpu / seconds / c.options->nodes * 1e3, "ms/s");
     if (partitions > 1)

@@ -109,11 +109,11 @@ class ThreeNodes(unittest.TestCase):
                 time.sleep(0.3)
                 if turn % 4 == 0:
                     cluster.kill(node)
-                    time.sleep(chance.uniform(0.1, 1.0))
+                    time.sleep(chance.uniform(0.1, 0.6))
                     cluster.start(node)
                 elif turn % 4 == 1:
                     cluster.signal(node, signal.SIGSTOP)
-                    time.sleep(chance.uniform(0.5, 2.0))
+                    time.sleep(chance.uniform(0.5, 1.2))
                     cluster.signal(node, signal.SIGCONT)
                 elif turn % 4 == 2:
                     self.assertEqual(cluster.stop(node), 0)
@@ -134,10 +134,14 @@ class ThreeNodes(unittest.TestCase):
         with Cluster() as cluster:
             cluster.create("t", PARTITIONS)
             load = Load(cluster.servers)
-            time.sleep(0.5)
+            end = time.monotonic() + 20
+            while len(load.last_ns) < PARTITIONS and time.monotonic() < end:
+                time.sleep(0.02)
             load.gap_ns = 0
             cluster.kill(cluster.leaders("t")[0])
-            time.sleep(2)
+            killed_ns = time.monotonic_ns()
+            while min(load.last_ns.values()) < killed_ns + 2e8 and time.monotonic() < end:
+                time.sleep(0.02)  # until every partition has gone on for a while
             load.finish()
             self.check(load, read_all(cluster.servers, PARTITIONS))
             print(f"from SIGKILL of a leader to the next acknowledgement: {load.gap_ns / 1e6:.0f} ms", flush=True)
@@ -148,7 +152,7 @@ class ThreeNodes(unittest.TestCase):
             cluster.create("t")
             for node in (2, 3):
                 cluster.kill(node)
-            done = cluster.run("topic", "create", "u", node=1, check=False)
+            done = cluster.run("topic", "create", "u", "--timeout", "2", node=1, check=False)
             self.assertEqual(done.returncode, 1)
             cluster.start(2)
             cluster.create("v", replicas=2)  # u may exist: the change was on its way when the majority was lost
