@@ -32,6 +32,7 @@ static void write_done(struct store_write *store_write) {
             raft_host_wake(r);
         }
     }
+    list_remove(&write->own);
     list_remove(&write->link);
     store_write_release(store_write);
     mem_free(write);
@@ -43,12 +44,16 @@ struct replica_write *replica_write_new(struct raft_replica *r) {
     write->host = r->host;
     write->replica = r;
     list_init(&write->link);
+    list_init(&write->own);
     return write;
 }
 
 void replica_write_submit(struct replica_write *write) {
     list_push_back(&write->host->writes, &write->link);
-    if (write->replica != NULL) write->replica->writes_in_flight++;
+    if (write->replica != NULL) {
+        list_push_back(&write->replica->writes, &write->own);
+        write->replica->writes_in_flight++;
+    }
     store_write_submit(write->host->options.store, &write->write);
 }
 
@@ -430,6 +435,7 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
     r->host = host;
     r->options = *options;
     list_init(&r->dirty);
+    list_init(&r->writes);
     list_init(&r->proposals);
     list_init(&r->held);
     list_init(&r->asked);
@@ -474,9 +480,10 @@ void raft_replica_close(struct raft_replica *r, bool drop) {
     map_remove(&host->replicas, slice_make(key, sizeof key));
     drop_all(r, STATUS_CLOSED);
     list_remove(&r->dirty);
-    LIST_FOREACH(it, &host->writes) {
-        struct replica_write *write = CONTAINER_OF(it, struct replica_write, link);
-        if (write->replica == r) write->replica = NULL;
+    LIST_FOREACH(it, &r->writes) {
+        struct replica_write *write = CONTAINER_OF(it, struct replica_write, own);
+        list_remove(it);
+        write->replica = NULL;
     }
     if (drop) {
         struct replica_write *write = replica_write_new(r);

@@ -39,6 +39,7 @@ struct replica_write {
     struct list link;
     struct raft_host *host;
     struct raft_replica *replica; /* NULL: closed */
+    struct list own;              /* in the replica's */
     uint64_t number;              /* of the core's writes; 0: none of them */
     uint64_t compacted;           /* tell the core when durable; 0: nothing to tell */
     bool unpacks;                 /* a piece of a snapshot: the next one follows when it is durable */
@@ -82,6 +83,7 @@ struct raft_replica {
     bool hollow;            /* `raft` is empty: nothing could be loaded */
     uint64_t persisted;     /* of the core's writes */
     uint64_t install_write; /* the latest that replaced everything by a snapshot; 0: none */
+    struct list writes;     /* struct replica_write.own: under way */
     uint32_t writes_in_flight;
     uint64_t compacted;    /* to be told */
     struct list proposals; /* struct raft_propose.link */
