@@ -11,6 +11,8 @@
 #include "broker/topics.h"
 
 #define ANSWER_VERSION 1
+/* So long after its start a controller waits for founders that are there to say where they are. */
+#define FOUNDERS_PATIENCE_NS (3 * NS_PER_S)
 /* Commands that stay in the log behind what is applied: who is no further behind needs no snapshot. */
 #define LOG_KEPT 1024
 
@@ -37,6 +39,7 @@ struct controller {
     struct command_run *current;
     struct io_op next;
     bool next_scheduled, registering;
+    uint64_t opened_ns;
     struct controller_call registration, founding_call;
     bool founding_asked;
 };
@@ -170,8 +173,35 @@ static void proposed(struct raft_propose *propose) {
     list_push_front(&c->queue, &run->link);
 }
 
-static void run_first(struct controller *c) {
-    struct command_run *run = CONTAINER_OF(list_pop_front(&c->queue), struct command_run, link);
+/* A founder that is there and has not said its address yet, in the first moments of a cluster: what is to be
+ * placed waits for it, or a topic of three replicas would be refused for want of nodes. */
+static bool founder_is_missing(const struct controller *c) {
+    const struct metadata *m = &c->cluster->broker->metadata;
+    if (io_now_ns(c->cluster->broker->io) - c->opened_ns > FOUNDERS_PATIENCE_NS) return false;
+    for (uint32_t i = 0; i < c->cluster->founder_count; i++) {
+        uint32_t node = raft_id_node(c->cluster->founders[i]);
+        if (metadata_node(m, node) == NULL && metadata_removed_incarnation(m, node) == 0 &&
+            cluster_node_is_up(c->cluster, node))
+            return true;
+    }
+    return false;
+}
+
+/* NULL: none can be carried out now. */
+static struct command_run *next_run_of(struct controller *c) {
+    bool missing = !list_empty(&c->queue) && founder_is_missing(c);
+    LIST_FOREACH(it, &c->queue) {
+        struct command_run *run = CONTAINER_OF(it, struct command_run, link);
+        struct metadata_command command;
+        bool places = metadata_decode(writer_slice(&run->bytes), &command) == STATUS_OK &&
+                      (command.kind == METADATA_CREATE_TOPIC || command.kind == METADATA_ADD_PARTITIONS);
+        if (!missing || !places) return run;
+    }
+    return NULL;
+}
+
+static void run_one(struct controller *c, struct command_run *run) {
+    list_remove(&run->link);
     c->queue_count--;
     struct metadata_command command;
     struct diagnostic why = {.text = "the command does not parse"};
@@ -225,8 +255,9 @@ static void run_next(struct io_op *op) {
         fail_queue(c);
         return;
     }
-    while (!list_empty(&c->queue) && ready(c))
-        run_first(c);
+    struct command_run *run;
+    while (ready(c) && (run = next_run_of(c)) != NULL)
+        run_one(c, run);
 }
 
 static void schedule(struct controller *c) {
@@ -501,6 +532,7 @@ enum status controller_open(struct cluster *cluster, const struct raft_config *f
                             struct diagnostic *diagnostic) {
     struct controller *c = mem_calloc(1, sizeof *c);
     c->cluster = cluster;
+    c->opened_ns = io_now_ns(cluster->broker->io);
     list_init(&c->calls);
     list_init(&c->queue);
     struct raft_replica_options options = {.group = 0,

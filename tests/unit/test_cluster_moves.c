@@ -199,6 +199,21 @@ static void moves_survive_crashes(void **state) {
     }
 }
 
+/* Whoever asks in the first moments waits for the nodes that are there. */
+static void the_first_topic_waits_for_its_nodes(void **state) {
+    (void)state;
+    for (uint64_t seed = 80; seed < 90; seed++) {
+        cluster_world_open(&world, seed, 3);
+        enum status status = STATUS_UNAVAILABLE;
+        for (int i = 0; i < 3000 && status == STATUS_UNAVAILABLE; i++) {
+            cluster_world_run(&world, 1);
+            status = cluster_world_create(&world, (uint32_t)seed % 3 + 1, "t", 2, 3);
+        }
+        if (status != STATUS_EXISTS) assert_status(status, STATUS_OK); /* of a try that was not answered */
+        cluster_world_close(&world);
+    }
+}
+
 static uint32_t leads(uint32_t asked, uint32_t node, const char *topic, int partitions) {
     uint32_t count = 0;
     for (int p = 0; p < partitions; p++)
@@ -397,6 +412,7 @@ int main(void) {
         cmocka_unit_test(replicas_are_added_and_taken_away),
         cmocka_unit_test(a_move_is_cancelled),
         cmocka_unit_test(moves_survive_crashes),
+        cmocka_unit_test(the_first_topic_waits_for_its_nodes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
         cmocka_unit_test(a_single_broker_grows_to_three),
     };
