@@ -218,6 +218,11 @@ static void print_stats(void) {
             b.longest[WAIT_LOOP] * 1e3, b.longest[WAIT_CPU] * 1e3, b.longest[WAIT_LOG] * 1e3,
             b.longest[WAIT_STORE] * 1e3);
     memset(b.longest, 0, sizeof b.longest);
+    static const char *const reasons[] = {"level0", "size", "mended", "garbage", "sparse", "small"};
+    fprintf(stderr, "  compactions by reason:");
+    for (size_t i = 0; i < STORE_COMPACTION_REASONS; i++)
+        if (s.compaction_reasons[i] > 0) fprintf(stderr, " %s %" PRIu64, reasons[i], s.compaction_reasons[i]);
+    fprintf(stderr, "; moves %" PRIu64 "\n", s.moves);
 }
 
 static void engine_close(void) {

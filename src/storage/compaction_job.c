@@ -94,7 +94,7 @@ static enum status write_entry(struct compaction_job *job, const struct merge_en
                                              .number = job->next_number++,
                                              .store_id = job->options.store_id,
                                              .partition_prefix_size = job->options.partition_prefix_size,
-                                             .run_bytes_min = job->options.table_bytes / FLUSH_RUN_FACTOR,
+                                             .run_bytes_min = flush_run_bytes_min(job->options.table_bytes),
                                              .compression = job->options.compression};
         status = table_writer_new(&table, &job->writer);
     }

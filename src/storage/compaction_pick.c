@@ -252,21 +252,22 @@ static bool is_garbage(const struct table *table) {
     return table->run_count > 0 && table->run_bytes * COMPACTION_GARBAGE_FACTOR < table->data_bytes;
 }
 
-static bool pick_garbage(const struct version *version, struct compaction_plan *plan) {
-    for (uint32_t l = 1; l < STORE_LEVEL_COUNT; l++) {
+/* The runs of such tables in one level, of several: what is left of a table may be very little. */
+static bool pick_garbage(const struct version *version, const struct compaction_limits *limits,
+                         struct compaction_plan *plan) {
+    plan->reason = COMPACTION_GARBAGE;
+    for (uint32_t l = 1; l < STORE_LEVEL_COUNT && plan->upper_count == 0; l++) {
         const struct version_level *level = &version->levels[l];
-        for (size_t i = 0; i < level->count; i++) {
+        uint64_t bytes = 0;
+        plan->level = plan->output_level = l;
+        for (size_t i = 0; i < level->count && plan->upper_count < COMPACTION_GARBAGE_RUNS_MAX; i++) {
             const struct run *run = level->runs[i];
-            bool first = plan->upper_count == 0;
-            if (!is_garbage(run->table) || run->damaged) continue;
-            if (!first && (run->table != plan->upper[0]->table || l != plan->level)) continue;
-            plan->reason = COMPACTION_GARBAGE;
-            plan->level = plan->output_level = l;
+            if (!is_garbage(run->table) || run->damaged || bytes >= limits->input_bytes) continue;
             add_upper(plan, run);
+            bytes += run->meta.bytes;
         }
-        if (plan->upper_count > 0) return true;
     }
-    return false;
+    return plan->upper_count > 0;
 }
 
 static bool is_sparse(const struct log_source *log, const struct compaction_limits *limits) {
@@ -373,7 +374,9 @@ static bool pick(const struct version *version, const struct compaction_limits *
         }
         compaction_plan_release(plan);
     }
-    if (pick_mended(version, plan) || pick_garbage(version, plan)) return true;
+    if (pick_mended(version, plan)) return true;
+    compaction_plan_release(plan);
+    if (pick_garbage(version, limits, plan)) return true;
     compaction_plan_release(plan);
     if (pick_sparse(version, limits, plan)) return true;
     compaction_plan_release(plan);

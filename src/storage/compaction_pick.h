@@ -29,7 +29,8 @@
 /* A level that is so many times as large as it should be does not wait for others. */
 #define COMPACTION_URGENT_FACTOR 2u
 /* A table is garbage when less than a quarter of its bytes are in runs. */
-#define COMPACTION_GARBAGE_FACTOR 4u
+#define COMPACTION_GARBAGE_FACTOR   4u
+#define COMPACTION_GARBAGE_RUNS_MAX 64u /* of one compaction: each may be in a file of its own */
 /* A segment of the log is garbage when less than half of it is referred to. */
 #define COMPACTION_SPARSE_FACTOR 2u
 /* So many runs of one partition side by side, each smaller than that, become one. */

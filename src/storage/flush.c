@@ -67,7 +67,7 @@ enum status flush_build(const struct flush_options *options, const struct memtab
                                                  .number = number++,
                                                  .store_id = options->store_id,
                                                  .partition_prefix_size = options->partition_prefix_size,
-                                                 .run_bytes_min = options->table_bytes / FLUSH_RUN_FACTOR,
+                                                 .run_bytes_min = flush_run_bytes_min(options->table_bytes),
                                                  .compression = options->compression};
             status = table_writer_new(&table, &writer);
             if (status != STATUS_OK) break;

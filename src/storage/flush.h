@@ -18,8 +18,13 @@
 #include "storage/version.h"
 #include "storage/wal_places.h"
 
-/* A partition that brings less than this part of a table shares a run with its neighbours. */
-#define FLUSH_RUN_FACTOR 512u
+/* A partition that brings less than this part of a table, or less than that, shares a run with its
+ * neighbours. A run that many share overlaps with all that lies below them, and is merged with it. */
+#define FLUSH_RUN_FACTOR    512u
+#define FLUSH_RUN_BYTES_MIN (16 * KIB)
+static inline size_t flush_run_bytes_min(size_t table_bytes) {
+    return MIN(table_bytes / FLUSH_RUN_FACTOR, FLUSH_RUN_BYTES_MIN);
+}
 
 struct table_output {
     struct arena arena;

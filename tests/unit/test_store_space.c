@@ -171,10 +171,33 @@ static void append_only_partitions_go_down_unread(void **state) {
     fixture_release(&f);
 }
 
+/* Many partitions that bring one batch each to a flush: each has a run of its own, and nothing is merged with
+ * what lies below it. */
+static void partitions_with_little_each_are_not_rewritten(void **state) {
+    (void)state;
+    struct fixture f = {.sim = io_sim_new(1)};
+    f.io = io_sim_node_io(f.sim, 0);
+    struct store_options options = {.dir = "data", .partition_prefix_size = 4};
+    struct diagnostic why;
+    assert_status(store_open(f.io, &options, &f.store, &why), STATUS_OK);
+    for (uint32_t i = 0; i < 20; i++) {
+        for (uint32_t p = 1; p <= 16; p++)
+            append(&f, p, LARGE); /* 80 KB */
+        flush(&f);
+    }
+    struct store_stats stats;
+    store_stats(f.store, &stats);
+    assert_int_equal(stats.compaction_reasons[STORE_COMPACTION_LEVEL0], 0);
+    assert_true(stats.compaction_reasons[STORE_COMPACTION_SMALL] > 0); /* they are joined now and then */
+    assert_true(stats.compaction_write_bytes * 20 < stats.write_bytes);
+    fixture_release(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(deleted_partitions_give_back_their_space_unread),
         cmocka_unit_test(append_only_partitions_go_down_unread),
+        cmocka_unit_test(partitions_with_little_each_are_not_rewritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
