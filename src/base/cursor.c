@@ -114,8 +114,12 @@ void writer_init(struct writer *w) {
     *w = (struct writer){0};
 }
 
+void writer_init_in(struct writer *w, uint8_t *memory, size_t size) {
+    *w = (struct writer){.data = memory, .capacity = size, .lent = memory};
+}
+
 void writer_release(struct writer *w) {
-    mem_free(w->data);
+    if (w->data != w->lent) mem_free(w->data);
     writer_init(w);
 }
 
@@ -128,7 +132,9 @@ uint8_t *writer_reserve(struct writer *w, size_t size) {
         size_t need;
         ASSERT(!__builtin_add_overflow(w->size, size, &need));
         w->capacity = MAX(MAX(need, w->capacity * 2), (size_t)64);
-        w->data = mem_realloc(w->data, w->capacity);
+        uint8_t *lent = w->data == w->lent ? w->data : NULL;
+        w->data = mem_realloc(lent != NULL ? NULL : w->data, w->capacity);
+        if (lent != NULL && w->size > 0) memcpy(w->data, lent, w->size);
     }
     return w->data + w->size;
 }

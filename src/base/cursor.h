@@ -54,9 +54,13 @@ static inline uint64_t zigzag_encode(int64_t v) {
 struct writer {
     uint8_t *data;
     size_t size, capacity;
+    const uint8_t *lent; /* memory that is not from the heap; NULL: none */
 };
 
 void writer_init(struct writer *w); /* takes nothing from the heap yet */
+/* Begins in memory of the caller's, which outlives the writer and does not move; what does not fit goes to
+ * the heap. */
+void writer_init_in(struct writer *w, uint8_t *memory, size_t size);
 void writer_release(struct writer *w);
 void writer_clear(struct writer *w); /* empty, memory kept */
 static inline struct slice writer_slice(const struct writer *w) {

@@ -103,12 +103,18 @@ void grpc_call_send_framed(struct grpc_call *call, struct chain *messages) {
 void grpc_call_send_bytes(struct grpc_call *call, struct writer *message) {
     ASSERT(!call->ended);
     respond(call);
-    struct chain framed;
-    chain_init(&framed);
-    enum grpc_encoding encoding = message->size < COMPRESSED_MESSAGE_MIN ? GRPC_IDENTITY : call->encoding;
-    grpc_message_append(&framed, writer_slice(message), encoding);
+    if (message->size < COMPRESSED_MESSAGE_MIN) {
+        uint8_t header[GRPC_MESSAGE_HEADER_SIZE];
+        grpc_message_header(message->size, header);
+        struct slice parts[] = {slice_make(header, sizeof header), writer_slice(message)};
+        http2_send_copy(call->stream, parts, ARRAY_COUNT(parts));
+    } else {
+        struct chain framed;
+        chain_init(&framed);
+        grpc_message_append(&framed, writer_slice(message), call->encoding);
+        http2_send(call->stream, &framed);
+    }
     writer_clear(message);
-    http2_send(call->stream, &framed);
     grpc_connection_wake(call->connection);
 }
 

@@ -45,7 +45,8 @@ static enum status take_batches(struct grpc_records *records, size_t size_max,
             continue;
         }
         uint8_t head[24];
-        struct writer head_writer = {head, 0, sizeof head}; /* over the array: a head never fills it */
+        struct writer head_writer;
+        writer_init_in(&head_writer, head, sizeof head); /* a head never fills it */
         protobuf_write_head(&head_writer, records->number, bytes.bytes.size);
         chain_append_copy(out, writer_slice(&head_writer));
         chain_append_shared(out, bytes);
@@ -99,7 +100,8 @@ struct gathered {
 static void gathered_write(struct gathered *gathered, uint32_t number, struct chain *out) {
     if (gathered->count == 0) return;
     struct buffer *buffer = buffer_new(gathered->bytes + VARINT_ROOM);
-    struct writer writer = {buffer->data, 0, buffer->size};
+    struct writer writer;
+    writer_init_in(&writer, buffer->data, buffer->size);
     for (size_t i = 0; i < gathered->count; i++)
         protobuf_record_write(&writer, number, &gathered->list[i], gathered->sizes[i]);
     ASSERT_EQ(writer.size, gathered->bytes);

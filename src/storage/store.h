@@ -66,6 +66,7 @@ void store_close(struct store *store);
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
+#define STORE_WRITE_CHANGES 2 /* that a write holds without taking memory */
 /* An atomic group of at least one change. Reusable after done (store_write_clear). */
 struct store_write {
     void (*done)(
@@ -78,6 +79,9 @@ struct store_write {
     size_t bytes;
     struct writer keys;
     uint64_t sequence;
+    /* What a small write needs: it takes nothing from the heap, and must not be moved. */
+    uint64_t change_space[STORE_WRITE_CHANGES * 8];
+    uint8_t key_space[64];
 };
 void store_write_init(struct store_write *write, void (*done)(struct store_write *write));
 void store_write_release(struct store_write *write);

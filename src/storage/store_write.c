@@ -11,7 +11,16 @@
 void store_write_init(struct store_write *write, void (*done)(struct store_write *write)) {
     *write = (struct store_write){.done = done};
     list_init(&write->link);
-    writer_init(&write->keys);
+    STATIC_ASSERT(sizeof write->change_space >= STORE_WRITE_CHANGES * sizeof *write->changes,
+                  "room for changes");
+    STATIC_ASSERT(_Alignof(struct store_change) <= _Alignof(uint64_t), "aligned like numbers");
+    write->changes = (struct store_change *)(void *)write->change_space;
+    write->change_capacity = STORE_WRITE_CHANGES;
+    writer_init_in(&write->keys, write->key_space, sizeof write->key_space);
+}
+
+static bool changes_inside(const struct store_write *write) {
+    return (const void *)write->changes == (const void *)write->change_space;
 }
 
 static void drop_values(struct store_write *write) {
@@ -36,7 +45,7 @@ void store_write_abandon(struct store_write *write) {
 
 void store_write_release(struct store_write *write) {
     store_write_clear(write);
-    mem_free(write->changes);
+    if (!changes_inside(write)) mem_free(write->changes);
     writer_release(&write->keys);
     write->changes = NULL;
     write->change_capacity = 0;
@@ -46,8 +55,11 @@ static struct store_change *add_change(struct store_write *write, enum entry_kin
     ASSERT_LE(key.size, STORE_KEY_SIZE_MAX);
     ASSERT(list_empty(&write->link));
     if (write->change_count == write->change_capacity) {
+        bool inside = changes_inside(write);
         write->change_capacity = MAX(write->change_capacity * 2, 4u);
-        write->changes = mem_realloc(write->changes, write->change_capacity * sizeof *write->changes);
+        write->changes = mem_realloc(inside ? NULL : write->changes,
+                                     write->change_capacity * sizeof *write->changes);
+        if (inside) memcpy(write->changes, write->change_space, write->change_count * sizeof *write->changes);
     }
     struct store_change *change = &write->changes[write->change_count++];
     *change = (struct store_change){.kind = kind, .key_size = (uint16_t)key.size, .key_at = write->keys.size};

@@ -83,10 +83,16 @@ bool grpc_message_reader_at_boundary(const struct grpc_message_reader *reader) {
     return reader->header_filled == 0;
 }
 
-static void append_header(struct chain *out, bool compressed, size_t size) {
+void grpc_message_header(size_t size, uint8_t header[GRPC_MESSAGE_HEADER_SIZE]) {
     ASSERT_LE(size, (size_t)UINT32_MAX);
-    uint8_t header[GRPC_MESSAGE_HEADER_SIZE] = {compressed};
+    header[0] = 0;
     store_be32(header + 1, (uint32_t)size);
+}
+
+static void append_header(struct chain *out, bool compressed, size_t size) {
+    uint8_t header[GRPC_MESSAGE_HEADER_SIZE];
+    grpc_message_header(size, header);
+    header[0] = compressed;
     chain_append_copy(out, slice_make(header, sizeof header));
 }
 

@@ -21,7 +21,8 @@ struct http2_stream {
     struct chain queue;
     size_t committed; /* front of the queue that nghttp2 has already put into a frame's length */
     size_t unconsumed, unconsumed_stream; /* received and not yet given back to the windows of both */
-    struct writer trailers;               /* encoded: name size, value size (be32 each), name, value */
+    uint8_t trailer_space[64];
+    struct writer trailers; /* encoded: name size, value size (be32 each), name, value */
     size_t trailer_count;
     enum http2_stream_end end;
     bool deferred;  /* nghttp2 asked for data and there was none */

@@ -129,6 +129,8 @@ void http2_respond(struct http2_stream *stream, const struct http2_header *heade
 /* Takes all of `bytes` (left empty) to the end of the stream's queue; goes out as the peer's windows allow.
  * After http2_respond or http2_request, and before the end. */
 void http2_send(struct http2_stream *stream, struct chain *bytes);
+/* The same for bytes that are few and are copied. */
+void http2_send_copy(struct http2_stream *stream, const struct slice *parts, size_t count);
 /* Server: what follows the body; ends our side. Client: http2_finish ends our side. At most one of them. */
 void http2_trailers(struct http2_stream *stream, const struct http2_header *headers, size_t count);
 void http2_finish(struct http2_stream *stream);

@@ -46,7 +46,7 @@ struct http2_stream *http2_stream_new(struct http2_session *session, int32_t id)
     stream->session = session;
     stream->id = id;
     chain_init(&stream->queue);
-    writer_init(&stream->trailers);
+    writer_init_in(&stream->trailers, stream->trailer_space, sizeof stream->trailer_space);
     list_push_back(&session->streams, &stream->link);
     session->stream_count++;
     return stream;
@@ -138,6 +138,18 @@ void http2_send(struct http2_stream *stream, struct chain *bytes) {
     }
     stream->session->queued += bytes->size;
     chain_append_chain(&stream->queue, bytes);
+    if (stream->queue.size > HTTP2_STREAM_QUEUE_LOW) stream->was_above = true;
+    resume(stream);
+}
+
+void http2_send_copy(struct http2_stream *stream, const struct slice *parts, size_t count) {
+    ASSERT(stream->responded);
+    ASSERT(stream->end == HTTP2_END_NONE);
+    if (stream->session->terminated || stream->reset) return;
+    for (size_t i = 0; i < count; i++) {
+        chain_append_copy(&stream->queue, parts[i]);
+        stream->session->queued += parts[i].size;
+    }
     if (stream->queue.size > HTTP2_STREAM_QUEUE_LOW) stream->was_above = true;
     resume(stream);
 }

@@ -34,6 +34,29 @@ static void what_is_written_is_read_back(void **state) {
     writer_release(&w);
 }
 
+/* A writer that begins in somebody else's memory goes to the heap when that is full, and takes along what it
+ * has. */
+static void a_writer_begins_in_lent_memory(void **state) {
+    (void)state;
+    uint8_t memory[16];
+    struct writer w;
+    for (size_t size = 0; size < 40; size++) {
+        memset(memory, 0xee, sizeof memory);
+        writer_init_in(&w, memory, sizeof memory);
+        for (size_t i = 0; i < size; i++)
+            writer_u8(&w, (uint8_t)i);
+        assert_int_equal(w.size, size);
+        assert_true((w.data == memory) == (size <= sizeof memory));
+        for (size_t i = 0; i < size; i++)
+            assert_int_equal(w.data[i], i);
+        writer_clear(&w);
+        writer_be32(&w, 7);
+        assert_int_equal(load_be32(w.data), 7);
+        writer_release(&w);
+        assert_null(w.data);
+    }
+}
+
 static void an_empty_writer_has_an_address(void **state) {
     (void)state;
     struct writer w;
@@ -110,6 +133,7 @@ static void varints_that_do_not_fit_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read_back),
+        cmocka_unit_test(a_writer_begins_in_lent_memory),
         cmocka_unit_test(an_empty_writer_has_an_address),
         cmocka_unit_test(an_error_is_sticky),
         cmocka_unit_test(varints_of_every_length),
