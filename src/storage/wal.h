@@ -21,7 +21,7 @@
  * Loop    shard thread only; segments are prepared and removed by jobs.
  * Bounds  WAL_GROUP_BYTES_MAX a group, unless one write alone is larger.
  * I1  durable <= appended.  I2  one group is in flight at most.  I3  a segment is recycled only when all its
- *     sequences were released and no table refers to it.  I4  group k+1 starts in a block that group k did
+ *     sequences were released, no table refers to it, and a later one is durable.  I4  group k+1 starts in a block that group k did
  * not touch. */
 #ifndef SENTINEL_STORAGE_WAL_H
 #define SENTINEL_STORAGE_WAL_H

@@ -246,11 +246,22 @@ static void segment_retire(struct wal_segments *segments, struct wal_segment *se
     }
 }
 
+/* The newest segment that a start would find. It stays, whatever it holds: the next start counts on from it, and
+ * no number may be given to two segments, whose groups could then pass for each other's. */
+static const struct wal_segment *newest_durable(const struct wal_segments *segments) {
+    if (list_empty(&segments->live)) return NULL;
+    const struct list *node = segments->live.prev;
+    const struct wal_segment *last = CONTAINER_OF(node, struct wal_segment, link);
+    if (last != segments->current || last->end > WAL_BLOCK_SIZE || node->prev == &segments->live) return last;
+    return CONTAINER_OF(node->prev, struct wal_segment, link);
+}
+
 void wal_segments_release(struct wal_segments *segments, uint64_t sequence) {
+    const struct wal_segment *newest = newest_durable(segments);
     segments->released = MAX(segments->released, sequence);
     LIST_FOREACH(it, &segments->live) {
         struct wal_segment *segment = CONTAINER_OF(it, struct wal_segment, link);
-        if (segment == segments->current || segment->last_sequence > sequence) break;
+        if (segment == newest || segment == segments->current || segment->last_sequence > sequence) break;
         if (segments->options.segment_referred(segments->options.ctx, segment->segment)) continue;
         segment_retire(segments, segment);
     }
