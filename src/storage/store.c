@@ -148,6 +148,14 @@ static void refuse_done(struct io_op *op) {
     store_changed(store);
 }
 
+/* The first jobs start on the loop: who opens a store and then finds a reason not to go on closes it at rest.
+ */
+static void begin(struct io_op *op) {
+    struct store *store = CONTAINER_OF(op, struct store, begin);
+    wal_begin(store->wal);
+    compaction_consider(store->compaction);
+}
+
 static void shutdown_told(struct io_op *op);
 
 enum status store_open(struct io *io, const struct store_options *options, struct store **out,
@@ -166,6 +174,8 @@ enum status store_open(struct io *io, const struct store_options *options, struc
     list_init(&store->refused);
     store->refuse.done = refuse_done;
     store->shutdown_op.done = shutdown_told;
+    store->begin.done = begin;
+    list_init(&store->begin.link);
     histogram_init(&store->write_ns);
     histogram_init(&store->flush_ns);
     histogram_init(&store->compaction_ns);
@@ -193,13 +203,14 @@ enum status store_open(struct io *io, const struct store_options *options, struc
         store->compaction = compaction_new(store);
         store->scrub = scrub_new(store);
         store->checkpoint = checkpoint_new(store);
-        compaction_consider(store->compaction);
+        io_defer(io, &store->begin);
     }
     *out = store;
     return STATUS_OK;
 }
 
 void store_close(struct store *store) {
+    io_defer_cancel(&store->begin);
     io_timer_cancel(store->io, &store->watermark.timer);
     store_flush_release(store);
     store_stall_release(store);

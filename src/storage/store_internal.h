@@ -105,7 +105,7 @@ struct store {
     enum { SHUTDOWN_FLUSH_DUE, SHUTDOWN_FLUSHING, SHUTDOWN_FLUSHED } shutdown_flush;
     void (*shutdown_done)(void *ctx);
     void *shutdown_ctx;
-    struct io_op shutdown_op;
+    struct io_op shutdown_op, begin;
     struct store_stats stats;
     struct histogram write_ns, flush_ns, compaction_ns;
 };

@@ -504,6 +504,10 @@ struct wal *wal_new(const struct wal_options *options, const struct wal_start *s
     return wal;
 }
 
+void wal_begin(struct wal *wal) {
+    wal_segments_begin(wal->segments);
+}
+
 void wal_free(struct wal *wal) {
     struct list *node;
     if (wal->in_flight != NULL) group_free(wal->in_flight);

@@ -21,8 +21,8 @@
  * Loop    shard thread only; segments are prepared and removed by jobs.
  * Bounds  WAL_GROUP_BYTES_MAX a group, unless one write alone is larger.
  * I1  durable <= appended.  I2  one group is in flight at most.  I3  a segment is recycled only when all its
- *     sequences were released, no table refers to it, and a later one is durable.  I4  group k+1 starts in a block that group k did
- * not touch. */
+ *     sequences were released, no table refers to it, and a later one is durable.  I4  group k+1 starts in a
+ * block that group k did not touch. */
 #ifndef SENTINEL_STORAGE_WAL_H
 #define SENTINEL_STORAGE_WAL_H
 
@@ -67,7 +67,9 @@ struct wal_start {
     uint64_t next_segment, next_sequence, previous_end;
 };
 
+/* Starts nothing yet. */
 struct wal *wal_new(const struct wal_options *options, const struct wal_start *start);
+void wal_begin(struct wal *wal); /* first jobs: a spare segment, removals */
 /* At rest (wal_idle), or in the simulator's crash. Writes under way are forgotten, not completed. */
 void wal_free(struct wal *wal);
 bool wal_idle(const struct wal *wal); /* no group, no job */

@@ -246,8 +246,8 @@ static void segment_retire(struct wal_segments *segments, struct wal_segment *se
     }
 }
 
-/* The newest segment that a start would find. It stays, whatever it holds: the next start counts on from it, and
- * no number may be given to two segments, whose groups could then pass for each other's. */
+/* The newest segment that a start would find. It stays, whatever it holds: the next start counts on from it,
+ * and no number may be given to two segments, whose groups could then pass for each other's. */
 static const struct wal_segment *newest_durable(const struct wal_segments *segments) {
     if (list_empty(&segments->live)) return NULL;
     const struct list *node = segments->live.prev;
@@ -298,9 +298,12 @@ struct wal_segments *wal_segments_new(const struct wal_options *options, const s
         else
             segment_retire(segments, segment);
     }
+    return segments;
+}
+
+void wal_segments_begin(struct wal_segments *segments) {
     removal_start(segments);
     if (segments->spare_count == 0) prepare_start(segments, segments->next_size);
-    return segments;
 }
 
 static void free_list(struct list *list) {

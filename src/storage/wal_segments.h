@@ -34,6 +34,7 @@ struct wal_segments;
 
 struct wal_segments *wal_segments_new(const struct wal_options *options, const struct wal_start *start,
                                       void (*ready)(void *ctx, enum status status), void *ctx);
+void wal_segments_begin(struct wal_segments *segments); /* first work: a spare, removals */
 void wal_segments_free(struct wal_segments *segments);
 bool wal_segments_idle(const struct wal_segments *segments);
 /* The size that the next segment will have, at least `need`. */

@@ -124,6 +124,7 @@ static void make_world(struct world *w, size_t value_size) {
     put(w, 0, KEYS, NULL, SLICE_EMPTY);
     flush(w);
     reopen(w);
+    run(w); /* what a start has to do is done */
 }
 
 static void end_world(struct world *w) {
