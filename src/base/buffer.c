@@ -11,6 +11,7 @@ static _Thread_local size_t bytes_live;
 struct buffer *buffer_new(size_t size) {
     struct buffer *buffer = size == BUFFER_HUGE_SIZE ? mem_alloc_huge() : mem_alloc(sizeof *buffer + size);
     buffer->references = 1;
+    buffer->memo = UINT32_MAX;
     buffer->size = size;
     bytes_live += sizeof *buffer + size;
     return buffer;

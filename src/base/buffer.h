@@ -18,7 +18,8 @@
 
 struct buffer {
     uint32_t references;
-    size_t size; /* bytes usable in data; what is filled is the owner's to know */
+    uint32_t memo; /* whoever holds many buffers may note where it has this one; proves nothing by itself */
+    size_t size;   /* bytes usable in data; what is filled is the owner's to know */
     uint8_t data[];
 };
 

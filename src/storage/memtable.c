@@ -34,17 +34,13 @@ static uint32_t add_owner(struct memtable *memtable, struct buffer *owner) {
     return memtable->owner_count++;
 }
 
-/* The index of `owner` among the buffers held. Values arrive buffer by buffer, on some connections in turn: a
- * buffer that was forgotten meanwhile is held and charged once more, which errs on the safe side. */
+/* The index of `owner` among the buffers held: it remembers it itself, and what it remembers is checked.
+ * Values arrive buffer by buffer, on many connections in turn, and each buffer is to be held and charged
+ * once. */
 static uint32_t own(struct memtable *memtable, struct buffer *owner) {
-    /* By order, not by address: what is charged decides when a flush begins, and a run must be repeatable. */
-    for (uint32_t i = 1; i <= MEMTABLE_OWNERS_RECENT; i++) {
-        uint32_t recent = memtable->owners_recent[(memtable->owner_turn - i) % MEMTABLE_OWNERS_RECENT];
-        if (recent < memtable->owner_count && memtable->owners[recent] == owner) return recent;
-    }
-    uint32_t index = add_owner(memtable, buffer_ref(owner));
-    memtable->owners_recent[memtable->owner_turn++ % MEMTABLE_OWNERS_RECENT] = index;
-    return index;
+    if (owner->memo < memtable->owner_count && memtable->owners[owner->memo] == owner) return owner->memo;
+    owner->memo = add_owner(memtable, buffer_ref(owner));
+    return owner->memo;
 }
 
 /* align: a power of two, at least ENTRY_ALIGN. */

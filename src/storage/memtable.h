@@ -48,8 +48,6 @@
 #define MEMTABLE_COPY_MAX 512u
 /* Partitions whose last leaf is remembered. */
 #define MEMTABLE_FINGERS 64u
-/* Buffers whose number is remembered, so that one that comes again is not held and charged twice. */
-#define MEMTABLE_OWNERS_RECENT 16 /* a power of two */
 
 /* Small, because a memtable of small values is as large as what surrounds them: 16 bytes, and before them
  * what not every entry has.
@@ -84,7 +82,6 @@ struct memtable {
     struct memtable_node *last_leaf;
     struct tombstone_set tombstones;
     struct memtable_node *fingers[MEMTABLE_FINGERS]; /* by partition: the leaf of the last insertion */
-    uint32_t owners_recent[MEMTABLE_OWNERS_RECENT], owner_turn;
 };
 
 static inline struct slice memtable_entry_key(const struct memtable_entry *entry) {

@@ -312,6 +312,33 @@ static void small_values_pin_nothing_and_large_ones_are_charged_whole(void **sta
     assert_int_equal(buffer_bytes_live(), live);
 }
 
+/* Values of many buffers in turn, as many connections bring them: each buffer is charged once. */
+static void many_buffers_in_turn_are_charged_once(void **state) {
+    (void)state;
+    enum { BUFFERS = 100, SIZE = 64 * 1024, VALUE = 2048 };
+    struct memtable *memtable = memtable_new();
+    struct buffer *buffers[BUFFERS];
+    for (uint32_t b = 0; b < BUFFERS; b++)
+        memset((buffers[b] = buffer_new(SIZE))->data, 'v', SIZE);
+    uint64_t sequence = 0;
+    for (uint32_t round = 0; round < SIZE / VALUE; round++) {
+        for (uint32_t b = 0; b < BUFFERS; b++) {
+            uint8_t key[16];
+            store_be64(key, b);
+            store_be64(key + 8, round);
+            struct memtable_value value = {
+                .bytes = {slice_make(buffers[b]->data + round * VALUE, VALUE), buffers[b]}};
+            memtable_put(memtable, slice_make(key, sizeof key), ++sequence, &value);
+        }
+    }
+    assert_in_range(memtable_bytes(memtable), BUFFERS * SIZE, BUFFERS * SIZE + 4 * MIB);
+    memtable_unpin(memtable);
+    for (uint32_t b = 0; b < BUFFERS; b++) {
+        assert_int_equal(buffers[b]->references, 1);
+        buffer_unref(buffers[b]);
+    }
+}
+
 static void what_it_is_charged_for_is_what_it_takes(void **state) {
     (void)state;
     struct memtable *memtable = memtable_new();
@@ -337,6 +364,7 @@ int main(void) {
         cmocka_unit_test(it_holds_what_a_sorted_array_holds),
         cmocka_unit_test(partitions_that_append_in_turn_stay_in_order),
         cmocka_unit_test(small_values_pin_nothing_and_large_ones_are_charged_whole),
+        cmocka_unit_test(many_buffers_in_turn_are_charged_once),
         cmocka_unit_test(what_it_is_charged_for_is_what_it_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
