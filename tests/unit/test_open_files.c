@@ -97,6 +97,34 @@ static void check_key(struct fixture *f, uint32_t table, uint32_t number) {
     shared_slice_unref(got);
 }
 
+/* So many gets under way at one time: their files stay open, although they are more than allowed. */
+static void check_side_by_side(struct fixture *f) {
+    struct store_get gets[3 * LIMIT];
+    bool pending[3 * LIMIT];
+    uint8_t key[8], value[LARGE_BYTES];
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t open = 3 * LIMIT;
+        for (uint32_t i = 0; i < 3 * LIMIT; i++) {
+            gets[i] = (struct store_get){.ready = get_ready};
+            pending[i] = true;
+        }
+        for (; open > 0; turn(f)) {
+            for (uint32_t i = 0; i < 3 * LIMIT; i++) {
+                uint32_t table = (round * 37 + i * 5) % TABLES;
+                struct shared_slice got;
+                if (!pending[i]) continue;
+                enum status status = store_get(f->store, key_of(table, KEYS - 1, key), &gets[i], &got);
+                if (status == STATUS_PENDING) continue;
+                assert_status(status, STATUS_OK);
+                assert_slice_equal(got.bytes, value_of(table, KEYS - 1, value));
+                shared_slice_unref(got);
+                pending[i] = false;
+                open--;
+            }
+        }
+    }
+}
+
 /* Several iterators side by side, each in another place. */
 static void check_scans(struct fixture *f) {
     struct store_iterator *its[6];
@@ -150,12 +178,13 @@ static void many_tables_and_few_open_files(void **state) {
         close_store(&f);
         open_store(&f);
     }
+    check_side_by_side(&f);
     bool done = false;
     store_scrub(f.store, set_flag, &done);
     while (!done)
         stats = turn(&f);
     assert_int_equal(stats.scrub.damaged, 0);
-    assert_true(f.open_max <= 2 * LIMIT);
+    assert_true(f.open_max <= 4 * LIMIT);
     close_store(&f);
     io_sim_free(f.sim);
 }
