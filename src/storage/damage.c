@@ -157,6 +157,7 @@ void damage_init(struct store *store) {
 
 void damage_release(struct store *store) {
     struct list *node;
+    if (store->damage.telling) io_defer_cancel(&store->damage.op);
     while ((node = list_pop_front(&store->damage.news)) != NULL)
         mem_free(CONTAINER_OF(node, struct news, link));
 }

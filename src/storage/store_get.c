@@ -76,7 +76,8 @@ static enum status get_from_tables(struct get_state *state, struct slice key, st
         enum status status = STATUS_NOT_FOUND;
         if (!deleted)
             status = table_lookup_run(&state->lookup, run->table, &run->meta, key, hash, &entry, value);
-        if (status != STATUS_PENDING && state->lookup.filter_damaged) damage_found_meta(store, run->table);
+        if (!deleted && status != STATUS_PENDING && state->lookup.filter_damaged)
+            damage_found_meta(store, run->table);
         if (status == STATUS_NOT_FOUND) {
             state->index++;
             if (state->level > 0) { /* sorted: one run at most */
