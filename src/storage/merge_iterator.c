@@ -107,6 +107,11 @@ static void enter_run(struct merge_iterator *merge, struct merge_source *source,
 
 /* ---- the run behind ---------------------------------------------------------------------------------- */
 
+/* The disk was told of all that the run has, or the last block is reached. */
+static bool is_almost_read(const struct table_cursor *cursor) {
+    return cursor->at_last || cursor->ahead.ended;
+}
+
 /* As far as it gets without waiting: to its first entry, and, when the run before it is almost read, to the
  * value. What goes wrong is met again by whoever reads it. */
 static void drive_next(struct merge_source *source) {
@@ -115,7 +120,8 @@ static void drive_next(struct merge_source *source) {
     enum status status = STATUS_OK;
     if (!source->next_found) status = table_cursor_seek(next, next->bounds->first);
     source->next_found = status == STATUS_OK;
-    if (status == STATUS_OK && source->cursor->at_last && table_cursor_entry(next)->kind != ENTRY_DELETE)
+    if (status == STATUS_OK && is_almost_read(source->cursor) &&
+        table_cursor_entry(next)->kind != ENTRY_DELETE)
         status = table_cursor_value(next, &value);
     source->next_failed = status != STATUS_OK && status != STATUS_PENDING;
 }
@@ -138,8 +144,8 @@ static void prepare_next(struct merge_iterator *merge, struct merge_source *sour
         source->next = mem_alloc(sizeof *source->next);
         table_cursor_init(source->next, run->table, &run->meta, &options);
     }
-    if (begins || (source->cursor->at_last && !source->next_valued)) drive_next(source);
-    source->next_valued = source->cursor->at_last;
+    if (begins || (is_almost_read(source->cursor) && !source->next_valued)) drive_next(source);
+    source->next_valued = is_almost_read(source->cursor);
 }
 
 static size_t find_run(const struct merge_source *source, struct slice key) {

@@ -24,7 +24,9 @@ static bool is_job(const struct table_cursor *cursor) {
 /* How much the next window may hold: a seek may be for little, a scan wants much. */
 static size_t window_limit(const struct table_cursor *cursor, const struct table_window *window) {
     if (is_job(cursor)) return TABLE_WINDOW_SIZE;
-    size_t limit = MAX(window->limit, WINDOW_STEP), most = cursor->options.window;
+    /* Of the table as much as it takes to look ahead: where the values in the log are. */
+    size_t least = window == &cursor->window ? cursor->ahead.size / 8 : 0;
+    size_t limit = MAX(MAX(window->limit, WINDOW_STEP), least), most = cursor->options.window;
     return most == 0 ? limit : MIN(limit, most);
 }
 
@@ -134,7 +136,10 @@ static bool ahead_entries(struct table_cursor *cursor, bool next, struct slice *
     struct block_cursor at = cursor->index;
     struct table_cluster cluster;
     do {
-        if (slice_compare(block_cursor_key(&at), cursor->bounds->last) >= 0) return false;
+        if (slice_compare(block_cursor_key(&at), cursor->bounds->last) >= 0) {
+            ahead->ended = true;
+            return false;
+        }
         if (block_cursor_next(&at) != STATUS_OK || !table_cluster_decode(at.entry.value, &cluster))
             return false;
     } while (next ? cluster.block.offset <= ahead->block : cluster.block.offset < ahead->block);
@@ -359,8 +364,11 @@ static enum status load_data(struct table_cursor *cursor) {
     if (!table_holds(cursor->table, request.offset, block_request_size(&request))) return STATUS_CORRUPT;
     struct shared_slice bytes;
     enum status status;
-    /* Where a seek goes is mostly there already, and may be all that is wanted. */
-    if (is_job(cursor) || (cursor->options.sequential && cursor->moving != TABLE_CURSOR_STILL)) {
+    /* Where a seek goes is mostly there already, and may be all that is wanted; on a slow disk a scan begins.
+     */
+    bool scan = cursor->options.sequential &&
+                (cursor->moving != TABLE_CURSOR_STILL || cursor->ahead.size > 0);
+    if (is_job(cursor) || scan) {
         status = fill_window(cursor, &cluster);
         if (status == STATUS_OK) status = block_from_window(cursor, &request, &bytes);
     } else {
@@ -486,6 +494,7 @@ static void begin_seek(struct table_cursor *cursor, bool backward) {
     cursor->backward = backward;
     cursor->careful = false;
     cursor->ahead.block = cursor->ahead.bytes = 0;
+    cursor->ahead.ended = false;
 }
 
 enum status table_cursor_seek(struct table_cursor *cursor, struct slice key) {

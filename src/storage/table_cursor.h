@@ -54,6 +54,7 @@ struct table_cursor {
         uint64_t block;     /* of values in the log: up to this data block, */
         size_t at;          /* this entry of it, */
         uint64_t bytes;     /* and so many that were not read yet */
+        bool ended;         /* that is all of the run */
     } ahead;
     struct log_source *log; /* where the last value in the log was; or NULL */
     bool backward;          /* the last move */
