@@ -4,7 +4,6 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/controller.h"
-#include "broker/keys.h"
 #include "broker/partition.h"
 
 /* What this node has to tell the controller of one partition. */
@@ -144,9 +143,8 @@ static void delete_copy(struct moves *moves, const struct metadata_topic *topic,
         broker_health(moves->cluster->broker) != STATUS_OK)
         return;
     struct telling *telling = telling_new(moves, METADATA_DROPPED, topic, partition, since);
-    struct key from = key_group_start(group), to = key_group_start(group + 1);
     store_write_init(&telling->write, gone);
-    store_delete_range(&telling->write, key_slice(&from), key_slice(&to));
+    raft_store_leave_again(&telling->write, group);
     store_write_submit(moves->cluster->broker->store, &telling->write);
 }
 

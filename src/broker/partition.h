@@ -59,6 +59,7 @@ struct partition {
     struct raft_replica *replica;    /* in a cluster, when this node has one */
     struct producer_state committed; /* of everything below high_watermark; in a cluster */
     bool dropped;                    /* its topic is gone, and what is stored goes too */
+    bool moved;                      /* its copy here was given away, and goes */
     bool producers_stale;            /* they know of batches that are not in the log: partition_replica.c */
     bool draining;           /* an append failed: nothing new until none is in flight, then load again */
     struct list appends;     /* struct append.link, in flight, by offset */

@@ -325,7 +325,10 @@ void partition_replica_open(struct partition *p, const struct metadata_replicas 
 void partition_replica_close(struct partition *p) {
     if (p->replica == NULL) return;
     append_fail_all(p, p->broker->closing ? STATUS_NOT_LEADER : STATUS_UNKNOWN_TOPIC);
-    raft_replica_close(p->replica, p->dropped);
+    if (p->moved)
+        raft_replica_leave(p->replica);
+    else
+        raft_replica_close(p->replica, p->dropped);
     p->replica = NULL;
 }
 

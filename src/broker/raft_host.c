@@ -102,7 +102,10 @@ void raft_host_deliver(struct raft_host *host, struct shared_slice message) {
     struct raft_replica *r = NULL;
     if (raft_message_decode(&host->decoder, message) == STATUS_OK)
         r = raft_host_find(host, host->decoder.message.group);
-    if (r == NULL || r->failure != STATUS_OK || !message_fits(r, &host->decoder.message)) {
+    bool elects = host->decoder.message.kind == RAFT_VOTE || host->decoder.message.kind == RAFT_PREVOTE ||
+                  host->decoder.message.kind == RAFT_TIMEOUT_NOW;
+    if (r == NULL || r->failure != STATUS_OK || !message_fits(r, &host->decoder.message) ||
+        (elects && replica_is_mute(r))) {
         host->stats.messages_dropped++;
         return;
     }

@@ -152,6 +152,10 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
 /* At once; nothing of it is called any more. What was submitted still gets durable. `drop` deletes all that
  * the store has under the group. */
 void raft_replica_close(struct raft_replica *replica, bool drop);
+/* The same on a node that gives its copy to others and may get it again under the same id: what it voted
+ * stays, and how far its log was. Until its log is that far again it votes for nobody: else, with an empty
+ * log, it could help a member that was away to lead without what was committed with its word. */
+void raft_replica_leave(struct raft_replica *replica);
 
 /* One proposal, embedded in its owner. */
 struct raft_propose {

@@ -352,6 +352,7 @@ static void tell_compacted(struct raft_replica *r) {
 
 void replica_work(struct raft_replica *r) {
     if (r->failure == STATUS_OK) tell_persisted(r);
+    if (r->failure == STATUS_OK) MAYBE(replica_is_mute(r)); /* not any more? */
     if (r->failure != STATUS_OK) {
         refuse_proposals(r, r->failure);
         fail_reads(&r->unasked, r->failure);
@@ -395,7 +396,8 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     enum status status = raft_store_load(host->options.store, r->options.group, r->options.format, &loaded,
                                          diagnostic);
     if (status != STATUS_OK) return status;
-    if (loaded.incoming.complete) {
+    status = raft_store_load_floor(host->options.store, r->options.group, &r->floor);
+    if (status == STATUS_OK && loaded.incoming.complete) {
         status = replica_snapshot_unpack_now(r);
         loaded.incoming = (struct raft_incoming){0};
     }
@@ -412,7 +414,7 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     }
     loaded.start.seed = prng_next(
         &host->prng); /* another at each start: answers to an earlier life are told apart */
-    loaded.start.priority = r->options.priority;
+    loaded.start.priority = r->floor.end == 0 ? r->options.priority : 0;
     loaded.start.campaign_in_ns = r->options.campaign_in_ns;
     raft_init(&r->raft, &host->options.raft, &loaded.start, io_now_ns(host->options.io));
     if (host->options.watch != NULL && host->options.watch->started != NULL)
@@ -470,6 +472,36 @@ static void drop_all(struct raft_replica *r, enum status status) {
     fail_reads(&r->unasked, status);
     fail_reads(&r->asked, status);
     fail_reads(&r->awaited, status);
+}
+
+bool replica_is_mute(struct raft_replica *r) {
+    if (r->floor.end == 0) return false;
+    uint64_t end = raft_durable_end(&r->raft), term = 0;
+    if (!raft_term_at(&r->raft, end, &term) || term < r->floor.term ||
+        (term == r->floor.term && end < r->floor.end))
+        return true;
+    r->floor = (struct raft_floor){0};
+    raft_replica_set_priority(r, r->options.priority);
+    return false;
+}
+
+/* How far it was, in this life or the one before. */
+static struct raft_floor floor_of(struct raft_replica *r) {
+    struct raft_floor floor = {.end = r->raft.log.end};
+    if (replica_is_mute(r)) return r->floor;
+    MAYBE(raft_term_at(&r->raft, floor.end, &floor.term));
+    return floor;
+}
+
+void raft_replica_leave(struct raft_replica *r) {
+    struct replica_write *write = replica_write_new(r);
+    /* Nothing is known of a log that could not be loaded: what the store has of its votes stays. */
+    if (r->failure == STATUS_OK)
+        raft_store_leave(&write->write, &r->raft, floor_of(r));
+    else
+        raft_store_leave_again(&write->write, r->options.group);
+    replica_write_submit(write);
+    raft_replica_close(r, false);
 }
 
 void raft_replica_close(struct raft_replica *r, bool drop) {

@@ -77,13 +77,14 @@ struct raft_replica {
     struct raft_replica_options options;
     struct list dirty;
     struct raft raft;
-    struct io_timer timer;  /* the core's deadline, or RAFT_REOPEN_NS */
-    enum status failure;    /* OK: alive */
-    enum status logged;     /* of the failures in a row: the last that was logged */
-    bool hollow;            /* `raft` is empty: nothing could be loaded */
-    uint64_t persisted;     /* of the core's writes */
-    uint64_t install_write; /* the latest that replaced everything by a snapshot; 0: none */
-    struct list writes;     /* struct replica_write.own: under way */
+    struct io_timer timer;   /* the core's deadline, or RAFT_REOPEN_NS */
+    enum status failure;     /* OK: alive */
+    struct raft_floor floor; /* it gave its copy away: no vote and no candidacy before its log is this far */
+    enum status logged;      /* of the failures in a row: the last that was logged */
+    bool hollow;             /* `raft` is empty: nothing could be loaded */
+    uint64_t persisted;      /* of the core's writes */
+    uint64_t install_write;  /* the latest that replaced everything by a snapshot; 0: none */
+    struct list writes;      /* struct replica_write.own: under way */
     uint32_t writes_in_flight;
     uint64_t compacted;    /* to be told */
     struct list proposals; /* struct raft_propose.link */
@@ -159,5 +160,8 @@ void replica_snapshot_unpack(struct raft_replica *replica);
 enum status replica_snapshot_unpack_now(struct raft_replica *replica) MUST_USE;
 /* In memory; the store keeps what it has. */
 void replica_snapshot_reset(struct raft_replica *replica);
+
+/* It gave its copy away, and its log is not as far again as it was then. */
+bool replica_is_mute(struct raft_replica *r);
 
 #endif

@@ -13,6 +13,7 @@
 enum raft_key {
     RAFT_KEY_APPLIED = 'a',
     RAFT_KEY_CONFIG = 'c',
+    RAFT_KEY_FLOOR = 'f',
     RAFT_KEY_HARD = 'h',
     RAFT_KEY_INCOMING = 'i',
     RAFT_KEY_PIECE = 'p',
@@ -423,6 +424,30 @@ static void delete_damaged(struct store_write *write, uint64_t group, const stru
         lower.bytes[lower.size++] = 0;
     }
     store_delete_range(write, key_slice(&lower), key_slice(&upper));
+}
+
+void raft_store_leave_again(struct store_write *write, uint64_t group) {
+    const struct key from[] = {key_group_start(group), key_raft(group, RAFT_KEY_FLOOR + 1, 0),
+                               key_raft(group, RAFT_KEY_HARD + 1, 0)};
+    const struct key to[] = {key_raft(group, RAFT_KEY_FLOOR, 0), key_raft(group, RAFT_KEY_HARD, 0),
+                             key_group_start(group + 1)};
+    for (unsigned i = 0; i < ARRAY_COUNT(from); i++)
+        store_delete_range(write, key_slice(&from[i]), key_slice(&to[i]));
+}
+
+void raft_store_leave(struct store_write *write, const struct raft *raft, struct raft_floor floor) {
+    raft_store_leave_again(write, raft->group);
+    raft_store_put_hard_state(write, raft->group,
+                              &(struct raft_hard_state){.term = raft->term, .vote = raft->vote});
+    put_numbers(write, raft->group, RAFT_KEY_FLOOR, 2, (uint64_t[]){floor.end, floor.term});
+}
+
+enum status raft_store_load_floor(struct store *store, uint64_t group, struct raft_floor *floor) {
+    struct raft_loaded loaded = {0};
+    struct load load = {.store = store, .group = group, .loaded = &loaded};
+    *floor = (struct raft_floor){0};
+    enum status status = load_numbers(&load, RAFT_KEY_FLOOR, 2, (uint64_t *[]){&floor->end, &floor->term});
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 void raft_store_adopt(struct store_write *write, uint64_t group, const struct raft_adopted *log,

@@ -42,7 +42,7 @@ static void drop_replica(struct topic_state *state, struct broker *broker, int32
     struct partition *old = state->partitions[index];
     state->partitions[index] = partition_new(state, broker, index, state->groups[index]);
     append_fail_all(old, STATUS_NOT_LEADER);
-    old->dropped = true;
+    old->moved = true;
     partition_free(old);
 }
 

@@ -233,7 +233,7 @@ uint32_t cluster_world_keys(struct cluster_world *w, uint32_t node, const char *
                                                                                     slice_from_text(topic));
     assert_non_null(state);
     struct key lower = key_group_start(state->groups[partition]);
-    struct key upper = key_group_start(state->groups[partition] + 1);
+    struct key upper = key_prefix(state->groups[partition], KEY_RAFT); /* what it voted is remembered */
     struct store_iterator *it = store_iterator_open(broker_store(broker), key_slice(&lower),
                                                     key_slice(&upper), STORE_ITERATOR_BLOCKING, NULL, NULL);
     uint32_t count = 0;

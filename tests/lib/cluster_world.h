@@ -66,7 +66,7 @@ bool cluster_world_settle(struct cluster_world *w, uint32_t asked, const char *t
 uint32_t cluster_world_add(struct cluster_world *w, uint32_t asked);
 enum status cluster_world_change_node(struct cluster_world *w, uint32_t asked, enum node_change_kind kind,
                                       uint32_t node);
-/* Keys on the node's disk that belong to the group of a partition. */
+/* Keys on the node's disk that belong to the records of a partition. */
 uint32_t cluster_world_keys(struct cluster_world *w, uint32_t node, const char *topic, int partition);
 enum status cluster_world_delete_records(struct cluster_world *w, uint32_t node, const char *topic,
                                          int partition, int64_t offset);

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/cursor.h"
 #include "base/prng.h"
+#include "broker/cluster.h"
 #include "broker/coordinator.h"
 #include "lib/cluster_world.h"
 
@@ -197,6 +198,57 @@ static void moves_survive_crashes(void **state) {
         }
         cluster_world_close(&world);
     }
+}
+
+static struct raft_replica *replica_at(uint32_t node) {
+    struct broker *broker = world.nodes[node].broker;
+    const struct topic_state *topic = (const struct topic_state *)broker_topic_find(broker,
+                                                                                    SLICE_LITERAL("t"));
+    return topic == NULL ? NULL : raft_host_find(broker->cluster->host, topic->groups[0]);
+}
+
+static void cut(uint32_t a, uint32_t b, bool apart) {
+    io_sim_cut(world.sim, a - 1, b - 1, apart);
+    io_sim_cut(world.sim, b - 1, a - 1, apart);
+}
+
+/* A node that was cut off still knows the first members. One of them gave its copy away, and gets the
+ * partition again: with an empty log it must not help the other to lead what was committed without it. */
+static void who_gave_its_copy_away_elects_nobody_from_before(void **state) {
+    (void)state;
+    open_world(30, 5);
+    int32_t first[] = {1, 2, 3}, second[] = {1, 4, 5, 0}, third[] = {1, 4, 2, 0};
+    assert_status(cluster_world_create_on(&world, 4, "t", first, 3), STATUS_OK);
+    produce("t", 0, 0, 10, -1);
+    for (uint32_t node = 1; node <= 5; node++)
+        if (node != 3) cut(3, node, true);
+    produce("t", 0, 10, 20, -1);
+    assert_status(cluster_world_move(&world, 4, "t", 0, second, 0), STATUS_OK);
+    for (int i = 0; i < 400 && replica_at(2) != NULL; i++)
+        cluster_world_run(&world, 50);
+    assert_null(replica_at(2));
+    cluster_world_run(&world, 3000); /* it has said so */
+    assert_status(cluster_world_move(&world, 4, "t", 0, third, 0), STATUS_OK);
+    for (int i = 0; i < 2000 && replica_at(2) == NULL; i++)
+        cluster_world_run(&world, 1);
+    assert_non_null(replica_at(2));
+    for (uint32_t node = 1; node <= 5; node++)
+        if (node != 2 && node != 3) cut(2, node, true);
+    cut(2, 3, false);
+    for (int i = 0; i < 400; i++) {
+        cluster_world_run(&world, 20);
+        assert_false(raft_replica_is_leader(replica_at(3)));
+        assert_false(raft_replica_is_leader(replica_at(2)));
+    }
+    for (uint32_t node = 1; node <= 5; node++) {
+        if (node != 2) cut(2, node, false);
+        if (node != 3) cut(3, node, false);
+    }
+    assert_true(cluster_world_settle(&world, 4, "t", 60000));
+    cluster_world_crash(&world, 1, IO_SIM_CRASH_POWER);
+    produce("t", 0, 20, 25, -1); /* it votes again, now that it has everything */
+    expect_read("t", 0, 25);
+    cluster_world_close(&world);
 }
 
 /* Whoever asks in the first moments waits for the nodes that are there. */
@@ -412,6 +464,7 @@ int main(void) {
         cmocka_unit_test(replicas_are_added_and_taken_away),
         cmocka_unit_test(a_move_is_cancelled),
         cmocka_unit_test(moves_survive_crashes),
+        cmocka_unit_test(who_gave_its_copy_away_elects_nobody_from_before),
         cmocka_unit_test(the_first_topic_waits_for_its_nodes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
         cmocka_unit_test(a_single_broker_grows_to_three),
