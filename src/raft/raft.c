@@ -117,6 +117,7 @@ void raft_become_follower(struct raft *r, uint64_t term, uint64_t leader) {
     if (term > r->term) raft_set_term(r, term, RAFT_NO_ID);
     r->role = RAFT_FOLLOWER;
     r->leader = leader;
+    if (leader != RAFT_NO_ID) r->vain_campaigns = 0;
     r->asleep = false;
     /* What is committed is in the log of every later leader (Leader Completeness); of the rest we know
      * nothing. */

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raft/raft_internal.h"
 
+#define VAIN_CAMPAIGNS_MAX 4
+
 /* ---- who may campaign, and when ----------------------------------------------------------------------- */
 
 /* "A server that is not part of its own latest configuration should still start new elections, as it might
@@ -17,12 +19,12 @@ bool raft_may_campaign(const struct raft *r) {
 
 /* "election timeouts are chosen randomly from a fixed interval" [3.4]; each step of priority below the
  * highest adds the interval's width once more, so that better placed members have had their chance; damage
- * counts like the lowest. */
+ * counts like the lowest. Each campaign in a row that found no leader doubles the interval (D10). */
 static uint64_t random_wait(struct raft *r) {
     uint64_t width = r->options->election_timeout_ns_max - r->options->election_timeout_ns_min;
     uint64_t steps = (uint64_t)(RAFT_PRIORITY_MAX - r->priority);
     if (raft_log_damaged(&r->log)) steps = RAFT_PRIORITY_MAX;
-    return prng_below(&r->prng, width) + steps * width;
+    return prng_below(&r->prng, width << r->vain_campaigns) + steps * width;
 }
 
 void raft_election_reset_timer(struct raft *r) {
@@ -94,6 +96,7 @@ static void precampaign(struct raft *r) {
 
 void raft_election_timer(struct raft *r) {
     ASSERT(r->role != RAFT_LEADER && !r->asleep);
+    if (r->role != RAFT_FOLLOWER && r->vain_campaigns < VAIN_CAMPAIGNS_MAX) r->vain_campaigns++;
     if (raft_may_campaign(r)) {
         precampaign(r);
     } else {
@@ -167,6 +170,7 @@ static void become_leader(struct raft *r) {
     r->role = RAFT_LEADER;
     r->leader = r->options->id;
     r->asleep = false;
+    r->vain_campaigns = 0;
     r->term_start = r->log.end;
     r->uncommitted_bytes = raft_log_bytes(&r->log, r->commit_end, r->log.end);
     r->round = r->round_confirmed = 0;
