@@ -64,6 +64,7 @@ struct raft_host_watch {
     void (*durable)(void *ctx, const struct raft *raft, uint64_t write);
     /* What it waited for is durable; false: it is lost. */
     bool (*leaving)(void *ctx, const struct raft *raft, const struct raft_message *message);
+    void (*left)(void *ctx, const struct raft *raft);    /* gives its copy away: raft_replica_leave */
     void (*stopped)(void *ctx, const struct raft *raft); /* about to be released, also after a crash */
 };
 

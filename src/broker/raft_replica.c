@@ -501,6 +501,9 @@ void raft_replica_leave(struct raft_replica *r) {
     else
         raft_store_leave_again(&write->write, r->options.group);
     replica_write_submit(write);
+    const struct raft_host_watch *watch = r->host->options.watch;
+    if (watch != NULL && watch->left != NULL && r->failure == STATUS_OK)
+        watch->left(r->host->options.watch_ctx, &r->raft);
     raft_replica_close(r, false);
 }
 

@@ -2,13 +2,13 @@
 /* raft_store.h: what consensus keeps of one group, in the store that the node shares among all of them.
  *
  *   [group u64] LOG  last offset            an entry (below)
- *   [group u64] RAFT 'f', 0                 of a copy that was given away: version u8, where its log ended,
- * term there: the member votes for nobody before its log is that far again [group u64] RAFT 'h', 0 hard
- * state: version u8, term, vote, commit end (a hint) [group u64] RAFT 's', 0                 where the log
- * begins: version u8, position, term there [group u64] RAFT 't', position          term u64 of the entries
- * above, up to the next such key [group u64] RAFT 'c', position          the configuration in force from
- * there (raft_config_encode) [group u64] RAFT 'a', 0                 everything below is in the state
- * machine's keys [group u64] RAFT 'i', 0                 a snapshot that comes in: struct raft_incoming
+ *   [group u64] RAFT 'f', 0                 where the log of a copy that was given away ended
+ *   [group u64] RAFT 'h', 0                 hard state: version u8, term, vote, commit end (a hint)
+ *   [group u64] RAFT 's', 0                 where the log begins: version u8, position, term there
+ *   [group u64] RAFT 't', position          term u64 of the entries above, up to the next such key
+ *   [group u64] RAFT 'c', position          the configuration in force from there (raft_config_encode)
+ *   [group u64] RAFT 'a', 0                 everything below is in the state machine's keys
+ *   [group u64] RAFT 'i', 0                 a snapshot that comes in: struct raft_incoming
  *   [group u64] RAFT 'p', offset            its bytes from there on, one piece
  *
  * All of one Raft write goes into one store_write, so it is atomic, and the store's order of writes is the

@@ -71,6 +71,10 @@ static void on_durable(void *ctx, const struct raft *raft, uint64_t write) {
     raft_checker_durable(world_checker(((struct node *)ctx)->world), raft, write);
 }
 
+static void on_left(void *ctx, const struct raft *raft) {
+    raft_checker_left(world_checker(((struct node *)ctx)->world), raft);
+}
+
 static bool on_leaving(void *ctx, const struct raft *raft, const struct raft_message *message) {
     return world_leaving(((struct node *)ctx)->world, raft, message);
 }
@@ -80,6 +84,7 @@ static const struct raft_host_watch watch = {.started = on_started,
                                              .after = on_after,
                                              .durable = on_durable,
                                              .leaving = on_leaving,
+                                             .left = on_left,
                                              .stopped = on_stopped};
 
 /* ---- life --------------------------------------------------------------------------------------------- */

@@ -330,9 +330,6 @@ static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
     on &= allowed;
     bool brokers = strcmp(p->scenario->workload, "raft") != 0;
     on &= brokers ? ~PLAN_FAULTS_OF_GROUPS : ~PLAN_FAULTS_OF_BROKERS;
-    /* A known bug, that would hide others: a replica that comes back has the name of the one that was
-     * deleted. */
-    if (brokers && allowed == PLAN_FAULTS_ALL) on &= ~(1U << PLAN_members);
     /* Fewer voters survive fewer losses: while disks may be lost, all nodes stay members. */
     if ((on & (1U << PLAN_wipe | 1U << PLAN_rot)) != 0) on &= ~(1U << PLAN_members);
     /* What rots should be in use: tables, soon, and not only the log that they come from. */

@@ -154,6 +154,10 @@ void raft_checker_started(struct raft_checker *checker, const struct raft *raft,
     check_first_commit(checker, member, raft);
 }
 
+void raft_checker_left(struct raft_checker *checker, const struct raft *raft) {
+    shadow_leave(&member_of(checker, raft)->shadow);
+}
+
 void raft_checker_stopped(struct raft_checker *checker, const struct raft *raft) {
     struct checked_member *member = raft_checker_find(checker, raft->group, raft->options->id);
     if (member == NULL || member->raft == NULL) return;

@@ -48,6 +48,7 @@ void raft_checker_after(struct raft_checker *checker, const struct raft *raft, c
 void raft_checker_durable(struct raft_checker *checker, const struct raft *raft, uint64_t write);
 void raft_checker_leaving(struct raft_checker *checker, const struct raft *raft,
                           const struct raft_message *message);
+void raft_checker_left(struct raft_checker *checker, const struct raft *raft);
 void raft_checker_stopped(struct raft_checker *checker, const struct raft *raft);
 
 /* What the state machine of a member tells. */

@@ -73,6 +73,11 @@ bool shadow_chain(const struct shadow_image *image, uint64_t position, uint64_t 
 
 static void image_apply(struct shadow_image *image, const struct shadow_write *write) {
     if (write->set_hard_state) image->hard_state = write->hard_state;
+    if (write->leave) {
+        image_cut(image, 0);
+        image->log_start = image->first = image->log_start_term = 0;
+        image->log_start_chain = BASE_CHAIN;
+    }
     if (write->install) {
         image_cut(image, 0);
         image->log_start = image->first = write->install_end;
@@ -115,13 +120,17 @@ void shadow_release(struct shadow *shadow) {
     image_release(&shadow->durable);
 }
 
-struct shadow_write *shadow_begin(struct shadow *shadow, const struct raft_effects *effects,
-                                  uint64_t install_chain) {
+static struct shadow_write *write_add(struct shadow *shadow) {
     if (shadow->write_count == shadow->write_capacity) {
         shadow->write_capacity = MAX(8U, shadow->write_capacity * 2);
         shadow->writes = mem_realloc(shadow->writes, shadow->write_capacity * sizeof *shadow->writes);
     }
-    struct shadow_write *write = &shadow->writes[shadow->write_count++];
+    return &shadow->writes[shadow->write_count++];
+}
+
+struct shadow_write *shadow_begin(struct shadow *shadow, const struct raft_effects *effects,
+                                  uint64_t install_chain) {
+    struct shadow_write *write = write_add(shadow);
     *write = (struct shadow_write){.number = effects->write,
                                    .set_hard_state = effects->hard_state_changed,
                                    .hard_state = effects->hard_state,
@@ -154,6 +163,12 @@ void shadow_persist(struct shadow *shadow, uint64_t number) {
     for (; count < shadow->write_count && shadow->writes[count].number <= number; count++)
         image_apply(&shadow->durable, &shadow->writes[count]);
     drop_writes(shadow, count);
+}
+
+void shadow_leave(struct shadow *shadow) {
+    struct shadow_write *write = write_add(shadow);
+    *write = (struct shadow_write){.number = UINT64_MAX, .leave = true};
+    image_apply(&shadow->view, write);
 }
 
 static uint64_t last_term(const struct shadow_image *image) {

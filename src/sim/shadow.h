@@ -27,7 +27,7 @@ struct shadow_image {
 struct shadow_write {
     uint64_t number;
     struct raft_hard_state hard_state;
-    bool set_hard_state, truncate, install;
+    bool set_hard_state, truncate, install, leave;
     uint64_t truncate_from;
     struct raft_stored *entries;
     uint32_t entry_count;
@@ -45,6 +45,9 @@ void shadow_release(struct shadow *shadow);
 struct shadow_write *shadow_begin(struct shadow *shadow, const struct raft_effects *effects,
                                   uint64_t install_chain);
 void shadow_persist(struct shadow *shadow, uint64_t number);
+/* The member gives its copy away: a write begins that leaves nothing but the hard state. Nobody reports it;
+ * the next start shows whether it got there. */
+void shadow_leave(struct shadow *shadow);
 /* Restarted from this: false when that is not `durable` and a first part of the writes under way. */
 bool shadow_restart(struct shadow *shadow, const struct raft_start *start);
 
