@@ -150,8 +150,9 @@ static void event(struct member *m) {
         request(m);
     } else if (what < 248 && m->storing) {
         m->storing = false;
-        step(m, (struct raft_event){.kind = RAFT_EVENT_SNAPSHOT_WRITTEN,
-                                    .snapshot_written = {m->snapshot_id, m->snapshot_offset}});
+        step(m,
+             (struct raft_event){.kind = RAFT_EVENT_SNAPSHOT_WRITTEN,
+                                 .snapshot_written = {.id = m->snapshot_id, .offset = m->snapshot_offset}});
     } else if (what < 252) {
         uint64_t to = MIN(m->raft.applied_end, m->raft.log.flushed_end);
         step(m, (struct raft_event){.kind = RAFT_EVENT_COMPACTED, .position = to});
