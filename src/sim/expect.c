@@ -226,10 +226,12 @@ static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_
     uint64_t half_ns = io_sim_now(w->sim) + (until_ns - io_sim_now(w->sim)) / 2;
     struct action no_drain = {.kind = ACTION_MEMBERS, .set_count = 2};
     w->program->finish(w->clients);
-    world_act(w, &no_drain);
-    bool finished = world_advance(w, io_sim_now(w->sim) + NS_PER_S, clients_finished, NULL);
-    if (!finished) world_act(w, &no_drain); /* there may have been no controller yet */
-    if (!finished) finished = world_advance(w, half_ns, clients_finished, NULL);
+    /* Again and again, as an operator would: there may be no controller yet, or one that loses its place. */
+    bool finished = false;
+    while (!finished && !world_failed(w) && io_sim_now(w->sim) < half_ns) {
+        world_act(w, &no_drain);
+        finished = world_advance(w, MIN(half_ns, io_sim_now(w->sim) + NS_PER_S), clients_finished, NULL);
+    }
     if (!finished && !world_failed(w)) {
         world_restart_unhealthy(w);
         world_replace_spoiled(w);
