@@ -21,6 +21,7 @@ struct cleaner {
     struct store_iterator *it; /* of the log, where the phase is */
     bool positioned;
     int64_t end; /* of the dirty part */
+    bool ended;  /* learning: what stands behind the chunk is too young */
     uint64_t kept_records;
     bool has_tombstones;
     struct cleaner_map map;
@@ -99,6 +100,7 @@ static bool is_young(const struct cleaner *c, const struct record_batch *batch) 
 /* Fills the chunk from where the iterator stands. OK: there is something; END: nothing is left. */
 static enum status fill(struct cleaner *c, int64_t from) {
     struct partition *p = c->partition;
+    if (c->phase == LEARN && c->ended) return STATUS_END;
     struct key lower = key_log(p->group, from), upper = key_log(p->group, c->end);
     if (c->it == NULL)
         c->it = store_iterator_open(c->broker->store, key_slice(&lower), key_slice(&upper),
@@ -114,6 +116,7 @@ static enum status fill(struct cleaner *c, int64_t from) {
         if (record_batch_read_trusted(bytes.bytes, &batch) != STATUS_OK) return STATUS_CORRUPT;
         if (c->phase == LEARN && is_young(c, &batch)) {
             c->end = batch.base_offset;
+            c->ended = true; /* the iterator stands on it, and would go on to the next */
             break;
         }
         cleaner_chunk_add(&c->chunk, bytes, is_aborted(p, &batch));
@@ -280,7 +283,7 @@ static void begin(struct cleaner *c) {
     io_random(c->broker->io, &seed, sizeof seed);
     cleaner_map_init(&c->map, c->broker->options.cleaner_map_bytes, seed);
     c->kept_records = 0;
-    c->has_tombstones = false;
+    c->has_tombstones = c->ended = false;
     c->phase = LEARN;
     go_on(c);
 }

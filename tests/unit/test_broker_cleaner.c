@@ -219,6 +219,29 @@ static void young_records_and_other_topics_are_left_alone(void **state) {
     check_nothing_else();
 }
 
+/* A pass that ends at a young batch has learned nothing of it: the next one begins there. */
+static void what_was_too_young_is_learned_later(void **state) {
+    struct broker_world *w = *state;
+    struct prng prng;
+    prng_init(&prng, 6);
+    start_model();
+    assert_status(broker_world_create(w, "t", 1, "cleanup.policy", "compact", "min.compaction.lag.ms",
+                                      "20000", "delete.retention.ms", "1000", "min.cleanable.dirty.ratio",
+                                      "0", NULL),
+                  STATUS_OK);
+    send(w, &prng, 100, KEYS, 0);
+    broker_world_run(w, 15000);
+    send(w, &prng, 100, KEYS, 80);
+    send(w, &prng, 1, KEYS, 0);
+    broker_world_run(w, 10000);
+    assert_in_range(read_all(w), 101, 150); /* there was a pass, over the first batch only */
+    check_last(true);
+    broker_world_run(w, 40000);
+    MAYBE(read_all(w));
+    check_last(false);
+    check_nothing_else();
+}
+
 /* A map that holds fewer keys than there are: several passes, the same result. */
 static void more_keys_than_the_map_holds(void **state) {
     struct broker_world *w = *state;
@@ -337,6 +360,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_last_record_of_each_key_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(tombstones_go_after_their_time, setup, teardown),
         cmocka_unit_test_setup_teardown(young_records_and_other_topics_are_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_too_young_is_learned_later, setup, teardown),
         cmocka_unit_test_setup_teardown(more_keys_than_the_map_holds, setup, teardown),
         cmocka_unit_test_setup_teardown(crashes_in_the_middle, setup, teardown),
         cmocka_unit_test_setup_teardown(shutdowns_in_the_middle, setup, teardown),
