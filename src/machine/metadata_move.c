@@ -50,13 +50,25 @@ static uint32_t node_at(struct slice placement, size_t index) {
     return load_be32(placement.data + index * 4);
 }
 
-/* How many are left behind when there is another target. */
-static size_t count_left(const struct metadata_replicas *replicas) {
+/* How many are left behind when there is another target, and that is given up in its turn. */
+static size_t count_left(const struct metadata_replicas *replicas, struct slice placement) {
     const struct metadata_move *move = replicas->move;
     size_t count = move == NULL ? 0 : move->count;
     for (uint32_t i = 0; i < replicas->count; i++)
         count += metadata_left_behind(replicas, replicas->nodes[i]) == NULL;
+    for (size_t i = 0; i < placement.size / 4; i++) {
+        uint32_t node = node_at(placement, i);
+        count += !metadata_is_placed(replicas, node) && metadata_left_behind(replicas, node) == NULL;
+    }
     return count;
+}
+
+/* A target is only set where a cancellation has room, too; for that, `placement` is empty. */
+static enum status check_room(const struct metadata_replicas *replicas, struct slice placement,
+                              struct diagnostic *diagnostic) {
+    if (count_left(replicas, placement) <= METADATA_LEFT_MAX) return STATUS_OK;
+    return diagnose(diagnostic, STATUS_BUSY, "too many moves of one partition at once: wait%s",
+                    placement.size == 0 ? "" : " or cancel");
 }
 
 static enum status check_target(const struct metadata *m, const struct metadata_replicas *replicas,
@@ -78,9 +90,7 @@ static enum status check_target(const struct metadata *m, const struct metadata_
         else if (metadata_node(m, node)->draining)
             status = diagnose(diagnostic, STATUS_INVALID_REPLICATION, "node %u is being drained", node);
     }
-    if (status == STATUS_OK && count_left(replicas) > METADATA_LEFT_MAX)
-        status = diagnose(diagnostic, STATUS_BUSY, "too many moves of one partition at once: wait or cancel");
-    return status;
+    return status == STATUS_OK ? check_room(replicas, command->placement, diagnostic) : status;
 }
 
 static bool version_is(const struct metadata_command *command, uint64_t version) {
@@ -100,9 +110,9 @@ enum status metadata_move_check(const struct metadata *m, const struct metadata_
         const struct metadata_left *left = metadata_left_behind(replicas, command->node);
         if (left != NULL && left->kind == METADATA_CLOSING && version_is(command, left->since))
             return STATUS_OK;
-    } else if (metadata_is_moving(replicas) &&
-               (command->kind == METADATA_CANCEL_MOVE || version_is(command, replicas->move->version))) {
-        return STATUS_OK;
+    } else if (metadata_is_moving(replicas)) {
+        if (command->kind == METADATA_CANCEL_MOVE) return check_room(replicas, SLICE_EMPTY, diagnostic);
+        if (version_is(command, replicas->move->version)) return STATUS_OK;
     }
     return diagnose(diagnostic, STATUS_NOT_FOUND, "partition %d of topic '%s' is not being moved",
                     command->count, topic->name);

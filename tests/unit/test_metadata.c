@@ -557,6 +557,39 @@ static void what_is_left_behind_is_told_to_go_before_it_may_come_back(void **sta
     state_free(loaded);
 }
 
+/* As many targets as there is room for, one after another: the way back stays open. */
+static void a_move_that_was_changed_often_can_still_be_cancelled(void **state) {
+    struct fixture *f = *state;
+    bool down[32] = {false};
+    for (uint32_t node = 1; node <= 28; node++)
+        assert_status(register_node(f, node, 10 + node, ""), STATUS_OK);
+    for (uint32_t replication = 1; replication <= METADATA_REPLICAS_MAX; replication += 3) {
+        char name[] = {'t', (char)('0' + replication), '\0'};
+        assert_status(create_placed(f, name, (uint8_t)replication, 1, (int16_t)replication, down), STATUS_OK);
+        const struct metadata_replicas *replicas = replicas_of(f, name, 0);
+        uint32_t first[METADATA_REPLICAS_MAX], target[METADATA_REPLICAS_MAX], count = 0, targets = 0;
+        memcpy(first, replicas->nodes, sizeof first);
+        enum status status = STATUS_OK;
+        for (uint32_t node = 1; status == STATUS_OK && node <= 28; node++) {
+            if (metadata_has_replica(replicas, node)) continue;
+            target[count++] = node;
+            if (count < replication) continue;
+            count = 0;
+            status = set_replicas(f, name, 0, target, replication);
+            targets += status == STATUS_OK;
+        }
+        assert_status(status, STATUS_BUSY);
+        assert_int_equal(targets, METADATA_LEFT_MAX / replication - 1);
+        assert_status(run_plain(f, (struct metadata_command){.kind = METADATA_CANCEL_MOVE,
+                                                             .name = slice_from_text(name)}),
+                      STATUS_OK);
+        assert_memory_equal(replicas->nodes, first, replication * sizeof *first);
+        struct metadata *loaded = reload(f);
+        assert_same(f->state, loaded);
+        state_free(loaded);
+    }
+}
+
 static void nodes_come_and_go(void **state) {
     struct fixture *f = *state;
     bool down[16] = {false};
@@ -665,6 +698,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_group_beyond_those_handed_out_is_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(replicas_spread_over_racks_then_nodes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_left_behind_is_told_to_go_before_it_may_come_back, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_move_that_was_changed_often_can_still_be_cancelled, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nodes_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_are_stored_and_never_overtake_a_deletion, setup, teardown),
