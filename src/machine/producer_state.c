@@ -75,6 +75,8 @@ enum status producer_state_check(const struct producer_state *state, const struc
      */
     if (entry == NULL) return STATUS_OK;
     if (batch->epoch < entry->epoch) return STATUS_INVALID_PRODUCER_EPOCH;
+    /* It could raise the epoch above that of the marker which is to end the transaction. */
+    if (batch->kind == PRODUCER_PLAIN && entry->open_offset >= 0) return STATUS_INVALID_TXN_STATE;
     if (batch->epoch > entry->epoch)
         return batch->first_sequence == 0 ? STATUS_OK : STATUS_OUT_OF_ORDER_SEQUENCE;
     int32_t last_sequence = sequence_add(batch->first_sequence, batch->record_count - 1);

@@ -67,7 +67,8 @@ void producer_state_release(struct producer_state *state);
 /* NULL: unknown. */
 const struct producer_entry *producer_state_find(const struct producer_state *state, int64_t producer_id);
 /* OK: append it. DUPLICATE_SEQUENCE: *base_offset and *last_offset tell where it stands already.
- * OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH: refuse. Offsets and time of `batch` are not looked at. */
+ * OUT_OF_ORDER_SEQUENCE, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE (a plain batch while its producer's
+ * transaction is open): refuse. Offsets and time of `batch` are not looked at. */
 enum status producer_state_check(const struct producer_state *state, const struct producer_batch *batch,
                                  int64_t *base_offset, int64_t *last_offset) MUST_USE;
 /* After the batch got its offsets. Returns the entry, to be saved with producer_entry_encode. */

@@ -282,6 +282,29 @@ static void transactions_are_remembered(void **state) {
     producer_state_release(&after);
 }
 
+/* A plain batch may not raise the epoch over that of an open transaction: its marker would be refused. */
+static void no_plain_batch_into_an_open_transaction(void **state) {
+    (void)state;
+    struct producer_state producers;
+    producer_state_init(&producers, 1);
+    int64_t base, last;
+    struct producer_batch batch = batch_of(PRODUCER_TRANSACTIONAL, 3, 0, 100);
+    MAYBE(producer_state_apply(&producers, &batch));
+    batch = batch_of(PRODUCER_PLAIN, 4, 0, 102);
+    assert_status(producer_state_check(&producers, &batch, &base, &last), STATUS_INVALID_TXN_STATE);
+    batch = batch_of(PRODUCER_PLAIN, 3, 2, 102);
+    assert_status(producer_state_check(&producers, &batch, &base, &last), STATUS_INVALID_TXN_STATE);
+    batch = batch_of(PRODUCER_PLAIN, 2, 0, 102);
+    assert_status(producer_state_check(&producers, &batch, &base, &last), STATUS_INVALID_PRODUCER_EPOCH);
+    batch = batch_of(PRODUCER_COMMIT, 3, -1, 102);
+    batch.marker_number = 1;
+    assert_status(producer_state_check(&producers, &batch, &base, &last), STATUS_OK);
+    MAYBE(producer_state_apply(&producers, &batch));
+    batch = batch_of(PRODUCER_PLAIN, 4, 0, 103);
+    assert_status(producer_state_check(&producers, &batch, &base, &last), STATUS_OK);
+    producer_state_release(&producers);
+}
+
 /* Of the same epoch, as the first version of the protocol has it. */
 static void a_marker_that_comes_late_ends_nothing(void **state) {
     (void)state;
@@ -329,6 +352,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(damaged_entries_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions_are_remembered, setup, teardown),
+        cmocka_unit_test(no_plain_batch_into_an_open_transaction),
         cmocka_unit_test_setup_teardown(a_marker_that_comes_late_ends_nothing, setup, teardown),
     };
     return cmocka_run_group_tests_name("producer_state", tests, NULL, NULL);
