@@ -152,6 +152,7 @@ enum status txn_load(struct txn_machine *m, struct slice key, struct slice value
     struct txn *txn = txn_new(m, id);
     txn->producer_id = (int64_t)reader_be64(&in);
     txn->epoch = (int16_t)reader_be16(&in);
+    if (txn->epoch < 0) txn->epoch = INT16_MAX; /* it could once overflow: another producer id comes next */
     txn->timeout_ms = (int32_t)reader_be32(&in);
     uint8_t phase = reader_u8(&in);
     txn->moved_epoch = reader_u8(&in) != 0;
@@ -161,7 +162,7 @@ enum status txn_load(struct txn_machine *m, struct slice key, struct slice value
     txn->number = version == RECORD_UNNUMBERED ? 1 : (int32_t)reader_be32(&in);
     txn->known_at = version == RECORD_UNNUMBERED ? 0 : (int64_t)reader_be64(&in);
     uint64_t count = reader_varint64(&in);
-    if (phase > TXN_COMPLETE_ABORT || count > TXN_PARTITIONS_MAX || txn->producer_id < 0 || txn->epoch < 0)
+    if (phase > TXN_COMPLETE_ABORT || count > TXN_PARTITIONS_MAX || txn->producer_id < 0)
         return STATUS_MALFORMED;
     txn->phase = (enum txn_phase)phase;
     for (uint64_t i = 0; i < count && reader_ok(&in); i++) {
@@ -206,15 +207,15 @@ static void decide(struct txn_machine *m, struct txn *txn, struct state_change *
 /* Aborted by somebody else than its producer, whose epoch ends with it. */
 static void fence(struct txn_machine *m, struct txn *txn, struct state_change *change,
                   const struct txn_clock *clock) {
-    /* The marker needs a higher epoch of the same id; the last one may be used for it. */
-    txn->epoch++;
+    /* The marker needs a higher epoch of the same id; the one behind the last is for it alone. */
+    if (txn->epoch <= TXN_EPOCH_MAX) txn->epoch++;
     txn->moved_epoch = false;
     decide(m, txn, change, clock, false);
 }
 
 static enum status check_claim(const struct txn *txn, int64_t producer_id, int16_t epoch) {
     if (producer_id < 0) return STATUS_OK;
-    if (producer_id != txn->producer_id) return STATUS_PRODUCER_FENCED;
+    if (producer_id != txn->producer_id || epoch > TXN_EPOCH_MAX) return STATUS_PRODUCER_FENCED;
     /* The one before: the answer to the last call may have been lost. */
     return epoch == txn->epoch || epoch == txn->epoch - 1 ? STATUS_OK : STATUS_PRODUCER_FENCED;
 }
@@ -252,7 +253,7 @@ enum status txn_init_producer(struct txn_machine *m, struct state_change *change
 static enum status find_owned(const struct txn_machine *m, const struct txn_producer *who, struct txn **txn) {
     *txn = map_get(&m->txns, who->id);
     if (*txn == NULL || (*txn)->producer_id != who->producer_id) return STATUS_INVALID_PRODUCER_ID_MAPPING;
-    return STATUS_OK;
+    return who->epoch <= TXN_EPOCH_MAX ? STATUS_OK : STATUS_PRODUCER_FENCED; /* nobody was given that */
 }
 
 enum status txn_add(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,

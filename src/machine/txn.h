@@ -34,7 +34,7 @@
 
 #define TXN_ID_SIZE_MAX    249
 #define TXN_PARTITIONS_MAX 10000
-#define TXN_EPOCH_MAX      32766 /* then another producer id */
+#define TXN_EPOCH_MAX      32766 /* then another producer id; one more is for the marker that fences it */
 
 enum txn_phase {
     TXN_EMPTY,

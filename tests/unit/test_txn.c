@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The coordinator's machine by itself: epochs at their end, who may claim an id, what is loaded again. */
+#include "machine/txn.h"
+
+#include "base/mem.h"
+#include "lib/test.h"
+
+#define TX       SLICE_LITERAL("tx")
+#define RETAINED (7 * 24 * 3600 * INT64_C(1000))
+
+static struct txn_machine machine;
+static struct state_change change;
+static struct txn_clock now;
+static int64_t fresh_id;
+
+static int setup(void **state) {
+    (void)state;
+    txn_machine_init(&machine, 900000, RETAINED, 3);
+    state_change_init(&change);
+    now = (struct txn_clock){1000, 1700000000000};
+    fresh_id = 70;
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    txn_machine_release(&machine);
+    state_change_release(&change);
+    return 0;
+}
+
+/* Another node leads now: it has what was saved, and nothing else. `epoch` >= 0: saved so. */
+static enum status reload_as(int32_t epoch) {
+    struct writer bytes;
+    writer_init(&bytes);
+    state_change_encode(&change, &bytes);
+    txn_machine_release(&machine);
+    txn_machine_init(&machine, 900000, RETAINED, 3);
+    struct slice rest = writer_slice(&bytes);
+    struct state_change_entry entry, last = {0};
+    enum status status = state_change_begin(&rest);
+    while (status == STATUS_OK && (status = state_change_next(&rest, &entry)) == STATUS_OK)
+        last = entry;
+    assert_status(status, STATUS_END);
+    assert_true(txn_owns_key(last.key));
+    uint8_t value[256];
+    assert_true(last.value.size <= sizeof value);
+    memcpy(value, last.value.data, last.value.size);
+    if (epoch >= 0) store_be16(value + 9, (uint16_t)epoch);
+    status = txn_load(&machine, last.key, slice_make(value, last.value.size));
+    txn_loaded(&machine, &now);
+    writer_release(&bytes);
+    return status;
+}
+
+static enum status reload(void) {
+    return reload_as(-1);
+}
+
+static const struct txn *txn(void) {
+    return txn_find(&machine, TX);
+}
+
+static enum status init(int64_t producer_id, int epoch) {
+    const struct txn *result;
+    return txn_init_producer(&machine, &change, &now, TX, 60000, producer_id, (int16_t)epoch, fresh_id++,
+                             &result);
+}
+
+static struct txn_producer who(int epoch) {
+    return (struct txn_producer){TX, txn()->producer_id, (int16_t)epoch};
+}
+
+static enum status add(int epoch) {
+    const struct txn_place place = {SLICE_LITERAL("t"), 0};
+    const struct txn_places places = {&place, 1, 0};
+    const struct txn_producer producer = who(epoch);
+    const struct txn *result;
+    return txn_add(&machine, &change, &now, &producer, &places, &result);
+}
+
+static enum status end(int epoch, bool commit, bool moves_epoch) {
+    const struct txn_producer producer = who(epoch);
+    const struct txn *result;
+    return txn_end(&machine, &change, &now, &producer, commit, moves_epoch, &result);
+}
+
+static void complete(void) {
+    struct txn *decided = txn_next_decided(&machine);
+    assert_non_null(decided);
+    decided->work = &machine;
+    txn_completed(&machine, &change, &now, TX);
+}
+
+/* An epoch that only a marker had is nobody's: no transaction begins under it. */
+static void no_transaction_under_the_epoch_behind_the_last(void **state) {
+    (void)state;
+    for (int epoch = 0; epoch <= TXN_EPOCH_MAX; epoch++) {
+        assert_status(init(-1, -1), STATUS_OK);
+        assert_int_equal(txn()->epoch, epoch);
+        state_change_clear(&change);
+    }
+    int64_t id = txn()->producer_id;
+    assert_status(add(TXN_EPOCH_MAX), STATUS_OK);
+    assert_status(init(-1, -1), STATUS_CONCURRENT_TRANSACTIONS);
+    complete();
+    assert_int_equal(txn()->epoch, TXN_EPOCH_MAX + 1);
+    assert_int_equal(txn()->producer_id, id);
+    assert_status(add(TXN_EPOCH_MAX + 1), STATUS_PRODUCER_FENCED);
+    assert_status(end(TXN_EPOCH_MAX + 1, false, false), STATUS_PRODUCER_FENCED);
+    assert_status(end(TXN_EPOCH_MAX + 1, false, true), STATUS_PRODUCER_FENCED);
+    const struct txn_producer producer = who(TXN_EPOCH_MAX + 1);
+    const struct txn_place place = {SLICE_LITERAL("t"), 0};
+    const struct txn *result;
+    assert_status(txn_verify(&machine, &producer, &place, &result), STATUS_PRODUCER_FENCED);
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_int_equal(txn()->epoch, 0);
+    assert_int_not_equal(txn()->producer_id, id);
+}
+
+/* What a version before this rule may have saved: the id goes on, under another producer id. */
+static void an_epoch_that_overflowed_is_loaded(void **state) {
+    (void)state;
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_status(add(0), STATUS_OK);
+    int64_t id = txn()->producer_id;
+    for (int32_t saved = 0x7fff; saved <= 0x8000; saved++) {
+        assert_status(reload_as(saved), STATUS_OK);
+        assert_int_equal(txn()->phase, TXN_ONGOING);
+    }
+    assert_status(init(-1, -1), STATUS_CONCURRENT_TRANSACTIONS);
+    assert_int_equal(txn()->epoch, INT16_MAX);
+    complete();
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_int_equal(txn()->epoch, 0);
+    assert_int_not_equal(txn()->producer_id, id);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_transaction_under_the_epoch_behind_the_last, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_epoch_that_overflowed_is_loaded, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
+}
