@@ -19,7 +19,8 @@
  * record before a point that the log is known to have reached | damage | CORRUPT | | L7 | log ends before the
  * sequence the manifest knows to be durable | lost files | CORRUPT | | L8 | log file of another store | files
  * mixed up | CORRUPT | | L9 | a segment that tables refer to is missing, or its header is damaged | lost or
- * damaged | CORRUPT |
+ * damaged | CORRUPT | | L10 | the log, as far as it can be read, ends before what is in tables | damage, no
+ * crash: tables refer to what stands behind it | nothing is written there |
  *
  * Large values stay where they are: of the log's groups only the records are read, but of the last one, which
  * alone may be torn; keys and places become tables before the store opens, and no value was in memory.
@@ -375,6 +376,24 @@ static enum status replay(void *ctx, const struct wal_record *record) {
     return flush_now(r);
 }
 
+/* The last segment, as far as it can be read, ends before what is in tables: what is behind it was durable
+ * once, and values that tables refer to may stand there. */
+static bool is_cut_short(const struct recovery *r, const struct log_file *log) {
+    return log->result.next_sequence <= r->store->versions.flushed_sequence;
+}
+
+static void tell_torn(const struct recovery *r, const struct log_file *log) {
+    struct log *out = r->store->log;
+    if (is_cut_short(r, log)) /* L10 */
+        log_error(out,
+                  "recovery case=L10 damaged group left as it is, its records are in tables segment=%" PRIu64
+                  " offset=%" PRIu64,
+                  log->header.segment, log->result.end);
+    else /* L5 */
+        log_warn(out, "recovery case=L5 unfinished group cut segment=%" PRIu64 " offset=%" PRIu64,
+                 log->header.segment, log->result.end);
+}
+
 static enum status replay_logs(struct recovery *r, size_t first) {
     struct store *store = r->store;
     r->next_sequence = store->versions.flushed_sequence + 1;
@@ -402,9 +421,7 @@ static enum status replay_logs(struct recovery *r, size_t first) {
                 "log segment %" PRIu64 " ends at sequence %" PRIu64 ", but the next begins at %" PRIu64,
                 log->header.segment, log->result.next_sequence - 1, r->logs[i + 1].header.first_sequence);
         r->next_sequence = MAX(r->next_sequence, log->result.next_sequence);
-        if (log->result.torn) /* L5 */
-            log_warn(store->log, "recovery case=L5 unfinished group cut segment=%" PRIu64 " offset=%" PRIu64,
-                     log->header.segment, log->result.end);
+        if (log->result.torn) tell_torn(r, log);
     }
     if (r->next_sequence <= store->versions.durable_sequence) /* L7 */
         return diagnose(r->diagnostic, STATUS_CORRUPT,
@@ -452,7 +469,7 @@ static enum status renew_logs(struct recovery *r, size_t first) {
     for (size_t i = 0; i < r->log_count && status == STATUS_OK; i++) {
         const struct log_file *log = &r->logs[i];
         uint64_t from = 0, to = WAL_BLOCK_SIZE;
-        if (log->valid && (i < first || i + 1 < r->log_count)) continue;
+        if (log->valid && (i < first || i + 1 < r->log_count || is_cut_short(r, log))) continue;
         if (log->valid) {
             /* The first group came with the header. */
             if (log->result.last_group > WAL_BLOCK_SIZE) from = log->result.last_group;
