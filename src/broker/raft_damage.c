@@ -35,7 +35,7 @@ static void set_behind(struct key *behind, struct slice key) {
     if (behind->size < sizeof behind->bytes) behind->bytes[behind->size++] = 0;
 }
 
-/* Where the last readable entry below `key` ends. */
+/* Where the last readable entry below `key` ends; the end of the log when that cannot be asked now. */
 static uint64_t end_before(const struct raft_replica *r, struct key key) {
     struct key lower = key_prefix(r->options.group, KEY_LOG);
     uint64_t position = r->raft.log.start;
@@ -51,12 +51,14 @@ static uint64_t end_before(const struct raft_replica *r, struct key key) {
             set_key(&key, first);
         }
         store_iterator_close(it);
+        if (status != STATUS_OK && status != STATUS_END && !unreadable(status)) return r->raft.log.end;
         if (!unreadable(status)) break;
     }
     return position;
 }
 
-/* Where the first readable entry at or behind `key` begins; the end of the log when there is none. */
+/* Where the first readable entry at or behind `key` begins; the end of the log when there is none, 0 when
+ * that cannot be asked now. */
 static uint64_t begin_behind(const struct raft_replica *r, struct key key) {
     struct key upper = key_prefix(r->options.group, KEY_TIME);
     struct store_iterator *it = open_log(r, key_slice(&key), key_slice(&upper));
@@ -74,6 +76,10 @@ static uint64_t begin_behind(const struct raft_replica *r, struct key key) {
             status = store_iterator_next(it);
             continue;
         }
+        if (!unreadable(status)) {
+            position = 0;
+            break;
+        }
         store_iterator_gap(it, &first, &last);
         set_behind(&key, last);
         if (slice_compare(key_slice(&key), key_slice(&upper)) >= 0) break;
@@ -83,14 +89,14 @@ static uint64_t begin_behind(const struct raft_replica *r, struct key key) {
     return position;
 }
 
-/* What stands in [from, to) can all be read. */
+/* What stands in [from, to) can all be read, as far as its files can be opened now: damage is met again. */
 static bool is_readable(const struct raft_replica *r, struct slice from, struct slice to) {
     struct store_iterator *it = open_log(r, from, to);
     enum status status = store_iterator_seek(it, from);
     while (status == STATUS_OK)
         status = store_iterator_next(it);
     store_iterator_close(it);
-    return status == STATUS_END;
+    return !unreadable(status);
 }
 
 /* False: there is nothing to repair. */

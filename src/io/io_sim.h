@@ -112,6 +112,7 @@ struct io_sim_disk_faults {
     uint32_t read_error_countdown, write_error_countdown, sync_error_countdown;
     uint32_t no_space_countdown; /* of writes and creations: half is written, and then there is no room */
     uint64_t capacity_bytes;     /* NO_SPACE beyond it */
+    bool no_descriptors;         /* every open of a file fails with BUSY */
     uint32_t slow_factor;        /* times as slow as usual; 1: usual */
 };
 struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t node);

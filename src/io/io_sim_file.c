@@ -254,7 +254,8 @@ static int open_inode(struct io_sim_io *io, const char *path, unsigned flags, st
 static enum status file_open(struct io *base, const char *path, unsigned flags, struct io_file **file) {
     struct io_sim_io *io = sim_io(base);
     struct io_sim_inode *inode;
-    int error = open_inode(io, path, flags, &inode);
+    bool refused = io_sim_is_alive(io) && io->node->disk.faults.no_descriptors;
+    int error = refused ? EMFILE : open_inode(io, path, flags, &inode);
     if (error != 0) return io_error_noted(error);
     *file = file_new(io, inode);
     sim_file(*file)->writable = (flags & IO_OPEN_WRITE) != 0;

@@ -102,9 +102,10 @@ void store_on_resume(struct store *store, void (*resume)(void *ctx), void *ctx);
 /* ---- reading ----------------------------------------------------------------------------------------- */
 
 /* An ordered view of [lower, upper) as it was when opened. Moves return OK (positioned), END (no entry),
- * CORRUPT or IO, or PENDING: a block must be read first; `ready` is called later on the loop, after which the
- * same call is made again. Nothing is skipped by that, but key and value are gone until the move is done. A
- * blocking iterator never returns PENDING. After CORRUPT or IO only another seek, or close. */
+ * CORRUPT or IO, BUSY or DENIED (a file cannot be opened now: no damage), or PENDING: a block must be read
+ * first; `ready` is called later on the loop, after which the same call is made again. Nothing is skipped by
+ * that, but key and value are gone until the move is done. A blocking iterator never returns PENDING. After
+ * any other status than OK, END and PENDING only another seek, or close. */
 struct store_iterator;
 enum store_iterator_flags {
     STORE_ITERATOR_BLOCKING = 1,   /* start-up, tools */

@@ -222,7 +222,8 @@ static enum status advance(struct store_iterator *it) {
         if (status == STATUS_PENDING) return status;
         if (status != STATUS_OK) {
             it->stage = STAGE_DONE;
-            if (status != STATUS_END) tell_gap(it);
+            /* What could not be opened is no damage. */
+            if (status == STATUS_CORRUPT || status == STATUS_IO) tell_gap(it);
             return status;
         }
     }

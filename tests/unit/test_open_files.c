@@ -189,6 +189,81 @@ static void many_tables_and_few_open_files(void **state) {
     io_sim_free(f.sim);
 }
 
+/* ---- no descriptors ---------------------------------------------------------------------------------- */
+
+#define FEW 6u /* tables */
+
+static void told(void *ctx, struct slice first, struct slice last) {
+    (void)first;
+    (void)last;
+    ++*(uint32_t *)ctx;
+}
+
+static void open_few(struct fixture *f, uint32_t *damage) {
+    f->sim = io_sim_new(1);
+    f->io = io_sim_node_io(f->sim, 0);
+    f->options = (struct store_options){.dir = "data",
+                                        .partition_prefix_size = 4,
+                                        .cache_bytes = 64 * KIB,
+                                        .wal_segment_bytes = 16 * KIB,
+                                        .table_bytes = 512 * KIB,
+                                        .open_files_max = 1};
+    open_store(f);
+    for (uint32_t t = 0; t < FEW; t++)
+        add_table(f, t);
+    close_store(f);
+    open_store(f); /* nothing is in the cache */
+    store_on_damage(f->store, told, damage);
+}
+
+static void close_few(struct fixture *f) {
+    close_store(f);
+    io_sim_free(f->sim);
+}
+
+static enum status seek(struct fixture *f, struct store_iterator *it, struct slice key, bool back) {
+    enum status status;
+    do {
+        status = back ? store_iterator_seek_prev(it, key) : store_iterator_seek(it, key);
+        if (status == STATUS_PENDING) turn(f);
+    } while (status == STATUS_PENDING);
+    return status;
+}
+
+/* What cannot be opened now is no damage, and an iterator that met it can go on later. */
+static void an_iterator_meets_no_descriptors(void **state) {
+    (void)state;
+    for (unsigned flags = 0; flags < 4; flags++) {
+        struct fixture f = {0};
+        uint32_t damage = 0;
+        uint8_t key[8], value[LARGE_BYTES];
+        open_few(&f, &damage);
+        struct store_iterator *it = store_iterator_open(f.store, SLICE_EMPTY, SLICE_EMPTY, flags, ignore,
+                                                        NULL);
+        check_key(&f, FEW - 1, 0); /* its table is the one that is open */
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = true;
+        assert_status(seek(&f, it, key_of(0, 0, key), false), STATUS_BUSY);
+        assert_status(seek(&f, it, key_of(0, KEYS, key), true), STATUS_BUSY);
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = false;
+        assert_status(seek(&f, it, key_of(0, 0, key), false), STATUS_OK);
+        for (uint32_t i = 1; i < KEYS; i++) {
+            enum status status;
+            while ((status = store_iterator_next(it)) == STATUS_PENDING)
+                turn(&f);
+            assert_status(status, STATUS_OK);
+        }
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = true;
+        assert_status(seek(&f, it, key_of(3, 0, key), false), STATUS_BUSY);
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = false;
+        assert_status(seek(&f, it, key_of(3, 0, key), false), STATUS_OK);
+        assert_slice_equal(store_iterator_value(it).bytes, value_of(3, 0, value));
+        store_iterator_close(it);
+        turn(&f);
+        assert_int_equal(damage, 0);
+        close_few(&f);
+    }
+}
+
 /* ---- the pool by itself ------------------------------------------------------------------------------ */
 
 static void the_longest_unused_goes_first(void **state) {
@@ -239,6 +314,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_longest_unused_goes_first),
         cmocka_unit_test(many_tables_and_few_open_files),
+        cmocka_unit_test(an_iterator_meets_no_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
