@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define RECORD_VERSION    2
+#define RECORD_VERSION    3
+#define RECORD_UNCLAIMED  2 /* before it said who may claim */
 #define RECORD_UNNUMBERED 1 /* before transactions had numbers */
 #define KEY_TAG           't'
 #define NEVER             INT64_MAX
@@ -109,6 +110,7 @@ static void save(struct txn *txn, struct state_change *change, const struct txn_
     writer_be64(out, (uint64_t)txn->changed_wall_ms);
     writer_be32(out, (uint32_t)txn->number);
     writer_be64(out, (uint64_t)txn->known_at);
+    writer_u8(out, txn->previous_may_claim);
     writer_varint64(out, txn->places.count);
     MAP_FOREACH(it, &txn->places) {
         const struct txn_place *place = MAP_ENTRY(it)->value;
@@ -161,6 +163,7 @@ enum status txn_load(struct txn_machine *m, struct slice key, struct slice value
     /* Markers without a number count as 0: what is decided now is newer than any of them. */
     txn->number = version == RECORD_UNNUMBERED ? 1 : (int32_t)reader_be32(&in);
     txn->known_at = version == RECORD_UNNUMBERED ? 0 : (int64_t)reader_be64(&in);
+    txn->previous_may_claim = version <= RECORD_UNCLAIMED || reader_u8(&in) != 0;
     uint64_t count = reader_varint64(&in);
     if (phase > TXN_COMPLETE_ABORT || count > TXN_PARTITIONS_MAX || txn->producer_id < 0)
         return STATUS_MALFORMED;
@@ -204,20 +207,24 @@ static void decide(struct txn_machine *m, struct txn *txn, struct state_change *
     save(txn, change, clock);
 }
 
-/* Aborted by somebody else than its producer, whose epoch ends with it. */
+/* Aborted without its producer's say, whose epoch ends with it. `taken`: for another producer, which has the
+ * id from now on. */
 static void fence(struct txn_machine *m, struct txn *txn, struct state_change *change,
-                  const struct txn_clock *clock) {
+                  const struct txn_clock *clock, bool taken) {
     /* The marker needs a higher epoch of the same id; the one behind the last is for it alone. */
     if (txn->epoch <= TXN_EPOCH_MAX) txn->epoch++;
     txn->moved_epoch = false;
+    txn->previous_may_claim = !taken;
     decide(m, txn, change, clock, false);
 }
 
 static enum status check_claim(const struct txn *txn, int64_t producer_id, int16_t epoch) {
     if (producer_id < 0) return STATUS_OK;
     if (producer_id != txn->producer_id || epoch > TXN_EPOCH_MAX) return STATUS_PRODUCER_FENCED;
-    /* The one before: the answer to the last call may have been lost. */
-    return epoch == txn->epoch || epoch == txn->epoch - 1 ? STATUS_OK : STATUS_PRODUCER_FENCED;
+    if (epoch == txn->epoch) return STATUS_OK;
+    /* The one before, while nobody else has asked: the answer to its last call may have been lost, or its
+     * time was up. */
+    return epoch == txn->epoch - 1 && txn->previous_may_claim ? STATUS_OK : STATUS_PRODUCER_FENCED;
 }
 
 enum status txn_init_producer(struct txn_machine *m, struct state_change *change,
@@ -235,7 +242,7 @@ enum status txn_init_producer(struct txn_machine *m, struct state_change *change
         if (status != STATUS_OK) return status;
         if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
         if (txn->phase == TXN_ONGOING) {
-            fence(m, txn, change, clock);
+            fence(m, txn, change, clock, producer_id < 0);
             return STATUS_CONCURRENT_TRANSACTIONS;
         }
         move_epoch(txn, fresh_id);
@@ -243,6 +250,7 @@ enum status txn_init_producer(struct txn_machine *m, struct state_change *change
     txn->timeout_ms = timeout_ms;
     txn->phase = TXN_EMPTY;
     txn->moved_epoch = false;
+    txn->previous_may_claim = producer_id >= 0;
     save(txn, change, clock);
     *result = txn;
     return STATUS_OK;
@@ -327,11 +335,11 @@ enum status txn_end(struct txn_machine *m, struct state_change *change, const st
         return STATUS_OK;
     }
     if (txn->epoch >= TXN_EPOCH_MAX) { /* there is no next one: the producer begins anew, under another id */
-        if (txn->phase == TXN_ONGOING) fence(m, txn, change, clock);
+        if (txn->phase == TXN_ONGOING) fence(m, txn, change, clock, false);
         return STATUS_PRODUCER_FENCED;
     }
     txn->epoch++;
-    txn->moved_epoch = true;
+    txn->moved_epoch = txn->previous_may_claim = true;
     decide(m, txn, change, clock, commit);
     return STATUS_OK;
 }
@@ -374,7 +382,7 @@ void txn_expire(struct txn_machine *m, struct state_change *change, const struct
         struct txn *txn = MAP_ENTRY(it)->value;
         bool idle = txn->phase != TXN_ONGOING && !is_decided(txn);
         if (txn->phase == TXN_ONGOING && txn->deadline_ms <= clock->now_ms)
-            fence(m, txn, change, clock);
+            fence(m, txn, change, clock, false);
         else if (idle && clock->wall_ms - txn->changed_wall_ms > m->retention_ms)
             forget(m, change, txn);
         else

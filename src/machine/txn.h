@@ -62,8 +62,9 @@ struct txn {
     int64_t started_wall_ms, changed_wall_ms;
     int64_t deadline_ms; /* ONGOING: then it is aborted; INT64_MAX: none */
     bool moved_epoch;    /* the last end moved the epoch (KIP-890): a retry with the one before is the same */
-    void *work;          /* the host's, while it carries the decision out */
-    struct list decided; /* in txn_machine.decided */
+    bool previous_may_claim; /* the epoch was moved last by its producer, or by time */
+    void *work;              /* the host's, while it carries the decision out */
+    struct list decided;     /* in txn_machine.decided */
 };
 struct txn_machine {
     struct map txns; /* id -> struct txn */
@@ -86,7 +87,9 @@ const struct txn *txn_find(const struct txn_machine *m, struct slice id);
 const char *txn_phase_name(enum txn_phase phase); /* "Ongoing", as Kafka's tools show it */
 
 /* fresh_id: a producer id never used, for a new id or one whose epochs are used up. producer_id and epoch:
- * what the client had (-1: nothing). On OK the txn tells the new ones. */
+ * what the client had (-1: nothing: it takes the id from whoever had it). The epoch before the present one is
+ * good enough, for an answer that was lost and after a timeout, until somebody takes the id: PRODUCER_FENCED.
+ * On OK the txn tells the new ones. */
 enum status txn_init_producer(struct txn_machine *m, struct state_change *change,
                               const struct txn_clock *clock, struct slice id, int32_t timeout_ms,
                               int64_t producer_id, int16_t epoch, int64_t fresh_id,

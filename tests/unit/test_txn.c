@@ -136,10 +136,71 @@ static void an_epoch_that_overflowed_is_loaded(void **state) {
     assert_int_not_equal(txn()->producer_id, id);
 }
 
+/* Whoever asks without an epoch takes the id: the one before is fenced, also where another node leads. */
+static void who_was_fenced_does_not_come_back(void **state) {
+    (void)state;
+    assert_status(init(-1, -1), STATUS_OK);
+    int64_t id = txn()->producer_id;
+    assert_status(init(id, -1), STATUS_PRODUCER_FENCED);
+    assert_status(init(-1, -1), STATUS_OK); /* another one: it has epoch 1 */
+    assert_status(init(id, 0), STATUS_PRODUCER_FENCED);
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(id, 0), STATUS_PRODUCER_FENCED);
+    assert_int_equal(txn()->epoch, 1);
+    assert_status(add(1), STATUS_OK);
+    assert_status(init(-1, -1), STATUS_CONCURRENT_TRANSACTIONS); /* a third one, which is to come again */
+    assert_status(init(id, 1), STATUS_PRODUCER_FENCED);
+    complete();
+    assert_status(init(id, 1), STATUS_PRODUCER_FENCED);
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(id, 1), STATUS_PRODUCER_FENCED);
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_int_equal(txn()->epoch, 3);
+    assert_status(init(id, 3), STATUS_OK);
+}
+
+/* KIP-360: a producer goes on after an error, a lost answer, a timeout, or an end that moved its epoch. */
+static void a_producer_comes_back_after_its_own_moves(void **state) {
+    (void)state;
+    assert_status(init(-1, -1), STATUS_OK);
+    int64_t id = txn()->producer_id;
+    assert_status(init(id, 0), STATUS_OK);
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(id, 0), STATUS_OK); /* the answer was lost */
+    assert_int_equal(txn()->epoch, 2);
+    assert_status(add(2), STATUS_OK);
+    assert_status(init(id, 2), STATUS_CONCURRENT_TRANSACTIONS); /* aborts its own */
+    complete();
+    assert_status(init(id, 2), STATUS_OK);
+    assert_int_equal(txn()->epoch, 4);
+    assert_status(add(4), STATUS_OK);
+    now.now_ms += 60001;
+    txn_expire(&machine, &change, &now);
+    assert_int_equal(txn()->phase, TXN_PREPARE_ABORT);
+    complete();
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(id, 4), STATUS_OK);
+    assert_int_equal(txn()->epoch, 6);
+    assert_status(add(6), STATUS_OK);
+    assert_status(end(6, true, true), STATUS_OK);
+    complete();
+    assert_int_equal(txn()->epoch, 7);
+    assert_status(init(id, 6), STATUS_OK); /* the end's answer was lost */
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_status(add(9), STATUS_OK); /* the new one's time is up: that is not the old one's chance */
+    now.now_ms += 60001;
+    txn_expire(&machine, &change, &now);
+    complete();
+    assert_status(init(id, 8), STATUS_PRODUCER_FENCED);
+    assert_status(init(id, 9), STATUS_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_transaction_under_the_epoch_behind_the_last, setup, teardown),
         cmocka_unit_test_setup_teardown(an_epoch_that_overflowed_is_loaded, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_was_fenced_does_not_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_producer_comes_back_after_its_own_moves, setup, teardown),
     };
     return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
 }
