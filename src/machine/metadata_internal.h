@@ -33,6 +33,8 @@ void metadata_node_apply(struct metadata *m, const struct metadata_command *comm
                          struct metadata_effects *effects);
 struct metadata_node *metadata_node_put(struct metadata *m, uint32_t number);
 void metadata_node_set_removed(struct metadata *m, uint32_t node, uint32_t incarnation);
+/* The lowest number. */
+void metadata_node_forget_removed(struct metadata *m);
 
 /* metadata_store.c */
 void metadata_save_header(const struct metadata *m, struct metadata_effects *effects);
@@ -43,6 +45,7 @@ void metadata_save_partition(struct metadata_topic *topic, int32_t partition,
                              struct metadata_effects *effects);
 void metadata_save_node(const struct metadata_node *node, struct metadata_effects *effects);
 void metadata_save_node_removed(uint32_t node, uint32_t incarnation, struct metadata_effects *effects);
+void metadata_save_removed_forgotten(uint32_t node, struct metadata_effects *effects);
 
 static inline void metadata_put_slice(struct writer *out, struct slice bytes) {
     writer_varint64(out, bytes.size);

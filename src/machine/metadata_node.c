@@ -135,6 +135,11 @@ void metadata_node_set_removed(struct metadata *m, uint32_t node, uint32_t incar
     m->removed[at] = (struct metadata_removed){node, incarnation};
 }
 
+void metadata_node_forget_removed(struct metadata *m) {
+    m->removed_count--;
+    memmove(&m->removed[0], &m->removed[1], m->removed_count * sizeof *m->removed);
+}
+
 static void register_node(struct metadata *m, const struct metadata_command *command,
                           struct metadata_effects *effects) {
     struct metadata_node *node = metadata_node_put(m, command->node);
@@ -152,18 +157,23 @@ static void register_node(struct metadata *m, const struct metadata_command *com
     if (other_disk) metadata_move_forget(m, command->node, effects);
 }
 
+static void remember_removed(struct metadata *m, uint32_t number, uint32_t incarnation,
+                             struct metadata_effects *effects) {
+    /* So many numbers were never used: the lowest is forgotten. */
+    if (m->removed_count == METADATA_NODES_MAX && metadata_removed_incarnation(m, number) == 0) {
+        metadata_save_removed_forgotten(m->removed[0].node, effects);
+        metadata_node_forget_removed(m);
+    }
+    metadata_node_set_removed(m, number, incarnation);
+}
+
 static void remove_node(struct metadata *m, uint32_t number, struct metadata_effects *effects) {
     struct metadata_node *node = metadata_node_put(m, number);
     uint32_t incarnation = node->incarnation, at = (uint32_t)(node - m->nodes);
     m->node_count--;
     memmove(node, node + 1, (m->node_count - at) * sizeof *node);
-    /* So many numbers were never used: the lowest is forgotten. */
-    if (m->removed_count == METADATA_NODES_MAX && metadata_removed_incarnation(m, number) == 0) {
-        m->removed_count--;
-        memmove(&m->removed[0], &m->removed[1], m->removed_count * sizeof *m->removed);
-    }
-    if (incarnation != 0) metadata_node_set_removed(m, number, incarnation);
     metadata_save_node_removed(number, incarnation, effects);
+    if (incarnation != 0) remember_removed(m, number, incarnation, effects);
     metadata_move_forget(m, number, effects);
 }
 

@@ -142,6 +142,11 @@ void metadata_save_node_removed(uint32_t node, uint32_t incarnation, struct meta
     end_key(effects, index);
 }
 
+void metadata_save_removed_forgotten(uint32_t node, struct metadata_effects *effects) {
+    uint8_t name[4];
+    remove_key(effects, KEY_REMOVED, node_name(node, name));
+}
+
 /* ---- loading ------------------------------------------------------------------------------------------ */
 
 static bool ended(const struct reader *in) {
@@ -232,7 +237,9 @@ static enum status load_node(struct metadata *m, struct slice name, uint8_t vers
 
 static enum status load_removed(struct metadata *m, struct slice name, struct reader *in) {
     uint32_t incarnation = reader_be32(in);
-    if (!ended(in) || name.size != 4 || m->removed_count == METADATA_NODES_MAX) return STATUS_MALFORMED;
+    if (!ended(in) || name.size != 4) return STATUS_MALFORMED;
+    /* Keys of numbers that were forgotten stood here once: they come first. */
+    if (m->removed_count == METADATA_NODES_MAX) metadata_node_forget_removed(m);
     metadata_node_set_removed(m, load_be32(name.data), incarnation);
     return STATUS_OK;
 }

@@ -631,6 +631,34 @@ static void nodes_come_and_go(void **state) {
     assert_status(change_node(f, METADATA_REMOVE_NODE, 9, 0), STATUS_NOT_FOUND);
 }
 
+/* More numbers than are remembered: the lowest are forgotten, and what is stored says the same. */
+static void so_many_removed_nodes_are_remembered(void **state) {
+    struct fixture *f = *state;
+    assert_status(register_node(f, 1000, 5, ""), STATUS_OK);
+    for (uint32_t i = 0; i < METADATA_NODES_MAX + 3; i++) {
+        uint32_t node = i % 2 == 0 ? 500 - i : 500 + i;
+        assert_status(register_node(f, node, 10 + i, ""), STATUS_OK);
+        assert_status(change_node(f, METADATA_DRAIN_NODE, node, 1), STATUS_OK);
+        assert_status(change_node(f, METADATA_REMOVE_NODE, node, 0), STATUS_OK);
+        assert_int_equal(metadata_removed_incarnation(f->state, node), 10 + i);
+        struct metadata *loaded = reload(f);
+        assert_same(f->state, loaded);
+        state_free(loaded);
+    }
+    /* Who never came has no disk to be remembered by. */
+    struct metadata_removed lowest = f->state->removed[0];
+    assert_status(change_node(f, METADATA_ADD_NODE, 900, 0), STATUS_OK);
+    assert_status(change_node(f, METADATA_REMOVE_NODE, 900, 0), STATUS_OK);
+    assert_int_equal(f->state->removed_count, METADATA_NODES_MAX);
+    assert_memory_equal(&f->state->removed[0], &lowest, sizeof lowest);
+    /* Keys of the forgotten were left standing once. */
+    static const uint8_t key[] = {'r', 0, 0, 0, 1}, value[] = {1, 0, 0, 0, 77};
+    store_key(f, slice_make(key, sizeof key), slice_make(value, sizeof value), false);
+    struct metadata *loaded = reload(f);
+    assert_same(f->state, loaded);
+    state_free(loaded);
+}
+
 /* Random commands: stored is what is known, and nobody who still has to delete a copy is placed again. */
 static void moves_are_stored_and_never_overtake_a_deletion(void **state) {
     struct fixture *f = *state;
@@ -702,6 +730,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_move_that_was_changed_often_can_still_be_cancelled, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nodes_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_many_removed_nodes_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_are_stored_and_never_overtake_a_deletion, setup, teardown),
     };
     return cmocka_run_group_tests_name("metadata", tests, NULL, NULL);
