@@ -37,6 +37,7 @@
 #define GROUP_ID_SIZE_MAX        249
 #define GROUP_MEMBER_ID_SIZE_MAX 255
 #define GROUP_TOPIC_SIZE_MAX     249
+#define GROUP_PATTERNS_MAX       32        /* different ones that a group's members subscribe by */
 #define GROUP_NEVER              INT64_MAX /* no deadline */
 
 struct group_limits {

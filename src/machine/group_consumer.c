@@ -382,6 +382,8 @@ enum status group_consumer_beat(struct group_machine *m, struct group_step *step
     enum status status = check_beat(beat);
     if (status == STATUS_OK) status = open_group(m, step, beat, &group);
     if (status != STATUS_OK) return status;
+    if (beat->regex.size != 0 && !group_has_room_for_pattern(group, beat->member_id, beat->regex))
+        return STATUS_INVALID_PATTERN;
     if (beat->epoch < 0) return leave(m, step, group, beat);
     size_t before = group->members.count;
     status = beat->epoch == GROUP_EPOCH_JOIN ? join(m, step, group, beat, &member)

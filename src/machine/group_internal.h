@@ -58,6 +58,8 @@ void group_owners_rebuild(struct group *group);
 /* group_match.c */
 /* Names the topics that each member's pattern matches now. */
 void group_match(struct group *group, const struct group_topics *topics);
+/* Whether a member may subscribe by `regex`: all of a group together have GROUP_PATTERNS_MAX of them. */
+bool group_has_room_for_pattern(const struct group *group, struct slice member_id, struct slice regex);
 void group_matched_clear(struct group_member *member);
 /* The i-th topic that the member subscribes to, by name or by pattern, each once; false: no more. */
 bool group_subscription(const struct group_member *member, uint32_t *i, struct slice *name);

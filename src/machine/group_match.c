@@ -64,6 +64,23 @@ void group_match(struct group *group, const struct group_topics *topics) {
     map_release(&done);
 }
 
+bool group_has_room_for_pattern(const struct group *group, struct slice member_id, struct slice regex) {
+    struct map others;
+    map_init(&others, group->members.seed);
+    bool known = false;
+    MAP_FOREACH(it, &group->members) {
+        const struct group_member *member = MAP_ENTRY(it)->value;
+        known |= slice_equal(member->regex, regex);
+        bool counts = member->regex.size != 0 && !slice_equal(member->id, member_id);
+        if (counts && map_get(&others, member->regex) == NULL)
+            map_put(&others, member->regex, MAP_ENTRY(it)->value);
+        if (known) break;
+    }
+    bool room = known || others.count < GROUP_PATTERNS_MAX;
+    map_release(&others);
+    return room;
+}
+
 bool group_subscription(const struct group_member *member, uint32_t *i, struct slice *name) {
     for (; *i < member->topic_count + member->matched_count; ++*i) {
         bool matched = *i >= member->topic_count, twice = false;

@@ -208,9 +208,9 @@ static void repeat_counted(struct parser *p, uint32_t start) {
     if (accept(p, ',')) most = parse_number(p, -1);
     if (least < 0 || (most >= 0 && most < least) || !accept(p, '}')) p->failed = true;
     uint32_t size = p->size - start;
-    if (p->failed) return;
+    if (p->failed || size == 0) return; /* nothing, however often */
     struct instruction *piece = mem_calloc((size_t)size + 1, sizeof *piece);
-    if (size != 0) memcpy(piece, &p->program[start], size * sizeof *piece);
+    memcpy(piece, &p->program[start], size * sizeof *piece);
     p->size = start;
     for (int32_t i = 0; i < MAX(least, most) && !p->failed; i++) {
         uint32_t at = p->size;
@@ -259,6 +259,7 @@ static void parse_alternatives(struct parser *p) {
 }
 
 enum status pattern_new(struct slice text, struct pattern **result) {
+    if (text.size > PATTERN_TEXT_SIZE_MAX) return STATUS_INVALID_PATTERN;
     struct parser *p = mem_calloc(1, sizeof *p);
     p->in = reader_make(text);
     parse_alternatives(p);

@@ -12,8 +12,8 @@
  *
  * Source  Thompson, "Regular expression search algorithm" (1968), as Pike and RE2 run it.
  * Owner   the caller frees.  Errors: INVALID_PATTERN: not understood, or too large.  Loop: pure.
- * Bounds  PATTERN_SIZE_MAX instructions, PATTERN_DEPTH_MAX groups within each other, PATTERN_REPEAT_MAX
- * times. */
+ * Bounds  PATTERN_TEXT_SIZE_MAX bytes, PATTERN_SIZE_MAX instructions, PATTERN_DEPTH_MAX groups within each
+ * other, PATTERN_REPEAT_MAX times. */
 #ifndef SENTINEL_MACHINE_PATTERN_H
 #define SENTINEL_MACHINE_PATTERN_H
 
@@ -22,9 +22,10 @@
 #include "base/slice.h"
 #include "base/status.h"
 
-#define PATTERN_SIZE_MAX   500
-#define PATTERN_DEPTH_MAX  20
-#define PATTERN_REPEAT_MAX 249 /* no name is longer */
+#define PATTERN_TEXT_SIZE_MAX 1024
+#define PATTERN_SIZE_MAX      500
+#define PATTERN_DEPTH_MAX     20
+#define PATTERN_REPEAT_MAX    249 /* no name is longer */
 
 struct pattern;
 enum status pattern_new(struct slice text, struct pattern **pattern) MUST_USE;

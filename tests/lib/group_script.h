@@ -25,7 +25,7 @@
 #include "lib/text_test.h"
 #include "machine/group.h"
 
-#define GROUP_SCRIPT_CLIENTS_MAX 32
+#define GROUP_SCRIPT_CLIENTS_MAX 40
 #define GROUP_SCRIPT_TOPICS_MAX  16
 #define GROUP_SCRIPT_KEYS_MAX    4096
 

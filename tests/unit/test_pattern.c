@@ -67,6 +67,25 @@ static void what_is_refused(void **state) {
     }
 }
 
+/* However it is filled: a text that leads to nothing is bounded, too. */
+static void a_text_is_bounded(void **state) {
+    (void)state;
+    static const char *const pieces[] = {"()", "(){249}", "(a{249}){0}", "(){0,249}", "(){1,}"};
+    char text[8 * PATTERN_TEXT_SIZE_MAX];
+    for (unsigned i = 0; i < ARRAY_COUNT(pieces); i++) {
+        size_t size = strlen(pieces[i]), room = PATTERN_TEXT_SIZE_MAX / size * size;
+        for (size_t k = 0; k < sizeof text; k++)
+            text[k] = pieces[i][k % size];
+        struct pattern *p = NULL;
+        assert_status(pattern_new(slice_make(text, room), &p), STATUS_OK);
+        assert_true(pattern_matches(p, SLICE_EMPTY));
+        assert_false(pattern_matches(p, SLICE_LITERAL("a")));
+        pattern_free(p);
+        assert_status(pattern_new(slice_make(text, room + size), &p), STATUS_INVALID_PATTERN);
+        assert_status(pattern_new(slice_make(text, sizeof text / size * size), &p), STATUS_INVALID_PATTERN);
+    }
+}
+
 /* Patterns that make others go back and forth for ever. */
 static void none_takes_long(void **state) {
     (void)state;
@@ -123,9 +142,8 @@ static void as_posix_has_it(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_matched),
-        cmocka_unit_test(what_is_refused),
-        cmocka_unit_test(none_takes_long),
+        cmocka_unit_test(what_is_matched),   cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(a_text_is_bounded), cmocka_unit_test(none_takes_long),
         cmocka_unit_test(as_posix_has_it),
     };
     return cmocka_run_group_tests_name("pattern", tests, NULL, NULL);
