@@ -137,9 +137,15 @@ static uint64_t group_size(const struct wal_group *group) {
     return group->records_size + group->values_size;
 }
 
+/* Nothing more goes to the segment that the plan is at: some of it cannot be read any more. */
+static bool plan_is_damaged(const struct wal *wal) {
+    const struct wal_segment *current = wal_segments_current(wal->segments);
+    return current != NULL && current->segment == wal->plan_segment && current->damaged;
+}
+
 static struct wal_group *group_open(struct wal *wal, uint64_t record_size) {
     uint64_t need = WAL_GROUP_HEADER_SIZE + record_size;
-    if (wal->plan_segment == 0 || wal->plan_offset + need > wal->plan_size) {
+    if (wal->plan_segment == 0 || plan_is_damaged(wal) || wal->plan_offset + need > wal->plan_size) {
         wal->plan_segment = wal->plan_segment == 0 ? wal->end_segment + 1 : wal->plan_segment + 1;
         wal->plan_offset = WAL_BLOCK_SIZE;
         wal->plan_size = wal_segments_plan(wal->segments, WAL_BLOCK_SIZE + wal_align(need));
@@ -178,7 +184,7 @@ static struct wal_group *group_for(struct wal *wal, uint64_t record_size) {
         struct wal_group *group = CONTAINER_OF(wal->pending.prev, struct wal_group, link);
         uint64_t size = group_size(group) + record_size;
         uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + size;
-        if (size <= WAL_GROUP_BYTES_MAX && end <= wal->plan_size) return group;
+        if (size <= WAL_GROUP_BYTES_MAX && end <= wal->plan_size && !plan_is_damaged(wal)) return group;
         wal->plan_offset = wal_align(group->offset + WAL_GROUP_HEADER_SIZE + group_size(group));
     }
     return group_open(wal, record_size);
@@ -541,7 +547,6 @@ bool wal_next_due(const struct wal *wal, uint64_t segment, uint64_t due, uint64_
 
 void wal_segment_damaged(struct wal *wal, uint64_t segment) {
     wal_segments_damaged(wal->segments, segment);
-    if (wal->plan_segment == segment) wal->plan_offset = wal->plan_size; /* nothing more goes there */
 }
 
 bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segment_info *info) {

@@ -90,8 +90,8 @@ bool wal_segment_info(const struct wal *wal, uint64_t segment, struct wal_segmen
 /* The first segment behind `segment` with records from sequence `due` on, and what of it is durable. */
 bool wal_next_due(const struct wal *wal, uint64_t segment, uint64_t due, uint64_t *next,
                   struct wal_segment_info *info);
-/* Some of it cannot be read: nothing more is written there, and its file is put aside when nothing
- * needs it any more. */
+/* Some of it cannot be read: what is appended from now on goes to the next, and its file is put aside when
+ * nothing needs it any more. */
 void wal_segment_damaged(struct wal *wal, uint64_t segment);
 /* The segment that is written to, and where it ends now; 0: there is none. */
 uint64_t wal_current_segment(const struct wal *wal, uint64_t *end);

@@ -553,6 +553,80 @@ static void damage_in_the_log_is_outrun(void **state) {
     end_world(&w);
 }
 
+/* One of several writers that wait for nobody but themselves, so that the log always has something pending.
+ */
+struct writer_loop {
+    struct world *w;
+    struct store_write write;
+    uint32_t key;
+    bool busy;
+};
+
+static void loop_done(struct store_write *write) {
+    struct writer_loop *loop = CONTAINER_OF(write, struct writer_loop, write);
+    assert_status(write->status, STATUS_OK);
+    loop->busy = false;
+}
+
+static void loop_turn(struct writer_loop *loops, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct writer_loop *loop = &loops[i];
+        uint8_t key[KEY_SIZE], value[BIG];
+        if (loop->busy) continue;
+        struct world *w = loop->w;
+        store_write_release(&loop->write);
+        store_write_init(&loop->write, loop_done);
+        struct slice bytes = value_of(w, loop->key, ++w->lives[loop->key], value);
+        store_put(&loop->write, key_of(loop->key, key), (struct shared_slice){bytes, NULL});
+        loop->busy = true;
+        store_write_submit(w->store, &loop->write);
+        break; /* one at a time, or all would go in step */
+    }
+    assert_true(io_sim_step(loops->w->sim));
+}
+
+/* However busy the log is when damage is found in the segment that is written to: it goes on in the next. */
+static void a_damaged_segment_is_left_under_load(void **state) {
+    (void)state;
+    struct world w;
+    make_world(&w, 200);
+    uint8_t value[BIG];
+    put(&w, 10, 13, NULL, SLICE_EMPTY);
+    struct search damaged = {.w = &w, .pattern = value_of(&w, 11, w.life, value)};
+    assert_status(io_list_dir(w.io, "data", search_log, &damaged), STATUS_OK);
+    assert_true(damaged.offset > 0);
+    assert_true(io_sim_flip_bit(w.sim, NODE, damaged.path, damaged.offset + 9, 3));
+    struct writer_loop loops[3];
+    for (uint32_t i = 0; i < ARRAY_COUNT(loops); i++) {
+        loops[i] = (struct writer_loop){.w = &w, .key = 40 + i};
+        store_write_init(&loops[i].write, loop_done);
+    }
+    for (int i = 0; i < 20; i++)
+        loop_turn(loops, ARRAY_COUNT(loops));
+    bool done = false;
+    struct store_stats stats;
+    store_scrub(w.store, set_flag, &done);
+    while (!done)
+        loop_turn(loops, ARRAY_COUNT(loops));
+    store_stats(w.store, &stats);
+    assert_int_equal(stats.scrub.damaged, 1);
+    for (int i = 0; i < 200; i++)
+        loop_turn(loops, ARRAY_COUNT(loops));
+    run(&w);
+    for (uint32_t i = 0; i < ARRAY_COUNT(loops); i++) {
+        uint32_t k = loops[i].key;
+        struct search last = {.w = &w, .pattern = value_of(&w, k, w.lives[k], value)};
+        assert_status(io_list_dir(w.io, "data", search_log, &last), STATUS_OK);
+        assert_true(last.offset > 0);
+        assert_string_not_equal(last.path, damaged.path);
+        assert_false(loops[i].busy);
+        store_write_release(&loops[i].write);
+    }
+    crash(&w, IO_SIM_CRASH_PROCESS);
+    check_all(&w);
+    end_world(&w);
+}
+
 /* The segment that everything in tables refers to is the newest, and its last group is damaged: a start does
  * not take that for an unfinished write, which it would wipe. Only what is damaged is lost. */
 static void a_start_keeps_what_tables_refer_to(void **state) {
@@ -600,6 +674,7 @@ int main(void) {
         cmocka_unit_test(an_older_deletion_does_not_help),
         cmocka_unit_test(a_value_in_the_log_is_written_anew),
         cmocka_unit_test(damage_in_the_log_is_outrun),
+        cmocka_unit_test(a_damaged_segment_is_left_under_load),
         cmocka_unit_test(a_start_keeps_what_tables_refer_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
