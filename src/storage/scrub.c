@@ -74,6 +74,11 @@ static const char *reason(enum status status, const char *damaged) {
     return status == STATUS_IO ? "cannot be read" : damaged;
 }
 
+/* Not opened for want of descriptors or rights: no damage, a later round reads it. */
+static bool is_passed_over(enum status status) {
+    return status == STATUS_BUSY || status == STATUS_DENIED;
+}
+
 static void check_block(struct scrub *scrub, struct table_handle handle, const char *damaged) {
     struct table *table = scrub->table;
     struct block_request request = {
@@ -225,7 +230,7 @@ static void manifest_run(struct io_job *job) {
     scrub->step_bytes = 0;
     scrub->finding_count = 0;
     enum status status = manifest_read(scrub->store->io, scrub->store->dir, NULL, NULL, &contents, &why);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK && !is_passed_over(status))
         add_finding(scrub, contents.end,
                     reason(status, "the manifest is damaged: the store will not open again"));
     scrub->step_bytes = contents.end;
@@ -254,7 +259,8 @@ static void log_run(struct io_job *job) {
             status = wal_reader_run(file, &header, &options, &result, &why);
         io_file_close(file);
     }
-    if (status != STATUS_OK) add_finding(scrub, result.end, reason(status, "records of the log are damaged"));
+    if (status != STATUS_OK && !is_passed_over(status))
+        add_finding(scrub, result.end, reason(status, "records of the log are damaged"));
 }
 
 /* ---- on the loop ------------------------------------------------------------------------------------- */
@@ -395,13 +401,23 @@ static size_t collect_runs(struct scrub *scrub, const struct table *table, struc
     return count;
 }
 
-/* For the job. What cannot be opened is found there, value by value. */
-static void hold_logs(struct scrub *scrub) {
+/* For the job. A file that is not there is found by it, value by value; any other that is not held would look
+ * the same, or be opened and closed again by readers while the job reads it. */
+static enum status hold_logs(struct scrub *scrub) {
     for (size_t i = 0; i < scrub->run_count; i++) {
         const struct table_run_meta *run = &scrub->runs[i]->meta;
-        for (uint32_t k = 0; k < run->ref_count; k++)
-            if (block_hold_add(&scrub->files, &run->refs[k].source->source) != STATUS_OK) continue;
+        for (uint32_t k = 0; k < run->ref_count; k++) {
+            enum status status = block_hold_add(&scrub->files, &run->refs[k].source->source);
+            if (status != STATUS_OK && status != STATUS_CORRUPT) return status;
+        }
     }
+    return STATUS_OK;
+}
+
+static void pass_over(const struct scrub *scrub, const struct table *table, enum status status) {
+    log_warn(scrub->store->log,
+             "scrub passes over a table whose files cannot be opened now file=%012" PRIu64 ".sst reason=%s",
+             table->source.number, status_name(status));
 }
 
 /* False: there is no further one. */
@@ -422,7 +438,12 @@ static void next_table(struct scrub *scrub) {
     for (; scrub->table_index < scrub->table_count; scrub->table_index++) {
         struct table *table = version_set_table(&store->versions, scrub->tables[scrub->table_index]);
         if (table == NULL || table->run_count == 0) continue;
-        if (block_hold_add(&scrub->files, &table->source) != STATUS_OK) {
+        enum status status = block_hold_add(&scrub->files, &table->source);
+        if (is_passed_over(status)) {
+            pass_over(scrub, table, status);
+            continue;
+        }
+        if (status != STATUS_OK) {
             scrub->counters.damaged++;
             log_error(store->log, "scrub found damage file=%012" PRIu64 ".sst what=\"cannot be opened\"",
                       table->source.number);
@@ -434,7 +455,12 @@ static void next_table(struct scrub *scrub) {
         scrub->run_count = collect_runs(scrub, table, NULL);
         scrub->runs = mem_alloc(MAX(scrub->run_count, (size_t)1) * sizeof *scrub->runs);
         collect_runs(scrub, table, scrub->runs);
-        hold_logs(scrub);
+        status = hold_logs(scrub);
+        if (status != STATUS_OK) {
+            pass_over(scrub, table, status);
+            release_table(scrub);
+            continue;
+        }
         scrub->run_index = 0;
         start_job(scrub, step_run);
         return;

@@ -13,7 +13,8 @@
  *
  * Source  Bairavasundaram et al., SIGMETRICS 2007 (latent sector errors: scrubbing finds most of them).
  * Owner   the store owns it; it pins the version it reads while it is at one table.
- * Errors  none: what it cannot read is what it reports.
+ * Errors  none: what it cannot read is what it reports. What cannot be opened for want of descriptors or
+ *         rights is no damage: that waits for the next round.
  * Loop    shard thread; the reading in jobs. Bounds: one job; SCRUB_FINDINGS_MAX reports a step. */
 #ifndef SENTINEL_STORAGE_SCRUB_H
 #define SENTINEL_STORAGE_SCRUB_H

@@ -169,9 +169,12 @@ static enum status find_log(struct table_cursor *cursor, uint64_t segment, struc
     return STATUS_OK;
 }
 
+/* A job may touch no file but those that are held for it: the one that it reads is. Stretches in others are
+ * passed over. */
 static bool tell_stretch(struct table_cursor *cursor, const struct value_place *stretch) {
     struct log_source *log = stretch->size == 0 ? NULL : table_run_log(cursor->bounds, stretch->file);
-    if (log == NULL || (is_job(cursor) && log->source.file == NULL)) return false;
+    if (log == NULL) return false;
+    if (is_job(cursor) && log != cursor->log) return true;
     if (!is_job(cursor) && block_source_open(&log->source) != STATUS_OK) return false;
     io_file_will_need(log->source.file, stretch->offset, stretch->size);
     cursor->ahead.bytes += stretch->size;

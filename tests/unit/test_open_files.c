@@ -199,7 +199,7 @@ static void told(void *ctx, struct slice first, struct slice last) {
     ++*(uint32_t *)ctx;
 }
 
-static void open_few(struct fixture *f, uint32_t *damage) {
+static void open_few(struct fixture *f, uint32_t limit, uint32_t *damage) {
     f->sim = io_sim_new(1);
     f->io = io_sim_node_io(f->sim, 0);
     f->options = (struct store_options){.dir = "data",
@@ -207,7 +207,7 @@ static void open_few(struct fixture *f, uint32_t *damage) {
                                         .cache_bytes = 64 * KIB,
                                         .wal_segment_bytes = 16 * KIB,
                                         .table_bytes = 512 * KIB,
-                                        .open_files_max = 1};
+                                        .open_files_max = limit};
     open_store(f);
     for (uint32_t t = 0; t < FEW; t++)
         add_table(f, t);
@@ -237,7 +237,7 @@ static void an_iterator_meets_no_descriptors(void **state) {
         struct fixture f = {0};
         uint32_t damage = 0;
         uint8_t key[8], value[LARGE_BYTES];
-        open_few(&f, &damage);
+        open_few(&f, 1, &damage);
         struct store_iterator *it = store_iterator_open(f.store, SLICE_EMPTY, SLICE_EMPTY, flags, ignore,
                                                         NULL);
         check_key(&f, FEW - 1, 0); /* its table is the one that is open */
@@ -262,6 +262,37 @@ static void an_iterator_meets_no_descriptors(void **state) {
         assert_int_equal(damage, 0);
         close_few(&f);
     }
+}
+
+/* The scrub leaves a table to its next round whose files it cannot open now. */
+static void the_scrub_meets_no_descriptors(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    uint32_t damage = 0;
+    open_few(&f, 2 * FEW, &damage);
+    for (int round = 0; round < 3; round++) {
+        bool done = false;
+        struct store_stats stats;
+        for (uint32_t i = 0; i < FEW; i++)
+            check_key(&f, i, 0); /* tables are open, the log is not */
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = true;
+        store_scrub(f.store, set_flag, &done);
+        while (!done) {
+            stats = turn(&f);
+        }
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = false;
+        stats = turn(&f);
+        assert_int_equal(stats.scrub.damaged, 0);
+        assert_int_equal(damage, 0);
+        uint64_t bytes = stats.scrub.bytes;
+        done = false;
+        store_scrub(f.store, set_flag, &done);
+        while (!done)
+            stats = turn(&f);
+        assert_int_equal(stats.scrub.damaged, 0);
+        assert_true(stats.scrub.bytes - bytes > FEW * LARGE_BYTES); /* all of them, and their values */
+    }
+    close_few(&f);
 }
 
 /* ---- the pool by itself ------------------------------------------------------------------------------ */
@@ -315,6 +346,7 @@ int main(void) {
         cmocka_unit_test(the_longest_unused_goes_first),
         cmocka_unit_test(many_tables_and_few_open_files),
         cmocka_unit_test(an_iterator_meets_no_descriptors),
+        cmocka_unit_test(the_scrub_meets_no_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
