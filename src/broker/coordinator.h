@@ -171,6 +171,9 @@ void coordinator_txn_commit_offsets(struct broker *broker, struct txn_commit *co
 /* The group of a transaction that has ended: its offsets are committed or dropped. */
 void coordinator_end_pending(struct broker *broker, struct group_call *call, struct slice group,
                              const struct group_producer *producer, bool commit);
+/* OK: *txn, until the loop's next turn. TXN_NOT_FOUND, or why this node cannot say. */
+enum status coordinator_txn_find(const struct broker *broker, struct slice id,
+                                 const struct txn **txn) MUST_USE;
 enum status coordinators_visit_txns(struct broker *broker, void (*visit)(void *ctx, const struct txn *txn),
                                     void *ctx) MUST_USE;
 

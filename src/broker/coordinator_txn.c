@@ -80,6 +80,13 @@ void coordinator_txn_end(struct broker *broker, struct txn_call *call, const str
         coordinator_end_call(c, &call->call, &(struct group_reply){.call = &call->call});
 }
 
+enum status coordinator_txn_find(const struct broker *broker, struct slice id, const struct txn **txn) {
+    enum status status = coordinator_serves(broker, id);
+    if (status != STATUS_OK) return status;
+    *txn = txn_find(&broker->coordinators->list[coordinator_index(id)].txns, id);
+    return *txn == NULL ? STATUS_TXN_NOT_FOUND : STATUS_OK;
+}
+
 enum status coordinators_visit_txns(struct broker *broker, void (*visit)(void *ctx, const struct txn *txn),
                                     void *ctx) {
     enum status status = STATUS_OK;

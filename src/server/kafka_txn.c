@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit, ListTransactions and DescribeTransactions
  * (KIP-98, KIP-447, KIP-664, KIP-890). */
+#include <stdlib.h>
+
 #include "base/assert.h"
 #include "broker/coordinator.h"
 #include "server/kafka_group.h"
@@ -242,17 +244,39 @@ void kafka_txn_offset_commit(struct kafka_request *request) {
 
 struct listing {
     struct kafka_request *request;
+    unsigned phases; /* wanted: bits 1 << enum txn_phase */
+    int64_t *ids;    /* wanted producers, sorted */
     size_t count, capacity;
     int64_t now_ms;
 };
 
+static int by_id(const void *a, const void *b) {
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+/* Filters are a client's: looked at once, not for each transaction. */
+static void prepare_filters(struct listing *listing) {
+    const struct kafka_list_transactions_request *message = listing->request->message;
+    if (message->state_filters_count <= 0) listing->phases = ~0U;
+    for (int32_t i = 0; i < message->state_filters_count; i++)
+        for (unsigned phase = 0; phase <= TXN_COMPLETE_ABORT; phase++)
+            if (slice_equal(message->state_filters[i],
+                            slice_from_text(txn_phase_name((enum txn_phase)phase))))
+                listing->phases |= 1U << phase;
+    if (message->producer_id_filters_count <= 0) return;
+    size_t count = (size_t)message->producer_id_filters_count;
+    listing->ids = kafka_request_calloc(listing->request, count, sizeof *listing->ids);
+    memcpy(listing->ids, message->producer_id_filters, count * sizeof *listing->ids);
+    qsort(listing->ids, count, sizeof *listing->ids, by_id);
+}
+
 static bool passes(const struct listing *listing, const struct txn *txn) {
     const struct kafka_list_transactions_request *message = listing->request->message;
-    bool state = message->state_filters_count <= 0, producer = message->producer_id_filters_count <= 0;
-    for (int32_t i = 0; i < message->state_filters_count; i++)
-        state |= slice_equal(message->state_filters[i], slice_from_text(txn_phase_name(txn->phase)));
-    for (int32_t i = 0; i < message->producer_id_filters_count; i++)
-        producer |= message->producer_id_filters[i] == txn->producer_id;
+    bool state = (listing->phases >> txn->phase & 1) != 0;
+    bool producer = message->producer_id_filters_count <= 0 ||
+                    bsearch(&txn->producer_id, listing->ids, (size_t)message->producer_id_filters_count,
+                            sizeof *listing->ids, by_id) != NULL;
     bool old = message->duration_filter < 0 ||
                (txn->phase == TXN_ONGOING &&
                 listing->now_ms - txn->started_wall_ms >= message->duration_filter);
@@ -273,6 +297,7 @@ static void list_one(void *ctx, const struct txn *txn) {
 void kafka_txn_list(struct kafka_request *request) {
     struct kafka_list_transactions_response *response = request->response;
     struct listing listing = {.request = request, .now_ms = io_wall_ms(server_io(request->server))};
+    prepare_filters(&listing);
     enum status status = coordinators_visit_txns(request->broker, list_one, &listing);
     response->transaction_states = kafka_request_array(
         request, &kafka_schema_list_transactions_response_state, listing.count);
@@ -284,36 +309,25 @@ void kafka_txn_list(struct kafka_request *request) {
 
 /* ---- DescribeTransactions ------------------------------------------------------------------------------ */
 
-static void describe_one(void *ctx, const struct txn *txn) {
-    struct kafka_request *request = ctx;
-    struct kafka_describe_transactions_response *response = request->response;
-    for (int32_t i = 0; i < response->transaction_states_count; i++) {
-        struct kafka_describe_transactions_response_state *out = &response->transaction_states[i];
-        if (!slice_equal(out->transactional_id, txn->id)) continue;
-        out->error_code = KAFKA_NONE;
-        out->transaction_state = slice_from_text(txn_phase_name(txn->phase));
-        out->transaction_timeout_ms = txn->timeout_ms;
-        out->transaction_start_time_ms = txn->phase == TXN_ONGOING ? txn->started_wall_ms : -1;
-        out->producer_id = txn->producer_id;
-        out->producer_epoch = txn->epoch;
-        out->topics = kafka_request_array(request, &kafka_schema_describe_transactions_response_topic,
-                                          txn->places.count);
-        MAP_FOREACH(it, &txn->places) {
-            const struct txn_place *place = MAP_ENTRY(it)->value;
-            if (place->partition == TXN_GROUP) continue;
-            struct kafka_describe_transactions_response_topic *topic = &out->topics[out->topics_count++];
-            topic->topic = kafka_group_copy(request, place->topic);
-            topic->partitions = kafka_request_calloc(request, 1, sizeof *topic->partitions);
-            topic->partitions[0] = place->partition;
-            topic->partitions_count = 1;
-        }
+static void describe(struct kafka_request *request, const struct txn *txn,
+                     struct kafka_describe_transactions_response_state *out) {
+    out->error_code = KAFKA_NONE;
+    out->transaction_state = slice_from_text(txn_phase_name(txn->phase));
+    out->transaction_timeout_ms = txn->timeout_ms;
+    out->transaction_start_time_ms = txn->phase == TXN_ONGOING ? txn->started_wall_ms : -1;
+    out->producer_id = txn->producer_id;
+    out->producer_epoch = txn->epoch;
+    out->topics = kafka_request_array(request, &kafka_schema_describe_transactions_response_topic,
+                                      txn->places.count);
+    MAP_FOREACH(it, &txn->places) {
+        const struct txn_place *place = MAP_ENTRY(it)->value;
+        if (place->partition == TXN_GROUP) continue;
+        struct kafka_describe_transactions_response_topic *topic = &out->topics[out->topics_count++];
+        topic->topic = kafka_group_copy(request, place->topic);
+        topic->partitions = kafka_request_calloc(request, 1, sizeof *topic->partitions);
+        topic->partitions[0] = place->partition;
+        topic->partitions_count = 1;
     }
-}
-
-/* Until it is found. */
-static enum status txn_known(const struct broker *broker, struct slice id) {
-    enum status status = coordinator_serves(broker, id);
-    return status == STATUS_OK ? STATUS_TXN_NOT_FOUND : status;
 }
 
 void kafka_txn_describe(struct kafka_request *request) {
@@ -328,11 +342,13 @@ void kafka_txn_describe(struct kafka_request *request) {
     int32_t count = 0;
     for (int32_t i = 0; i < message->transactional_ids_count; i++) {
         if (!kafka_names_add(&seen, message->transactional_ids[i])) continue; /* an id is told once */
-        response->transaction_states[count].transactional_id = message->transactional_ids[i];
-        response->transaction_states[count++].error_code = status_kafka_code(
-            txn_known(request->broker, message->transactional_ids[i]));
+        struct kafka_describe_transactions_response_state *out = &response->transaction_states[count++];
+        const struct txn *txn = NULL;
+        enum status status = coordinator_txn_find(request->broker, message->transactional_ids[i], &txn);
+        out->transactional_id = message->transactional_ids[i];
+        out->error_code = status_kafka_code(status);
+        if (status == STATUS_OK) describe(request, txn, out);
     }
     kafka_names_release(&seen);
     response->transaction_states_count = count;
-    MAYBE(coordinators_visit_txns(request->broker, describe_one, request) == STATUS_OK);
 }

@@ -338,6 +338,14 @@ static void transactions_are_listed(void **state) {
                                                                              1, &list);
     assert_int_equal(listed->transaction_states_count, 1);
     assert_int_equal(listed->transaction_states[0].producer_id, producer.id);
+    int64_t ids[] = {producer.id + 9, producer.id, INT64_MAX, -1, producer.id};
+    for (int32_t count = 1; count <= 5; count++) {
+        list.producer_id_filters = ids;
+        list.producer_id_filters_count = count;
+        listed = kafka_world_call(&world, KAFKA_LIST_TRANSACTIONS, 1, &list);
+        assert_int_equal(listed->transaction_states_count, count == 1 ? 0 : 1);
+    }
+    list.producer_id_filters_count = 0;
     assert_int_equal(end(&producer, true, 5), 0);
     listed = kafka_world_call(&world, KAFKA_LIST_TRANSACTIONS, 1, &list);
     assert_int_equal(listed->transaction_states_count, 0);
