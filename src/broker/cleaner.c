@@ -80,7 +80,9 @@ static void log_ready(void *ctx) {
 }
 
 static bool is_aborted(const struct partition *p, const struct record_batch *batch) {
-    if ((batch->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)) != BATCH_TRANSACTIONAL) return false;
+    if ((batch->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)) != BATCH_TRANSACTIONAL ||
+        batch->record_count == 0)
+        return false;
     const struct producer_state *state = partition_producers(p);
     /* By their ends: those that ended before this batch have nothing to do with it. */
     for (uint32_t i = state->aborted_count; i > 0 && state->aborted[i - 1].last_offset > batch->base_offset;
