@@ -110,10 +110,15 @@ static void note_damage(struct compaction *c) {
             ((struct run *)(uintptr_t)c->plan.upper[i])->damaged = true;
         for (size_t i = 0; i < c->plan.lower_count; i++)
             ((struct run *)(uintptr_t)c->plan.lower[i])->damaged = true;
-    } else if (!damage_found(c->store, run, writer_slice(&gap->first), writer_slice(&gap->last))) {
-        /* Deleted, and yet in the way: only the deletion of all of it helps. */
-        MAYBE(damage_found(c->store, run, run->meta.first, run->meta.last));
+        return;
     }
+    struct slice first = writer_slice(&gap->first), last = writer_slice(&gap->last);
+    MAYBE(damage_found(c->store, run, first, last));
+    /* Deleted for the job, too, and yet in its way: only the deletion of all of the run helps. Of one that
+     * came after the job began, or is not in a table yet, the next compaction knows. */
+    const struct tombstone_set *known = &c->version->tombstones->set;
+    if (damage_is_deleted(&known, 1, first, last, true, run->meta.last_sequence, UINT64_MAX))
+        MAYBE(damage_found(c->store, run, run->meta.first, run->meta.last));
 }
 
 static void end(struct compaction *c, enum status status) {

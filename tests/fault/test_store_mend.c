@@ -417,6 +417,40 @@ static void a_damaged_filter_costs_no_answer(void **state) {
     end_world(&w);
 }
 
+/* A compaction that began before the range was written anew meets the damage: that is one block, and mended
+ * as soon as the deletion is in a table. */
+static void a_compaction_is_overtaken_by_the_repair(void **state) {
+    (void)state;
+    struct world w;
+    uint8_t first[KEY_SIZE], last[KEY_SIZE];
+    struct shared_slice value;
+    struct store_stats stats;
+    make_world(&w, 200);
+    struct found table = find(&w, LAYOUT_TABLE);
+    assert_true(io_sim_flip_bit(w.sim, NODE, table.path, footer_of(&w, &table).filter.offset + 5, 1));
+    assert_true(io_sim_flip_bit(w.sim, NODE, table.path, 30000, 3)); /* of keys 79 to 157 */
+    put(&w, 250, 251, NULL, SLICE_EMPTY);
+    /* Without its filter the table is to be written anew, as soon as a compaction is considered. */
+    assert_status(store_get_blocking(w.store, key_of(299, first), &value), STATUS_OK);
+    shared_slice_unref(value);
+    bool flushed = false;
+    store_flush(w.store, (void (*)(void *, enum status))(void (*)(void))set_flag, &flushed);
+    struct slice from = key_of(50, first);
+    put(&w, 50, 200, &from, key_of(199, last));
+    assert_true(flushed);
+    store_stats(w.store, &stats);
+    assert_int_equal(stats.compactions, 0); /* it gave up */
+    assert_int_equal(put_aside(&w), 0);
+    assert_int_equal(w.told, 0);
+    flush(&w);
+    run(&w);
+    assert_int_equal(put_aside(&w), 1);
+    assert_int_equal(w.told, 0);
+    check_all(&w);
+    assert_int_equal(scrub(&w), 0);
+    end_world(&w);
+}
+
 /* A deletion of a part of the gap, or one that is older than the run, proves nothing. */
 static void less_than_all_of_it_does_not_help(void **state) {
     (void)state;
@@ -670,6 +704,7 @@ int main(void) {
         cmocka_unit_test(a_damaged_index_is_written_anew),
         cmocka_unit_test(a_broken_sector_is_written_anew),
         cmocka_unit_test(a_damaged_filter_costs_no_answer),
+        cmocka_unit_test(a_compaction_is_overtaken_by_the_repair),
         cmocka_unit_test(less_than_all_of_it_does_not_help),
         cmocka_unit_test(an_older_deletion_does_not_help),
         cmocka_unit_test(a_value_in_the_log_is_written_anew),
