@@ -134,18 +134,22 @@ static void gone(struct store_write *write) {
         telling_free(telling);
 }
 
-/* The replica is closed. Its deletion and the metadata that asked for it were submitted before this write,
- * which repeats the deletion, so that all of it is durable when this is. */
+/* The replica is closed. The metadata that asked for it, and the deletion of one that was open, were
+ * submitted before this write, which repeats the deletion, so that all of it is durable when this is. One
+ * that was not open, or whose deletion failed, is still stored: how far it was is read there. */
 static void delete_copy(struct moves *moves, const struct metadata_topic *topic, int32_t partition,
                         uint64_t since) {
     uint64_t group = topic->groups[partition];
+    struct store *store = moves->cluster->broker->store;
+    struct raft_floor floor;
     if (raft_host_find(moves->cluster->host, group) != NULL || is_told(moves, group) ||
         broker_health(moves->cluster->broker) != STATUS_OK)
         return;
     struct telling *telling = telling_new(moves, METADATA_DROPPED, topic, partition, since);
     store_write_init(&telling->write, gone);
-    raft_store_leave_again(&telling->write, group);
-    store_write_submit(moves->cluster->broker->store, &telling->write);
+    raft_store_find_floor(store, group, RAFT_FORMAT_BATCHES, &floor);
+    raft_store_leave_again(&telling->write, group, floor);
+    store_write_submit(store, &telling->write);
 }
 
 /* ---- draining ------------------------------------------------------------------------------------------ */

@@ -474,32 +474,41 @@ static void drop_all(struct raft_replica *r, enum status status) {
     fail_reads(&r->awaited, status);
 }
 
-bool replica_is_mute(struct raft_replica *r) {
+static bool is_below_floor(const struct raft_replica *r) {
     if (r->floor.end == 0) return false;
     uint64_t end = raft_durable_end(&r->raft), term = 0;
-    if (!raft_term_at(&r->raft, end, &term) || term < r->floor.term ||
-        (term == r->floor.term && end < r->floor.end))
-        return true;
+    return !raft_term_at(&r->raft, end, &term) || term < r->floor.term ||
+           (term == r->floor.term && end < r->floor.end);
+}
+
+bool replica_is_mute(struct raft_replica *r) {
+    if (r->floor.end == 0) return false;
+    if (is_below_floor(r)) return true;
     r->floor = (struct raft_floor){0};
     raft_replica_set_priority(r, r->options.priority);
     return false;
 }
 
 /* How far it was, in this life or the one before. */
-static struct raft_floor floor_of(struct raft_replica *r) {
+static struct raft_floor floor_of(const struct raft_replica *r) {
     struct raft_floor floor = {.end = r->raft.log.end};
-    if (replica_is_mute(r)) return r->floor;
+    if (r->hollow) {
+        raft_store_find_floor(r->host->options.store, r->options.group, r->options.format, &floor);
+        return floor;
+    }
+    if (is_below_floor(r)) return r->floor;
     MAYBE(raft_term_at(&r->raft, floor.end, &floor.term));
     return floor;
 }
 
 void raft_replica_leave(struct raft_replica *r) {
     struct replica_write *write = replica_write_new(r);
-    /* Nothing is known of a log that could not be loaded: what the store has of its votes stays. */
+    /* One that stands still may know more than is stored, or nothing: what the store has of its votes stays.
+     */
     if (r->failure == STATUS_OK)
         raft_store_leave(&write->write, &r->raft, floor_of(r));
     else
-        raft_store_leave_again(&write->write, r->options.group);
+        raft_store_leave_again(&write->write, r->options.group, floor_of(r));
     replica_write_submit(write);
     const struct raft_host_watch *watch = r->host->options.watch;
     if (watch != NULL && watch->left != NULL && r->failure == STATUS_OK)

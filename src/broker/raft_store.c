@@ -426,20 +426,20 @@ static void delete_damaged(struct store_write *write, uint64_t group, const stru
     store_delete_range(write, key_slice(&lower), key_slice(&upper));
 }
 
-void raft_store_leave_again(struct store_write *write, uint64_t group) {
+void raft_store_leave_again(struct store_write *write, uint64_t group, struct raft_floor floor) {
     const struct key from[] = {key_group_start(group), key_raft(group, RAFT_KEY_FLOOR + 1, 0),
                                key_raft(group, RAFT_KEY_HARD + 1, 0)};
     const struct key to[] = {key_raft(group, RAFT_KEY_FLOOR, 0), key_raft(group, RAFT_KEY_HARD, 0),
                              key_group_start(group + 1)};
     for (unsigned i = 0; i < ARRAY_COUNT(from); i++)
         store_delete_range(write, key_slice(&from[i]), key_slice(&to[i]));
+    if (floor.end != 0) put_numbers(write, group, RAFT_KEY_FLOOR, 2, (uint64_t[]){floor.end, floor.term});
 }
 
 void raft_store_leave(struct store_write *write, const struct raft *raft, struct raft_floor floor) {
-    raft_store_leave_again(write, raft->group);
+    raft_store_leave_again(write, raft->group, floor);
     raft_store_put_hard_state(write, raft->group,
                               &(struct raft_hard_state){.term = raft->term, .vote = raft->vote});
-    put_numbers(write, raft->group, RAFT_KEY_FLOOR, 2, (uint64_t[]){floor.end, floor.term});
 }
 
 enum status raft_store_load_floor(struct store *store, uint64_t group, struct raft_floor *floor) {
@@ -448,6 +448,52 @@ enum status raft_store_load_floor(struct store *store, uint64_t group, struct ra
     *floor = (struct raft_floor){0};
     enum status status = load_numbers(&load, RAFT_KEY_FLOOR, 2, (uint64_t *[]){&floor->end, &floor->term});
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+static uint64_t end_of_keys(struct load *load) {
+    struct key lower = key_prefix(load->group, KEY_LOG), upper = key_prefix(load->group, KEY_TIME);
+    struct store_iterator *it = open_range(load, &lower, &upper);
+    enum status status = store_iterator_seek_prev(it, key_slice(&upper));
+    int64_t last;
+    uint64_t end = UINT64_MAX, start = 0, term;
+    if (status == STATUS_OK && key_log_parse(store_iterator_key(it), &last)) end = (uint64_t)last + 1;
+    store_iterator_close(it);
+    if (status != STATUS_END) return end;
+    status = load_numbers(load, RAFT_KEY_START, 2, (uint64_t *[]){&start, &term});
+    return status == STATUS_OK || status == STATUS_NOT_FOUND ? start : UINT64_MAX;
+}
+
+/* Never below where the log that cannot be loaded was. */
+static struct raft_floor floor_of_damaged(struct store *store, uint64_t group) {
+    struct raft_loaded loaded = {0};
+    struct load load = {.store = store, .group = group, .loaded = &loaded};
+    struct raft_floor floor = {.end = end_of_keys(&load)};
+    uint64_t vote, commit_end;
+    enum status status = load_numbers(&load, RAFT_KEY_HARD, 3,
+                                      (uint64_t *[]){&floor.term, &vote, &commit_end});
+    if (status != STATUS_OK) floor.term = UINT64_MAX;
+    return floor;
+}
+
+void raft_store_find_floor(struct store *store, uint64_t group, enum raft_format format,
+                           struct raft_floor *floor) {
+    struct raft_loaded loaded;
+    struct diagnostic why;
+    struct raft_floor last;
+    enum status status = raft_store_load_floor(store, group, floor);
+    if (status != STATUS_OK) *floor = (struct raft_floor){0};
+    if (status == STATUS_OK) status = raft_store_load(store, group, format, &loaded, &why);
+    if (status == STATUS_OK) {
+        const struct raft_start *start = &loaded.start;
+        uint32_t terms = start->term_count;
+        last.end = start->log_end;
+        last.term = terms == 0 ? start->log_start_term : start->terms[terms - 1].term;
+        raft_loaded_release(&loaded);
+    } else {
+        last = floor_of_damaged(store, group);
+    }
+    bool later = last.term > floor->term || (last.term == floor->term && last.end > floor->end);
+    if (last.end != 0 && later) *floor = last;
 }
 
 void raft_store_adopt(struct store_write *write, uint64_t group, const struct raft_adopted *log,

@@ -72,10 +72,15 @@ struct raft_floor {
     uint64_t end, term;
 };
 void raft_store_leave(struct store_write *write, const struct raft *raft, struct raft_floor floor);
-/* The same again: nothing but that is left of the group. */
-void raft_store_leave_again(struct store_write *write, uint64_t group);
+/* The same for a copy that is not open, or again: what it voted stays as it is stored. */
+void raft_store_leave_again(struct store_write *write, uint64_t group, struct raft_floor floor);
 /* Zero: there is none. */
 enum status raft_store_load_floor(struct store *store, uint64_t group, struct raft_floor *floor) MUST_USE;
+/* The floor of a copy that is not open: how far its log is, or was in a life before. Blocks. Of a log that
+ * cannot be loaded all entries may be of the last term voted in; where it ended is not even known when its
+ * last keys cannot be read: then only a log with a later term is past it. */
+void raft_store_find_floor(struct store *store, uint64_t group, enum raft_format format,
+                           struct raft_floor *floor);
 /* Part 1 of the effects. `raft` is the member they come from, after the step. An installation deletes the
  * log here, but not the state machine's keys. */
 void raft_store_put(struct store_write *write, const struct raft *raft, enum raft_format format,

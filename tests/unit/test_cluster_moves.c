@@ -9,6 +9,8 @@
 #include "base/prng.h"
 #include "broker/cluster.h"
 #include "broker/coordinator.h"
+#include "broker/keys.h"
+#include "broker/raft_store.h"
 #include "lib/cluster_world.h"
 
 static struct cluster_world world;
@@ -251,6 +253,49 @@ static void who_gave_its_copy_away_elects_nobody_from_before(void **state) {
     cluster_world_close(&world);
 }
 
+static void stored(struct store_write *write) {
+    assert_status(write->status, STATUS_OK);
+    store_write_release(write);
+}
+
+static struct raft_floor floor_at(uint32_t node, uint64_t group) {
+    struct raft_floor floor;
+    assert_status(raft_store_load_floor(world.nodes[node].broker->store, group, &floor), STATUS_OK);
+    return floor;
+}
+
+/* Nobody can open its log any more; it is given away all the same, and remembers that it was somewhere. */
+static void a_copy_that_cannot_be_opened_is_given_away(void **state) {
+    (void)state;
+    open_world(31, 4);
+    int32_t first[] = {1, 2, 3}, second[] = {1, 4, 3, 0}, third[] = {1, 4, 2, 0};
+    assert_status(cluster_world_create_on(&world, 1, "t", first, 3), STATUS_OK);
+    produce("t", 0, 0, 10, -1);
+    uint64_t group = raft_replica_group(replica_at(2)), end = raft_replica_raft(replica_at(2))->log.end;
+    static const uint8_t rubbish[] = {1, 2, 3};
+    struct key key = key_raft(group, 't', 0);
+    struct store_write write;
+    store_write_init(&write, stored);
+    store_put(&write, key_slice(&key), (struct shared_slice){slice_make(rubbish, sizeof rubbish), NULL});
+    store_write_submit(world.nodes[2].broker->store, &write);
+    cluster_world_run(&world, 100);
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_POWER);
+    cluster_world_start(&world, 2);
+    cluster_world_run(&world, 3000);
+    assert_null(replica_at(2));
+    assert_status(cluster_world_move(&world, 4, "t", 0, second, 0), STATUS_OK);
+    assert_true(cluster_world_settle(&world, 4, "t", 30000));
+    assert_int_equal(cluster_world_keys(&world, 2, "t", 0), 0);
+    struct raft_floor floor = floor_at(2, group);
+    assert_true(floor.end == end && end >= 10 && floor.term > 0 && floor.term < 100);
+    assert_status(cluster_world_move(&world, 4, "t", 0, third, 0), STATUS_OK);
+    assert_true(cluster_world_settle(&world, 4, "t", 30000));
+    produce("t", 0, 10, 20, -1);
+    assert_non_null(replica_at(2));
+    expect_read("t", 0, 20);
+    cluster_world_close(&world);
+}
+
 /* Whoever asks in the first moments waits for the nodes that are there. */
 static void the_first_topic_waits_for_its_nodes(void **state) {
     (void)state;
@@ -465,6 +510,7 @@ int main(void) {
         cmocka_unit_test(a_move_is_cancelled),
         cmocka_unit_test(moves_survive_crashes),
         cmocka_unit_test(who_gave_its_copy_away_elects_nobody_from_before),
+        cmocka_unit_test(a_copy_that_cannot_be_opened_is_given_away),
         cmocka_unit_test(the_first_topic_waits_for_its_nodes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
         cmocka_unit_test(a_single_broker_grows_to_three),

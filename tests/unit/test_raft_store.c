@@ -656,6 +656,48 @@ static void damage_is_named(void **state) {
     }
 }
 
+/* ---- a copy that is given away ------------------------------------------------------------------------- */
+
+static struct raft_floor found_floor(void) {
+    struct raft_floor floor;
+    raft_store_find_floor(w.store, GROUP, w.format, &floor);
+    return floor;
+}
+
+static void leave_closed(void) {
+    struct write *write = new_write();
+    raft_store_leave_again(&write->store, GROUP, found_floor());
+    submit(write);
+    settle();
+}
+
+static void who_is_not_open_remembers_how_far_it_was(void **state) {
+    (void)state;
+    for (int format = RAFT_FORMAT_BATCHES; format <= RAFT_FORMAT_PLAIN; format++) {
+        begin(1, (enum raft_format)format);
+        open_store();
+        assert_int_equal(found_floor().end, 0); /* nothing is stored */
+        end_world();
+        for (int damaged = 0; damaged < 2; damaged++) {
+            start_simple((enum raft_format)format);
+            uint64_t end = w.raft.log.end;
+            if (damaged) damage(7, end);
+            for (int times = 0; times < 2; times++) {
+                struct raft_loaded loaded;
+                leave_closed();
+                load_ok(&loaded);
+                assert_true(loaded.found && loaded.start.log_end == 0 && loaded.config == NULL);
+                assert_int_equal(loaded.start.hard_state.term, 3);
+                raft_loaded_release(&loaded);
+                struct raft_floor floor;
+                assert_status(raft_store_load_floor(w.store, GROUP, &floor), STATUS_OK);
+                assert_true(floor.end == end && floor.term == 3);
+            }
+            end_world();
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_is_cut_at_every_operation),
@@ -665,6 +707,7 @@ int main(void) {
         cmocka_unit_test(what_is_compacted_is_not_found),
         cmocka_unit_test(configurations_are_found_by_position),
         cmocka_unit_test(damage_is_named),
+        cmocka_unit_test(who_is_not_open_remembers_how_far_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
