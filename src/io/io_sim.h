@@ -111,9 +111,10 @@ struct io_sim_disk_faults {
     uint32_t read_error_ppm, write_error_ppm, sync_error_ppm;
     uint32_t read_error_countdown, write_error_countdown, sync_error_countdown;
     uint32_t no_space_countdown; /* of writes and creations: half is written, and then there is no room */
-    uint64_t capacity_bytes;     /* NO_SPACE beyond it */
-    bool no_descriptors;         /* every open of a file fails with BUSY */
-    uint32_t slow_factor;        /* times as slow as usual; 1: usual */
+    uint32_t late_no_space_countdown; /* of syncs: all is written, and then there is no room for it */
+    uint64_t capacity_bytes;          /* NO_SPACE beyond it */
+    bool no_descriptors;              /* every open of a file fails with BUSY */
+    uint32_t slow_factor;             /* times as slow as usual; 1: usual */
 };
 struct io_sim_disk_faults *io_sim_disk_faults(struct io_sim *sim, uint32_t node);
 /* How often, in millionths, io_file_read_now finds what it wants: the seed's choice unless it is set. Never

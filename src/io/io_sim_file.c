@@ -107,6 +107,7 @@ static int sync_inode(struct io_sim_io *io, struct io_sim_inode *inode, uint64_t
         io_sim_inode_sync_failed(disk, inode);
         error = EIO;
     }
+    if (error == 0 && fails(disk, 0, &disk->faults.late_no_space_countdown)) error = ENOSPC;
     io_sim_trace(io->sim, io->node->number, error == 0 ? "sync" : "sync fails", inode->number, mark, 0, NULL);
     if (error != 0) return error;
     io_sim_inode_sync(disk, inode, mark);

@@ -69,7 +69,7 @@ struct wal {
     } told; /* counters when the segment began */
 };
 
-static const uint8_t zeros[WAL_BLOCK_SIZE];
+static const uint8_t zeros[2 * WAL_BLOCK_SIZE];
 
 /* ---- groups ------------------------------------------------------------------------------------------ */
 
@@ -224,11 +224,13 @@ static void wal_fail(struct wal *wal, enum status status) {
 }
 
 /* A write that ran out of space may have left a whole group behind that nobody will be told of: its first
- * block is wiped, so that recovery does not bring it back. */
+ * block is wiped, so that recovery does not bring it back. With it the header that came along: the next
+ * header of that segment is the same, and would find the group behind it. */
 static enum status wal_wipe(struct wal *wal, const struct wal_group *group) {
     struct io_file *file = wal_segments_current(wal->segments)->file;
     bool fresh = group->slices[0].size > 0;
-    enum status status = io_file_write_at(file, slice_make(zeros, sizeof zeros), fresh ? 0 : group->offset);
+    uint64_t offset = fresh ? 0 : group->offset;
+    enum status status = io_file_write_at(file, slice_make(zeros, (fresh ? 2 : 1) * WAL_BLOCK_SIZE), offset);
     return status == STATUS_OK ? io_file_sync(file) : status;
 }
 
