@@ -17,7 +17,9 @@
  * TOMBSTONES (null values) stay for delete.retention.ms after the pass that first saw them, and go only on
  * the partition's leader, and only when every member of the group has them: a replica that was away must not
  * keep what was deleted meanwhile. Records without a key, from before the topic was compacted, stay. REPLICAS
- * clean for themselves, each what is committed; they may differ in what is gone already.
+ * clean for themselves, each what is committed; they may differ in what is gone already. So how far a copy is
+ * cleaned does not go to others with a snapshot, and begins anew when a part of it was repaired from another.
+ * Not held: that every member has cleaned what a tombstone deletes before it is dropped.
  *
  * Source  Kafka's documentation of log compaction, KIP-58 (min.compaction.lag.ms), KIP-534 (tombstones; here
  * a partition remembers when it saw them, instead of each batch). Owner   the broker.  Loop: shard thread;

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/cleaner.h"
+#include "broker/cleaner_state.h"
 #include "broker/cluster.h"
 
 /* ---- producers --------------------------------------------------------------------------------------------
@@ -252,6 +253,19 @@ static enum status installed(void *ctx, uint64_t end) {
     return reopened(ctx);
 }
 
+/* How far this copy is cleaned says nothing of another one. */
+static bool is_local(struct slice key) {
+    return key.data[0] == KEY_STATE && cleaner_state_is_key(slice_make(key.data + 1, key.size - 1));
+}
+
+/* The other member may not have cleaned what it sends: all of it is dirty again. */
+static void repairing(void *ctx, struct store_write *write) {
+    struct partition *p = ctx;
+    struct key key = cleaner_state_key(p->group);
+    cleaner_detach(p);
+    store_delete(write, key_slice(&key));
+}
+
 static void failed(void *ctx, enum status status) {
     struct partition *p = ctx;
     append_fail_all(p, status == STATUS_NO_SPACE ? STATUS_NOT_LEADER : status);
@@ -268,6 +282,8 @@ static const struct raft_machine machine = {.apply = apply,
                                             .reopened = reopened,
                                             .snapshot_kinds = 1u << KEY_META | 1u << KEY_PRODUCER |
                                                               1u << KEY_STATE,
+                                            .is_local = is_local,
+                                            .repairing = repairing,
                                             .snapshot_at_start = true};
 
 /* ---- where the log begins

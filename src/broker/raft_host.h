@@ -127,6 +127,11 @@ struct raft_machine {
     /* Loaded anew: forget what was in memory, load the state. What is not OK is tried again. */
     enum status (*reopened)(void *ctx);
     unsigned snapshot_kinds; /* bits 1 << enum key_kind: the machine's keys */
+    /* A key, without its group, that tells of this member's copy alone: a snapshot's is not taken. */
+    bool (*is_local)(struct slice key);
+    /* Entries of the log are about to be written anew, as another member has them: what `write` gets goes
+     * with them. */
+    void (*repairing)(void *ctx, struct store_write *write);
     /* The log itself is the data (partitions): a snapshot ends where the log begins, and is sent only to
      * members that lack what is gone. Else it ends at the applied position. */
     bool snapshot_at_start;

@@ -133,6 +133,7 @@ void replica_snapshot_install(struct raft_replica *r, struct store_write *write)
 
 /* False: it was good when it came, so the disk is not. */
 static bool put_records(struct raft_replica *r, struct store_write *write, struct slice piece) {
+    const struct raft_machine *machine = r->options.machine;
     struct reader in = reader_make(piece);
     struct slice rest, value;
     while (reader_remaining(&in) > 0) {
@@ -140,7 +141,10 @@ static bool put_records(struct raft_replica *r, struct store_write *write, struc
         struct key key = key_group_start(r->options.group);
         memcpy(key.bytes + key.size, rest.data, rest.size);
         key.size += rest.size;
-        store_put(write, key_slice(&key), (struct shared_slice){value, NULL});
+        if (machine->is_local != NULL && machine->is_local(rest))
+            store_delete(write, key_slice(&key));
+        else
+            store_put(write, key_slice(&key), (struct shared_slice){value, NULL});
     }
     return true;
 }

@@ -180,8 +180,10 @@ static void set_timer(struct raft_replica *r, uint64_t deadline_ns) {
 static void write_effects(struct raft_replica *r, const struct raft_effects *e) {
     const struct raft_machine *machine = r->options.machine;
     struct replica_write *write = replica_write_new(r);
+    bool is_new = !raft_store_is_repair(&r->raft, e);
     write->number = e->write;
     if (e->install != NULL) replica_snapshot_install(r, &write->write);
+    if (!is_new && machine->repairing != NULL) machine->repairing(r->options.ctx, &write->write);
     raft_store_put(&write->write, &r->raft, r->options.format, e);
     replica_write_submit(write);
     if (e->truncate && machine->truncated != NULL) machine->truncated(r->options.ctx, e->truncate_from);
@@ -191,7 +193,6 @@ static void write_effects(struct raft_replica *r, const struct raft_effects *e) 
         if (machine->installing != NULL) machine->installing(r->options.ctx);
         raft_host_wake(r);
     }
-    bool is_new = !raft_store_is_repair(&r->raft, e);
     if (e->entry_count > 0 && is_new && machine->appended != NULL)
         machine->appended(r->options.ctx, e->entries, e->entry_count);
 }

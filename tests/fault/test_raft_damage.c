@@ -200,6 +200,8 @@ static void the_scrub_finds_it(void **state) {
             rot(number, permille, false);
             assert_true(scrub(number) > 0);
             replica_world_run(&world, 3000);
+            for (uint32_t i = 1; i <= 3; i++)
+                assert_true((node_of(i)->repairs > 0) == (i == number));
             expect_mended(number);
             replica_world_close(&world);
         }

@@ -63,6 +63,12 @@ static enum status reopen_or_fail(void *ctx) {
     return load_fails(ctx) ? STATUS_IO : replicated_log_machine.reopened(ctx);
 }
 
+static void count_repair(void *ctx, struct store_write *write) {
+    struct replicated_log *log = ctx;
+    assert_non_null(write);
+    CONTAINER_OF(log, struct replica_node, log)->repairs++;
+}
+
 uint64_t replica_world_state(const struct replica_world *w, uint32_t number, uint64_t *count) {
     struct key lower = key_prefix(REPLICA_GROUP, KEY_STATE), upper = key_prefix(REPLICA_GROUP, KEY_RAFT);
     struct store_iterator *it = store_iterator_open(w->nodes[number - 1].store, key_slice(&lower),
@@ -107,9 +113,10 @@ static struct raft_machine keeping_machine;
 
 void replica_world_start(struct replica_world *w, uint32_t number) {
     struct raft_machine keeping = replicated_log_machine;
-    keeping.apply = apply_and_keep;
+    if (w->keeps_all) keeping.apply = apply_and_keep;
     keeping.installed = install_or_fail;
     keeping.reopened = reopen_or_fail;
+    keeping.repairing = count_repair;
     keeping_machine = keeping;
     struct replica_node *node = &w->nodes[number - 1];
     assert_false(node->up);
@@ -157,7 +164,7 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
     struct raft_replica_options replica = {
         .group = REPLICA_GROUP,
         .format = w->format,
-        .machine = w->keeps_all ? &keeping_machine : &replicated_log_machine,
+        .machine = &keeping_machine,
         .ctx = &node->log,
         .founding = node->incarnation == 1 && number <= w->founding ? config : NULL,
         .priority = RAFT_PRIORITY_MAX};

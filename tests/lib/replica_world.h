@@ -29,6 +29,7 @@ struct replica_node {
     struct raft_replica *replica;
     struct replicated_log log;
     uint64_t applied_seen;    /* since its last load */
+    uint32_t repairs;         /* so often its machine was told of one */
     uint64_t received_before; /* snapshot bytes, in earlier lives */
 };
 

@@ -6,6 +6,8 @@
 
 #include "base/cursor.h"
 #include "base/prng.h"
+#include "broker/broker_state.h"
+#include "broker/cleaner_state.h"
 #include "lib/cluster_txn.h"
 #include "lib/test.h"
 
@@ -17,7 +19,7 @@ struct keys {
     int last[KEYS]; /* 0: deleted, or never there */
 };
 
-static void open_world(uint64_t seed) {
+static void open_world(uint64_t seed, int replicas) {
     struct topic_config config = topic_config_default();
     struct diagnostic why;
     assert_status(topic_config_set(&config, SLICE_LITERAL("cleanup.policy"), SLICE_LITERAL("compact"), &why),
@@ -30,7 +32,7 @@ static void open_world(uint64_t seed) {
         STATUS_OK);
     cluster_world_open(&world, seed, 3);
     cluster_world_run(&world, 3000);
-    assert_status(cluster_world_create_with(&world, 1, "t", 1, 3, &config), STATUS_OK);
+    assert_status(cluster_world_create_with(&world, 1, "t", 1, replicas, &config), STATUS_OK);
     cluster_world_run(&world, 1000);
 }
 
@@ -66,7 +68,7 @@ static void whoever_leads(void **state) {
     uint64_t end = seed +
                    (getenv("SENTINEL_SEEDS") == NULL ? 4 : strtoull(getenv("SENTINEL_SEEDS"), NULL, 10));
     for (; seed < end; seed++) {
-        open_world(seed);
+        open_world(seed, 3);
         struct prng prng;
         prng_init(&prng, seed);
         struct cluster_txn txn = {.world = &world, .id = "tx"};
@@ -116,7 +118,46 @@ static void whoever_leads(void **state) {
     }
 }
 
+static bool has(uint32_t node, struct key key) {
+    struct shared_slice value;
+    enum status status = store_get_blocking(broker_store(world.nodes[node].broker), key_slice(&key), &value);
+    if (status == STATUS_OK) shared_slice_unref(value);
+    return status == STATUS_OK;
+}
+
+/* How far a copy is cleaned is its own: it does not go to another with a snapshot. */
+static void a_new_copy_is_dirty(void **state) {
+    (void)state;
+    open_world(5, 1);
+    struct cluster_txn txn = {.world = &world, .id = "tx"};
+    assert_status(cluster_txn_begin(&txn, 600000), STATUS_OK);
+    for (int i = 0; i < 20; i++)
+        assert_status(cluster_txn_append(&txn, "t", 0, i % 2 == 0 ? "1=7" : "2=8"), STATUS_OK);
+    assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+    cluster_world_run(&world, 4000);
+    uint32_t from = cluster_world_leader(&world, 1, "t", 0);
+    const struct topic_state *topic = (const struct topic_state *)broker_topic_find(world.nodes[from].broker,
+                                                                                    SLICE_LITERAL("t"));
+    uint64_t group = topic->groups[0];
+    assert_true(has(from, cleaner_state_key(group)));
+    assert_status(cluster_world_delete_records(&world, from, "t", 0, 5), STATUS_OK);
+    assert_status(cluster_world_move(&world, from, "t", 0, NULL, 2), STATUS_OK);
+    uint32_t to = 0;
+    for (int i = 0; i < 20000 && to == 0; i++) {
+        cluster_world_run(&world, 1);
+        for (uint32_t node = 1; node <= 3; node++)
+            if (node != from && has(node, key_prefix(group, KEY_META))) to = node;
+    }
+    assert_int_not_equal(to, 0);
+    assert_false(has(to, cleaner_state_key(group)));
+    assert_true(cluster_world_settle(&world, from, "t", 30000));
+    cluster_world_run(&world, 4000);
+    assert_true(has(to, cleaner_state_key(group))); /* its own */
+    cluster_world_close(&world);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whoever_leads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whoever_leads),
+                                       cmocka_unit_test(a_new_copy_is_dirty)};
     return cmocka_run_group_tests_name("cluster_cleaner", tests, NULL, NULL);
 }
