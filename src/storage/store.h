@@ -14,7 +14,8 @@
  * Owner   the store owns its files and memory; batches and iterators belong to the caller.
  * Errors  IO and CORRUPT from a write are final: the store takes no more writes (a failed fsync is never
  *         retried, settled decision 6) and says so in every later answer. NO_SPACE is not: writes resume when
- *         there is room. A read that meets a damaged block gets CORRUPT, never NOT_FOUND: store_on_damage.
+ *         there is room, or descriptors for files again. A read that meets a damaged block gets CORRUPT,
+ *         never NOT_FOUND: store_on_damage.
  * Loop    shard thread only; flush and compaction run as jobs inside.
  * Bounds  STORE_KEY_SIZE_MAX; values up to STORE_VALUE_SIZE_MAX; memory by options.
  * I1  a write whose done ran with OK survives any crash.   I2  after a crash the store holds a prefix of the

@@ -31,10 +31,12 @@ static void flush_end(struct store *store, enum status status) {
     flush->running = false;
     table_output_release(&flush->output);
     wal_places_view_release(&flush->places);
-    if (status == STATUS_NO_SPACE && store->shutting_down) {
+    bool wait = status == STATUS_NO_SPACE || status == STATUS_BUSY;
+    if (wait && store->shutting_down) {
         store->shutdown_flush = SHUTDOWN_FLUSHED; /* the next start tries again, from the log */
-    } else if (status == STATUS_NO_SPACE) {
-        log_warn(store->log, "flush is waiting for room dir=%s", store->dir);
+    } else if (wait) {
+        log_warn(store->log, "flush is waiting dir=%s reason=\"%s\"", store->dir,
+                 status == STATUS_NO_SPACE ? "no room" : "too many open files");
         io_timer_set(store->io, &flush->retry, io_now_ns(store->io) + STORE_RETRY_NS);
     } else if (status != STATUS_OK) {
         log_error(store->log, "flush failed reason=%s", status_name(status));

@@ -267,13 +267,14 @@ static void wal_written(struct io_op *op) {
     wal->options.changed(wal->options.ctx);
 }
 
-/* Called by the segments when a spare became ready, or could not be made. */
+/* Called by the segments when a spare became ready, or could not be made: for want of room or of descriptors
+ * a later group tries again. */
 static void wal_segment_ready(void *ctx, enum status status) {
     struct wal *wal = ctx;
     if (status == STATUS_OK)
         wal_start_group(wal);
     else if (wal->status == STATUS_OK && wal->in_flight == NULL && !list_empty(&wal->pending))
-        wal_fail(wal, status == STATUS_NO_SPACE ? STATUS_NO_SPACE : STATUS_IO);
+        wal_fail(wal, status == STATUS_NO_SPACE || status == STATUS_BUSY ? STATUS_NO_SPACE : STATUS_IO);
     wal->options.changed(wal->options.ctx);
 }
 

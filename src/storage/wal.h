@@ -16,8 +16,8 @@
  * Owner   the log keeps one reference to each buffer of a group until the group is done; small values are
  *         copied once, into the log's chunk, and the memtable refers to them there.
  * Units   sizes and offsets in bytes; sequences count changes, from 1.
- * Errors  IO is final: nothing more is written (settled decision 6). NO_SPACE fails everything pending and is
- *         not final: the next append tries to get room again.
+ * Errors  IO is final: nothing more is written (settled decision 6). NO_SPACE, also for want of
+ *         descriptors, fails everything pending and is not final: the next append tries again.
  * Loop    shard thread only; segments are prepared and removed by jobs.
  * Bounds  WAL_GROUP_BYTES_MAX a group, unless one write alone is larger.
  * I1  durable <= appended.  I2  one group is in flight at most.  I3  a segment is recycled only when all its

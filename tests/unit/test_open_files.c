@@ -199,6 +199,10 @@ static void told(void *ctx, struct slice first, struct slice last) {
     ++*(uint32_t *)ctx;
 }
 
+static void write_answered(struct store_write *write) {
+    (void)write;
+}
+
 static void open_few(struct fixture *f, uint32_t limit, uint32_t *damage) {
     f->sim = io_sim_new(1);
     f->io = io_sim_node_io(f->sim, 0);
@@ -295,6 +299,52 @@ static void the_scrub_meets_no_descriptors(void **state) {
     close_few(&f);
 }
 
+/* Writes that need another segment are refused, and a flush waits; both go on by themselves afterwards. */
+static void writes_and_flushes_meet_no_descriptors(void **state) {
+    (void)state;
+    struct fixture f = {0};
+    uint32_t damage = 0, written = 0, refused = 0;
+    open_few(&f, 1, &damage);
+    for (uint32_t i = 0; i < 3000 && refused < 3; i++) {
+        struct store_write write;
+        uint8_t key[8], value[LARGE_BYTES];
+        io_sim_disk_faults(f.sim, 0)->no_descriptors = i >= 10;
+        store_write_init(&write, write_answered);
+        store_put(&write, key_of(FEW, KEYS * i, key),
+                  (struct shared_slice){value_of(FEW, KEYS - 1, value), NULL});
+        store_write_submit(f.store, &write);
+        while (!list_empty(&write.link))
+            turn(&f);
+        if (write.status == STATUS_OK) {
+            assert_int_equal(refused, 0);
+            written++;
+        } else {
+            assert_status(write.status, STATUS_NO_SPACE);
+            refused++;
+        }
+        store_write_release(&write);
+    }
+    assert_true(written > 10 && refused == 3);
+    bool done = false;
+    store_flush(f.store, flushed, &done);
+    for (uint32_t i = 0; i < 100; i++)
+        turn(&f);
+    assert_false(done);
+    io_sim_disk_faults(f.sim, 0)->no_descriptors = false;
+    while (!done)
+        turn(&f);
+    add_table(&f, FEW + 1);
+    check_key(&f, FEW + 1, KEYS - 1);
+    for (uint32_t i = 0; i < written + refused; i++) {
+        uint8_t key[8];
+        struct shared_slice got;
+        enum status status = store_get_blocking(f.store, key_of(FEW, KEYS * i, key), &got);
+        assert_status(status, i < written ? STATUS_OK : STATUS_NOT_FOUND);
+        if (status == STATUS_OK) shared_slice_unref(got);
+    }
+    close_few(&f);
+}
+
 /* ---- the pool by itself ------------------------------------------------------------------------------ */
 
 static void the_longest_unused_goes_first(void **state) {
@@ -347,6 +397,7 @@ int main(void) {
         cmocka_unit_test(many_tables_and_few_open_files),
         cmocka_unit_test(an_iterator_meets_no_descriptors),
         cmocka_unit_test(the_scrub_meets_no_descriptors),
+        cmocka_unit_test(writes_and_flushes_meet_no_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
