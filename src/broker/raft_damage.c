@@ -135,7 +135,7 @@ void replica_mend_records(struct raft_replica *r) {
     r->records_damaged = false;
     log_warn(r->host->options.log, "records of consensus are written anew group=%" PRIu64, r->options.group);
     struct replica_write *write = replica_write_new(r);
-    raft_store_put_records(&write->write, &r->raft, r->applied_stored, &r->incoming);
+    raft_store_put_records(&write->write, &r->raft, r->applied_stored, &r->incoming, r->floor);
     replica_write_submit(write);
 }
 

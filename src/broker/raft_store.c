@@ -426,6 +426,10 @@ static void delete_damaged(struct store_write *write, uint64_t group, const stru
     store_delete_range(write, key_slice(&lower), key_slice(&upper));
 }
 
+static void put_floor(struct store_write *write, uint64_t group, struct raft_floor floor) {
+    if (floor.end != 0) put_numbers(write, group, RAFT_KEY_FLOOR, 2, (uint64_t[]){floor.end, floor.term});
+}
+
 void raft_store_leave_again(struct store_write *write, uint64_t group, struct raft_floor floor) {
     const struct key from[] = {key_group_start(group), key_raft(group, RAFT_KEY_FLOOR + 1, 0),
                                key_raft(group, RAFT_KEY_HARD + 1, 0)};
@@ -433,7 +437,7 @@ void raft_store_leave_again(struct store_write *write, uint64_t group, struct ra
                              key_group_start(group + 1)};
     for (unsigned i = 0; i < ARRAY_COUNT(from); i++)
         store_delete_range(write, key_slice(&from[i]), key_slice(&to[i]));
-    if (floor.end != 0) put_numbers(write, group, RAFT_KEY_FLOOR, 2, (uint64_t[]){floor.end, floor.term});
+    put_floor(write, group, floor);
 }
 
 void raft_store_leave(struct store_write *write, const struct raft *raft, struct raft_floor floor) {
@@ -599,7 +603,7 @@ static void put_config_record(struct store_write *write, uint64_t group,
 }
 
 void raft_store_put_records(struct store_write *write, const struct raft *raft, uint64_t applied_end,
-                            const struct raft_incoming *incoming) {
+                            const struct raft_incoming *incoming, struct raft_floor floor) {
     uint64_t group = raft->group;
     struct key lower = key_raft(group, 0, 0), upper = key_prefix(group, KEY_KIND_END);
     if (incoming->id != 0) { /* its pieces are not known here: around them */
@@ -611,6 +615,7 @@ void raft_store_put_records(struct store_write *write, const struct raft *raft, 
     struct raft_hard_state state = raft_hard_state(raft);
     raft_store_put_hard_state(write, group, &state);
     raft_store_put_applied(write, group, applied_end);
+    put_floor(write, group, floor);
     const struct raft_log *log = &raft->log;
     if (log->start > 0)
         put_numbers(write, group, RAFT_KEY_START, 2, (uint64_t[]){log->start, log->start_term});

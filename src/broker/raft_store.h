@@ -99,9 +99,10 @@ struct store_iterator *raft_store_pieces(struct store *store, uint64_t group, un
                                          void (*ready)(void *ctx), void *ctx);
 enum status raft_store_piece_first(struct store_iterator *it, uint64_t group) MUST_USE;
 /* Everything that is not an entry, from what the core knows, over damaged keys; nothing that compacts or
- * installs may be under way. `applied_end` is what is stored of it. A snapshot being received stays. */
+ * installs may be under way. `applied_end` is what is stored of it, `floor` what the member is still below. A
+ * snapshot being received stays. */
 void raft_store_put_records(struct store_write *write, const struct raft *raft, uint64_t applied_end,
-                            const struct raft_incoming *incoming);
+                            const struct raft_incoming *incoming, struct raft_floor floor);
 /* Deletes entries below `position`, which is between two of them, and what is only there for them. */
 void raft_store_compact(struct store_write *write, const struct raft *raft, uint64_t position);
 /* The configuration in force at `position`, also one that the core has forgotten; mem_free frees it.

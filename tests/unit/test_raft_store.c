@@ -698,6 +698,29 @@ static void who_is_not_open_remembers_how_far_it_was(void **state) {
     }
 }
 
+static void mended_records_keep_the_floor(void **state) {
+    (void)state;
+    for (uint64_t incoming = 0; incoming < 2; incoming++) {
+        start_simple(RAFT_FORMAT_BATCHES);
+        static const uint64_t ends[] = {50, 0}; /* 0: it has passed its floor */
+        for (unsigned i = 0; i < ARRAY_COUNT(ends); i++) {
+            uint64_t end = ends[i];
+            struct raft_floor floor = {.end = end, .term = 2}, loaded;
+            struct write *write = new_write();
+            raft_store_leave_again(&write->store, GROUP, (struct raft_floor){50, 2});
+            submit(write);
+            write = new_write();
+            raft_store_put_records(&write->store, &w.raft, 0, &(struct raft_incoming){.id = incoming}, floor);
+            submit(write);
+            settle();
+            assert_status(raft_store_load_floor(w.store, GROUP, &loaded), STATUS_OK);
+            assert_int_equal(loaded.end, end);
+            assert_int_equal(loaded.term, end == 0 ? 0 : 2);
+        }
+        end_world();
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_is_cut_at_every_operation),
@@ -708,6 +731,7 @@ int main(void) {
         cmocka_unit_test(configurations_are_found_by_position),
         cmocka_unit_test(damage_is_named),
         cmocka_unit_test(who_is_not_open_remembers_how_far_it_was),
+        cmocka_unit_test(mended_records_keep_the_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
