@@ -63,6 +63,8 @@ static void apply_failed(struct raft_replica *r, enum status status) {
     if (damaged && has_others(r) && replica_damaged_at(r, r->applied)) return;
     if (damaged && has_others(r) && ++r->apply_failures < APPLY_ATTEMPTS)
         raft_host_wake(r); /* it can be read now */
+    else if (status == STATUS_BUSY)
+        replica_suspend(r, status); /* no descriptors */
     else
         replica_fail(r, status == STATUS_NOT_FOUND ? STATUS_CORRUPT : status);
 }

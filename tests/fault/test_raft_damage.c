@@ -242,6 +242,25 @@ static void applying_meets_it(void **state) {
     }
 }
 
+/* What cannot be opened is no damage; and the member comes back by itself. */
+static void applying_meets_no_descriptors(void **state) {
+    (void)state;
+    start_full(9, RAFT_FORMAT_BATCHES);
+    uint32_t number = replica_world_leader(&world, 5000) % 3 + 1;
+    forget_applied(number);
+    replica_world_crash(&world, number, IO_SIM_CRASH_POWER_BARE);
+    replica_world_start(&world, number);
+    io_sim_disk_faults(world.sim, number - 1)->no_descriptors = true;
+    replica_world_run(&world, 3000);
+    assert_false(is_damaged(number));
+    assert_true(node_of(number)->log.entries < 400);
+    io_sim_disk_faults(world.sim, number - 1)->no_descriptors = false;
+    replica_world_run(&world, 3000);
+    assert_true(node_of(number)->log.entries >= 400);
+    assert_true(replica_world_settle(&world, 5000));
+    replica_world_close(&world);
+}
+
 /* The last entries themselves: the log does not become shorter by that, or a vote would protect less. */
 static void a_damaged_end_keeps_its_extent(void **state) {
     (void)state;
@@ -343,6 +362,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_scrub_finds_it),
         cmocka_unit_test(applying_meets_it),
+        cmocka_unit_test(applying_meets_no_descriptors),
         cmocka_unit_test(a_damaged_end_keeps_its_extent),
         cmocka_unit_test(a_leader_meets_it),
         cmocka_unit_test(records_are_written_anew),

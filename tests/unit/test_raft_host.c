@@ -206,6 +206,27 @@ static void a_full_disk_is_survived(void **state) {
     replica_world_close(&world);
 }
 
+/* No descriptors on one node: neither what it cannot write nor what it cannot read ends the member. */
+static void no_descriptors_are_survived(void **state) {
+    (void)state;
+    for (uint32_t role = 0; role < 2; role++) { /* the leader, a follower */
+        start_all(4 + role, 3, RAFT_FORMAT_PLAIN);
+        propose_many(20);
+        assert_true(replica_world_settle(&world, 5000));
+        uint32_t victim = (replica_world_leader(&world, 1000) + role - 1) % 3 + 1;
+        io_sim_disk_faults(world.sim, victim - 1)->no_descriptors = true;
+        for (int i = 0; i < 400; i++) {
+            uint32_t leader = replica_world_leader(&world, 5000);
+            assert_int_not_equal(leader, 0);
+            replica_world_propose(&world, leader, 2000);
+            replica_world_run(&world, 5);
+        }
+        io_sim_disk_faults(world.sim, victim - 1)->no_descriptors = false;
+        assert_true(replica_world_settle(&world, 10000));
+        replica_world_close(&world);
+    }
+}
+
 struct asked {
     struct raft_read_index read;
     bool done;
@@ -251,6 +272,7 @@ int main(void) {
         cmocka_unit_test(chaos),
         cmocka_unit_test(a_wiped_node_is_admitted_again),
         cmocka_unit_test(a_full_disk_is_survived),
+        cmocka_unit_test(no_descriptors_are_survived),
         cmocka_unit_test(reads_are_answered_where_they_are_asked),
         cmocka_unit_test(a_follower_refuses_proposals),
     };
