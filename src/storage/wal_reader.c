@@ -344,6 +344,7 @@ enum status wal_reader_run(struct io_file *file, const struct wal_segment_header
     }
     if (status != STATUS_END) return status;
     if (options->sealed_at != 0 && result->next_sequence == options->sealed_at + 1) return STATUS_OK;
+    if (options->sealed_at != 0 && options->due > options->sealed_at) return STATUS_OK; /* nothing is due */
     if (end_known != 0)
         return diagnose(diagnostic, STATUS_CORRUPT,
                         "log segment %" PRIu64 ", offset %" PRIu64

@@ -48,7 +48,8 @@ enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_
 struct wal_reader_options {
     uint64_t end_known; /* where the next segment says that this one ends; 0: unknown */
     uint64_t sealed_at; /* the last sequence that was ever written to this segment; 0: unknown */
-    uint64_t due;       /* groups that hold only earlier sequences may be passed over by their headers */
+    uint64_t due; /* groups that hold only earlier sequences may be passed over by their headers; a segment
+                   * that was sealed before it, from where it cannot be read */
     /* Values apart are read and checked. Else only those of a group that nothing behind it vouches for: any
      * other was durable as a whole, and its values are checked by whoever reads them. */
     bool values;

@@ -698,6 +698,27 @@ static void a_start_keeps_what_tables_refer_to(void **state) {
     }
 }
 
+/* Nor does damage in its middle matter to a start when all of it is in tables. */
+static void a_start_needs_no_record_that_is_in_tables(void **state) {
+    (void)state;
+    struct world w;
+    make_world(&w, BIG);
+    put(&w, 20, 21, NULL, SLICE_EMPTY);
+    uint8_t value[BIG];
+    struct search search = {.w = &w, .pattern = value_of(&w, 20, w.life, value)};
+    put(&w, 10, 13, NULL, SLICE_EMPTY);
+    flush(&w);
+    assert_status(io_list_dir(w.io, "data", search_log, &search), STATUS_OK);
+    assert_true(search.offset > 0);
+    assert_true(io_sim_flip_bit(w.sim, NODE, search.path, search.offset + 9, 3)); /* the group's header */
+    reopen(&w);
+    check_all(&w);
+    put(&w, 12, 14, NULL, SLICE_EMPTY);
+    crash(&w, IO_SIM_CRASH_POWER_BARE);
+    check_all(&w);
+    end_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_damaged_block_is_written_anew),
@@ -711,6 +732,7 @@ int main(void) {
         cmocka_unit_test(damage_in_the_log_is_outrun),
         cmocka_unit_test(a_damaged_segment_is_left_under_load),
         cmocka_unit_test(a_start_keeps_what_tables_refer_to),
+        cmocka_unit_test(a_start_needs_no_record_that_is_in_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
