@@ -23,6 +23,7 @@ struct moves {
     struct cluster *cluster;
     struct list tellings;
     uint32_t count, draining;
+    uint64_t drained; /* so many partitions stand before the next one to be looked at */
 };
 
 static const struct metadata_topic *topic_of(const struct telling *telling) {
@@ -191,21 +192,34 @@ static uint32_t count_moving(const struct metadata *m) {
     return count;
 }
 
+/* Of the partitions in [from, to), counted over all topics, up to `room`; how many were asked for. */
+static uint32_t drain_some(struct moves *moves, uint64_t from, uint64_t to, uint32_t room) {
+    const struct metadata *m = &moves->cluster->broker->metadata;
+    uint64_t at = 0;
+    uint32_t asked = 0;
+    MAP_FOREACH(it, &m->by_name) {
+        const struct metadata_topic *topic = MAP_ENTRY(it)->value;
+        for (int32_t i = 0; topic->replicas != NULL && i < topic->partition_count; i++) {
+            if (at++ < from) continue;
+            if (at > to || asked == room || moves->count >= MOVES_TOLD_MAX) return asked;
+            moves->drained = at;
+            if (!has_draining(m, &topic->replicas[i]) || is_told(moves, topic->groups[i])) continue;
+            asked++;
+            tell(telling_new(moves, METADATA_SET_REPLICAS, topic, i, 0));
+        }
+    }
+    return asked;
+}
+
 static void drain(struct moves *moves) {
     struct broker *broker = moves->cluster->broker;
     struct raft_replica *controller = controller_replica(moves->cluster);
     const struct metadata *m = &broker->metadata;
     if (!any_draining(m) || !raft_replica_is_settled(controller) || moves->draining > 0) return;
     uint32_t room = MOVES_DRAINING_MAX - MIN(count_moving(m), MOVES_DRAINING_MAX);
-    MAP_FOREACH(it, &m->by_name) {
-        const struct metadata_topic *topic = MAP_ENTRY(it)->value;
-        for (int32_t i = 0; topic->replicas != NULL && i < topic->partition_count; i++) {
-            if (room == 0 || moves->count >= MOVES_TOLD_MAX) return;
-            if (!has_draining(m, &topic->replicas[i]) || is_told(moves, topic->groups[i])) continue;
-            room--;
-            tell(telling_new(moves, METADATA_SET_REPLICAS, topic, i, 0));
-        }
-    }
+    uint64_t begin = moves->drained;
+    uint32_t asked = drain_some(moves, begin, UINT64_MAX, room);
+    MAYBE(drain_some(moves, 0, begin, room - asked) > 0);
 }
 
 void moves_tick(struct moves *moves) {

@@ -9,7 +9,8 @@
  * replica, when both the deletion and that it was told are on its disk: before that a crash could bring the
  * copy back, and with it a replica that is placed here again and whose acknowledgements count.
  *
- * DRAINING. The leader of the controller gives the partitions of draining nodes other nodes, a few at once.
+ * DRAINING. The leader of the controller gives the partitions of draining nodes other nodes, a few at once,
+ * one after another in a circle: those for which there is no room keep nobody waiting.
  *
  * Owner   the cluster.  Loop: shard thread only.  Bounds: MOVES_TOLD_MAX, MOVES_DRAINING_MAX. */
 #ifndef SENTINEL_BROKER_MOVES_H

@@ -10,6 +10,7 @@
 #include "broker/cluster.h"
 #include "broker/coordinator.h"
 #include "broker/keys.h"
+#include "broker/moves.h"
 #include "broker/raft_store.h"
 #include "lib/cluster_world.h"
 
@@ -396,6 +397,33 @@ static void a_node_joins_is_drained_and_goes(void **state) {
     cluster_world_close(&world);
 }
 
+/* More partitions than are asked for at once find no room: those behind them do not wait for it. */
+static void a_drain_passes_over_what_has_no_room(void **state) {
+    (void)state;
+    open_world(41, 4);
+    create_on(1, "big", MOVES_DRAINING_MAX + 6, 3);
+    int32_t nodes[BROKER_REPLICAS_MAX], first[] = {4, 3};
+    for (int p = 0; p < MOVES_DRAINING_MAX + 6; p++) {
+        int32_t target[] = {4, 3, 1, 0};
+        assert_int_equal(replicas_of(1, "big", p, nodes), 3);
+        MAYBE(cluster_world_move(&world, 1, "big", p, target, 0));
+    }
+    assert_true(cluster_world_settle(&world, 1, "big", 60000));
+    assert_status(cluster_world_create_on(&world, 1, "small", first, 2), STATUS_OK);
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_POWER);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_change_node(&world, 1, NODE_DRAIN, 4), STATUS_OK);
+    bool placed = true;
+    for (int waited = 0; waited < 100 && placed; waited++) {
+        cluster_world_run(&world, 200);
+        placed = has(nodes, replicas_of(1, "small", 0, nodes), 4);
+    }
+    assert_false(placed);
+    for (int p = 0; p < MOVES_DRAINING_MAX + 6; p++)
+        assert_true(has(nodes, replicas_of(1, "big", p, nodes), 4));
+    cluster_world_close(&world);
+}
+
 struct waiting_call {
     struct group_call call;
     int64_t offset;
@@ -513,6 +541,7 @@ int main(void) {
         cmocka_unit_test(a_copy_that_cannot_be_opened_is_given_away),
         cmocka_unit_test(the_first_topic_waits_for_its_nodes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
+        cmocka_unit_test(a_drain_passes_over_what_has_no_room),
         cmocka_unit_test(a_single_broker_grows_to_three),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
