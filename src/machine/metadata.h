@@ -99,7 +99,8 @@ struct metadata_replicas {
     uint8_t count;
     bool own_key; /* is stored under a key of its own, not with its topic */
     uint32_t nodes[METADATA_REPLICAS_MAX];
-    uint64_t founded;           /* index of the command that made it; 0: it was moved since */
+    uint64_t founded; /* index of the command that made it; 0: it was given other nodes since. Before
+                         its first nodes founded it, that leaves nobody to do so. */
     struct metadata_move *move; /* NULL: nothing is left behind anywhere */
 };
 struct metadata_node {

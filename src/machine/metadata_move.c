@@ -147,17 +147,19 @@ static void leave(struct metadata_move *move, uint32_t node, enum metadata_left_
 }
 
 static void set_target(struct metadata *m, struct metadata_replicas *replicas, struct slice placement) {
-    bool same = replicas->count == placement.size / 4;
-    for (size_t i = 0; same && i < replicas->count; i++)
-        same = replicas->nodes[i] == node_at(placement, i);
-    if (same) return; /* it goes there already, or is there */
+    bool same = replicas->count == placement.size / 4, others = !same;
+    for (size_t i = 0; i < replicas->count && !others; i++) {
+        others = !metadata_is_placed(replicas, node_at(placement, i));
+        same = same && replicas->nodes[i] == node_at(placement, i);
+    }
+    if (same && !others) return; /* it goes there already, or is there */
     bool moving = metadata_is_moving(replicas);
     if (replicas->move == NULL) replicas->move = mem_calloc(1, sizeof *replicas->move);
     replicas->move->version = m->applied_index;
     for (uint32_t i = 0; i < replicas->count; i++)
         leave(replicas->move, replicas->nodes[i], moving ? METADATA_ABANDONED : METADATA_ORIGINAL);
     take_nodes(replicas, placement, 0, placement.size / 4);
-    replicas->founded = 0;
+    if (others) replicas->founded = 0;
 }
 
 static void cancel(struct metadata *m, struct metadata_replicas *replicas) {

@@ -522,6 +522,12 @@ static void what_is_left_behind_is_told_to_go_before_it_may_come_back(void **sta
     assert_true(replicas->move == NULL && replicas->founded == founded);
     uint32_t first[3];
     memcpy(first, replicas->nodes, sizeof first);
+    /* Another order: the same nodes may still have to found it. */
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){first[1], first[2], first[0]}, 3), STATUS_OK);
+    assert_true(metadata_is_moving(replicas) && replicas->founded == founded);
+    assert_status(set_replicas(f, "t", 0, first, 3), STATUS_OK);
+    assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
+    assert_true(replicas->move == NULL && replicas->founded == founded);
     assert_status(set_replicas(f, "t", 0, (uint32_t[]){first[0], 4, 5}, 3), STATUS_OK);
     assert_true(metadata_is_moving(replicas) && replicas->founded == 0);
     uint64_t version = replicas->move->version;
