@@ -110,6 +110,8 @@ static void begin_store_shutdown(struct io_op *op) {
 }
 
 void broker_check_shutdown(struct broker *broker) {
+    if (broker->abandoning)
+        return; /* what is freed then speaks up here, and the rest is not there any more */
     if (broker->shutdown_done == NULL || broker->appends_in_flight != 0 || broker->store_stopping ||
         !metadata_log_idle(broker) || !coordinators_idle(broker) || !cleaner_is_idle(broker->cleaner) ||
         (broker->cluster != NULL && (!broker->cluster_stopped || !moves_idle(broker->cluster->moves))))
