@@ -61,6 +61,12 @@ static bool has_one_name(struct wal_segment *segment) {
     return io_file_name_count(segment->file, &names) == STATUS_OK && names == 1;
 }
 
+/* Of a file that was the next segment once before, a power cut may have kept the first group alone. */
+static enum status wipe_first_group(struct io_file *file) {
+    static const uint8_t zeroes[WAL_BLOCK_SIZE];
+    return io_file_write_at(file, slice_make(zeroes, sizeof zeroes), WAL_BLOCK_SIZE);
+}
+
 static void prepare_run(struct io_job *job) {
     struct wal_segments *segments = CONTAINER_OF(job, struct wal_segments, prepare.job);
     struct io *io = segments->options.io;
@@ -71,6 +77,7 @@ static void prepare_run(struct io_job *job) {
         status = open_segment(segments, segment);
         segments->prepare.unusable = !create && (status != STATUS_OK || !has_one_name(segment));
         if (segments->prepare.unusable) return;
+        if (!create) status = wipe_first_group(segment->file);
     }
     bool reserve = segments->prepare.reserve;
     if (status == STATUS_OK && reserve) status = io_file_reserve(segment->file, segments->prepare.size);
