@@ -10,8 +10,8 @@
 #include "io/io_sim.h"
 #include "sim/history_reader.h"
 #include "sim/kafka_link.h"
+#include "sim/kafka_requests.h"
 #include "sim/world.h"
-#include "wire/kafka_codec.h"
 #include "wire/record_batch.h"
 
 #define TOPIC        KAFKA_TOPIC
@@ -132,30 +132,15 @@ static void ask(struct client *c, enum asking what, int16_t key, int16_t version
 /* ---- requests ----------------------------------------------------------------------------------------- */
 
 static void ask_metadata(struct client *c) {
-    struct kafka_metadata_request_topic topic;
-    struct kafka_metadata_request request;
-    kafka_message_init(&kafka_schema_metadata_request_topic, &topic);
-    kafka_message_init(&kafka_schema_metadata_request, &request);
-    topic.name = SLICE_LITERAL(TOPIC);
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.allow_auto_topic_creation = false;
-    ask(c, METADATA, KAFKA_METADATA, 9, &request);
+    struct kafka_metadata_ask metadata;
+    kafka_metadata_ask(&metadata, TOPIC, NULL);
+    ask(c, METADATA, KAFKA_METADATA, 9, &metadata.request);
 }
 
 static void ask_topic(struct client *c) {
-    struct kafka_create_topics_request_topic topic;
-    struct kafka_create_topics_request request;
-    uint32_t nodes = world_node_count(c->all->world);
-    kafka_message_init(&kafka_schema_create_topics_request_topic, &topic);
-    kafka_message_init(&kafka_schema_create_topics_request, &request);
-    topic.name = SLICE_LITERAL(TOPIC);
-    topic.num_partitions = PARTITIONS;
-    topic.replication_factor = (int16_t)MIN(nodes, 3U);
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.timeout_ms = 3000;
-    ask(c, CREATE_TOPIC, KAFKA_CREATE_TOPICS, 7, &request);
+    struct kafka_create_ask create;
+    kafka_create_ask(&create, TOPIC, PARTITIONS, world_node_count(c->all->world));
+    ask(c, CREATE_TOPIC, KAFKA_CREATE_TOPICS, 7, &create.request);
 }
 
 static void ask_producer_id(struct client *c) {
@@ -191,41 +176,17 @@ static void make_batch(struct client *c) {
 }
 
 static void ask_produce(struct client *c) {
-    struct kafka_produce_request_partition partition;
-    struct kafka_produce_request request;
-    kafka_message_init(&kafka_schema_produce_request_partition, &partition);
-    kafka_message_init(&kafka_schema_produce_request, &request);
-    struct kafka_produce_request_topic topic = {
-        .name = SLICE_LITERAL(TOPIC), .partition_data = &partition, .partition_data_count = 1};
-    partition.index = c->partition;
-    partition.records.bytes = slice_make(c->batch->data, c->batch->size);
-    request.acks = -1;
-    request.timeout_ms = 3000;
-    request.topic_data = &topic;
-    request.topic_data_count = 1;
-    ask(c, PRODUCE, KAFKA_PRODUCE, 9, &request);
+    struct kafka_produce_ask produce;
+    kafka_produce_ask(&produce, TOPIC, c->partition, c->batch);
+    ask(c, PRODUCE, KAFKA_PRODUCE, 9, &produce.request);
 }
 
 static void ask_fetch(struct client *c) {
-    struct kafka_fetch_request_partition partition;
-    struct kafka_fetch_request_topic topic;
-    struct kafka_fetch_request request;
-    kafka_message_init(&kafka_schema_fetch_request_partition, &partition);
-    kafka_message_init(&kafka_schema_fetch_request_topic, &topic);
-    kafka_message_init(&kafka_schema_fetch_request, &request);
-    partition.partition = c->partition;
-    partition.fetch_offset = c->reader.offset;
-    partition.partition_max_bytes = FETCH_BYTES;
-    topic.topic = SLICE_LITERAL(TOPIC);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.max_wait_ms = LONG_POLL_MS;
-    request.min_bytes = 1;
-    request.max_bytes = FETCH_BYTES;
-    request.topics = &topic;
-    request.topics_count = 1;
+    struct kafka_fetch_ask fetch;
+    kafka_fetch_ask(&fetch, TOPIC, c->partition, c->reader.offset, FETCH_BYTES);
+    fetch.request.max_wait_ms = LONG_POLL_MS;
     c->floor = c->all->history.partitions[c->partition].high_watermark;
-    ask(c, FETCH, KAFKA_FETCH, 11, &request);
+    ask(c, FETCH, KAFKA_FETCH, 11, &fetch.request);
 }
 
 static bool has_work(struct client *c) {
@@ -238,13 +199,8 @@ static bool has_work(struct client *c) {
 /* ---- answers ------------------------------------------------------------------------------------------ */
 
 static void take_metadata(struct client *c, const struct kafka_metadata_response *m) {
-    for (int32_t i = 0; i < m->topics_count; i++) {
-        const struct kafka_metadata_response_topic *topic = &m->topics[i];
-        for (int32_t j = 0; topic->error_code == ERROR_NONE && j < topic->partitions_count; j++)
-            if (topic->partitions[j].partition_index == c->partition && topic->partitions[j].leader_id > 0)
-                c->leader = (uint32_t)topic->partitions[j].leader_id;
-    }
-    if (c->leader == 0 || c->leader > world_node_count(c->all->world)) give_up(c);
+    c->leader = kafka_leader_told(m, TOPIC, (uint32_t)c->partition, world_node_count(c->all->world));
+    if (c->leader == 0) give_up(c);
 }
 
 static void take_produced(struct client *c, const struct kafka_produce_response *m) {
@@ -282,16 +238,13 @@ static void verify(struct client *c) {
 static void take_fetched(struct client *c, const struct kafka_fetch_response *m) {
     struct history *h = &c->all->history;
     struct history_reader *r = &c->reader;
-    if (m->error_code != ERROR_NONE || m->responses_count != 1) {
-        give_up(c);
-        return;
-    }
-    const struct kafka_fetch_response_partition *p = &m->responses[0].partitions[0];
-    if (p->error_code == ERROR_OUT_OF_RANGE)
+    const struct kafka_fetch_response_partition *p;
+    int16_t error = kafka_fetched(m, &p);
+    if (error == ERROR_OUT_OF_RANGE)
         history_violate(
             h, "B6 nothing acknowledged is lost: partition %d is said not to reach %lld, where it was read",
             c->partition, (long long)r->offset);
-    if (p->error_code != ERROR_NONE) {
+    if (error != ERROR_NONE) {
         give_up(c);
         return;
     }
@@ -302,13 +255,9 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
     known->high_watermark = MAX(known->high_watermark, p->high_watermark);
     r->high_watermark = p->high_watermark;
     r->log_start = p->log_start_offset;
-    struct slice bytes = p->records.bytes;
-    while (bytes.size > 12) {
-        size_t size = 12 + (size_t)load_be32(bytes.data + 8);
-        if (size > bytes.size) break;
-        history_reader_take(h, r, slice_make(bytes.data, size));
-        bytes = slice_make(bytes.data + size, bytes.size - size);
-    }
+    struct slice bytes = p->records.bytes, batch;
+    while (kafka_next_batch(&bytes, &batch))
+        history_reader_take(h, r, batch);
     if (r->verifying && r->offset >= r->high_watermark) verify(c);
 }
 

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "wire/kafka_codec.h"
+#include "sim/kafka_requests.h"
 #include "wire/record_batch.h"
 
 #define ANSWER_NS           (5 * NS_PER_S) /* then the connection is given up */
@@ -98,28 +98,16 @@ static void ask(struct kafka_copier *c, uint32_t node, int16_t key, int16_t vers
 }
 
 static void ask_create(struct kafka_copier *c, uint32_t node) {
-    struct kafka_create_topics_request_topic topic;
-    struct kafka_create_topics_request request;
-    kafka_message_init(&kafka_schema_create_topics_request_topic, &topic);
-    kafka_message_init(&kafka_schema_create_topics_request, &request);
-    topic.name = slice_from_text(c->options.target);
-    topic.num_partitions = KAFKA_COPIER_PARTITIONS;
-    topic.replication_factor = (int16_t)MIN(c->options.node_count, 3U);
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.timeout_ms = 3000;
-    ask(c, node, KAFKA_CREATE_TOPICS, 7, &request);
+    struct kafka_create_ask create;
+    kafka_create_ask(&create, c->options.target, KAFKA_COPIER_PARTITIONS, c->options.node_count);
+    ask(c, node, KAFKA_CREATE_TOPICS, 7, &create.request);
 }
 
 static void ask_coordinator(struct kafka_copier *c, uint32_t node) {
-    struct kafka_find_coordinator_request request;
+    struct kafka_coordinator_ask coordinator;
     bool txn = c->step == COPIER_FIND_TXN;
-    struct slice key = slice_from_text(txn ? c->options.id : c->options.group);
-    kafka_message_init(&kafka_schema_find_coordinator_request, &request);
-    request.key_type = txn;
-    request.coordinator_keys = &key;
-    request.coordinator_keys_count = 1;
-    ask(c, node, KAFKA_FIND_COORDINATOR, 4, &request);
+    kafka_coordinator_ask(&coordinator, txn ? c->options.id : c->options.group, txn);
+    ask(c, node, KAFKA_FIND_COORDINATOR, 4, &coordinator.request);
 }
 
 static void ask_identity(struct kafka_copier *c) {
@@ -152,38 +140,17 @@ static void ask_offsets(struct kafka_copier *c) {
 }
 
 static void ask_metadata(struct kafka_copier *c, uint32_t node) {
-    struct kafka_metadata_request_topic topics[2];
-    struct kafka_metadata_request request;
-    kafka_message_init(&kafka_schema_metadata_request, &request);
-    for (int i = 0; i < 2; i++) {
-        kafka_message_init(&kafka_schema_metadata_request_topic, &topics[i]);
-        topics[i].name = slice_from_text(i == 0 ? c->options.source : c->options.target);
-    }
-    request.topics = topics;
-    request.topics_count = 2;
-    request.allow_auto_topic_creation = false;
-    ask(c, node, KAFKA_METADATA, 9, &request);
+    struct kafka_metadata_ask metadata;
+    kafka_metadata_ask(&metadata, c->options.source, c->options.target);
+    ask(c, node, KAFKA_METADATA, 9, &metadata.request);
 }
 
 static void ask_fetch(struct kafka_copier *c) {
-    struct kafka_fetch_request_partition partition;
-    struct kafka_fetch_request_topic topic;
-    struct kafka_fetch_request request;
-    kafka_message_init(&kafka_schema_fetch_request_partition, &partition);
-    kafka_message_init(&kafka_schema_fetch_request_topic, &topic);
-    kafka_message_init(&kafka_schema_fetch_request, &request);
-    partition.partition = (int32_t)c->partition;
-    partition.fetch_offset = c->positions[c->partition];
-    partition.partition_max_bytes = FETCH_BYTES;
-    topic.topic = slice_from_text(c->options.source);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.min_bytes = 1;
-    request.max_bytes = FETCH_BYTES;
-    request.isolation_level = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ask(c, c->source_leaders[c->partition], KAFKA_FETCH, 11, &request);
+    struct kafka_fetch_ask fetch;
+    kafka_fetch_ask(&fetch, c->options.source, (int32_t)c->partition, c->positions[c->partition],
+                    FETCH_BYTES);
+    fetch.request.isolation_level = 1;
+    ask(c, c->source_leaders[c->partition], KAFKA_FETCH, 11, &fetch.request);
 }
 
 static uint32_t second_of(const struct kafka_copier *c) {
@@ -226,21 +193,11 @@ static void make_batch(struct kafka_copier *c, uint32_t target) {
 }
 
 static void ask_produce(struct kafka_copier *c, uint32_t target) {
-    struct kafka_produce_request_partition partition;
-    struct kafka_produce_request request;
+    struct kafka_produce_ask produce;
     make_batch(c, target);
-    kafka_message_init(&kafka_schema_produce_request_partition, &partition);
-    kafka_message_init(&kafka_schema_produce_request, &request);
-    struct kafka_produce_request_topic topic = {
-        .name = slice_from_text(c->options.target), .partition_data = &partition, .partition_data_count = 1};
-    partition.index = (int32_t)target;
-    partition.records.bytes = slice_make(c->batch->data, c->batch->size);
-    request.transactional_id = slice_from_text(c->options.id);
-    request.acks = -1;
-    request.timeout_ms = 3000;
-    request.topic_data = &topic;
-    request.topic_data_count = 1;
-    ask(c, c->target_leaders[target], KAFKA_PRODUCE, 9, &request);
+    kafka_produce_ask(&produce, c->options.target, (int32_t)target, c->batch);
+    produce.request.transactional_id = slice_from_text(c->options.id);
+    ask(c, c->target_leaders[target], KAFKA_PRODUCE, 9, &produce.request);
 }
 
 static void ask_add_offsets(struct kafka_copier *c) {
@@ -303,14 +260,11 @@ static bool passed(struct kafka_copier *c, int16_t error) {
 }
 
 static void take_coordinator(struct kafka_copier *c, const struct kafka_find_coordinator_response *r) {
-    bool found = r->coordinators_count == 1 && r->coordinators[0].error_code == ERROR_NONE &&
-                 r->coordinators[0].node_id > 0 &&
-                 (uint32_t)r->coordinators[0].node_id <= c->options.node_count;
-    if (!found) {
+    uint32_t node = kafka_coordinator_told(r, c->options.node_count);
+    if (node == 0) {
         begin_anew(c, RETRY_NS);
         return;
     }
-    uint32_t node = (uint32_t)r->coordinators[0].node_id;
     if (c->step == COPIER_FIND_TXN)
         c->txn_node = node;
     else
@@ -341,23 +295,13 @@ static void take_offsets(struct kafka_copier *c, const struct kafka_offset_fetch
 }
 
 static void take_metadata(struct kafka_copier *c, const struct kafka_metadata_response *r) {
-    for (int32_t i = 0; i < r->topics_count; i++) {
-        const struct kafka_metadata_response_topic *topic = &r->topics[i];
-        bool target = slice_equal(topic->name, slice_from_text(c->options.target));
-        for (int32_t j = 0; topic->error_code == ERROR_NONE && j < topic->partitions_count; j++) {
-            int32_t p = topic->partitions[j].partition_index, leader = topic->partitions[j].leader_id;
-            if (p < 0 || p >= KAFKA_COPIER_PARTITIONS || leader <= 0 ||
-                (uint32_t)leader > c->options.node_count)
-                continue;
-            if (target)
-                c->target_leaders[p] = (uint32_t)leader;
-            else
-                c->source_leaders[p] = (uint32_t)leader;
-        }
-    }
+    uint32_t nodes = c->options.node_count;
     bool all = true;
-    for (uint32_t p = 0; p < KAFKA_COPIER_PARTITIONS; p++)
+    for (uint32_t p = 0; p < KAFKA_COPIER_PARTITIONS; p++) {
+        c->source_leaders[p] = kafka_leader_told(r, c->options.source, p, nodes);
+        c->target_leaders[p] = kafka_leader_told(r, c->options.target, p, nodes);
         all = all && c->source_leaders[p] != 0 && c->target_leaders[p] != 0;
+    }
     if (all)
         c->step = COPIER_FETCH;
     else
@@ -388,18 +332,13 @@ static bool take_records(struct kafka_copier *c, struct slice bytes) {
 }
 
 static void take_fetched(struct kafka_copier *c, const struct kafka_fetch_response *r) {
-    int16_t error = r->error_code;
-    if (error == ERROR_NONE && (r->responses_count != 1 || r->responses[0].partitions_count != 1)) error = -1;
-    if (error == ERROR_NONE) error = r->responses[0].partitions[0].error_code;
-    if (!passed(c, error)) return;
+    const struct kafka_fetch_response_partition *partition;
+    if (!passed(c, kafka_fetched(r, &partition))) return;
     c->record_count = 0;
     c->end = c->positions[c->partition];
-    struct slice bytes = r->responses[0].partitions[0].records.bytes;
-    while (bytes.size > 12) {
-        size_t size = 12 + (size_t)load_be32(bytes.data + 8);
-        if (size > bytes.size || !take_records(c, slice_make(bytes.data, size))) break;
-        bytes = slice_make(bytes.data + size, bytes.size - size);
-    }
+    struct slice bytes = partition->records.bytes, batch;
+    while (kafka_next_batch(&bytes, &batch))
+        if (!take_records(c, batch)) break;
     if (c->record_count == 0) {
         c->positions[c->partition] = c->end; /* leaders' own entries: the next transaction says so */
         do {

@@ -8,7 +8,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "wire/kafka_codec.h"
+#include "sim/kafka_requests.h"
 
 #define ANSWER_NS     (5 * NS_PER_S) /* then the connection is given up */
 #define RETRY_NS      (60 * NS_PER_MS)
@@ -141,12 +141,9 @@ static void ask(struct kafka_member *m, enum kafka_member_asking what, int16_t k
 /* ---- the group's requests ----------------------------------------------------------------------------- */
 
 static void ask_coordinator(struct kafka_member *m) {
-    struct kafka_find_coordinator_request request;
-    struct slice key = slice_from_text(m->options.group_id);
-    kafka_message_init(&kafka_schema_find_coordinator_request, &request);
-    request.coordinator_keys = &key;
-    request.coordinator_keys_count = 1;
-    ask(m, MEMBER_FIND, KAFKA_FIND_COORDINATOR, 4, &request);
+    struct kafka_coordinator_ask coordinator;
+    kafka_coordinator_ask(&coordinator, m->options.group_id, false);
+    ask(m, MEMBER_FIND, KAFKA_FIND_COORDINATOR, 4, &coordinator.request);
 }
 
 static void ask_join(struct kafka_member *m) {
@@ -319,36 +316,16 @@ static void ask_commit(struct kafka_member *m, bool stale) {
 /* ---- requests for records ----------------------------------------------------------------------------- */
 
 static void ask_metadata(struct kafka_member *m) {
-    struct kafka_metadata_request_topic topic;
-    struct kafka_metadata_request request;
-    kafka_message_init(&kafka_schema_metadata_request_topic, &topic);
-    kafka_message_init(&kafka_schema_metadata_request, &request);
-    topic.name = slice_from_text(m->options.topic);
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.allow_auto_topic_creation = false;
-    ask(m, MEMBER_METADATA, KAFKA_METADATA, 9, &request);
+    struct kafka_metadata_ask metadata;
+    kafka_metadata_ask(&metadata, m->options.topic, NULL);
+    ask(m, MEMBER_METADATA, KAFKA_METADATA, 9, &metadata.request);
 }
 
 static void ask_fetch(struct kafka_member *m) {
-    struct kafka_fetch_request_partition partition;
-    struct kafka_fetch_request_topic topic;
-    struct kafka_fetch_request request;
-    kafka_message_init(&kafka_schema_fetch_request_partition, &partition);
-    kafka_message_init(&kafka_schema_fetch_request_topic, &topic);
-    kafka_message_init(&kafka_schema_fetch_request, &request);
-    partition.partition = (int32_t)m->fetching;
-    partition.fetch_offset = m->readers[m->fetching].offset;
-    partition.partition_max_bytes = FETCH_BYTES;
-    topic.topic = slice_from_text(m->options.topic);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.max_wait_ms = 0;
-    request.min_bytes = 1;
-    request.max_bytes = FETCH_BYTES;
-    request.topics = &topic;
-    request.topics_count = 1;
-    ask(m, MEMBER_FETCH, KAFKA_FETCH, 11, &request);
+    struct kafka_fetch_ask fetch;
+    kafka_fetch_ask(&fetch, m->options.topic, (int32_t)m->fetching, m->readers[m->fetching].offset,
+                    FETCH_BYTES);
+    ask(m, MEMBER_FETCH, KAFKA_FETCH, 11, &fetch.request);
 }
 
 /* ---- answers of the coordinator ----------------------------------------------------------------------- */
@@ -378,11 +355,9 @@ static bool is_member(struct kafka_member *m, int16_t error) {
 }
 
 static void take_coordinator(struct kafka_member *m, const struct kafka_find_coordinator_response *r) {
-    bool found = r->coordinators_count == 1 && r->coordinators[0].error_code == ERROR_NONE &&
-                 r->coordinators[0].node_id > 0 &&
-                 (uint32_t)r->coordinators[0].node_id <= m->options.node_count;
-    if (found)
-        m->coordinator = (uint32_t)r->coordinators[0].node_id;
+    uint32_t node = kafka_coordinator_told(r, m->options.node_count);
+    if (node != 0)
+        m->coordinator = node;
     else
         give_up(m, &m->control);
 }
@@ -493,43 +468,33 @@ static void take_committed(struct kafka_member *m, const struct kafka_offset_com
 /* ---- answers with records ----------------------------------------------------------------------------- */
 
 static void take_metadata(struct kafka_member *m, const struct kafka_metadata_response *r) {
-    for (int32_t i = 0; i < r->topics_count; i++)
-        for (int32_t j = 0; r->topics[i].error_code == ERROR_NONE && j < r->topics[i].partitions_count; j++) {
-            uint32_t p = (uint32_t)r->topics[i].partitions[j].partition_index;
-            int32_t leader = r->topics[i].partitions[j].leader_id;
-            if (p < KAFKA_MEMBER_PARTITIONS && leader > 0 && (uint32_t)leader <= m->options.node_count)
-                m->leaders[p] = (uint32_t)leader;
-        }
+    for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++) {
+        uint32_t leader = kafka_leader_told(r, m->options.topic, p, m->options.node_count);
+        if (leader != 0) m->leaders[p] = leader;
+    }
     if (m->leaders[m->fetching] == 0) give_up(m, &m->data);
 }
 
 static void take_fetched(struct kafka_member *m, const struct kafka_fetch_response *r) {
-    if (r->error_code != ERROR_NONE || r->responses_count != 1 || r->responses[0].partitions_count != 1) {
-        give_up(m, &m->data);
-        return;
-    }
-    const struct kafka_fetch_response_partition *partition = &r->responses[0].partitions[0];
+    const struct kafka_fetch_response_partition *partition;
+    int16_t error = kafka_fetched(r, &partition);
     struct history *history = m->options.group->history;
     struct history_reader *reader = &m->readers[m->fetching];
-    if (partition->error_code == ERROR_OUT_OF_RANGE)
+    if (error == ERROR_OUT_OF_RANGE)
         history_violate(history,
                         "B13 committed offsets: group %s: partition %u is said not to reach %lld, where the "
                         "group is",
                         m->options.group_id, m->fetching, (long long)reader->offset);
-    if (partition->error_code != ERROR_NONE) {
+    if (error != ERROR_NONE) {
         give_up(m, &m->data);
         return;
     }
     int64_t from = reader->offset;
     reader->high_watermark = partition->high_watermark;
     reader->log_start = partition->log_start_offset;
-    struct slice bytes = partition->records.bytes;
-    while (bytes.size > 12) {
-        size_t size = 12 + (size_t)load_be32(bytes.data + 8);
-        if (size > bytes.size) break;
-        history_reader_take(history, reader, slice_make(bytes.data, size));
-        bytes = slice_make(bytes.data + size, bytes.size - size);
-    }
+    struct slice bytes = partition->records.bytes, batch;
+    while (kafka_next_batch(&bytes, &batch))
+        history_reader_take(history, reader, batch);
     group_history_processed(m->options.group, m->fetching, from, reader->offset);
     if (reader->offset == from) {
         later(m, IDLE_NS);

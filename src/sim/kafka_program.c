@@ -222,14 +222,13 @@ static const struct raft *raft_of(const void *program, uint32_t index) {
     return index < n->raft_count ? n->rafts[index] : NULL;
 }
 
+/* What the three are alike in: they differ in their clients. */
+#define NODE_CALLS                                                                                           \
+    .start = start, .stop = stop, .healthy = healthy, .act = act, .settled = settled, .raft = raft_of
+
 const struct program_calls kafka_program = {
     .name = "kafka",
-    .start = start,
-    .stop = stop,
-    .healthy = healthy,
-    .act = act,
-    .settled = settled,
-    .raft = raft_of,
+    NODE_CALLS,
     .open = kafka_clients_open,
     .close = kafka_clients_close,
     .operate = kafka_clients_operate,
@@ -240,12 +239,7 @@ const struct program_calls kafka_program = {
 
 const struct program_calls groups_program = {
     .name = "groups",
-    .start = start,
-    .stop = stop,
-    .healthy = healthy,
-    .act = act,
-    .settled = settled,
-    .raft = raft_of,
+    NODE_CALLS,
     .open = kafka_groups_open,
     .close = kafka_groups_close,
     .operate = kafka_groups_operate,
@@ -256,12 +250,7 @@ const struct program_calls groups_program = {
 
 const struct program_calls transactions_program = {
     .name = "transactions",
-    .start = start,
-    .stop = stop,
-    .healthy = healthy,
-    .act = act,
-    .settled = settled,
-    .raft = raft_of,
+    NODE_CALLS,
     .open = kafka_transactions_open,
     .close = kafka_transactions_close,
     .operate = kafka_transactions_operate,

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
-#include "wire/kafka_codec.h"
+#include "sim/kafka_requests.h"
 #include "wire/record_batch.h"
 
 #define ANSWER_NS   (5 * NS_PER_S)
@@ -109,18 +109,13 @@ static void take_batch(struct txn_reader *r, struct skipping *skipping, struct s
 /* ---- answers ------------------------------------------------------------------------------------------ */
 
 static void take_metadata(struct txn_reader *r, const struct kafka_metadata_response *m) {
-    for (int32_t i = 0; i < m->topics_count; i++)
-        for (int32_t j = 0; m->topics[i].error_code == 0 && j < m->topics[i].partitions_count; j++)
-            if (m->topics[i].partitions[j].partition_index == (int32_t)r->options.partition &&
-                m->topics[i].partitions[j].leader_id > 0)
-                r->leader = (uint32_t)m->topics[i].partitions[j].leader_id;
-    if (r->leader == 0 || r->leader > r->options.node_count) give_up(r);
+    r->leader = kafka_leader_told(m, r->options.topic, r->options.partition, r->options.node_count);
+    if (r->leader == 0) give_up(r);
 }
 
 static void take_fetched(struct txn_reader *r, const struct kafka_fetch_response *m) {
-    bool whole = m->error_code == 0 && m->responses_count == 1 && m->responses[0].partitions_count == 1;
-    const struct kafka_fetch_response_partition *p = whole ? &m->responses[0].partitions[0] : NULL;
-    if (p == NULL || p->error_code != 0) {
+    const struct kafka_fetch_response_partition *p;
+    if (kafka_fetched(m, &p) != 0) {
         give_up(r);
         return;
     }
@@ -130,14 +125,10 @@ static void take_fetched(struct txn_reader *r, const struct kafka_fetch_response
                         r->options.partition, (long long)p->last_stable_offset, (long long)r->floor);
     r->stable = MAX(r->stable, p->last_stable_offset);
     struct skipping skipping = {p->aborted_transactions, MAX(p->aborted_transactions_count, 0), {false}};
-    struct slice bytes = p->records.bytes;
+    struct slice bytes = p->records.bytes, batch;
     int64_t from = r->offset;
-    while (bytes.size > 12) {
-        size_t size = 12 + (size_t)load_be32(bytes.data + 8);
-        if (size > bytes.size) break;
-        take_batch(r, &skipping, slice_make(bytes.data, size));
-        bytes = slice_make(bytes.data + size, bytes.size - size);
-    }
+    while (kafka_next_batch(&bytes, &batch))
+        take_batch(r, &skipping, batch);
     r->at_end = r->offset >= p->high_watermark && p->last_stable_offset >= p->high_watermark;
     if (r->offset == from) later(r, IDLE_NS);
 }
@@ -166,38 +157,18 @@ static void ask(struct txn_reader *r, int16_t key, int16_t version, const void *
 }
 
 static void ask_metadata(struct txn_reader *r) {
-    struct kafka_metadata_request_topic topic;
-    struct kafka_metadata_request request;
-    kafka_message_init(&kafka_schema_metadata_request_topic, &topic);
-    kafka_message_init(&kafka_schema_metadata_request, &request);
-    topic.name = slice_from_text(r->options.topic);
-    request.topics = &topic;
-    request.topics_count = 1;
-    request.allow_auto_topic_creation = false;
-    ask(r, KAFKA_METADATA, 9, &request);
+    struct kafka_metadata_ask metadata;
+    kafka_metadata_ask(&metadata, r->options.topic, NULL);
+    ask(r, KAFKA_METADATA, 9, &metadata.request);
 }
 
 static void ask_fetch(struct txn_reader *r) {
-    struct kafka_fetch_request_partition partition;
-    struct kafka_fetch_request_topic topic;
-    struct kafka_fetch_request request;
-    kafka_message_init(&kafka_schema_fetch_request_partition, &partition);
-    kafka_message_init(&kafka_schema_fetch_request_topic, &topic);
-    kafka_message_init(&kafka_schema_fetch_request, &request);
-    partition.partition = (int32_t)r->options.partition;
-    partition.fetch_offset = r->offset;
-    partition.partition_max_bytes = FETCH_BYTES;
-    topic.topic = slice_from_text(r->options.topic);
-    topic.partitions = &partition;
-    topic.partitions_count = 1;
-    request.max_wait_ms = 100;
-    request.min_bytes = 1;
-    request.max_bytes = FETCH_BYTES;
-    request.isolation_level = 1;
-    request.topics = &topic;
-    request.topics_count = 1;
+    struct kafka_fetch_ask fetch;
+    kafka_fetch_ask(&fetch, r->options.topic, (int32_t)r->options.partition, r->offset, FETCH_BYTES);
+    fetch.request.max_wait_ms = 100;
+    fetch.request.isolation_level = 1;
     r->floor = r->stable;
-    ask(r, KAFKA_FETCH, 11, &request);
+    ask(r, KAFKA_FETCH, 11, &fetch.request);
 }
 
 static void go_on(struct txn_reader *r) {
