@@ -461,28 +461,16 @@ static enum status wipe(struct io_file *file, uint64_t from, uint64_t to) {
     return status;
 }
 
-static bool is_spare(const struct recovery *r, size_t index, size_t first) {
-    const struct log_file *log = &r->logs[index];
-    uint64_t names;
-    if (!log->valid) return true;
-    /* What a checkpoint links is its own, and no spare: wal_segments.c. */
-    return index < first && log->file != NULL &&
-           version_set_log(&r->store->versions, log->header.segment) == NULL &&
-           io_file_name_count(log->file, &names) == STATUS_OK && names == 1;
-}
-
 /* The end of the log: its last group as it was read, and nothing in the block behind it, where a group may
- * have been torn, or wiped because it found no room. Likewise files that hold no segment, or one that nothing
- * needs any more: their first block, and nothing in the one behind it. Such a file may have been taken for
- * the next segment, and all that was kept of that its first group. */
+ * have been torn, or wiped because it found no room. Likewise files that hold no segment: their first block,
+ * and nothing in the one behind it. */
 static enum status renew_logs(struct recovery *r, size_t first) {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < r->log_count && status == STATUS_OK; i++) {
         const struct log_file *log = &r->logs[i];
         uint64_t from = 0, to = WAL_BLOCK_SIZE;
-        bool spare = is_spare(r, i, first);
-        if (!spare && (i < first || i + 1 < r->log_count || is_cut_short(r, log))) continue;
-        if (!spare) {
+        if (log->valid && (i < first || i + 1 < r->log_count || is_cut_short(r, log))) continue;
+        if (log->valid) {
             /* The first group came with the header. */
             if (log->result.last_group > WAL_BLOCK_SIZE) from = log->result.last_group;
             to = wal_align(log->result.end);
@@ -536,17 +524,16 @@ static void start_log(struct recovery *r, size_t first) {
             bool referred = log->valid && version_set_log(&store->versions, log->header.segment) != NULL;
             bool needed = i >= first || referred;
             if (needed != (pass == 0)) continue;
-            if (needed && log->file != NULL) io_file_close(log->file); /* nothing is written to it any more */
-            if (needed) log->file = NULL;
+            if (log->file != NULL)
+                io_file_close(log->file); /* a spare is opened, and wiped, before it is used */
+            log->file = NULL;
             found[count++] = (struct wal_found){.file_number = log->number,
-                                                .file = log->file,
                                                 .file_size = log->size,
                                                 .segment = needed ? log->header.segment : 0,
                                                 .end = log->result.end,
                                                 .first_sequence = log->header.first_sequence,
                                                 .last_sequence = i >= first ? log->result.next_sequence - 1
                                                                             : log->header.first_sequence};
-            log->file = NULL;
         }
     }
     bool any = r->log_count > 0 && r->logs[r->log_count - 1].valid;

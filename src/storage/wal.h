@@ -56,7 +56,6 @@ struct wal_options {
 /* A segment that recovery found. */
 struct wal_found {
     uint64_t file_number;
-    struct io_file *file; /* the log takes it over; NULL: it was not opened */
     uint64_t file_size;
     uint64_t segment; /* 0: free, holds nothing that is needed */
     uint64_t end, first_sequence, last_sequence;

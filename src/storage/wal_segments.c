@@ -293,7 +293,6 @@ struct wal_segments *wal_segments_new(const struct wal_options *options, const s
         const struct wal_found *found = &start->found[i];
         struct wal_segment *segment = mem_calloc(1, sizeof *segment);
         *segment = (struct wal_segment){.file_number = found->file_number,
-                                        .file = found->file,
                                         .size = found->file_size,
                                         .segment = found->segment,
                                         .end = found->end,
