@@ -546,10 +546,7 @@ static void reset_offsets(struct grpc_call *call, struct grpc_message *message) 
     g->topics = arena_calloc(&call->arena, request->n_topics + 1, sizeof *g->topics);
     for (size_t i = 0; i < request->n_topics; i++) {
         struct slice topic = slice_from_text(request->topics[i]);
-        if (broker_topic_find(grpc_call_broker(call), topic) == NULL) {
-            grpc_partition_fail_unknown(call, topic, -1);
-            return;
-        }
+        if (grpc_partition_find_topic(call, topic) == NULL) return;
         g->topics[g->topic_count++] = topic;
     }
     g->committing = true;

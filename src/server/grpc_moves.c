@@ -94,11 +94,8 @@ static void move_partitions(struct grpc_call *call, struct grpc_message *message
     struct moves *all = call->state;
     all->call = call;
     all->topic = slice_from_text(request->name);
-    const struct broker_topic *topic = broker_topic_find(broker, all->topic);
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, all->topic, -1);
-        return;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, all->topic);
+    if (topic == NULL) return;
     int ways = (request->replication_factor != 0) + (request->n_placements != 0) + (request->cancel != 0);
     if (ways != 1 || request->replication_factor < 0 || request->replication_factor > BROKER_REPLICAS_MAX) {
         grpc_call_fail_field(call, "replication_factor",
@@ -177,11 +174,8 @@ static void list_moves(struct grpc_call *call, struct grpc_message *message) {
     if (request == NULL) return;
     struct listing listing = {.call = call, .broker = grpc_call_broker(call)};
     struct slice name = slice_from_text(request->name);
-    const struct broker_topic *topic = name.size == 0 ? NULL : broker_topic_find(listing.broker, name);
-    if (name.size != 0 && topic == NULL) {
-        grpc_partition_fail_unknown(call, name, -1);
-        return;
-    }
+    const struct broker_topic *topic = name.size == 0 ? NULL : grpc_partition_find_topic(call, name);
+    if (name.size != 0 && topic == NULL) return;
     if (topic != NULL)
         list_topic(&listing, topic);
     else

@@ -86,11 +86,8 @@ static void list_offsets(struct grpc_call *call, struct grpc_message *message) {
         grpc_call_fail_field(call, "position", "an anchor, or a time of 0 or later");
         return;
     }
-    const struct broker_topic *topic = broker_topic_find(broker, all->topic);
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, all->topic, -1);
-        return;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, all->topic);
+    if (topic == NULL) return;
     if (request->n_partitions > (size_t)topic->partition_count) {
         grpc_call_fail_field(call, "partitions", "each partition once: the topic has %d",
                              topic->partition_count);
@@ -174,11 +171,8 @@ static void delete_records(struct grpc_call *call, struct grpc_message *message)
     struct deletions *all = call->state;
     all->call = call;
     all->topic = slice_from_text(request->name);
-    const struct broker_topic *topic = broker_topic_find(broker, all->topic);
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, all->topic, -1);
-        return;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, all->topic);
+    if (topic == NULL) return;
     if (request->n_partitions == 0 || request->n_partitions > (size_t)topic->partition_count) {
         grpc_call_fail_field(call, "partitions", "name the partitions to delete from, each once");
         return;

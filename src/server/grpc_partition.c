@@ -56,6 +56,12 @@ void grpc_partition_fail_unknown(struct grpc_call *call, struct slice topic, int
                                   .status = STATUS_UNKNOWN_TOPIC, .topic = topic, .partition = partition});
 }
 
+const struct broker_topic *grpc_partition_find_topic(struct grpc_call *call, struct slice topic) {
+    const struct broker_topic *found = broker_topic_find(grpc_call_broker(call), topic);
+    if (found == NULL) grpc_partition_fail_unknown(call, topic, -1);
+    return found;
+}
+
 void grpc_partition_error_write(struct writer *out, const struct grpc_partition_error *error) {
     struct built built;
     build(&built, error);

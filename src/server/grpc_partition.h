@@ -18,6 +18,8 @@ struct grpc_partition_error {
 };
 
 void grpc_partition_fail(struct grpc_call *call, const struct grpc_partition_error *error);
+/* The topic, or NULL: there is none of that name, and the call has failed. */
+const struct broker_topic *grpc_partition_find_topic(struct grpc_call *call, struct slice topic);
 /* UNKNOWN_TOPIC. */
 void grpc_partition_fail_unknown(struct grpc_call *call, struct slice topic, int32_t partition);
 /* An encoded google.rpc.Status. */

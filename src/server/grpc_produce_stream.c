@@ -105,11 +105,8 @@ static void open_stream(struct stream *stream, const struct protobuf_produce *op
         grpc_call_hold(call, true);
         return;
     }
-    const struct broker_topic *topic = broker_topic_find(grpc_call_broker(call), open->topic);
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, open->topic, -1);
-        return;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, open->topic);
+    if (topic == NULL) return;
     stream->opened = true;
     stream->topic = stream->open.topic;
     stream->acks = open->acks;

@@ -125,11 +125,8 @@ void grpc_sources_init(struct grpc_sources *sources, struct grpc_call *call,
 /* Partitions that a topic of the request means; 0: the call has failed. */
 static uint32_t count_partitions(struct grpc_call *call, const Sentinel__V1__ConsumeTopic *wanted) {
     struct slice name = slice_from_text(wanted->topic);
-    const struct broker_topic *topic = broker_topic_find(grpc_call_broker(call), name);
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, name, -1);
-        return 0;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, name);
+    if (topic == NULL) return 0;
     if (wanted->n_partitions == 0) return (uint32_t)topic->partition_count;
     bool *named = arena_calloc(&call->arena, (size_t)topic->partition_count, sizeof *named);
     for (size_t i = 0; i < wanted->n_partitions; i++) {

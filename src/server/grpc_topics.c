@@ -87,11 +87,8 @@ static Sentinel__V1__Partition *partition_message(struct arena *arena, struct br
 
 /* The topic as it is now, or NULL when it was deleted meanwhile (the call has then failed). */
 static Sentinel__V1__Topic *topic_message(struct grpc_call *call, struct slice name) {
-    const struct broker_topic *topic = broker_topic_find(grpc_call_broker(call), name);
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, name, -1);
-        return NULL;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, name);
+    if (topic == NULL) return NULL;
     Sentinel__V1__Topic *out = arena_alloc(&call->arena, sizeof(*out));
     sentinel__v1__topic__init(out);
     fill_head(&call->arena, topic, out);
@@ -262,11 +259,8 @@ static void update_topic(struct grpc_call *call, struct grpc_message *message) {
         call, &sentinel__v1__update_topic_request__descriptor, message->bytes);
     if (request == NULL) return;
     struct broker *broker = grpc_call_broker(call);
-    const struct broker_topic *topic = broker_topic_find(broker, slice_from_text(request->name));
-    if (topic == NULL) {
-        grpc_partition_fail_unknown(call, slice_from_text(request->name), -1);
-        return;
-    }
+    const struct broker_topic *topic = grpc_partition_find_topic(call, slice_from_text(request->name));
+    if (topic == NULL) return;
     struct change *change = change_new(call, TOPIC_ALTER_CONFIG, request->name);
     change->update = request;
     change->change.edit = update_edit;
