@@ -315,6 +315,15 @@ int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int pa
     return -1;
 }
 
+void cluster_world_produce_numbers(struct cluster_world *w, const char *topic, int partition, int from,
+                                   int to, int64_t producer) {
+    for (int i = from; i < to; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        cluster_world_produce(w, topic, partition, value, producer, i);
+    }
+}
+
 struct waiting_fetch {
     struct fetch fetch;
     struct fetch_partition part;
@@ -345,7 +354,8 @@ static int64_t take_batch(struct shared_slice bytes, int64_t expected, struct wr
     return record_batch_last_offset(&batch) + 1;
 }
 
-void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out) {
+/* Every record value from the beginning, each with a '\n' behind it. */
+static void read_values(struct cluster_world *w, const char *topic, int partition, struct writer *out) {
     int64_t offset = 0;
     for (int attempt = 0; attempt < 3000; attempt++) {
         uint32_t asked = (uint32_t)attempt % w->count + 1;
@@ -375,6 +385,19 @@ void cluster_world_read(struct cluster_world *w, const char *topic, int partitio
         if (status != STATUS_OK) cluster_world_run(w, 20);
     }
     fail_msg("%s/%d cannot be read", topic, partition);
+}
+
+void cluster_world_expect_numbers(struct cluster_world *w, const char *topic, int partition, int count) {
+    struct writer have, want;
+    writer_init(&have);
+    writer_init(&want);
+    read_values(w, topic, partition, &have);
+    for (int i = 0; i < count; i++)
+        writer_printf(&want, "%d\n", i);
+    writer_u8(&want, '\0');
+    assert_string_equal((const char *)have.data, (const char *)want.data);
+    writer_release(&have);
+    writer_release(&want);
 }
 
 struct waiting_deletion {

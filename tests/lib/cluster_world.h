@@ -52,9 +52,12 @@ enum status cluster_world_append(struct cluster_world *w, uint32_t node, const c
 /* The same until some leader takes it. Returns the offset. */
 int64_t cluster_world_produce(struct cluster_world *w, const char *topic, int partition, const char *value,
                               int64_t producer, int32_t sequence);
-/* Every record value from the beginning, joined with '\n', as the leader tells; with `forward`: as node 1
- * does. */
-void cluster_world_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);
+/* The values "FROM" up to "TO" - 1, one record each; the value is the sequence too. */
+void cluster_world_produce_numbers(struct cluster_world *w, const char *topic, int partition, int from,
+                                   int to, int64_t producer);
+/* Fails the test unless the partition holds the values "0", "1", ... up to count, each once and in order, as
+ * the leader tells; with `forward`: as node 1 does. */
+void cluster_world_expect_numbers(struct cluster_world *w, const char *topic, int partition, int count);
 /* `nodes`: zero-terminated, or NULL: `replicas` of them, as the controller chooses. */
 enum status cluster_world_move(struct cluster_world *w, uint32_t asked, const char *topic, int partition,
                                const int32_t *nodes, int replicas);

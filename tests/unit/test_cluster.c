@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/cursor.h"
 #include "base/prng.h"
 #include "broker/backup.h"
 #include "lib/cluster_world.h"
@@ -14,28 +13,6 @@ static void open_with_topic(uint64_t seed, uint32_t nodes, int partitions, int r
     cluster_world_open(&world, seed, nodes);
     cluster_world_run(&world, 3000);
     assert_status(cluster_world_create(&world, 1, "t", partitions, replicas), STATUS_OK);
-}
-
-/* Values "0", "1", ... up to count, each once and in order. */
-static void expect_read(const char *topic, int partition, int count) {
-    struct writer have, want;
-    writer_init(&have);
-    writer_init(&want);
-    cluster_world_read(&world, topic, partition, &have);
-    for (int i = 0; i < count; i++)
-        writer_printf(&want, "%d\n", i);
-    writer_u8(&want, '\0');
-    assert_string_equal((const char *)have.data, (const char *)want.data);
-    writer_release(&have);
-    writer_release(&want);
-}
-
-static void produce(const char *topic, int partition, int from, int to, int64_t producer) {
-    for (int i = from; i < to; i++) {
-        char value[16];
-        snprintf(value, sizeof value, "%d", i);
-        cluster_world_produce(&world, topic, partition, value, producer, i);
-    }
 }
 
 static void a_cluster_is_founded_and_serves(void **state) {
@@ -52,8 +29,8 @@ static void a_cluster_is_founded_and_serves(void **state) {
         assert_string_equal(nodes[2].address, "node2:7000");
     }
     for (int p = 0; p < 4; p++) {
-        produce("t", p, 0, 20, -1);
-        expect_read("t", p, 20);
+        cluster_world_produce_numbers(&world, "t", p, 0, 20, -1);
+        cluster_world_expect_numbers(&world, "t", p, 20);
     }
     assert_status(cluster_world_create(&world, 2, "t", 1, 1), STATUS_EXISTS);
     assert_status(cluster_world_create(&world, 3, "u", 1, 4), STATUS_INVALID_REPLICATION);
@@ -63,7 +40,7 @@ static void a_cluster_is_founded_and_serves(void **state) {
 static void who_does_not_lead_says_so(void **state) {
     (void)state;
     open_with_topic(2, 3, 1, 3);
-    produce("t", 0, 0, 1, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 1, -1);
     uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
     for (uint32_t i = 1; i <= 3; i++) {
         enum status status = cluster_world_append(&world, i, "t", 0, "x", -1, 0, NULL);
@@ -81,7 +58,7 @@ static void failures_lose_and_double_nothing(void **state) {
         assert_status(cluster_world_producer_id(&world, 2, &producer), STATUS_OK);
         int sent = 0;
         for (int round = 0; round < 6; round++) {
-            produce("t", 0, sent, sent + 15, producer);
+            cluster_world_produce_numbers(&world, "t", 0, sent, sent + 15, producer);
             sent += 15;
             uint32_t asked = world.nodes[1].broker == NULL ? 2 : 1;
             uint32_t leader = cluster_world_leader(&world, asked, "t", 0);
@@ -94,7 +71,7 @@ static void failures_lose_and_double_nothing(void **state) {
             }
             cluster_world_crash(&world, leader,
                                 round % 2 == 0 ? IO_SIM_CRASH_POWER_BARE : IO_SIM_CRASH_POWER);
-            produce("t", 0, sent, sent + 5, producer);
+            cluster_world_produce_numbers(&world, "t", 0, sent, sent + 5, producer);
             sent += 5;
             cluster_world_start(&world, leader);
         }
@@ -102,7 +79,7 @@ static void failures_lose_and_double_nothing(void **state) {
         char value[16];
         snprintf(value, sizeof value, "%d", sent - 1);
         cluster_world_produce(&world, "t", 0, value, producer, sent - 1);
-        expect_read("t", 0, sent);
+        cluster_world_expect_numbers(&world, "t", 0, sent);
         cluster_world_close(&world);
     }
 }
@@ -110,7 +87,7 @@ static void failures_lose_and_double_nothing(void **state) {
 static void a_minority_refuses(void **state) {
     (void)state;
     open_with_topic(3, 3, 1, 3);
-    produce("t", 0, 0, 5, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 5, -1);
     uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
     for (uint32_t i = 0; i < 3; i++) {
         if (i == leader - 1) continue;
@@ -133,7 +110,7 @@ static void a_minority_refuses(void **state) {
         io_sim_cut(world.sim, leader - 1, i, false);
     }
     cluster_world_run(&world, 60000);
-    expect_read("t", 0, 6);
+    cluster_world_expect_numbers(&world, "t", 0, 6);
     cluster_world_close(&world);
 }
 
@@ -141,7 +118,7 @@ static void a_wiped_node_is_rebuilt(void **state) {
     (void)state;
     for (uint32_t victim = 1; victim <= 3; victim++) {
         open_with_topic(10 + victim, 3, 2, 3);
-        produce("t", 0, 0, 60, -1);
+        cluster_world_produce_numbers(&world, "t", 0, 0, 60, -1);
         cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
         io_sim_wipe_disk(world.sim, victim - 1);
         cluster_world_start(&world, victim);
@@ -149,9 +126,9 @@ static void a_wiped_node_is_rebuilt(void **state) {
         /* The two that never lost anything go; the third alone is no majority, but with one of them it is. */
         uint32_t gone = victim % 3 + 1;
         cluster_world_crash(&world, gone, IO_SIM_CRASH_POWER);
-        produce("t", 0, 60, 70, -1);
-        expect_read("t", 0, 70);
-        produce("t", 1, 0, 5, -1);
+        cluster_world_produce_numbers(&world, "t", 0, 60, 70, -1);
+        cluster_world_expect_numbers(&world, "t", 0, 70);
+        cluster_world_produce_numbers(&world, "t", 1, 0, 5, -1);
         cluster_world_close(&world);
     }
 }
@@ -159,14 +136,14 @@ static void a_wiped_node_is_rebuilt(void **state) {
 static void a_deleted_topic_is_gone_everywhere(void **state) {
     (void)state;
     open_with_topic(20, 3, 2, 3);
-    produce("t", 0, 0, 10, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, -1);
     assert_status(cluster_world_delete(&world, 3, "t"), STATUS_OK);
     cluster_world_run(&world, 1000);
     for (uint32_t i = 1; i <= 3; i++)
         assert_null(broker_topic_find(world.nodes[i].broker, SLICE_LITERAL("t")));
     assert_status(cluster_world_create(&world, 2, "t", 1, 3), STATUS_OK);
-    produce("t", 0, 0, 3, -1);
-    expect_read("t", 0, 3);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 3, -1);
+    cluster_world_expect_numbers(&world, "t", 0, 3);
     cluster_world_close(&world);
 }
 
@@ -174,7 +151,7 @@ static void rolling_restarts_keep_serving(void **state) {
     (void)state;
     open_with_topic(21, 3, 1, 3);
     for (uint32_t node = 1; node <= 3; node++) {
-        produce("t", 0, (int)(node - 1) * 10, (int)node * 10, -1);
+        cluster_world_produce_numbers(&world, "t", 0, (int)(node - 1) * 10, (int)node * 10, -1);
         cluster_world_shutdown(&world, node);
         uint32_t other = node % 3 + 1;
         uint64_t before = io_sim_now(world.sim);
@@ -183,7 +160,7 @@ static void rolling_restarts_keep_serving(void **state) {
         cluster_world_start(&world, node);
         cluster_world_run(&world, 2000);
     }
-    expect_read("t", 0, 30);
+    cluster_world_expect_numbers(&world, "t", 0, 30);
     cluster_world_close(&world);
 }
 
@@ -192,9 +169,9 @@ static void fewer_replicas_than_nodes_are_spread(void **state) {
     open_with_topic(22, 3, 6, 1);
     int count[4] = {0};
     for (int p = 0; p < 6; p++) {
-        produce("t", p, 0, 3, -1);
+        cluster_world_produce_numbers(&world, "t", p, 0, 3, -1);
         count[cluster_world_leader(&world, 1 + (uint32_t)p % 3, "t", p)]++;
-        expect_read("t", p, 3);
+        cluster_world_expect_numbers(&world, "t", p, 3);
     }
     assert_true(count[1] == 2 && count[2] == 2 && count[3] == 2);
     cluster_world_close(&world);
@@ -204,7 +181,7 @@ static void fewer_replicas_than_nodes_are_spread(void **state) {
 static void deleted_records_stay_deleted(void **state) {
     (void)state;
     open_with_topic(26, 3, 1, 3);
-    produce("t", 0, 0, 40, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 40, -1);
     uint32_t leader = cluster_world_leader(&world, 1, "t", 0), away = leader % 3 + 1;
     cluster_world_crash(&world, away, IO_SIM_CRASH_POWER);
     assert_status(cluster_world_delete_records(&world, leader, "t", 0, 25), STATUS_OK);
@@ -217,7 +194,7 @@ static void deleted_records_stay_deleted(void **state) {
         assert_int_equal(info.log_start_offset, 25);
     }
     cluster_world_shutdown(&world, leader);
-    produce("t", 0, 40, 45, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 40, 45, -1);
     cluster_world_start(&world, leader);
     cluster_world_run(&world, 3000);
     struct partition_info info;
@@ -233,7 +210,7 @@ static void epochs_tell_where_they_end(void **state) {
     open_with_topic(25, 3, 1, 3);
     int32_t epochs[3];
     for (int round = 0; round < 3; round++) {
-        produce("t", 0, round * 10, round * 10 + 10, -1);
+        cluster_world_produce_numbers(&world, "t", 0, round * 10, round * 10 + 10, -1);
         uint32_t leader = cluster_world_leader(&world, world.nodes[1].broker == NULL ? 2 : 1, "t", 0);
         epochs[round] = broker_partition_leader(
                             world.nodes[leader].broker,
@@ -261,7 +238,7 @@ static void epochs_tell_where_they_end(void **state) {
         broker_epoch_end(world.nodes[leader].broker, SLICE_LITERAL("t"), 0, epochs[2] + 1, &found, &ends[0]),
         STATUS_OK);
     assert_int_equal(found, -1);
-    expect_read("t", 0, 30);
+    cluster_world_expect_numbers(&world, "t", 0, 30);
     cluster_world_close(&world);
 }
 
@@ -281,7 +258,7 @@ static void requests_are_taken_to_the_leader(void **state) {
             assert_status(status, STATUS_OK);
             assert_int_equal(offset, i);
         }
-        expect_read("t", p, 9);
+        cluster_world_expect_numbers(&world, "t", p, 9);
     }
     /* Whoever would have to be asked is gone: it is said soon, and the others go on. */
     uint32_t victim = cluster_world_leader(&world, 1, "t", 0) == 1 ? 2
@@ -315,13 +292,13 @@ static void backup_done(struct store_checkpoint *request) {
 static void a_restored_checkpoint_is_no_member(void **state) {
     (void)state;
     open_with_topic(31, 3, 1, 3);
-    produce("t", 0, 0, 10, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, -1);
     struct backup backup = {.checkpoint = {.done = backup_done}};
     assert_status(backup_start(world.nodes[2].broker, SLICE_LITERAL("old"), &backup, &world.why), STATUS_OK);
     cluster_world_run(&world, 2000);
     assert_true(backup.checkpoint.tables > 0);
     backup_release(&backup);
-    produce("t", 0, 10, 20, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 10, 20, -1);
     cluster_world_crash(&world, 2, IO_SIM_CRASH_PROCESS);
     struct io *io = io_sim_node_io(world.sim, 1);
     assert_status(io_rename(io, "data", "broken"), STATUS_OK);
@@ -336,7 +313,7 @@ static void a_restored_checkpoint_is_no_member(void **state) {
     io_sim_wipe_disk(world.sim, 1);
     cluster_world_start(&world, 2);
     cluster_world_run(&world, 10000);
-    expect_read("t", 0, 20);
+    cluster_world_expect_numbers(&world, "t", 0, 20);
     cluster_world_close(&world);
 }
 

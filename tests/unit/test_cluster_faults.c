@@ -3,10 +3,7 @@
  * up. docs/operations.md says of each what an operator sees. */
 #include "lib/test.h"
 
-#include <stdio.h>
-
 #include "base/buffer.h"
-#include "base/cursor.h"
 #include "base/mem.h"
 #include "lib/cluster_world.h"
 
@@ -24,24 +21,11 @@ static void open_with_topic(uint64_t seed) {
 }
 
 static void produce(int from, int to) {
-    for (int i = from; i < to; i++) {
-        char value[16];
-        snprintf(value, sizeof value, "%d", i);
-        cluster_world_produce(&world, "t", 0, value, producer, i);
-    }
+    cluster_world_produce_numbers(&world, "t", 0, from, to, producer);
 }
 
 static void expect_read(int count) {
-    struct writer expected, got;
-    writer_init(&expected);
-    writer_init(&got);
-    for (int i = 0; i < count; i++)
-        writer_printf(&expected, "%d\n", i);
-    cluster_world_read(&world, "t", 0, &got);
-    writer_u8(&expected, '\0');
-    assert_string_equal((const char *)got.data, (const char *)expected.data);
-    writer_release(&expected);
-    writer_release(&got);
+    cluster_world_expect_numbers(&world, "t", 0, count);
 }
 
 static uint32_t leader_seen_by_others(uint32_t not ) {

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/assert.h"
-#include "base/cursor.h"
 #include "base/prng.h"
 #include "broker/cluster.h"
 #include "broker/coordinator.h"
@@ -29,28 +28,6 @@ static void create_on(uint32_t asked, const char *topic, int partitions, int rep
         assert_status(status, STATUS_OK); /* EXISTS: of a try that was not answered */
 }
 
-/* Values "0", "1", ... up to count, each once and in order. */
-static void expect_read(const char *topic, int partition, int count) {
-    struct writer have, want;
-    writer_init(&have);
-    writer_init(&want);
-    cluster_world_read(&world, topic, partition, &have);
-    for (int i = 0; i < count; i++)
-        writer_printf(&want, "%d\n", i);
-    writer_u8(&want, '\0');
-    assert_string_equal((const char *)have.data, (const char *)want.data);
-    writer_release(&have);
-    writer_release(&want);
-}
-
-static void produce(const char *topic, int partition, int from, int to, int64_t producer) {
-    for (int i = from; i < to; i++) {
-        char value[16];
-        snprintf(value, sizeof value, "%d", i);
-        cluster_world_produce(&world, topic, partition, value, producer, i);
-    }
-}
-
 static uint32_t replicas_of(uint32_t asked, const char *topic, int partition,
                             int32_t nodes[BROKER_REPLICAS_MAX]) {
     struct broker *broker = world.nodes[asked].broker;
@@ -68,18 +45,18 @@ static void a_partition_moves_to_other_nodes_and_leaves_nothing_behind(void **st
     (void)state;
     open_world(1, 4);
     create_on(1, "t", 2, 2);
-    produce("t", 0, 0, 60, -1);
-    produce("t", 1, 0, 20, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 60, -1);
+    cluster_world_produce_numbers(&world, "t", 1, 0, 20, -1);
     int32_t old[BROKER_REPLICAS_MAX], now[BROKER_REPLICAS_MAX], target[3] = {0};
     assert_int_equal(replicas_of(1, "t", 0, old), 2);
     for (uint32_t node = 1, count = 0; node <= 4; node++)
         if (!has(old, 2, node)) target[count++] = (int32_t)node;
     assert_status(cluster_world_move(&world, 3, "t", 0, target, 0), STATUS_OK);
-    produce("t", 0, 60, 90, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 60, 90, -1);
     assert_true(cluster_world_settle(&world, 1, "t", 30000));
     assert_int_equal(replicas_of(2, "t", 0, now), 2);
     assert_memory_equal(now, target, 2 * sizeof *now);
-    produce("t", 0, 90, 100, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 90, 100, -1);
     cluster_world_run(&world, 6000); /* leadership goes where it is wanted */
     assert_int_equal(cluster_world_leader(&world, 1, "t", 0), target[0]);
     for (uint32_t i = 0; i < 2; i++) {
@@ -89,12 +66,12 @@ static void a_partition_moves_to_other_nodes_and_leaves_nothing_behind(void **st
     /* Those it came from are not needed any more; one of them comes back later. */
     cluster_world_crash(&world, (uint32_t)old[0], IO_SIM_CRASH_POWER);
     world.forward = false;
-    produce("t", 0, 100, 110, -1);
-    expect_read("t", 0, 110);
+    cluster_world_produce_numbers(&world, "t", 0, 100, 110, -1);
+    cluster_world_expect_numbers(&world, "t", 0, 110);
     cluster_world_start(&world, (uint32_t)old[0]);
     cluster_world_run(&world, 3000);
     assert_int_equal(cluster_world_keys(&world, (uint32_t)old[0], "t", 0), 0);
-    expect_read("t", 1, 20);
+    cluster_world_expect_numbers(&world, "t", 1, 20);
     cluster_world_close(&world);
 }
 
@@ -102,12 +79,12 @@ static void replicas_are_added_and_taken_away(void **state) {
     (void)state;
     open_world(2, 3);
     create_on(2, "t", 1, 1);
-    produce("t", 0, 0, 40, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 40, -1);
     int32_t nodes[BROKER_REPLICAS_MAX];
     static const int counts[] = {3, 2, 1, 3, 1};
     for (unsigned i = 0; i < ARRAY_COUNT(counts); i++) {
         assert_status(cluster_world_move(&world, i % 3 + 1, "t", 0, NULL, counts[i]), STATUS_OK);
-        produce("t", 0, 40 + (int)i * 5, 45 + (int)i * 5, -1);
+        cluster_world_produce_numbers(&world, "t", 0, 40 + (int)i * 5, 45 + (int)i * 5, -1);
         assert_true(cluster_world_settle(&world, 1, "t", 30000));
         assert_int_equal(replicas_of(3, "t", 0, nodes), counts[i]);
         assert_int_equal(broker_topic_find(world.nodes[2].broker, SLICE_LITERAL("t"))->replication,
@@ -116,7 +93,7 @@ static void replicas_are_added_and_taken_away(void **state) {
             assert_int_equal(cluster_world_keys(&world, node, "t", 0) > 0,
                              has(nodes, (uint32_t)counts[i], node));
     }
-    expect_read("t", 0, 65);
+    cluster_world_expect_numbers(&world, "t", 0, 65);
     assert_status(cluster_world_move(&world, 1, "t", 0, NULL, 4), STATUS_INVALID_REPLICATION);
     assert_status(cluster_world_move(&world, 1, "t", 0, (int32_t[]){1, 9, 0}, 0), STATUS_INVALID_REPLICATION);
     assert_status(cluster_world_move(&world, 1, "t", 0, (int32_t[]){1, 1, 0}, 0), STATUS_INVALID_REPLICATION);
@@ -131,7 +108,7 @@ static void a_move_is_cancelled(void **state) {
     (void)state;
     open_world(3, 4);
     create_on(1, "t", 1, 3);
-    produce("t", 0, 0, 30, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 30, -1);
     int32_t old[BROKER_REPLICAS_MAX], now[BROKER_REPLICAS_MAX];
     replicas_of(1, "t", 0, old);
     uint32_t fourth = 1;
@@ -141,7 +118,7 @@ static void a_move_is_cancelled(void **state) {
     cluster_world_crash(&world, fourth, IO_SIM_CRASH_POWER);
     int32_t target[] = {(int32_t)fourth, old[1], old[0], 0};
     assert_status(cluster_world_move(&world, asked, "t", 0, target, 0), STATUS_OK);
-    produce("t", 0, 30, 40, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 30, 40, -1);
     assert_false(cluster_world_settle(&world, asked, "t", 8000));
     struct partition_move move;
     assert_true(broker_partition_move(world.nodes[asked].broker,
@@ -156,8 +133,8 @@ static void a_move_is_cancelled(void **state) {
     cluster_world_start(&world, fourth);
     assert_true(cluster_world_settle(&world, asked, "t", 20000));
     assert_int_equal(cluster_world_keys(&world, fourth, "t", 0), 0);
-    produce("t", 0, 40, 50, -1);
-    expect_read("t", 0, 50);
+    cluster_world_produce_numbers(&world, "t", 0, 40, 50, -1);
+    cluster_world_expect_numbers(&world, "t", 0, 50);
     cluster_world_close(&world);
 }
 
@@ -185,7 +162,7 @@ static void moves_survive_crashes(void **state) {
             cluster_world_crash(&world, victim, IO_SIM_CRASH_POWER);
             cluster_world_run(&world, prng_below(&prng, 1500));
             for (int i = 0; i < 2; i++) {
-                produce("t", i, next[i], next[i] + 4, producer);
+                cluster_world_produce_numbers(&world, "t", i, next[i], next[i] + 4, producer);
                 next[i] += 4;
             }
             cluster_world_start(&world, victim);
@@ -195,7 +172,7 @@ static void moves_survive_crashes(void **state) {
         for (int i = 0; i < 2; i++) {
             int32_t nodes[BROKER_REPLICAS_MAX];
             uint32_t count = replicas_of(1, "t", i, nodes);
-            expect_read("t", i, next[i]);
+            cluster_world_expect_numbers(&world, "t", i, next[i]);
             for (uint32_t node = 1; node <= 5; node++)
                 assert_int_equal(cluster_world_keys(&world, node, "t", i) > 0, has(nodes, count, node));
         }
@@ -222,10 +199,10 @@ static void who_gave_its_copy_away_elects_nobody_from_before(void **state) {
     open_world(30, 5);
     int32_t first[] = {1, 2, 3}, second[] = {1, 4, 5, 0}, third[] = {1, 4, 2, 0};
     assert_status(cluster_world_create_on(&world, 4, "t", first, 3), STATUS_OK);
-    produce("t", 0, 0, 10, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, -1);
     for (uint32_t node = 1; node <= 5; node++)
         if (node != 3) cut(3, node, true);
-    produce("t", 0, 10, 20, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 10, 20, -1);
     assert_status(cluster_world_move(&world, 4, "t", 0, second, 0), STATUS_OK);
     for (int i = 0; i < 400 && replica_at(2) != NULL; i++)
         cluster_world_run(&world, 50);
@@ -249,8 +226,9 @@ static void who_gave_its_copy_away_elects_nobody_from_before(void **state) {
     }
     assert_true(cluster_world_settle(&world, 4, "t", 60000));
     cluster_world_crash(&world, 1, IO_SIM_CRASH_POWER);
-    produce("t", 0, 20, 25, -1); /* it votes again, now that it has everything */
-    expect_read("t", 0, 25);
+    cluster_world_produce_numbers(&world, "t", 0, 20, 25,
+                                  -1); /* it votes again, now that it has everything */
+    cluster_world_expect_numbers(&world, "t", 0, 25);
     cluster_world_close(&world);
 }
 
@@ -271,7 +249,7 @@ static void a_copy_that_cannot_be_opened_is_given_away(void **state) {
     open_world(31, 4);
     int32_t first[] = {1, 2, 3}, second[] = {1, 4, 3, 0}, third[] = {1, 4, 2, 0};
     assert_status(cluster_world_create_on(&world, 1, "t", first, 3), STATUS_OK);
-    produce("t", 0, 0, 10, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, -1);
     uint64_t group = raft_replica_group(replica_at(2)), end = raft_replica_raft(replica_at(2))->log.end;
     static const uint8_t rubbish[] = {1, 2, 3};
     struct key key = key_raft(group, 't', 0);
@@ -291,9 +269,9 @@ static void a_copy_that_cannot_be_opened_is_given_away(void **state) {
     assert_true(floor.end == end && end >= 10 && floor.term > 0 && floor.term < 100);
     assert_status(cluster_world_move(&world, 4, "t", 0, third, 0), STATUS_OK);
     assert_true(cluster_world_settle(&world, 4, "t", 30000));
-    produce("t", 0, 10, 20, -1);
+    cluster_world_produce_numbers(&world, "t", 0, 10, 20, -1);
     assert_non_null(replica_at(2));
-    expect_read("t", 0, 20);
+    cluster_world_expect_numbers(&world, "t", 0, 20);
     cluster_world_close(&world);
 }
 
@@ -346,7 +324,7 @@ static void a_node_joins_is_drained_and_goes(void **state) {
     open_world(40, 3);
     create_on(1, "t", 6, 3);
     for (int p = 0; p < 6; p++)
-        produce("t", p, 0, 10, -1);
+        cluster_world_produce_numbers(&world, "t", p, 0, 10, -1);
     assert_status(cluster_world_change_node(&world, 1, NODE_DRAIN, 1), STATUS_INVALID_REPLICATION);
     assert_non_null(strstr(world.why.text, "add a node first"));
     uint32_t fourth = cluster_world_add(&world, 2);
@@ -362,7 +340,7 @@ static void a_node_joins_is_drained_and_goes(void **state) {
     drain(1, 2, "t", 6);
     assert_true(cluster_world_settle(&world, 1, "u", 20000));
     for (int p = 0; p < 6; p++) {
-        produce("t", p, 10, 15, -1);
+        cluster_world_produce_numbers(&world, "t", p, 10, 15, -1);
         assert_int_equal(cluster_world_keys(&world, 2, "t", p), 0);
     }
     assert_int_equal(leads(1, 2, "t", 6), 0);
@@ -385,12 +363,12 @@ static void a_node_joins_is_drained_and_goes(void **state) {
     static const uint32_t left[] = {1, 3, 4};
     for (unsigned i = 0; i < ARRAY_COUNT(left); i++, next += 5) {
         cluster_world_crash(&world, left[i], IO_SIM_CRASH_POWER);
-        produce("t", 0, next, next + 5, -1);
+        cluster_world_produce_numbers(&world, "t", 0, next, next + 5, -1);
         create_on(left[(i + 1) % 3], i == 0 ? "v" : i == 1 ? "w" : "x", 1, 2);
         cluster_world_start(&world, left[i]);
         cluster_world_run(&world, 3000);
     }
-    expect_read("t", 0, next);
+    cluster_world_expect_numbers(&world, "t", 0, next);
     cluster_world_start(&world, 2);
     cluster_world_run(&world, 3000);
     assert_false(is_node(1, 2));
@@ -478,7 +456,7 @@ static void a_single_broker_grows_to_three(void **state) {
         create_on(1, "t", 2, 1);
         int64_t producer;
         assert_status(cluster_world_producer_id(&world, 1, &producer), STATUS_OK);
-        produce("t", 0, 0, count, producer);
+        cluster_world_produce_numbers(&world, "t", 0, 0, count, producer);
         if (count > 50) assert_status(cluster_world_delete_records(&world, 1, "t", 0, 33), STATUS_OK);
         char name[32];
         for (int g = 0; g < GROUPS; g++) {
@@ -504,7 +482,7 @@ static void a_single_broker_grows_to_three(void **state) {
                           STATUS_OK);
             assert_int_equal(offset, count - 1);
         }
-        produce("t", 0, count, count + 5, producer);
+        cluster_world_produce_numbers(&world, "t", 0, count, count + 5, producer);
         for (int p = 0; p < 2; p++)
             assert_status(cluster_world_move(&world, 3, "t", p, NULL, 3), STATUS_OK);
         assert_true(cluster_world_settle(&world, 2, "t", 30000));
@@ -515,13 +493,13 @@ static void a_single_broker_grows_to_three(void **state) {
             snprintf(name, sizeof name, "group-%d", g);
             assert_int_equal(group_offset(2, name, -1), g);
         }
-        produce("t", 0, count + 5, count + 10, producer);
-        produce("t", 1, 0, 3, -1);
+        cluster_world_produce_numbers(&world, "t", 0, count + 5, count + 10, producer);
+        cluster_world_produce_numbers(&world, "t", 1, 0, 3, -1);
         create_on(2, "u", 1, 2);
         cluster_world_start(&world, 1);
         cluster_world_run(&world, 3000);
-        if (count <= 50) expect_read("t", 0, count + 10);
-        expect_read("t", 1, 3);
+        if (count <= 50) cluster_world_expect_numbers(&world, "t", 0, count + 10);
+        cluster_world_expect_numbers(&world, "t", 1, 3);
         struct partition_info info;
         uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
         assert_status(broker_partition_info(world.nodes[leader].broker, SLICE_LITERAL("t"), 0, &info),
