@@ -213,8 +213,3 @@ void writer_patch_be32(struct writer *w, size_t at, uint32_t v) {
     ASSERT(at <= w->size && w->size - at >= 4);
     store_be32(w->data + at, v);
 }
-
-void writer_patch_le32(struct writer *w, size_t at, uint32_t v) {
-    ASSERT(at <= w->size && w->size - at >= 4);
-    store_le32(w->data + at, v);
-}

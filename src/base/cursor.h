@@ -81,7 +81,6 @@ void writer_bytes(struct writer *w, struct slice bytes);
 void writer_text(struct writer *w, const char *text); /* without the NUL */
 __attribute__((format(printf, 2, 3))) void writer_printf(struct writer *w, const char *format, ...);
 void writer_patch_be32(struct writer *w, size_t at, uint32_t v);
-void writer_patch_le32(struct writer *w, size_t at, uint32_t v);
 
 static inline uint64_t load_be64(const uint8_t *p) {
     uint64_t v;

@@ -56,7 +56,6 @@ struct broker {
     struct histogram append_ns;
 };
 
-struct topic_state *topic_state_find(struct broker *broker, struct slice name);
 /* NULL: no such topic or partition, or it is being deleted. */
 struct partition *broker_partition(struct broker *broker, struct slice topic, int32_t index);
 /* Called when an append is over, or shutdown was asked for: finishes the shutdown once nothing is in flight.

@@ -517,10 +517,6 @@ void controller_tick(struct cluster *cluster) {
         raft_replica_compact(c->replica, applied - LOG_KEPT);
 }
 
-bool controller_idle(const struct cluster *cluster) {
-    return cluster->controller == NULL || list_empty(&cluster->controller->calls);
-}
-
 struct raft_replica *controller_replica(const struct cluster *cluster) {
     return cluster->controller == NULL ? NULL : cluster->controller->replica;
 }

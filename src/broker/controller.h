@@ -35,7 +35,6 @@ enum status controller_open(struct cluster *cluster, const struct raft_config *f
                             struct diagnostic *diagnostic) MUST_USE;
 void controller_close(struct cluster *cluster);
 void controller_submit(struct cluster *cluster, struct controller_call *call);
-bool controller_idle(const struct cluster *cluster);
 /* Now and then: calls that wait for a leader, deadlines, our own registration. */
 void controller_tick(struct cluster *cluster);
 struct raft_replica *controller_replica(const struct cluster *cluster);

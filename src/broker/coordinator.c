@@ -55,7 +55,8 @@ static void begin(struct coordinator *c, struct group_call *call, struct slice g
     list_push_back(&c->parked, &call->link);
 }
 
-void coordinator_answer(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
+/* A parked call is answered: when all that was logged so far is committed. */
+static void answer_call(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
     ASSERT(!call->answered);
     call->answered = true;
     call->after = state_log_proposed(c->log);
@@ -76,7 +77,7 @@ void coordinator_end_step(struct coordinator *c) {
     ASSERT_SLOW((group_machine_check(&c->groups), true));
     if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
     for (uint32_t i = 0; i < c->step.reply_count; i++)
-        coordinator_answer(c, c->step.replies[i].call, &c->step.replies[i]);
+        answer_call(c, c->step.replies[i].call, &c->step.replies[i]);
     coordinator_marker_decided(c);
     set_timer(c);
     schedule_flush(c);
@@ -310,7 +311,7 @@ struct coordinator *coordinator_open_call(struct broker *broker, struct group_ca
 void coordinator_end_call(struct coordinator *c, struct group_call *call, const struct group_reply *reply) {
     if (c->step.change.count > 0) MAYBE(state_log_propose(c->log, &c->step.change));
     state_change_clear(&c->step.change);
-    coordinator_answer(c, call, reply);
+    answer_call(c, call, reply);
     coordinator_end_step(c);
 }
 

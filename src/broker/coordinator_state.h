@@ -40,8 +40,6 @@ struct txn_clock coordinator_clock(const struct coordinator *c); /* of the step 
 void coordinator_end_step(struct coordinator *c);
 /* The same for a call that is answered within its step. */
 void coordinator_end_call(struct coordinator *c, struct group_call *call, const struct group_reply *reply);
-/* A parked call is answered: when all that was logged so far is committed. */
-void coordinator_answer(struct coordinator *c, struct group_call *call, const struct group_reply *reply);
 
 /* How far the metadata is that this node knows; 0: alone. */
 int64_t coordinator_known_at(const struct broker *broker);

@@ -210,10 +210,6 @@ void raft_replica_save(struct raft_replica *replica);
 const struct raft *raft_replica_raft(const struct raft_replica *replica);
 uint64_t raft_replica_group(const struct raft_replica *replica);
 uint64_t raft_replica_applied(const struct raft_replica *replica);
-/* The number of the last write that is durable, as the core counts them. */
-uint64_t raft_replica_persisted(const struct raft_replica *replica);
-/* Writes submitted and not yet durable. */
-uint32_t raft_replica_writes_in_flight(const struct raft_replica *replica);
 bool raft_replica_is_leader(const struct raft_replica *replica);
 /* The leader has everything that any leader before it may have acknowledged: it may tell the high watermark.
  */

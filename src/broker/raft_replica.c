@@ -659,14 +659,6 @@ uint64_t raft_replica_applied(const struct raft_replica *r) {
     return r->applied;
 }
 
-uint64_t raft_replica_persisted(const struct raft_replica *r) {
-    return r->persisted;
-}
-
-uint32_t raft_replica_writes_in_flight(const struct raft_replica *r) {
-    return r->writes_in_flight;
-}
-
 bool raft_replica_is_leader(const struct raft_replica *r) {
     return r->failure == STATUS_OK && raft_is_leader(&r->raft);
 }

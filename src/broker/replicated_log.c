@@ -33,7 +33,7 @@ enum status replicated_log_init(struct replicated_log *log, struct store *store,
     return load(log);
 }
 
-uint64_t replicated_log_chain(uint64_t hash, const struct raft_entry *entry) {
+static uint64_t chain_entry(uint64_t hash, const struct raft_entry *entry) {
     uint8_t head[25];
     store_be64(head, entry->base);
     store_be64(head + 8, entry->end);
@@ -45,7 +45,7 @@ uint64_t replicated_log_chain(uint64_t hash, const struct raft_entry *entry) {
 static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {
     struct replicated_log *log = ctx;
     for (uint32_t i = 0; i < count; i++) {
-        log->hash = replicated_log_chain(log->hash, &entries[i]);
+        log->hash = chain_entry(log->hash, &entries[i]);
         log->position = entries[i].end;
         if (entries[i].kind == RAFT_ENTRY_DATA) log->entries++;
         if (log->watch != NULL) log->watch(log->watch_ctx, log, &entries[i]);

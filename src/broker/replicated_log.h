@@ -25,7 +25,5 @@ extern const struct raft_machine replicated_log_machine; /* ctx: struct replicat
 
 /* Loads what was applied before; blocks. Before raft_replica_open. */
 enum status replicated_log_init(struct replicated_log *log, struct store *store, uint64_t group) MUST_USE;
-/* Chains one entry into a hash: for checkers that follow a history by themselves. */
-uint64_t replicated_log_chain(uint64_t hash, const struct raft_entry *entry);
 
 #endif

@@ -110,13 +110,13 @@ void topics_free(struct broker *broker) {
     map_release(&broker->topics_by_id);
 }
 
-struct topic_state *topic_state_find(struct broker *broker, struct slice name) {
+static struct topic_state *find_topic(struct broker *broker, struct slice name) {
     struct topic_state *state = map_get(&broker->topics, name);
     return state == NULL || state->deleting ? NULL : state;
 }
 
 const struct broker_topic *broker_topic_find(struct broker *broker, struct slice name) {
-    struct topic_state *state = topic_state_find(broker, name);
+    struct topic_state *state = find_topic(broker, name);
     return state == NULL ? NULL : &state->public;
 }
 
@@ -134,7 +134,7 @@ void broker_topics_visit(struct broker *broker, void (*visit)(void *ctx, const s
 }
 
 struct partition *broker_partition(struct broker *broker, struct slice topic, int32_t index) {
-    struct topic_state *state = topic_state_find(broker, topic);
+    struct topic_state *state = find_topic(broker, topic);
     if (state == NULL || index < 0 || index >= state->public.partition_count) return NULL;
     if (state->partitions[index] == NULL)
         state->partitions[index] = partition_new(state, broker, index, state->groups[index]);
@@ -256,7 +256,7 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
     struct change *change = CONTAINER_OF(request, struct change, request);
     command->name = name_of(change);
     if (change->public->kind == TOPIC_CREATE) return prepare_create(change, command);
-    struct topic_state *topic = topic_state_find(change->broker, command->name);
+    struct topic_state *topic = find_topic(change->broker, command->name);
     if (topic == NULL)
         return diagnose(&change->public->diagnostic, STATUS_UNKNOWN_TOPIC, "topic '%s' does not exist",
                         change->public->name_copy);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/chain.h"
 #include "base/mem.h"
 #include "cli/bench_broker_io.h"
@@ -83,7 +84,7 @@ static bool receive_exactly(struct bench_call *call, uint8_t *to, size_t size, u
     return true;
 }
 
-bool bench_call(struct bench_call *call, int16_t key, int16_t version, const void *request,
+static bool ask(struct bench_call *call, int16_t key, int16_t version, const void *request,
                 struct arena *arena, void **response, uint64_t limit_ms) {
     if (call->socket == NULL) return false;
     const struct kafka_api *api = kafka_api_find(key);
@@ -141,7 +142,7 @@ bool bench_call_leaders(const char *address, const char *topic, int32_t count,
     request.allow_auto_topic_creation = false;
     void *answer;
     bool good = bench_call_open(&call, address) &&
-                bench_call(&call, KAFKA_METADATA, METADATA_VERSION, &request, &arena, &answer, ANSWER_MS) &&
+                ask(&call, KAFKA_METADATA, METADATA_VERSION, &request, &arena, &answer, ANSWER_MS) &&
                 leaders_of(answer, count, leaders);
     bench_call_close(&call);
     arena_release(&arena);
@@ -164,7 +165,7 @@ bool bench_call_create_topic(const char *address, const char *topic, int32_t par
     request.timeout_ms = ANSWER_MS;
     void *answer;
     bool good = bench_call_open(&call, address) &&
-                bench_call(&call, KAFKA_CREATE_TOPICS, CREATE_VERSION, &request, &arena, &answer, ANSWER_MS);
+                ask(&call, KAFKA_CREATE_TOPICS, CREATE_VERSION, &request, &arena, &answer, ANSWER_MS);
     const struct kafka_create_topics_response *response = good ? answer : NULL;
     good = good && response->topics_count == 1 &&
            (response->topics[0].error_code == 0 || response->topics[0].error_code == TOPIC_EXISTS);
@@ -183,7 +184,7 @@ bool bench_call_produce(struct bench_call *call, const char *topic, int32_t part
     struct kafka_produce_request request = {
         .acks = -1, .timeout_ms = ANSWER_MS, .topic_data = &topics, .topic_data_count = 1};
     void *answer;
-    bool good = bench_call(call, KAFKA_PRODUCE, PRODUCE_VERSION, &request, &arena, &answer, limit_ms);
+    bool good = ask(call, KAFKA_PRODUCE, PRODUCE_VERSION, &request, &arena, &answer, limit_ms);
     const struct kafka_produce_response *response = good ? answer : NULL;
     good = good && response->responses_count == 1 && response->responses[0].partition_responses_count == 1 &&
            response->responses[0].partition_responses[0].error_code == 0;

@@ -2,13 +2,12 @@
 /* bench_call.h: single questions to brokers that may be dead, in the Kafka protocol: one connection, one
  * request under way, a limit on every answer.
  *
- * Owner   the caller closes what it opened; an answer lies in the caller's arena. Units: milliseconds.
+ * Owner   the caller closes what it opened. Units: milliseconds.
  * Errors  false: nobody is there, the connection ended, or no answer in time; then only bench_call_close.
  * What is no Kafka answer ends the process. Loop: one thread, blocking. */
 #ifndef SENTINEL_CLI_BENCH_CALL_H
 #define SENTINEL_CLI_BENCH_CALL_H
 
-#include "base/arena.h"
 #include "io/io.h"
 #include "wire/record_batch.h"
 
@@ -18,8 +17,6 @@ struct bench_call {
 };
 bool bench_call_open(struct bench_call *call, const char *address);
 void bench_call_close(struct bench_call *call);
-bool bench_call(struct bench_call *call, int16_t key, int16_t version, const void *request,
-                struct arena *arena, void **response, uint64_t limit_ms);
 
 /* Where the leaders of a topic's partitions are, as `address` says. False: it does not answer, does not know
  * the topic, or some partition (of `count`) has no leader. */

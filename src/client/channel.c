@@ -103,10 +103,6 @@ void call_finish(struct call *call) {
     schedule_pump(call->channel);
 }
 
-size_t call_queued(const struct call *call) {
-    return call->stream == NULL ? call->queued.size : http2_stream_queued(call->stream);
-}
-
 void call_consumed(struct call *call, size_t size) {
     if (call->stream == NULL) return;
     http2_consume(call->stream, size);

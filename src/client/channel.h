@@ -64,7 +64,6 @@ void call_start(struct channel *channel, struct call *call, const char *path);
 /* A message: `head` is copied, then `body` (may have no bytes) by reference. */
 void call_send(struct call *call, struct slice head, struct shared_slice body);
 void call_finish(struct call *call); /* nothing more is sent */
-size_t call_queued(const struct call *call);
 /* Bytes of messages that were used: opens the window. */
 void call_consumed(struct call *call, size_t size);
 void call_cancel(struct call *call); /* on_done is not called; idempotent */

@@ -156,7 +156,8 @@ void io_op_begin(struct io *io, struct io_op *op, enum io_op_kind kind, void *ta
     io->operation_count++;
 }
 
-void io_op_start(struct io *io, struct io_op *op, enum io_op_kind kind, void *target) {
+/* Begins it and appends it to io->queued. */
+static void start(struct io *io, struct io_op *op, enum io_op_kind kind, void *target) {
     io_op_begin(io, op, kind, target);
     if (io->dead) return;
     list_push_back(&io->queued, &op->link);
@@ -288,7 +289,7 @@ void io_job_start(struct io *io, struct io_job *job) {
 static void io_file_op_start(struct io *io, struct io_op *op, enum io_op_kind kind, struct io_file *file) {
     ASSERT(file != NULL && file->io == io);
     file->operation_count++;
-    io_op_start(io, op, kind, file);
+    start(io, op, kind, file);
 }
 
 void io_read(struct io *io, struct io_op *op, struct io_file *file, void *data, size_t size,
@@ -496,7 +497,7 @@ void io_connect(struct io *io, struct io_op *op, const char *address, struct io_
     *socket = io->backend->net->connect(io, op, address);
     (*socket)->send_op = op;
     atomic_fetch_add(&io->handle_count, 1);
-    io_op_start(io, op, IO_OP_CONNECT, *socket);
+    start(io, op, IO_OP_CONNECT, *socket);
 }
 
 void io_recv(struct io_socket *socket, struct io_op *op, void *data, size_t size) {
@@ -506,7 +507,7 @@ void io_recv(struct io_socket *socket, struct io_op *op, void *data, size_t size
     op->request.size = size;
     socket->recv_op = op;
     socket->io->stats.socket_recvs++;
-    io_op_start(socket->io, op, IO_OP_RECV, socket);
+    start(socket->io, op, IO_OP_RECV, socket);
 }
 
 bool io_recv_move(struct io_socket *socket, void *data, size_t size) {
@@ -525,7 +526,7 @@ void io_send(struct io_socket *socket, struct io_op *op, const struct slice *sli
     socket->send_op = op;
     socket->io->stats.socket_sends++;
     socket->io->stats.socket_send_bytes += op->request.size;
-    io_op_start(socket->io, op, IO_OP_SEND, socket);
+    start(socket->io, op, IO_OP_SEND, socket);
 }
 
 void io_socket_shutdown(struct io_socket *socket) {

@@ -133,8 +133,6 @@ uint64_t io_wait_ns(const struct io *io, uint64_t now_ns, uint64_t max_wait_ns);
 
 /* Counts and numbers op; it is on no list yet. */
 void io_op_begin(struct io *io, struct io_op *op, enum io_op_kind kind, void *target);
-/* The same, and appends it to io->queued. */
-void io_op_start(struct io *io, struct io_op *op, enum io_op_kind kind, void *target);
 /* Takes op off whatever list it is on and hands it to the loop. */
 void io_op_complete(struct io_op *op, enum status status, int os_error);
 /* A begun operation of io's own whose done shall not be called. */

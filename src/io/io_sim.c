@@ -96,6 +96,8 @@ static uint64_t true_time_of(const struct io_sim *sim, const struct io_sim_node 
     return true_ns;
 }
 
+static void sim_wake(struct io *base);
+
 void io_sim_set_clock(struct io_sim *sim, uint32_t number, int32_t drift_ppm, int64_t wall_offset_ms) {
     struct io_sim_node *node = io_sim_node(sim, number);
     ASSERT(drift_ppm > -(int32_t)PPM / 2 && drift_ppm < (int32_t)PPM);
@@ -104,7 +106,7 @@ void io_sim_set_clock(struct io_sim *sim, uint32_t number, int32_t drift_ppm, in
     node->drift_ppm = drift_ppm;
     node->wall_offset_ms = wall_offset_ms;
     io_sim_trace(sim, number, "clock", (uint64_t)(int64_t)drift_ppm, (uint64_t)wall_offset_ms, 0, NULL);
-    if (node->io != NULL) io_sim_wake(&node->io->base);
+    if (node->io != NULL) sim_wake(&node->io->base);
 }
 
 static uint64_t sim_clock_ns(struct io *io) {
@@ -150,7 +152,8 @@ static void schedule_turn(struct io_sim_io *io, uint64_t at_ns) {
     io->turn_sequence = io->sim->event_sequence;
 }
 
-void io_sim_wake(struct io *base) {
+/* Something awaits the loop of this node. */
+static void sim_wake(struct io *base) {
     struct io_sim_io *io = sim_io(base);
     ASSERT(!io->in_job); /* a job starts no operation */
     if (!io_sim_is_alive(io)) return;
@@ -182,7 +185,7 @@ static void run_turn(struct io_sim_io *io) {
     uint64_t clock_ns = sim_clock_ns(&io->base);
     uint64_t wait_ns = io_wait_ns(&io->base, clock_ns, DEADLINE_NS_MAX);
     if (wait_ns == 0)
-        io_sim_wake(&io->base);
+        sim_wake(&io->base);
     else if (wait_ns < DEADLINE_NS_MAX)
         schedule_turn(io, true_time_of(sim, io->node, clock_ns + wait_ns));
 }
@@ -230,7 +233,7 @@ static void job_done_event(struct io_sim *sim, const struct io_sim_event *event)
     list_push_back(&io->base.finished_jobs, &io->job->link);
     io->job = NULL;
     io_sim_trace(sim, io->node->number, "job done", 0, 0, 0, NULL);
-    io_sim_wake(&io->base);
+    sim_wake(&io->base);
     job_start_next(io);
 }
 
@@ -333,7 +336,7 @@ static const struct io_backend sim_backend = {
     .name = "sim",
     .release = sim_release,
     .turn = sim_turn,
-    .wake = io_sim_wake,
+    .wake = sim_wake,
     .clock_ns = sim_clock_ns,
     .wall_ms = sim_wall_ms,
     .random = sim_random,

@@ -78,6 +78,8 @@ static void free_when_over(struct io_sim_connection *connection) {
 
 /* ---- resets ------------------------------------------------------------------------------------------ */
 
+static void try_recv(struct io_sim_socket *socket);
+
 static void end_break(struct io_sim *sim, struct io_sim_connection *connection, unsigned side, int os_error) {
     struct io_sim_end *end = &connection->ends[side];
     if (!end->open || end->os_error != 0) return;
@@ -87,7 +89,7 @@ static void end_break(struct io_sim *sim, struct io_sim_connection *connection, 
     struct io_sim_socket *socket = end->socket;
     if (socket == NULL) return;
     if (socket->base.send_op != NULL) io_op_complete(socket->base.send_op, io_error(os_error), os_error);
-    io_sim_socket_try_recv(socket);
+    try_recv(socket);
 }
 
 static void reset_event(struct io_sim *sim, const struct io_sim_event *event) {
@@ -164,7 +166,7 @@ static void arrive(struct io_sim *sim, struct io_sim_connection *connection, uns
     io_sim_trace(sim, to->node, "arrive", connection->number, position,
                  ring_checksum(flow, MIN(flow->arrived, data_end), data_end), NULL);
     flow->arrived = position;
-    if (to->socket != NULL) io_sim_socket_try_recv(to->socket);
+    if (to->socket != NULL) try_recv(to->socket);
 }
 
 static void arrive_event(struct io_sim *sim, const struct io_sim_event *event) {
@@ -272,7 +274,7 @@ static size_t read_bytes(struct io_sim_flow *flow, uint8_t *data, size_t size) {
     return size;
 }
 
-void io_sim_socket_try_recv(struct io_sim_socket *socket) {
+static void try_recv(struct io_sim_socket *socket) {
     struct io_sim *sim = ((struct io_sim_io *)socket->base.io)->sim;
     struct io_sim_connection *connection = socket->connection;
     struct io_sim_flow *flow = &connection->flows[1 - socket->side];
@@ -419,13 +421,13 @@ void io_sim_net_submit(struct io_sim_io *io, struct io_op *op) {
     }
     ASSERT(socket->connected);
     if (op->request.kind == IO_OP_RECV)
-        io_sim_socket_try_recv(socket);
+        try_recv(socket);
     else
         try_send(socket);
 }
 
 /* The system closes an end that its program has left: bytes nobody read are answered with a reset. */
-void io_sim_end_close(struct io_sim *sim, struct io_sim_connection *connection, unsigned side) {
+static void end_close(struct io_sim *sim, struct io_sim_connection *connection, unsigned side) {
     struct io_sim_end *end = &connection->ends[side];
     const struct io_sim_flow *incoming = &connection->flows[1 - side];
     bool handshaking = side == 0 && end->socket != NULL && !end->socket->connected;
@@ -460,7 +462,7 @@ static void net_close(struct io_socket *base) {
     struct io_sim_connection *connection = socket->connection;
     if (connection != NULL) {
         if (io_sim_is_alive(io))
-            io_sim_end_close(io->sim, connection, socket->side);
+            end_close(io->sim, connection, socket->side);
         else
             connection->ends[socket->side].socket = NULL; /* its disk has stopped; the crash is to come */
     }
@@ -548,7 +550,7 @@ void io_sim_net_abandon(struct io_sim_io *io, bool power) {
             if (power)
                 end_vanish(sim, connection, side);
             else
-                io_sim_end_close(sim, connection, side);
+                end_close(sim, connection, side);
         }
         connection->event_count--;
         free_when_over(connection);

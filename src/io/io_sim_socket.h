@@ -71,8 +71,6 @@ struct io_sim_listener {
 };
 
 struct io_sim_socket *io_sim_socket_new(struct io_sim_io *io);
-void io_sim_socket_try_recv(struct io_sim_socket *socket);
-void io_sim_end_close(struct io_sim *sim, struct io_sim_connection *connection, unsigned side);
 /* Nobody will accept it any more. */
 void io_sim_end_refuse(struct io_sim *sim, struct io_sim_connection *connection);
 

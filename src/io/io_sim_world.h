@@ -92,8 +92,6 @@ struct io_sim {
 
 /* io_sim.c */
 struct io_sim_node *io_sim_node(struct io_sim *sim, uint32_t node);
-/* Something awaits the loop of this node. */
-void io_sim_wake(struct io *io);
 /* The node's process can still do something. */
 bool io_sim_is_alive(const struct io_sim_io *io);
 

@@ -192,7 +192,7 @@ static void try_complete(struct group_machine *m, struct group_step *step, struc
     complete_join(m, step, group);
 }
 
-void group_rebalance(struct group_machine *m, struct group_step *step, struct group *group) {
+static void rebalance(struct group_machine *m, struct group_step *step, struct group *group) {
     ASSERT(group->phase != GROUP_PREPARING);
     bool first = group->phase == GROUP_EMPTY && m->limits.initial_delay_ms > 0;
     MAP_FOREACH(it, &group->members) {
@@ -213,9 +213,10 @@ void group_rebalance(struct group_machine *m, struct group_step *step, struct gr
     try_complete(m, step, group);
 }
 
-void group_classic_member_left(struct group_machine *m, struct group_step *step, struct group *group) {
+/* After a member or a pending id has gone. */
+static void member_left(struct group_machine *m, struct group_step *step, struct group *group) {
     if (group->phase == GROUP_STABLE || group->phase == GROUP_COMPLETING)
-        group_rebalance(m, step, group);
+        rebalance(m, step, group);
     else
         try_complete(m, step, group);
 }
@@ -238,7 +239,7 @@ static void park_join(struct group_machine *m, struct group_step *step, struct g
     if (group->phase == GROUP_PREPARING)
         try_complete(m, step, group);
     else
-        group_rebalance(m, step, group);
+        rebalance(m, step, group);
 }
 
 static void add_member(struct group_machine *m, struct group_step *step, struct group *group, struct slice id,
@@ -445,7 +446,7 @@ enum status group_leave(struct group_machine *m, struct group_step *step, const 
         status = group_identify(group, who, &member);
     if (status == STATUS_UNKNOWN_MEMBER && map_get(&group->pending, who->member_id) != NULL) {
         group_pending_remove(group, who->member_id);
-        group_classic_member_left(m, step, group);
+        member_left(m, step, group);
         return STATUS_OK;
     }
     if (status == STATUS_OK && member == NULL) status = STATUS_UNKNOWN_MEMBER;
@@ -454,7 +455,7 @@ enum status group_leave(struct group_machine *m, struct group_step *step, const 
         group_consumer_remove_member(m, step, group, member);
     } else {
         group_member_remove(step, group, member, STATUS_UNKNOWN_MEMBER);
-        group_classic_member_left(m, step, group);
+        member_left(m, step, group);
     }
     return STATUS_OK;
 }
@@ -474,7 +475,7 @@ static void end_phase(struct group_machine *m, struct group_step *step, struct g
         struct group_member *member = MAP_ENTRY(it)->value;
         if (member->sync_call == NULL) group_member_remove(step, group, member, STATUS_UNKNOWN_MEMBER);
     }
-    group_rebalance(m, step, group);
+    rebalance(m, step, group);
 }
 
 void group_classic_expire(struct group_machine *m, struct group_step *step, struct group *group) {
@@ -493,6 +494,6 @@ void group_classic_expire(struct group_machine *m, struct group_step *step, stru
         group_member_remove(step, group, member, STATUS_UNKNOWN_MEMBER);
         left = true;
     }
-    if (left) group_classic_member_left(m, step, group);
+    if (left) member_left(m, step, group);
     if (group->deadline_ms <= step->now_ms) end_phase(m, step, group);
 }

@@ -66,7 +66,7 @@ void group_owners_rebuild(struct group *group) {
 
 /* ---- members come and go ------------------------------------------------------------------------------- */
 
-void group_consumer_member_left(struct group_machine *m, struct group_step *step, struct group *group) {
+static void member_left(struct group_machine *m, struct group_step *step, struct group *group) {
     group->generation++;
     if (group->members.count == 0) {
         group->target_epoch = group->generation;
@@ -80,7 +80,7 @@ void group_consumer_remove_member(struct group_machine *m, struct group_step *st
     let_go(group, &member->assigned, member);
     let_go(group, &member->revoking, member);
     group_member_remove(step, group, member, STATUS_UNKNOWN_MEMBER);
-    group_consumer_member_left(m, step, group);
+    member_left(m, step, group);
 }
 
 void group_consumer_expire(struct group_machine *m, struct group_step *step, struct group *group) {

@@ -41,16 +41,12 @@ void group_touch(struct group_machine *m, struct group *group, struct group_memb
 void group_became_empty(struct group_machine *m, struct group *group, const struct group_step *step);
 
 /* group_classic.c */
-void group_rebalance(struct group_machine *m, struct group_step *step, struct group *group);
 void group_classic_expire(struct group_machine *m, struct group_step *step, struct group *group);
 /* Whether some protocol is spoken by every member; joins see to it, a damaged log may not. */
 bool group_classic_agrees(const struct group *group);
-/* After a member or a pending id has gone. */
-void group_classic_member_left(struct group_machine *m, struct group_step *step, struct group *group);
 
 /* group_consumer.c */
 void group_consumer_expire(struct group_machine *m, struct group_step *step, struct group *group);
-void group_consumer_member_left(struct group_machine *m, struct group_step *step, struct group *group);
 void group_consumer_remove_member(struct group_machine *m, struct group_step *step, struct group *group,
                                   struct group_member *member);
 void group_owners_rebuild(struct group *group);
@@ -74,7 +70,6 @@ void group_partitions_add(struct group_partitions *set,
 bool group_partitions_has(const struct group_partitions *set, struct group_partition partition);
 bool group_partitions_equal(const struct group_partitions *a, const struct group_partitions *b);
 void group_partitions_copy(struct group_partitions *to, const struct group_partitions *from);
-int group_partition_compare(struct group_partition a, struct group_partition b);
 
 /* group_offset.c */
 void group_offset_expire(struct group_machine *m, struct group_step *step, struct group *group);

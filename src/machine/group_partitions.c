@@ -4,7 +4,7 @@
 #include "base/units.h"
 #include "machine/group_internal.h"
 
-int group_partition_compare(struct group_partition a, struct group_partition b) {
+static int compare(struct group_partition a, struct group_partition b) {
     int order = memcmp(a.topic.bytes, b.topic.bytes, sizeof a.topic.bytes);
     return order != 0 ? order : (a.partition > b.partition) - (a.partition < b.partition);
 }
@@ -19,7 +19,7 @@ static uint32_t place_of(const struct group_partitions *set, struct group_partit
     uint32_t low = 0, high = set->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (group_partition_compare(set->list[middle], partition) < 0)
+        if (compare(set->list[middle], partition) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -29,12 +29,12 @@ static uint32_t place_of(const struct group_partitions *set, struct group_partit
 
 bool group_partitions_has(const struct group_partitions *set, struct group_partition partition) {
     uint32_t at = place_of(set, partition);
-    return at < set->count && group_partition_compare(set->list[at], partition) == 0;
+    return at < set->count && compare(set->list[at], partition) == 0;
 }
 
 void group_partitions_add(struct group_partitions *set, struct group_partition partition) {
     uint32_t at = place_of(set, partition);
-    if (at < set->count && group_partition_compare(set->list[at], partition) == 0) return;
+    if (at < set->count && compare(set->list[at], partition) == 0) return;
     if (set->count == set->capacity) {
         set->capacity = MAX(2 * set->capacity, (uint32_t)4);
         set->list = mem_realloc(set->list, set->capacity * sizeof *set->list);
@@ -47,7 +47,7 @@ void group_partitions_add(struct group_partitions *set, struct group_partition p
 bool group_partitions_equal(const struct group_partitions *a, const struct group_partitions *b) {
     if (a->count != b->count) return false;
     for (uint32_t i = 0; i < a->count; i++)
-        if (group_partition_compare(a->list[i], b->list[i]) != 0) return false;
+        if (compare(a->list[i], b->list[i]) != 0) return false;
     return true;
 }
 

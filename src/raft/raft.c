@@ -524,20 +524,3 @@ const struct raft_progress *raft_progress(const struct raft *r, uint64_t id) {
     int at = r->progress == NULL ? -1 : raft_config_find(r->latest.config, id);
     return at < 0 ? NULL : &r->progress[at];
 }
-
-static size_t config_memory(const struct raft_config *config) {
-    return config == NULL ? 0 : raft_config_size(config->member_count);
-}
-
-size_t raft_memory(const struct raft *r) {
-    const struct raft_log *log = &r->log;
-    size_t bytes = sizeof *r + log->term_capacity * sizeof *log->terms +
-                   log->write_capacity * sizeof *log->writes + log->window_capacity * sizeof *log->window +
-                   log->window_bytes + r->read_capacity * sizeof *r->reads;
-    bytes += config_memory(r->latest.config) + config_memory(r->before.config) + config_memory(r->change) +
-             config_memory(r->incoming.config);
-    if (r->progress == NULL) return bytes;
-    for (uint32_t i = 0; i < r->latest.config->member_count; i++)
-        bytes += sizeof *r->progress + r->progress[i].inflight_capacity * sizeof *r->progress[i].inflight;
-    return bytes;
-}

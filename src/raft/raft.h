@@ -582,7 +582,5 @@ bool raft_term_at(const struct raft *raft, uint64_t position, uint64_t *term);
 const struct raft_entry *raft_entries(const struct raft *raft, uint64_t position, uint32_t *count);
 /* The leader's view of a member; NULL: not leading, or not a member. */
 const struct raft_progress *raft_progress(const struct raft *raft, uint64_t id);
-/* Bytes held by this member, the struct included. */
-size_t raft_memory(const struct raft *raft);
 
 #endif

@@ -13,7 +13,7 @@ static bool electable(const struct raft *r) {
     return r->latest.position > r->commit_end && raft_config_voter(r->before.config, r->options->id);
 }
 
-bool raft_may_campaign(const struct raft *r) {
+static bool may_campaign(const struct raft *r) {
     return r->priority > 0 && electable(r);
 }
 
@@ -30,13 +30,13 @@ static uint64_t random_wait(struct raft *r) {
 void raft_election_reset_timer(struct raft *r) {
     r->election_deadline_ns = RAFT_NEVER;
     if (r->role == RAFT_LEADER || r->asleep) return;
-    if (r->role == RAFT_FOLLOWER && !raft_may_campaign(r)) return;
+    if (r->role == RAFT_FOLLOWER && !may_campaign(r)) return;
     r->election_deadline_ns = r->now_ns + r->options->election_timeout_ns_min + random_wait(r);
 }
 
 void raft_election_update_timer(struct raft *r) {
     if (r->role != RAFT_FOLLOWER || r->asleep) return;
-    if ((r->election_deadline_ns != RAFT_NEVER) != raft_may_campaign(r)) raft_election_reset_timer(r);
+    if ((r->election_deadline_ns != RAFT_NEVER) != may_campaign(r)) raft_election_reset_timer(r);
 }
 
 void raft_election_stay_loyal(struct raft *r) {
@@ -97,7 +97,7 @@ static void precampaign(struct raft *r) {
 void raft_election_timer(struct raft *r) {
     ASSERT(r->role != RAFT_LEADER && !r->asleep);
     if (r->role != RAFT_FOLLOWER && r->vain_campaigns < VAIN_CAMPAIGNS_MAX) r->vain_campaigns++;
-    if (raft_may_campaign(r)) {
+    if (may_campaign(r)) {
         precampaign(r);
     } else {
         /* A campaign that was asked for, by a member that does not campaign by itself, found no quorum. */

@@ -61,7 +61,6 @@ static inline uint64_t raft_peer_bit(const struct raft *r, const struct raft_pro
 
 /* ---- raft_election.c ---------------------------------------------------------------------------------- */
 
-bool raft_may_campaign(const struct raft *r);
 void raft_election_reset_timer(struct raft *r);
 /* Starts or stops the timer when a step gave or took the right to campaign. */
 void raft_election_update_timer(struct raft *r);

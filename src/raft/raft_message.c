@@ -209,7 +209,8 @@ enum status raft_message_decode(struct raft_message_decoder *decoder, struct sha
 
 /* ---- text --------------------------------------------------------------------------------------------- */
 
-void raft_id_print(struct writer *to, uint64_t id) {
+/* "5.1" for incarnation 1 of node 5; without it for incarnation 0. */
+static void print_id(struct writer *to, uint64_t id) {
     writer_printf(to, "%" PRIu32, raft_id_node(id));
     if ((uint32_t)id != 0) writer_printf(to, ".%" PRIu32, (uint32_t)id);
 }
@@ -220,7 +221,7 @@ static void print_members(struct writer *to, const struct raft_config *config, u
     for (uint32_t i = 0; i < config->member_count; i++) {
         if ((config->members[i].flags & flag) == 0) continue;
         writer_printf(to, "%s%s", space, mark);
-        raft_id_print(to, config->members[i].id);
+        print_id(to, config->members[i].id);
         space = " ";
     }
 }
@@ -273,9 +274,9 @@ static void print_fields(struct writer *to, const struct raft_message *m) {
 
 void raft_message_print(struct writer *to, const struct raft_message *m) {
     writer_printf(to, "%s ", raft_message_kind_name(m->kind));
-    raft_id_print(to, m->from);
+    print_id(to, m->from);
     writer_text(to, "->");
-    raft_id_print(to, m->to);
+    print_id(to, m->to);
     writer_printf(to, " term=%" PRIu64, m->term);
     print_fields(to, m);
     print_flags(to, m->flags);

@@ -41,8 +41,6 @@ enum status raft_message_decode(struct raft_message_decoder *decoder, struct sha
 
 /* "Append 1->2 term=3 prev=5/2 commit=4 entries=[5,6)/3" */
 void raft_message_print(struct writer *to, const struct raft_message *m);
-/* "5.1" for incarnation 1 of node 5; without it for incarnation 0. */
-void raft_id_print(struct writer *to, uint64_t id);
 /* "1 2 3", in a joint configuration "(1 2 3)&(2 3 4)"; learners as "~4" after. */
 void raft_config_print(struct writer *to, const struct raft_config *config);
 

@@ -93,13 +93,6 @@ void grpc_call_send(struct grpc_call *call, struct chain *message) {
     grpc_connection_wake(call->connection);
 }
 
-void grpc_call_send_framed(struct grpc_call *call, struct chain *messages) {
-    ASSERT(!call->ended);
-    respond(call);
-    http2_send(call->stream, messages);
-    grpc_connection_wake(call->connection);
-}
-
 void grpc_call_send_bytes(struct grpc_call *call, struct writer *message) {
     ASSERT(!call->ended);
     respond(call);

@@ -89,8 +89,6 @@ struct grpc_call {
 void grpc_call_send(struct grpc_call *call, struct chain *message);
 /* The same from a writer (left empty), compressed when the client compresses too. */
 void grpc_call_send_bytes(struct grpc_call *call, struct writer *message);
-/* Messages that already have their headers (grpc_message_append). */
-void grpc_call_send_framed(struct grpc_call *call, struct chain *messages);
 void grpc_call_send_packed(struct grpc_call *call, const ProtobufCMessage *message);
 /* Bytes sent by the handler that have not left for the socket: a handler of a stream waits while they are
  * many. */

@@ -214,21 +214,22 @@ static const char *split_address(char *text, int32_t *port) {
     return text + 1;
 }
 
-void server_node_address(struct connection *connection, const struct broker_node *node, char *host,
-                         size_t host_size, int32_t *port) {
-    if (node->address == NULL) {
-        server_advertised(connection, host, host_size, port);
-        return;
-    }
-    struct io_address address;
-    snprintf(address.text, sizeof address.text, "%s", node->address);
-    snprintf(host, host_size, "%s", split_address(address.text, port));
-}
-
-void server_advertised(struct connection *connection, char *host, size_t host_size, int32_t *port) {
+/* The host and port that clients of this connection should use for us. */
+static void own_address(struct connection *connection, char *host, size_t host_size, int32_t *port) {
     const struct server_options *options = &connection_server(connection)->options;
     struct io_address local = connection_local(connection);
     const char *local_host = split_address(local.text, port);
     if (options->advertised_port != 0) *port = options->advertised_port;
     snprintf(host, host_size, "%s", options->advertised_host != NULL ? options->advertised_host : local_host);
+}
+
+void server_node_address(struct connection *connection, const struct broker_node *node, char *host,
+                         size_t host_size, int32_t *port) {
+    if (node->address == NULL) {
+        own_address(connection, host, host_size, port);
+        return;
+    }
+    struct io_address address;
+    snprintf(address.text, sizeof address.text, "%s", node->address);
+    snprintf(host, host_size, "%s", split_address(address.text, port));
 }

@@ -45,10 +45,7 @@ const struct server_options *server_get_options(const struct server *server);
  * memory_in_flight_max, or close to it: never less than FETCH_SHARE. */
 size_t server_answer_room(const struct server *server);
 struct log *server_log(struct server *server);
-/* The host and port that clients of this connection should use for us. */
 struct connection;
-void server_advertised(struct connection *connection, char *host, size_t host_size, int32_t *port);
-
 /* Where clients of this connection reach a node: its registered address, or for a broker alone ours. `host`
  * is filled in. */
 void server_node_address(struct connection *connection, const struct broker_node *node, char *host,

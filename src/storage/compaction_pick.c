@@ -44,7 +44,7 @@ static void add_lower(struct compaction_plan *plan, const struct run *run) {
     add_run(&plan->lower, &plan->lower_count, &plan->lower_capacity, run);
 }
 
-bool compaction_plan_has(const struct compaction_plan *plan, const struct run *run) {
+static bool plan_has(const struct compaction_plan *plan, const struct run *run) {
     for (size_t i = 0; i < plan->upper_count; i++)
         if (plan->upper[i] == run) return true;
     for (size_t i = 0; i < plan->lower_count; i++)
@@ -279,6 +279,13 @@ static int compare_numbers(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static uint64_t moved_bytes(const struct compaction_plan *plan, const struct table_run_meta *run) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < run->ref_count; i++)
+        if (compaction_moves_in(plan, run, run->refs[i].segment)) bytes += run->refs[i].bytes;
+    return bytes;
+}
+
 /* The runs of one level that refer to segments with little left in them. Those of level 0 wait until they
  * have gone down. */
 static bool pick_sparse(const struct version *version, const struct compaction_limits *limits,
@@ -299,7 +306,7 @@ static bool pick_sparse(const struct version *version, const struct compaction_l
         plan->level = plan->output_level = l;
         for (size_t i = 0; i < level->count && bytes < limits->input_bytes; i++) {
             const struct run *run = level->runs[i];
-            uint64_t moved = run->damaged ? 0 : compaction_moved_bytes(plan, &run->meta);
+            uint64_t moved = run->damaged ? 0 : moved_bytes(plan, &run->meta);
             if (moved == 0) continue;
             add_upper(plan, run);
             bytes += run->meta.bytes + moved;
@@ -334,7 +341,7 @@ static bool pick_small(const struct version *version, const struct compaction_li
             if (end - i < COMPACTION_SMALL_COUNT) continue;
             for (size_t k = i; k < end && bytes < limits->input_bytes; k++) {
                 add_upper(plan, level->runs[k]);
-                bytes += level->runs[k]->meta.bytes + compaction_moved_bytes(plan, &level->runs[k]->meta);
+                bytes += level->runs[k]->meta.bytes + moved_bytes(plan, &level->runs[k]->meta);
             }
         }
     }
@@ -347,13 +354,6 @@ bool compaction_moves_in(const struct compaction_plan *plan, const struct table_
         return table_run_ref_bytes(run) < run->extents * COMPACTION_EXTENT_MIN;
     return plan->segment_count > 0 && bsearch(&segment, plan->segments, plan->segment_count,
                                               sizeof *plan->segments, compare_numbers) != NULL;
-}
-
-uint64_t compaction_moved_bytes(const struct compaction_plan *plan, const struct table_run_meta *run) {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < run->ref_count; i++)
-        if (compaction_moves_in(plan, run, run->refs[i].segment)) bytes += run->refs[i].bytes;
-    return bytes;
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------- */
@@ -429,7 +429,7 @@ uint32_t compaction_deepest(const struct version *version, const struct compacti
         for (size_t i = version_level_find(below, first); i < below->count; i++) {
             const struct run *run = below->runs[i];
             if (slice_compare(run->meta.first, last) > 0) break;
-            if (plan == NULL || !compaction_plan_has(plan, run)) return deepest;
+            if (plan == NULL || !plan_has(plan, run)) return deepest;
         }
         deepest = l;
     }

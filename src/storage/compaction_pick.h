@@ -71,7 +71,6 @@ struct compaction_plan {
 /* True when the compaction moves values of `run` that lie in that segment into its tables. */
 bool compaction_moves_in(const struct compaction_plan *plan, const struct table_run_meta *run,
                          uint64_t segment);
-uint64_t compaction_moved_bytes(const struct compaction_plan *plan, const struct table_run_meta *run);
 void compaction_plan_init(struct compaction_plan *plan);
 void compaction_plan_release(struct compaction_plan *plan);
 /* cursors: where round robin goes on, a key for each level; borrowed. Runs marked damaged are left alone. */
@@ -81,6 +80,5 @@ void compaction_pick(const struct version *version, const struct compaction_limi
  * inputs not counted (may be NULL). */
 uint32_t compaction_deepest(const struct version *version, const struct compaction_plan *plan, uint32_t level,
                             struct slice first, struct slice last);
-bool compaction_plan_has(const struct compaction_plan *plan, const struct run *run);
 
 #endif

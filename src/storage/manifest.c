@@ -320,7 +320,3 @@ void manifest_submit(struct manifest *manifest, struct manifest_commit *commit) 
 bool manifest_idle(const struct manifest *manifest) {
     return manifest->current == NULL && list_empty(&manifest->queue) && !manifest->roll.running;
 }
-
-uint64_t manifest_size(const struct manifest *manifest) {
-    return manifest->end;
-}

@@ -64,6 +64,5 @@ enum status manifest_open(const struct manifest_options *options, const struct m
 void manifest_close(struct manifest *manifest);
 void manifest_submit(struct manifest *manifest, struct manifest_commit *commit);
 bool manifest_idle(const struct manifest *manifest);
-uint64_t manifest_size(const struct manifest *manifest);
 
 #endif

@@ -108,7 +108,8 @@ static bool has_ties(const struct memtable_node *node) {
     return false;
 }
 
-bool memtable_node_agrees(const struct memtable_node *node, struct slice key) {
+/* True when `key` agrees with the node, so that its head says where it belongs. */
+static bool key_agrees(const struct memtable_node *node, struct slice key) {
     struct slice known = memtable_entry_key(MEMTABLE_LOAD(node->entries[0]));
     uint64_t positions = MEMTABLE_LOAD(node->positions);
     size_t from = 0;
@@ -160,7 +161,7 @@ MEMTABLE_CLONES uint32_t memtable_node_search(const struct memtable_node *node, 
     uint32_t count = MEMTABLE_LOAD(node->count);
     *equal = false;
     if (count == 0) return 0;
-    if (memtable_node_agrees(node, key)) return memtable_node_rank(node, key, equal);
+    if (key_agrees(node, key)) return memtable_node_rank(node, key, equal);
     return bisect(node, key, 0, count, equal);
 }
 
@@ -171,7 +172,7 @@ void memtable_node_insert(struct memtable_node *node, uint32_t at, const struct 
     uint32_t count = node->count;
     ASSERT_LT(count, MEMTABLE_FANOUT - (node->level > 0));
     struct slice key = memtable_entry_key(entry);
-    bool agrees = count > 0 && memtable_node_agrees(node, key);
+    bool agrees = count > 0 && key_agrees(node, key);
     bool append = at == count && agrees && node->level == 0;
     uint32_t version = node->version;
     if (!append) MEMTABLE_STORE(node->version, version + 1);
@@ -248,7 +249,7 @@ void memtable_node_check(const struct memtable_node *node) {
             continue;
         }
         struct slice key = memtable_entry_key(node->entries[i]);
-        ASSERT(memtable_node_agrees(node, key));
+        ASSERT(key_agrees(node, key));
         ASSERT_EQ(node->heads[i], memtable_node_head(node->positions, key));
         if (i > 0) ASSERT(slice_compare(memtable_entry_key(node->entries[i - 1]), key) < 0);
         if (i > 0) ASSERT_LE(node->heads[i - 1], node->heads[i]);

@@ -147,8 +147,6 @@ MEMTABLE_INLINE uint32_t memtable_node_rank(const struct memtable_node *node, st
 
 /* The same for any key. */
 uint32_t memtable_node_search(const struct memtable_node *node, struct slice key, bool *equal);
-/* True when `key` agrees with the node, so that its head says where it belongs. */
-bool memtable_node_agrees(const struct memtable_node *node, struct slice key);
 
 /* ---- changing: the writer only ----------------------------------------------------------------------- */
 

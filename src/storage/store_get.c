@@ -20,7 +20,8 @@ static inline uint64_t cover_of(const struct tombstone_set *set, struct slice ke
     return set->count == 0 ? cover : MAX(cover, tombstone_set_cover(set, key, UINT64_MAX));
 }
 
-uint64_t store_cover(const struct store *store, const struct version *version, struct slice key) {
+/* The newest deletion that covers `key`, in memtables and `version`. */
+static uint64_t newest_cover(const struct store *store, const struct version *version, struct slice key) {
     uint64_t cover = cover_of(&store->active->tombstones, key, 0);
     for (uint32_t i = 0; i < store->immutable_count; i++)
         cover = cover_of(&store->immutables[i]->tombstones, key, cover);
@@ -38,7 +39,7 @@ static enum status get_from_memory(struct store *store, struct slice key, struct
     }
     if (entry == NULL) return STATUS_END;
     if (memtable_entry_kind(entry) == ENTRY_DELETE) return STATUS_NOT_FOUND;
-    if (store_cover(store, store->versions.current, key) > memtable_entry_sequence(entry))
+    if (newest_cover(store, store->versions.current, key) > memtable_entry_sequence(entry))
         return STATUS_NOT_FOUND;
     *value = shared_slice_ref(memtable_value(memtable, entry));
     return STATUS_OK;
@@ -109,7 +110,7 @@ static void lookup_ready(void *ctx) {
 static void state_init(struct get_state *state, struct store *store, struct slice key,
                        struct store_get *get) {
     *state = (struct get_state){.store = store, .get = get, .version = store->versions.current};
-    state->cover = store_cover(store, state->version, key);
+    state->cover = newest_cover(store, state->version, key);
     version_pin(state->version);
     struct table_cursor_options options = {
         .cache = store->cache, .blocking = get == NULL, .ready = lookup_ready, .ctx = state};

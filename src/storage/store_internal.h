@@ -151,7 +151,4 @@ void store_log_completed(void *ctx, enum status status, struct list *writes);
 /* store_iterator.c: after failed writes were taken back */
 void store_iterators_clip(struct store *store, uint64_t sequence);
 
-/* The newest deletion that covers `key`, in memtables and `version`. */
-uint64_t store_cover(const struct store *store, const struct version *version, struct slice key);
-
 #endif

@@ -91,13 +91,6 @@ void tombstone_set_add(struct tombstone_set *set, struct slice from, struct slic
     ASSERT_SLOW(tombstone_set_cover(set, from, sequence) == sequence);
 }
 
-void tombstone_set_add_newest(struct tombstone_set *set, const struct tombstone_set *from) {
-    for (size_t i = 0; i < from->count; i++) {
-        const struct tombstone *fragment = &from->fragments[i];
-        tombstone_set_add(set, fragment->from, fragment->to, fragment->sequences[0]);
-    }
-}
-
 const struct tombstone *tombstone_set_find(const struct tombstone_set *set, struct slice key) {
     if (set->count == 0) return NULL;
     size_t at = tombstone_set_seek(set, key);

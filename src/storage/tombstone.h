@@ -29,8 +29,6 @@ void tombstone_set_init(struct tombstone_set *set);
 void tombstone_set_release(struct tombstone_set *set);
 /* An empty range adds nothing. */
 void tombstone_set_add(struct tombstone_set *set, struct slice from, struct slice to, uint64_t sequence);
-/* Adds only the newest sequence of each fragment of `from`. */
-void tombstone_set_add_newest(struct tombstone_set *set, const struct tombstone_set *from);
 /* The fragment that holds `key`, or NULL. */
 const struct tombstone *tombstone_set_find(const struct tombstone_set *set, struct slice key);
 /* The newest sequence <= snapshot that covers `key`; 0 when none does. */

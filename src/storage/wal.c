@@ -564,12 +564,6 @@ uint64_t wal_released_segment(const struct wal *wal) {
     return wal_segments_released(wal->segments);
 }
 
-enum status wal_status(const struct wal *wal) {
-    return wal->status;
-}
-uint64_t wal_next_sequence(const struct wal *wal) {
-    return wal->next_sequence;
-}
 uint64_t wal_durable_sequence(const struct wal *wal) {
     return wal->durable_sequence;
 }

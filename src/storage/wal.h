@@ -100,8 +100,6 @@ uint64_t wal_released_segment(const struct wal *wal);
  * next. */
 void wal_cut_chunk(struct wal *wal);
 
-enum status wal_status(const struct wal *wal); /* OK, or the final status */
-uint64_t wal_next_sequence(const struct wal *wal);
 uint64_t wal_durable_sequence(const struct wal *wal);
 uint64_t wal_pending_bytes(const struct wal *wal);
 uint64_t wal_live_bytes(const struct wal *wal); /* in segments with records that are not in tables */

@@ -19,7 +19,8 @@ enum status wal_reader_header(struct io_file *file, struct wal_segment_header *h
     return wal_segment_header_decode(slice_make(block, size), header);
 }
 
-enum status wal_reader_find_group(struct io_file *file, struct wal_address where, bool *found, uint64_t *at) {
+/* *found: a valid group of that segment starts at or after where.offset; *at says where. */
+static enum status find_group(struct io_file *file, struct wal_address where, bool *found, uint64_t *at) {
     *found = false;
     *at = wal_align(where.offset);
     uint8_t *chunk = mem_alloc(WAL_READER_CHUNK);
@@ -56,7 +57,7 @@ enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_
     if (blank) return STATUS_OK; /* a spare that was never used: not worth reading all of it */
     struct wal_address where = {store_id, segment, 2 * WAL_BLOCK_SIZE};
     uint64_t at;
-    return wal_reader_find_group(file, where, lost, &at);
+    return find_group(file, where, lost, &at);
 }
 
 struct wal_change_walk wal_change_walk_make(const struct wal_record *record) {
@@ -354,7 +355,7 @@ enum status wal_reader_run(struct io_file *file, const struct wal_segment_header
     bool found;
     uint64_t at;
     /* The group at `offset` itself may have a valid header: evidence begins behind it. */
-    status = wal_reader_find_group(file, run_address(&run, offset + WAL_BLOCK_SIZE), &found, &at);
+    status = find_group(file, run_address(&run, offset + WAL_BLOCK_SIZE), &found, &at);
     if (status != STATUS_OK) return status;
     if (found)
         return diagnose(diagnostic, STATUS_CORRUPT,

@@ -38,9 +38,6 @@ struct wal_reader_result {
 
 /* OK: *header is the segment's. MALFORMED: block 0 is no valid header. VERSION, IO. */
 enum status wal_reader_header(struct io_file *file, struct wal_segment_header *header) MUST_USE;
-/* *found: a valid group of that segment starts at or after where.offset; *at says where. */
-enum status wal_reader_find_group(struct io_file *file, struct wal_address where, bool *found,
-                                  uint64_t *at) MUST_USE;
 /* *lost: the file has no valid header, but holds groups of `segment` behind its first: that segment lost its
  * header. A crash while a segment becomes current leaves one group at most. */
 enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment,

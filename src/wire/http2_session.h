@@ -113,10 +113,8 @@ size_t http2_session_queued(const struct http2_session *session);
 
 /* ---- streams ------------------------------------------------------------------------------------------- */
 
-int32_t http2_stream_id(const struct http2_stream *stream);
 void http2_stream_set_user(struct http2_stream *stream, void *user);
 void *http2_stream_user(const struct http2_stream *stream);
-struct http2_session *http2_stream_session(const struct http2_stream *stream);
 /* Bytes given to http2_send that have not gone out. */
 size_t http2_stream_queued(const struct http2_stream *stream);
 

@@ -68,17 +68,11 @@ void http2_stream_close(struct http2_stream *stream, uint32_t error_code) {
     mem_free(stream);
 }
 
-int32_t http2_stream_id(const struct http2_stream *stream) {
-    return stream->id;
-}
 void http2_stream_set_user(struct http2_stream *stream, void *user) {
     stream->user = user;
 }
 void *http2_stream_user(const struct http2_stream *stream) {
     return stream->user;
-}
-struct http2_session *http2_stream_session(const struct http2_stream *stream) {
-    return stream->session;
 }
 size_t http2_stream_queued(const struct http2_stream *stream) {
     return stream->queue.size;

@@ -193,7 +193,7 @@ void protobuf_produce_result_write(struct writer *out, uint32_t number,
     ASSERT_EQ(out->size - start, size);
 }
 
-enum status protobuf_produce_result_read(struct slice message, struct protobuf_produce_result *result) {
+static enum status read_result(struct slice message, struct protobuf_produce_result *result) {
     *result = (struct protobuf_produce_result){0};
     struct reader reader = reader_make(message);
     struct protobuf_field field;
@@ -216,7 +216,7 @@ enum status protobuf_produce_result_next(struct slice *rest, uint32_t number,
     while (protobuf_next(&reader, &field)) {
         if (!protobuf_is(&field, number, PROTOBUF_BYTES)) continue;
         *rest = slice_make(reader.pos, reader_remaining(&reader));
-        return protobuf_produce_result_read(field.bytes, result);
+        return read_result(field.bytes, result);
     }
     *rest = SLICE_EMPTY;
     return reader_ok(&reader) ? STATUS_END : STATUS_MALFORMED;

@@ -54,8 +54,6 @@ struct protobuf_produce_result {
 /* A result as field `number` of the message in `out`. */
 void protobuf_produce_result_write(struct writer *out, uint32_t number,
                                    const struct protobuf_produce_result *result);
-enum status protobuf_produce_result_read(struct slice message,
-                                         struct protobuf_produce_result *result) MUST_USE;
 /* The results in a ProduceResponse (number 1) or a ProduceStreamAck (number 2): `rest` begins as the message.
  */
 enum status protobuf_produce_result_next(struct slice *rest, uint32_t number,

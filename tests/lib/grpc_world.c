@@ -229,12 +229,6 @@ void grpc_world_await(struct grpc_world *world, struct grpc_world_call *call) {
     assert_true(call->closed);
 }
 
-void grpc_world_await_messages(struct grpc_world *world, struct grpc_world_call *call, size_t count) {
-    for (int i = 0; i < 60000 && !call->closed && call->message_count < count; i++)
-        grpc_world_run(world, 1);
-    assert_true(call->closed || call->message_count >= count);
-}
-
 /* ---- calls
  * --------------------------------------------------------------------------------------------------------------
  */

@@ -72,8 +72,6 @@ void grpc_world_disconnect(struct grpc_world *world, struct grpc_world_client *c
 void grpc_world_run(struct grpc_world *world, uint64_t ms);
 /* Runs until the call is closed, at most 60 simulated seconds. */
 void grpc_world_await(struct grpc_world *world, struct grpc_world_call *call);
-/* Runs until the call has this many messages or is closed. */
-void grpc_world_await_messages(struct grpc_world *world, struct grpc_world_call *call, size_t count);
 
 /* `timeout`: as in grpc-timeout, or NULL. */
 struct grpc_world_call *grpc_world_call(struct grpc_world_client *client, const char *path,
