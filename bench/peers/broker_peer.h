@@ -142,6 +142,31 @@ static __attribute__((unused)) void peer_link_close(struct peer_link *link) {
     free(link->in);
 }
 
+/* Random bytes that stay on one line. */
+static void peer_value(char *value, size_t size) {
+    struct prng prng;
+    prng_init(&prng, size);
+    prng_bytes(&prng, value, size);
+    for (size_t i = 0; i < size; i++)
+        if (value[i] == '\r' || value[i] == '\n') value[i] = '.';
+}
+
+/* What is published: `head`, a value of so many bytes and the end of its line, in one burst of many. */
+static __attribute__((unused)) void peer_link_repeat(struct peer_link *link, const char *head,
+                                                     uint32_t value_bytes) {
+    size_t head_size = strlen(head);
+    link->message_size = head_size + value_bytes + 2;
+    size_t copies = 64 * 1024 / link->message_size + 1;
+    char *burst = malloc(copies * link->message_size);
+    memcpy(burst, head, head_size);
+    peer_value(burst + head_size, value_bytes);
+    memcpy(burst + head_size + value_bytes, "\r\n", 2);
+    for (size_t k = 1; k < copies; k++)
+        memcpy(burst + k * link->message_size, burst, link->message_size);
+    link->burst = burst;
+    link->burst_size = copies * link->message_size;
+}
+
 static void peer_write(struct peer_link *link) {
     uint64_t allowed = link->acknowledged + link->window;
     allowed = (allowed < link->total ? allowed : link->total) * link->message_size;
@@ -282,15 +307,6 @@ peer_case_stored(double (*start)(void), void (*open)(struct peer_link *link, int
     peer_add(text, start() * 1e3, "ms");
     snprintf(text, sizeof text, "ready, %llu MiB stored: resident", (unsigned long long)mib);
     peer_add(text, (double)peer_usage().resident_bytes / (1 << 20), "MiB");
-}
-
-/* Random bytes that stay on one line. */
-static __attribute__((unused)) void peer_value(char *value, size_t size) {
-    struct prng prng;
-    prng_init(&prng, size);
-    prng_bytes(&prng, value, size);
-    for (size_t i = 0; i < size; i++)
-        if (value[i] == '\r' || value[i] == '\n') value[i] = '.';
 }
 
 #endif

@@ -92,18 +92,9 @@ static void nats_open_publisher(struct peer_link *link, int i, uint32_t value_by
     char inbox[64];
     snprintf(inbox, sizeof inbox, "_INBOX.p%d", i);
     peer_link_open(link, nats_connect(inbox));
-    char *message = malloc(value_bytes + 256);
-    int head = snprintf(message, 200, "PUB bench.%d %s %u\r\n", i, inbox, value_bytes);
-    peer_value(message + head, value_bytes);
-    memcpy(message + head + value_bytes, "\r\n", 2);
-    link->message_size = (size_t)head + value_bytes + 2;
-    size_t copies = 64 * 1024 / link->message_size + 1;
-    char *burst = malloc(copies * link->message_size);
-    for (size_t k = 0; k < copies; k++)
-        memcpy(burst + k * link->message_size, message, link->message_size);
-    link->burst = burst;
-    link->burst_size = copies * link->message_size;
-    free(message);
+    char head[128];
+    snprintf(head, sizeof head, "PUB bench.%d %s %u\r\n", i, inbox, value_bytes);
+    peer_link_repeat(link, head, value_bytes);
 }
 
 #endif

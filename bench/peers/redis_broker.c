@@ -70,19 +70,10 @@ static void open_publisher(struct peer_link *link, int i, uint32_t value_bytes) 
     int descriptor = peer_connect();
     if (descriptor < 0) peer_fail("redis-server does not listen");
     peer_link_open(link, descriptor);
-    char *message = malloc(value_bytes + 256);
-    int head = snprintf(message, 200, "*5\r\n$4\r\nXADD\r\n$6\r\nbench%d\r\n$1\r\n*\r\n$1\r\nv\r\n$%u\r\n", i,
-                        value_bytes);
-    peer_value(message + head, value_bytes);
-    memcpy(message + head + value_bytes, "\r\n", 2);
-    link->message_size = (size_t)head + value_bytes + 2;
-    size_t copies = 64 * 1024 / link->message_size + 1;
-    char *burst = malloc(copies * link->message_size);
-    for (size_t k = 0; k < copies; k++)
-        memcpy(burst + k * link->message_size, message, link->message_size);
-    link->burst = burst;
-    link->burst_size = copies * link->message_size;
-    free(message);
+    char head[128];
+    snprintf(head, sizeof head, "*5\r\n$4\r\nXADD\r\n$6\r\nbench%d\r\n$1\r\n*\r\n$1\r\nv\r\n$%u\r\n", i,
+             value_bytes);
+    peer_link_repeat(link, head, value_bytes);
 }
 
 static void forget_all(void) {

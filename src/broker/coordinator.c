@@ -425,6 +425,17 @@ enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, c
     return status;
 }
 
+struct group_summary coordinator_summary(const struct group *group) {
+    return (struct group_summary){.name = group->id,
+                                  .protocol_type = group->protocol_type,
+                                  .assignor = group->kind == GROUP_CONSUMER ? group->assignor
+                                                                            : group->protocol,
+                                  .kind = group_kind_name(group->kind),
+                                  .state = group_phase_name(group),
+                                  .generation = group->generation,
+                                  .member_count = (int32_t)group->members.count};
+}
+
 struct summing {
     void (*visit)(void *ctx, const struct group_summary *summary);
     void *ctx;
@@ -432,14 +443,7 @@ struct summing {
 
 static void sum_up(void *ctx, const struct group *group) {
     const struct summing *summing = ctx;
-    const struct group_summary summary = {.name = group->id,
-                                          .protocol_type = group->protocol_type,
-                                          .assignor = group->kind == GROUP_CONSUMER ? group->assignor
-                                                                                    : group->protocol,
-                                          .kind = group_kind_name(group->kind),
-                                          .state = group_phase_name(group),
-                                          .generation = group->generation,
-                                          .member_count = (int32_t)group->members.count};
+    const struct group_summary summary = coordinator_summary(group);
     summing->visit(summing->ctx, &summary);
 }
 

@@ -85,6 +85,7 @@ struct group_summary {
     const char *kind, *state;
     int32_t generation, member_count;
 };
+struct group_summary coordinator_summary(const struct group *group); /* borrows its texts */
 /* COORDINATOR_LOADING: some of those coordinated here are not known yet. */
 enum status coordinators_summaries(struct broker *broker,
                                    void (*visit)(void *ctx, const struct group_summary *summary),

@@ -59,14 +59,7 @@ static Sentinel__V1__Group *print_summary(struct grpc_call *call, const struct g
 }
 
 static Sentinel__V1__Group *print_group(struct grpc_call *call, const struct group *group) {
-    const struct group_summary summary = {.name = group->id,
-                                          .protocol_type = group->protocol_type,
-                                          .assignor = group->kind == GROUP_CONSUMER ? group->assignor
-                                                                                    : group->protocol,
-                                          .kind = group_kind_name(group->kind),
-                                          .state = group_phase_name(group),
-                                          .generation = group->generation,
-                                          .member_count = (int32_t)group->members.count};
+    const struct group_summary summary = coordinator_summary(group);
     return print_summary(call, &summary);
 }
 

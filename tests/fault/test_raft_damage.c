@@ -21,15 +21,6 @@ static void set_flag(void *ctx) {
     *(bool *)ctx = true;
 }
 
-static void propose_many(uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t leader = replica_world_leader(&world, 5000);
-        assert_int_not_equal(leader, 0);
-        replica_world_propose(&world, leader, 8 + i % 200);
-        if (i % 8 == 0) replica_world_run(&world, 5);
-    }
-}
-
 static void flush(uint32_t number) {
     bool flushed = false;
     store_flush(node_of(number)->store, (void (*)(void *, enum status))(void (*)(void))set_flag, &flushed);
@@ -42,7 +33,7 @@ static void start_full(uint64_t seed, enum raft_format format) {
     world.format = format;
     for (uint32_t i = 1; i <= 3; i++)
         replica_world_start(&world, i);
-    propose_many(400);
+    replica_world_propose_many(&world, 400);
     assert_true(replica_world_settle(&world, 5000));
     for (uint32_t i = 1; i <= 3; i++)
         flush(i);
@@ -181,7 +172,7 @@ static void expect_mended(uint32_t number) {
     flush(number);
     replica_world_run(&world, 1000);
     assert_int_equal(scrub(number), 0);
-    propose_many(20);
+    replica_world_propose_many(&world, 20);
     assert_true(replica_world_settle(&world, 5000));
     assert_true(log_of(number) == log_of(number % 3 + 1));
     replica_world_crash(&world, number, IO_SIM_CRASH_POWER_BARE);
@@ -233,7 +224,7 @@ static void applying_meets_it(void **state) {
         forget_applied(number);
         rot(number, permille, false);
         replica_world_crash(&world, number, IO_SIM_CRASH_POWER_BARE);
-        propose_many(10);
+        replica_world_propose_many(&world, 10);
         replica_world_start(&world, number);
         replica_world_run(&world, 3000);
         assert_true(node_of(number)->log.entries >= 400);
@@ -328,7 +319,7 @@ static void records_are_written_anew(void **state) {
         rot_key(number, KEY_RAFT);
         assert_true(scrub(number) > 0);
         replica_world_run(&world, 1000);
-        propose_many(10); /* the machine's key may have been in that block, too */
+        replica_world_propose_many(&world, 10); /* the machine's key may have been in that block, too */
         assert_true(replica_world_settle(&world, 5000));
         flush(number);
         replica_world_crash(&world, number, IO_SIM_CRASH_POWER_BARE);
@@ -337,7 +328,7 @@ static void records_are_written_anew(void **state) {
         replica_world_run(&world, 1000);
     }
     assert_true(replica_world_settle(&world, 5000));
-    propose_many(20);
+    replica_world_propose_many(&world, 20);
     assert_true(replica_world_settle(&world, 5000));
     assert_true(log_of(leader) == log_of(leader % 3 + 1));
     replica_world_close(&world);

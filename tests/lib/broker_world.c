@@ -68,6 +68,14 @@ void broker_world_close(struct broker_world *w) {
     io_sim_free(w->sim);
 }
 
+int broker_world_teardown(void **state) {
+    struct broker_world *w = *state;
+    broker_world_close(w);
+    assert_int_equal(buffer_bytes_live(), 0);
+    mem_free(w);
+    return 0;
+}
+
 struct waiting_timer {
     struct io_timer timer;
     bool done;

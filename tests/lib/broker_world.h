@@ -18,6 +18,7 @@ struct broker_world {
 };
 void broker_world_open(struct broker_world *w, uint64_t seed); /* small memtables, default limits */
 void broker_world_close(struct broker_world *w);
+int broker_world_teardown(void **state); /* closes and frees it: no buffer may be left */
 enum status broker_world_try_start(struct broker_world *w);
 void broker_world_start(struct broker_world *w);
 void broker_world_shutdown(struct broker_world *w); /* clean, and time for it */

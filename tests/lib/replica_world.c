@@ -288,6 +288,15 @@ void replica_world_propose(struct replica_world *w, uint32_t number, size_t size
     buffer_unref(bytes);
 }
 
+void replica_world_propose_many(struct replica_world *w, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t leader = replica_world_leader(w, 5000);
+        assert_int_not_equal(leader, 0);
+        replica_world_propose(w, leader, 8 + i % 200);
+        if (i % 8 == 0) replica_world_run(w, 5);
+    }
+}
+
 static bool settled(const struct replica_world *w) {
     for (uint32_t i = 0; i < w->count; i++) {
         const struct replica_node *node = &w->nodes[i];

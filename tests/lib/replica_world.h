@@ -59,6 +59,8 @@ void replica_world_run(struct replica_world *w, uint64_t ms);
 uint32_t replica_world_leader(struct replica_world *w, uint64_t ms);
 /* One proposal to this node, fire and forget. */
 void replica_world_propose(struct replica_world *w, uint32_t node, size_t size);
+/* So many, of several sizes, to whoever leads. */
+void replica_world_propose_many(struct replica_world *w, uint32_t count);
 /* All members compact their logs. */
 void replica_world_compact(struct replica_world *w, uint64_t position);
 /* Bytes of snapshots that this node has received in all its lives. */

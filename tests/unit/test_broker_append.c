@@ -16,14 +16,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    struct broker_world *w = *state;
-    broker_world_close(w);
-    assert_int_equal(buffer_bytes_live(), 0);
-    mem_free(w);
-    return 0;
-}
-
 static struct world_record records[4096];
 
 static const struct batch_spec one = {.count = 1, .timestamp = 1000, .tag = "one"};
@@ -591,7 +583,7 @@ static void a_shutdown_answers_what_is_under_way_and_refuses_the_rest(void **sta
     assert_int_equal(stored, 30);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, broker_world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(offsets_are_dense_and_the_high_watermark_follows),

@@ -26,14 +26,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    struct broker_world *w = *state;
-    broker_world_close(w);
-    assert_int_equal(buffer_bytes_live(), 0);
-    mem_free(w);
-    return 0;
-}
-
 /* What was sent, by offset; key -1: nothing stands there. */
 struct sent {
     int key;
@@ -357,14 +349,15 @@ static void the_map_keeps_what_it_was_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_last_record_of_each_key_stays, setup, teardown),
-        cmocka_unit_test_setup_teardown(tombstones_go_after_their_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(young_records_and_other_topics_are_left_alone, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_too_young_is_learned_later, setup, teardown),
-        cmocka_unit_test_setup_teardown(more_keys_than_the_map_holds, setup, teardown),
-        cmocka_unit_test_setup_teardown(crashes_in_the_middle, setup, teardown),
-        cmocka_unit_test_setup_teardown(shutdowns_in_the_middle, setup, teardown),
-        cmocka_unit_test_setup_teardown(sequences_outlive_their_records, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_last_record_of_each_key_stays, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(tombstones_go_after_their_time, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(young_records_and_other_topics_are_left_alone, setup,
+                                        broker_world_teardown),
+        cmocka_unit_test_setup_teardown(what_was_too_young_is_learned_later, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(more_keys_than_the_map_holds, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(crashes_in_the_middle, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(shutdowns_in_the_middle, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(sequences_outlive_their_records, setup, broker_world_teardown),
         cmocka_unit_test(the_map_keeps_what_it_was_told),
     };
     return cmocka_run_group_tests_name("broker_cleaner", tests, NULL, NULL);

@@ -15,14 +15,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    struct broker_world *w = *state;
-    broker_world_close(w);
-    assert_int_equal(buffer_bytes_live(), 0);
-    mem_free(w);
-    return 0;
-}
-
 static struct world_append append;
 static struct world_fetch fetch;
 
@@ -386,7 +378,7 @@ static void an_unreadable_block_is_told_and_tried_again_later(void **state) {
     assert_int_equal(append.append.base_offset, 60);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, broker_world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(an_offset_inside_a_batch_gives_the_whole_batch),

@@ -21,14 +21,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    struct broker_world *w = *state;
-    broker_world_close(w);
-    assert_int_equal(buffer_bytes_live(), 0);
-    mem_free(w);
-    return 0;
-}
-
 /* ---- the model ---- */
 
 struct model {
@@ -318,7 +310,7 @@ static void a_deletion_that_fails_has_no_effect(void **state) {
     assert_int_equal(broker_world_read(w, "t", 0, log_start, records, ARRAY_COUNT(records)), 100 - log_start);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, broker_world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(lookups_by_time_are_exact),           TEST(a_lookup_reads_one_stretch_of_a_long_log),

@@ -16,14 +16,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    struct broker_world *w = *state;
-    broker_world_close(w);
-    assert_int_equal(buffer_bytes_live(), 0);
-    mem_free(w);
-    return 0;
-}
-
 static struct world_append append;
 static struct world_record records[4000];
 
@@ -233,7 +225,7 @@ static void producers_that_are_idle_for_a_day_are_forgotten(void **state) {
     assert_status(broker_world_append(w, &append, "t", 0, &late), STATUS_OK);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, broker_world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(old_records_go_stretch_by_stretch_and_then_all_of_them),

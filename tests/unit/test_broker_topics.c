@@ -14,14 +14,6 @@ static int setup(void **state) {
     return 0;
 }
 
-static int teardown(void **state) {
-    struct broker_world *w = *state;
-    broker_world_close(w);
-    assert_int_equal(buffer_bytes_live(), 0);
-    mem_free(w);
-    return 0;
-}
-
 static const struct broker_topic *find(struct broker_world *w, const char *name) {
     return broker_topic_find(w->broker, slice_from_text(name));
 }
@@ -433,7 +425,7 @@ static void ten_thousand_partitions_cost_nothing_until_they_are_used(void **stat
     assert_true(io_stats(w->io).turns - turns >= 10000);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, broker_world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_cluster_id_is_made_once),

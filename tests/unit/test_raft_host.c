@@ -14,20 +14,11 @@ static void start_all(uint64_t seed, uint32_t nodes, enum raft_format format) {
         replica_world_start(&world, i);
 }
 
-static void propose_many(uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t leader = replica_world_leader(&world, 5000);
-        assert_int_not_equal(leader, 0);
-        replica_world_propose(&world, leader, 8 + i % 200);
-        if (i % 8 == 0) replica_world_run(&world, 5);
-    }
-}
-
 static void three_nodes_elect_and_replicate(void **state) {
     (void)state;
     for (int format = RAFT_FORMAT_BATCHES; format <= RAFT_FORMAT_PLAIN; format++) {
         start_all(1, 3, (enum raft_format)format);
-        propose_many(300);
+        replica_world_propose_many(&world, 300);
         assert_true(replica_world_settle(&world, 5000));
         assert_int_equal(world.accepted, 300);
         assert_true(world.committed_end >= 300);
@@ -38,7 +29,7 @@ static void three_nodes_elect_and_replicate(void **state) {
 static void a_single_node_needs_nobody(void **state) {
     (void)state;
     start_all(2, 1, RAFT_FORMAT_PLAIN);
-    propose_many(50);
+    replica_world_propose_many(&world, 50);
     assert_true(replica_world_settle(&world, 1000));
     assert_int_equal(world.committed_end, 50);
     replica_world_crash(&world, 1, IO_SIM_CRASH_POWER_BARE);
@@ -52,14 +43,14 @@ static void a_restarted_leader_rejoins(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
         start_all(seed, 3, RAFT_FORMAT_BATCHES);
-        propose_many(40);
+        replica_world_propose_many(&world, 40);
         uint32_t leader = replica_world_leader(&world, 5000);
         replica_world_crash(&world, leader, seed % 2 == 0 ? IO_SIM_CRASH_POWER : IO_SIM_CRASH_POWER_BARE);
         uint64_t before = io_sim_now(world.sim);
         uint32_t next = replica_world_leader(&world, 5000);
         assert_int_not_equal(next, 0);
         assert_true(io_sim_now(world.sim) - before < 2 * NS_PER_S);
-        propose_many(40);
+        replica_world_propose_many(&world, 40);
         replica_world_start(&world, leader);
         assert_true(replica_world_settle(&world, 5000));
         replica_world_close(&world);
@@ -70,7 +61,7 @@ static void all_lose_power_and_nothing_is_lost(void **state) {
     (void)state;
     start_all(5, 3, RAFT_FORMAT_BATCHES);
     for (int round = 0; round < 5; round++) {
-        propose_many(50);
+        replica_world_propose_many(&world, 50);
         for (uint32_t i = 1; i <= 3; i++)
             replica_world_crash(&world, i, IO_SIM_CRASH_POWER);
         for (uint32_t i = 1; i <= 3; i++)
@@ -151,7 +142,7 @@ static void a_wiped_node_is_admitted_again(void **state) {
     (void)state;
     for (int compacted = 0; compacted < 2; compacted++) {
         start_all(3, 3, RAFT_FORMAT_PLAIN);
-        propose_many(60);
+        replica_world_propose_many(&world, 60);
         assert_true(replica_world_settle(&world, 5000));
         if (compacted) {
             for (uint32_t i = 0; i < 3; i++)
@@ -181,7 +172,7 @@ static void a_wiped_node_is_admitted_again(void **state) {
         const struct raft_config *config = raft_config(raft_replica_raft(world.nodes[victim - 1].replica));
         assert_int_equal(config->member_count, 3);
         assert_int_equal(config->members[victim - 1].flags, RAFT_VOTER);
-        propose_many(20);
+        replica_world_propose_many(&world, 20);
         assert_true(replica_world_settle(&world, 5000));
         replica_world_close(&world);
     }
@@ -191,7 +182,7 @@ static void a_wiped_node_is_admitted_again(void **state) {
 static void a_full_disk_is_survived(void **state) {
     (void)state;
     start_all(4, 3, RAFT_FORMAT_PLAIN);
-    propose_many(20);
+    replica_world_propose_many(&world, 20);
     assert_true(replica_world_settle(&world, 5000));
     uint32_t victim = replica_world_leader(&world, 1000);
     io_sim_disk_faults(world.sim, victim - 1)->capacity_bytes = 1;
@@ -211,7 +202,7 @@ static void no_descriptors_are_survived(void **state) {
     (void)state;
     for (uint32_t role = 0; role < 2; role++) { /* the leader, a follower */
         start_all(4 + role, 3, RAFT_FORMAT_PLAIN);
-        propose_many(20);
+        replica_world_propose_many(&world, 20);
         assert_true(replica_world_settle(&world, 5000));
         uint32_t victim = (replica_world_leader(&world, 1000) + role - 1) % 3 + 1;
         io_sim_disk_faults(world.sim, victim - 1)->no_descriptors = true;
@@ -239,7 +230,7 @@ static void read_done(struct raft_read_index *read) {
 static void reads_are_answered_where_they_are_asked(void **state) {
     (void)state;
     start_all(6, 3, RAFT_FORMAT_PLAIN);
-    propose_many(10);
+    replica_world_propose_many(&world, 10);
     assert_true(replica_world_settle(&world, 5000));
     for (uint32_t i = 0; i < 3; i++) {
         struct asked asked = {.read = {.done = read_done}};
