@@ -21,7 +21,7 @@
 
 struct meter {
     double started, cpu, stall_start, stall_max;
-    uint64_t written, user_bytes, memory_max;
+    uint64_t written, memory_max;
 };
 static struct meter meter;
 static const struct load_options *options;

@@ -99,7 +99,8 @@ static const struct unit {
     uint64_t ns;
 } units[] = {{"ns", 1}, {"us", NS_PER_US}, {"ms", NS_PER_MS}, {"s", NS_PER_S}};
 
-bool action_duration_parse(const char *text, uint64_t *ns) {
+/* "2s", "1.5ms", "300us", "12ns"; true when all of it was understood. */
+static bool parse_duration(const char *text, uint64_t *ns) {
     if (strcmp(text, "ever") == 0) {
         *ns = ACTION_FOREVER;
         return true;
@@ -122,7 +123,7 @@ bool action_duration_parse(const char *text, uint64_t *ns) {
     return false;
 }
 
-void action_duration_print(struct writer *to, uint64_t ns) {
+static void print_duration(struct writer *to, uint64_t ns) {
     if (ns == ACTION_FOREVER) {
         writer_text(to, "ever");
         return;
@@ -241,9 +242,9 @@ static bool parse_value(char placeholder, const char *text, struct action_names 
         action->count = (uint32_t)number;
         return ok;
     case 'D':
-        return action_duration_parse(text, &action->a);
+        return parse_duration(text, &action->a);
     case 'E':
-        return action_duration_parse(text, &action->b);
+        return parse_duration(text, &action->b);
     case 'M':
         return parse_message_kind(text, &action->a);
     case 'O':
@@ -351,7 +352,7 @@ enum status action_parse(const char *line, struct action_names *names, struct ac
     struct action timed = {.at_ns = ACTION_UNTIMED};
     uint32_t at = 0;
     if (strcmp(words.word[0], "at") == 0) {
-        if (words.count < 3 || !action_duration_parse(words.word[1], &timed.at_ns))
+        if (words.count < 3 || !parse_duration(words.word[1], &timed.at_ns))
             return diagnose(why, STATUS_INVALID, "'at' wants a time, such as 2.5s, and what happens then");
         at = 2;
     }
@@ -444,7 +445,7 @@ static void print_value(struct writer *to, char placeholder, const struct action
         break;
     case 'D':
     case 'E':
-        action_duration_print(to, placeholder == 'D' ? action->a : action->b);
+        print_duration(to, placeholder == 'D' ? action->a : action->b);
         break;
     case 'M':
         writer_text(to, action->a == 0 ? "any" : raft_message_kind_name((enum raft_message_kind)action->a));
@@ -476,7 +477,7 @@ void action_print(struct writer *to, const struct action *action, const struct a
         form++;
     if (action->at_ns != ACTION_UNTIMED) {
         writer_text(to, "at ");
-        action_duration_print(to, action->at_ns);
+        print_duration(to, action->at_ns);
         writer_u8(to, ' ');
     }
     for (const char *text = form->text; *text != '\0'; text++) {

@@ -105,8 +105,4 @@ const char *action_kind_name(enum action_kind kind); /* its verb */
 bool action_is_fault(enum action_kind kind);
 bool action_is_operation(enum action_kind kind);
 
-/* "2s", "1.5ms", "300us", "12ns"; true when all of it was understood. */
-bool action_duration_parse(const char *text, uint64_t *ns);
-void action_duration_print(struct writer *to, uint64_t ns);
-
 #endif

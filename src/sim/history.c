@@ -13,9 +13,16 @@ void history_init(struct history *h) {
     memset(h, 0, sizeof *h);
 }
 
+static void release(struct history_partition *p) {
+    mem_free(p->values);
+    mem_free(p->acknowledged);
+    mem_free(p->places);
+    *p = (struct history_partition){0};
+}
+
 void history_release(struct history *h) {
     for (uint32_t i = 0; i < HISTORY_PARTITIONS_MAX; i++)
-        history_forget(h, i);
+        release(&h->partitions[i]);
 }
 
 uint64_t history_hash(struct slice value) {
@@ -126,12 +133,4 @@ void history_read_all(struct history *h, uint32_t partition, int64_t log_start, 
 
 void history_deleted(struct history *h, uint32_t partition, int64_t below) {
     h->partitions[partition].log_start = MAX(h->partitions[partition].log_start, below);
-}
-
-void history_forget(struct history *h, uint32_t partition) {
-    struct history_partition *p = &h->partitions[partition];
-    mem_free(p->values);
-    mem_free(p->acknowledged);
-    mem_free(p->places);
-    *p = (struct history_partition){0};
 }

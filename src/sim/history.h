@@ -48,8 +48,6 @@ void history_read_all(struct history *h, uint32_t partition, int64_t log_start, 
                       const bool *seen);
 /* The broker was told to delete below, and may have. */
 void history_deleted(struct history *h, uint32_t partition, int64_t below);
-/* The topic is gone, with all that was in it. */
-void history_forget(struct history *h, uint32_t partition);
 __attribute__((format(printf, 2, 3))) void history_violate(struct history *h, const char *format, ...);
 
 #endif

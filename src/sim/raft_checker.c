@@ -54,7 +54,7 @@ const char *raft_checker_violation(const struct raft_checker *checker) {
     return checker->violation;
 }
 
-struct checked_group *raft_checker_group(struct raft_checker *checker, uint64_t number) {
+static struct checked_group *find_group(struct raft_checker *checker, uint64_t number) {
     for (uint32_t i = 0; i < checker->group_count; i++)
         if (checker->groups[i]->number == number) return checker->groups[i];
     checker->groups = mem_realloc(checker->groups, (checker->group_count + 1) * sizeof *checker->groups);
@@ -85,7 +85,7 @@ static struct checked_member *member_of(struct raft_checker *checker, const stru
     if (member != NULL) return member;
     checker->members = mem_realloc(checker->members, (checker->member_count + 1) * sizeof *checker->members);
     member = mem_calloc(1, sizeof *member);
-    member->group = raft_checker_group(checker, raft->group);
+    member->group = find_group(checker, raft->group);
     member->id = raft->options->id;
     shadow_init(&member->shadow);
     const struct member_key key = member_key(raft->group, member->id);
@@ -361,7 +361,8 @@ static const struct raft_committed *committed_from(const struct checked_group *g
     return low < ghost->committed_count && ghost->committed[low].base == base ? &ghost->committed[low] : NULL;
 }
 
-uint64_t raft_checker_content_at(const struct checked_group *group, uint64_t base) {
+/* Of the committed entry that begins at `base`; 0: none. */
+static uint64_t content_at(const struct checked_group *group, uint64_t base) {
     const struct raft_committed *committed = committed_from(group, base);
     if (committed == NULL) return 0;
     const struct raft_identity *identity = raft_ghost_identity(&group->ghost, committed->end,
@@ -371,15 +372,14 @@ uint64_t raft_checker_content_at(const struct checked_group *group, uint64_t bas
 
 void raft_checker_acknowledged(struct raft_checker *checker, uint64_t number, uint64_t base,
                                uint64_t content) {
-    struct checked_group *group = raft_checker_group(checker, number);
+    struct checked_group *group = find_group(checker, number);
     if (group->acknowledged_count == group->acknowledged_capacity) {
         group->acknowledged_capacity = MAX(64U, group->acknowledged_capacity * 2);
         group->acknowledged = mem_realloc(group->acknowledged,
                                           group->acknowledged_capacity * sizeof *group->acknowledged);
     }
     group->acknowledged[group->acknowledged_count++] = (struct acknowledged){base, content};
-    checker->acknowledged_total++;
-    uint64_t known = raft_checker_content_at(group, base);
+    uint64_t known = content_at(group, base);
     EXPECT(base < raft_ghost_end(&group->ghost) && known == content,
            "B6 acknowledged: what was acknowledged at %" PRIu64 " is not committed there", base);
     group->acknowledged_end = MAX(group->acknowledged_end, base + 1);
@@ -406,7 +406,7 @@ void raft_checker_refused(struct raft_checker *checker, uint64_t group, uint64_t
                                        checker->refused_capacity * sizeof *checker->refused);
     }
     checker->refused[checker->refused_count++] = (struct refused){group, content};
-    const struct raft_ghost *ghost = &raft_checker_group(checker, group)->ghost;
+    const struct raft_ghost *ghost = &find_group(checker, group)->ghost;
     for (size_t i = 0; i < ghost->committed_count; i++) {
         const struct raft_identity *identity = raft_ghost_identity(ghost, ghost->committed[i].end,
                                                                    ghost->committed[i].term);
@@ -416,14 +416,6 @@ void raft_checker_refused(struct raft_checker *checker, uint64_t group, uint64_t
 }
 
 /* ---- looking and ending ------------------------------------------------------------------------------- */
-
-uint64_t raft_checker_acknowledged_count(const struct raft_checker *checker) {
-    return checker->acknowledged_total;
-}
-
-uint64_t raft_checker_refused_count(const struct raft_checker *checker) {
-    return checker->refused_count;
-}
 
 uint64_t raft_checker_snapshots_installed(const struct raft_checker *checker, uint32_t node) {
     uint64_t count = 0;
@@ -442,9 +434,9 @@ bool raft_checker_log(const struct raft_checker *checker, uint64_t group, uint64
 
 void raft_checker_finish(struct raft_checker *checker, uint64_t number, const struct raft *const *rafts,
                          uint32_t count) {
-    struct checked_group *group = raft_checker_group(checker, number);
+    struct checked_group *group = find_group(checker, number);
     for (uint32_t i = 0; i < group->acknowledged_count; i++)
-        EXPECT(raft_checker_content_at(group, group->acknowledged[i].base) == group->acknowledged[i].content,
+        EXPECT(content_at(group, group->acknowledged[i].base) == group->acknowledged[i].content,
                "B6 nothing acknowledged is lost: %" PRIu64 " is another entry now",
                group->acknowledged[i].base);
     for (uint32_t i = 0; i < count; i++) {

@@ -52,7 +52,6 @@ struct raft_checker {
     struct map by_id; /* (group, id) -> member */
     struct refused *refused;
     uint32_t refused_count, refused_capacity;
-    uint64_t acknowledged_total;
     uint64_t highest_term;
     char violation[400];
 };
@@ -60,10 +59,7 @@ struct raft_checker {
 /* In functions that have a `checker`. */
 #define EXPECT(condition, ...) ((condition) ? (void)0 : raft_checker_fail(checker, __VA_ARGS__))
 
-struct checked_group *raft_checker_group(struct raft_checker *checker, uint64_t number);
 struct checked_member *raft_checker_find(const struct raft_checker *checker, uint64_t group, uint64_t id);
-/* Of the committed entry that begins at `base`; 0: none. */
-uint64_t raft_checker_content_at(const struct checked_group *group, uint64_t base);
 
 /* raft_check.c */
 /* The member's log up to `position` is on the disks of a quorum of its configuration. */

@@ -70,7 +70,8 @@ uint32_t world_resolve(const struct world *w, uint32_t node) {
     return node <= w->node_count ? node : 0;
 }
 
-void world_note(struct world *w, enum record_kind kind, uint32_t node, const char *text) {
+/* Notes for people: trace, record. */
+static void note(struct world *w, enum record_kind kind, uint32_t node, const char *text) {
     io_sim_note(w->sim, node, text);
     if (w->record == NULL) return;
     struct record_event *event = record_add(w->record, io_sim_now(w->sim), kind, node);
@@ -101,14 +102,6 @@ struct io_sim *world_sim(struct world *w) {
     return w->sim;
 }
 
-void *world_clients(struct world *w) {
-    return w->clients;
-}
-
-bool world_node_is_up(const struct world *w, uint32_t node) {
-    return world_is_up(w, node);
-}
-
 void world_left(struct world *w, uint32_t node) {
     w->nodes[node].left = w->leaving = true;
 }
@@ -120,7 +113,7 @@ void world_violation(struct world *w, const char *text) {
 void world_client_event(struct world *w, uint32_t node, const char *text, bool acknowledged) {
     w->acknowledged += acknowledged;
     w->steps++;
-    world_note(w, RECORD_CLIENT, node, text);
+    note(w, RECORD_CLIENT, node, text);
 }
 
 struct raft_checker *world_checker(struct world *w) {
@@ -159,7 +152,7 @@ void world_crash_node(struct world *w, uint32_t node, enum io_sim_crash how) {
     io_free(n->io);
     n->io = NULL;
     w->steps++;
-    world_note(w, RECORD_DOWN, node, "down");
+    note(w, RECORD_DOWN, node, "down");
     probe_quorum(w);
 }
 
@@ -173,7 +166,7 @@ void world_start_node(struct world *w, uint32_t node) {
     n->starts++;
     if (w->program->start(w, node, n->io, &program, &why) == STATUS_OK) {
         n->program = program;
-        world_note(w, RECORD_UP, node, "up");
+        note(w, RECORD_UP, node, "up");
         w->steps++;
         return;
     }
@@ -186,7 +179,7 @@ void world_start_node(struct world *w, uint32_t node) {
     if (program != NULL) w->program->stop(program, true);
     io_free(n->io);
     n->io = NULL;
-    world_note(w, RECORD_DOWN, node, why.text);
+    note(w, RECORD_DOWN, node, why.text);
 }
 
 /* ---- time --------------------------------------------------------------------------------------------- */
@@ -357,7 +350,7 @@ void world_appended(struct world *w, const struct raft *raft, uint64_t base, uin
         if (definite) raft_checker_refused(w->checker, raft->group, content);
         snprintf(text, sizeof text, "%s: %s", definite ? "refused" : "unknown", status_name(status));
     }
-    world_note(w, RECORD_CLIENT, node, text);
+    note(w, RECORD_CLIENT, node, text);
 }
 
 /* ---- a run -------------------------------------------------------------------------------------------- */
@@ -398,7 +391,7 @@ static void take_action(struct world *w, const struct action *planned) {
         if (!taken) writer_text(&line, "skipped: ");
         action_print(&line, taken ? &action : planned, &w->scenario->names);
         writer_u8(&line, 0);
-        world_note(w, RECORD_ACTION, action.node <= w->node_count ? action.node : 0, (const char *)line.data);
+        note(w, RECORD_ACTION, action.node <= w->node_count ? action.node : 0, (const char *)line.data);
         if (taken) log_action(w, &action);
     }
     writer_release(&line);

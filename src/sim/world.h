@@ -33,7 +33,6 @@ struct world_options {
     void (*trace)(void *ctx, const char *line); /* every event, or NULL */
     void *ctx;
     struct recording *record; /* what a report shows, or NULL */
-    uint64_t real_ms_max;     /* not used by the world itself: of its caller */
 };
 struct world_result {
     bool ok;
@@ -61,8 +60,6 @@ uint8_t world_priority(const struct world *world, uint32_t node);
 /* A number of the node's own stream of chance, new at each start. */
 uint64_t world_node_seed(struct world *world, uint32_t node);
 struct io_sim *world_sim(struct world *world);
-void *world_clients(struct world *world); /* what program->open made */
-bool world_node_is_up(const struct world *world, uint32_t node);
 /* The node has come to its end in order, and goes down. */
 void world_left(struct world *world, uint32_t node);
 /* A client was told something that a client of this cluster must not be told. */

@@ -71,8 +71,6 @@ uint32_t world_resolve(const struct world *world, uint32_t node);
 void world_name(struct world *world, const char *name, uint32_t node);
 /* Carries out `action` on this program, by its own way; false: it makes no sense now. */
 bool world_operate(struct world *world, const struct action *action);
-/* Notes for people: trace, record. */
-void world_note(struct world *world, enum record_kind kind, uint32_t node, const char *text);
 
 /* faults.c: false: skipped, its target is not there. */
 bool world_act(struct world *world, struct action *action);

@@ -51,7 +51,6 @@ struct log_file {
 struct recovery {
     struct store *store;
     struct diagnostic *diagnostic;
-    enum status list_status;
     struct log_file *logs;
     size_t log_count, log_capacity;
     uint64_t *tables;

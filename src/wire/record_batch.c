@@ -25,8 +25,6 @@ enum {
     BATCH_AT_RECORD_COUNT = 57
 };
 #define BATCH_MAGIC 2
-/* Length, attributes, two deltas, two lengths and a header count, one byte each. */
-#define RECORD_SIZE_MIN 7
 
 static uint32_t batch_checksum(struct slice bytes) {
     return crc32c(0, bytes.data + BATCH_AT_ATTRIBUTES, bytes.size - BATCH_AT_ATTRIBUTES);

@@ -48,7 +48,6 @@ struct store_model {
     /* What happens when the store and the model differ; NULL: the running test fails. Does not return. */
     void (*on_failure)(struct store_model *model, const char *what);
     void *ctx;
-    bool log_to_stderr;
     struct log log;
 };
 
