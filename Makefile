@@ -50,7 +50,7 @@ asan debug clang:
 	@tools/setup --check
 	cmake --preset $@
 	cmake --build build/$@ -j $(JOBS)
-	cd build/$@ && $(CTEST) -L 'unit|conformance|fault|fuzz|sim'
+	cd build/$@ && $(CTEST) -L 'unit|conformance|fault|fuzz|scenario|sim'
 
 compat: all
 	SENTINEL=build/sentinel /usr/bin/python3 tests/compat/test_node_clients.py

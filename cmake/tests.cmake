@@ -81,6 +81,12 @@ if(TARGET sentinel)
     add_test(NAME scenario/${name} COMMAND sentinel sim --scenario tests/scenarios/${scenario}
              WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(scenario/${name} PROPERTIES TIMEOUT 60 LABELS scenario)
+    # A broker that crashes, or is cut off at the end, leaves its memory as it is (src/sim/kafka_program.c): no leak to
+    # be told of. Sweeps run each seed in a process that ends without being asked.
+    file(STRINGS tests/scenarios/${scenario} brokers REGEX "^workload (kafka|groups|transactions)")
+    if(brokers)
+      set_tests_properties(scenario/${name} PROPERTIES ENVIRONMENT "ASAN_OPTIONS=detect_leaks=0")
+    endif()
   endforeach()
   add_test(NAME sim/clusters COMMAND sentinel sim --seeds 1..200 --jobs 2 --quiet)
   add_test(NAME sim/brokers COMMAND sentinel sim --workload kafka --seeds 1..12 --duration 2 --jobs 2 --quiet)
