@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Any bytes to the shared port of a real broker on a simulated machine: protocol detection, then Kafka, gRPC
- * or HTTP, handlers and all. The first input byte chooses how the rest is cut into pieces. Nothing may crash,
- * and the broker must still answer a health check afterwards. */
+ * or HTTP, handlers and all. The first input byte chooses how the rest is cut into pieces. There is a topic
+ * 't' with two partitions. Nothing may crash, and the broker must still answer a health check afterwards.
+ * Seeds for gRPC: grpc_seeds.py. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -9,6 +10,8 @@
 #include "base/units.h"
 #include "io/io_sim.h"
 #include "server/server.h"
+
+#define SLOW_PIECES_MAX 100
 
 struct client {
     struct io *io;
@@ -18,6 +21,7 @@ struct client {
     struct slice bytes;
     size_t piece, received;
     bool connected, sending, receiving, ended;
+    bool slow; /* the next piece is sent when talk() says so */
     char answer[64];
 };
 
@@ -47,7 +51,7 @@ static void send_next(struct client *c);
 static void sent(struct io_op *op) {
     struct client *c = CONTAINER_OF(op, struct client, send);
     c->sending = false;
-    if (op->status == STATUS_OK && c->bytes.size != 0) send_next(c);
+    if (op->status == STATUS_OK && c->bytes.size != 0 && !c->slow) send_next(c);
 }
 
 static void send_next(struct client *c) {
@@ -68,11 +72,15 @@ static void connected(struct io_op *op) {
 }
 
 /* Sends the bytes and gives the broker some seconds to make what it can of them. */
-static void talk(struct io_sim *sim, struct io *io, const char *address, struct slice bytes, size_t piece,
+static void talk(struct io_sim *sim, struct io *io, struct slice bytes, size_t piece, bool slow,
                  struct client *c) {
-    *c = (struct client){.io = io, .bytes = bytes, .piece = piece};
+    *c = (struct client){.io = io, .bytes = bytes, .piece = piece, .slow = slow};
     c->connect.done = connected;
-    io_connect(io, &c->connect, address, &c->socket);
+    io_connect(io, &c->connect, "node0:9092", &c->socket);
+    for (int i = 0; slow && i < SLOW_PIECES_MAX && c->bytes.size != 0 && !c->ended; i++) {
+        io_sim_run_until(sim, io_sim_now(sim) + 200 * NS_PER_MS);
+        if (c->connected && !c->sending && c->bytes.size != 0) send_next(c);
+    }
     io_sim_run_until(sim, io_sim_now(sim) + 3 * NS_PER_S);
     ASSERT(c->connected);
     io_socket_close(c->socket);
@@ -87,6 +95,9 @@ static void set_true(void *ctx) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const size_t pieces[] = {1, 3, 17, 100, 1000, SIZE_MAX};
+    /* CreateTopics of version 2: 't', two partitions. */
+    static const uint8_t topic[] = {0,   0, 0, 36, 0, 19, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,    0,    1,
+                                    't', 0, 0, 0,  2, 0,  1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x27, 0x10, 0};
     if (size == 0 || size > 64 * KIB) return 0;
     struct io_sim *sim = io_sim_new(1);
     struct io *server_io = io_sim_node_io(sim, 0), *client_io = io_sim_node_io(sim, 1);
@@ -101,10 +112,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ASSERT(server_listen(server, "node0:9092", SERVER_ALL, &address, &why) == STATUS_OK);
 
     struct client client;
-    talk(sim, client_io, "node0:9092", slice_make(data + 1, size - 1), pieces[data[0] % ARRAY_COUNT(pieces)],
-         &client);
-    talk(sim, client_io, "node0:9092", SLICE_LITERAL("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), SIZE_MAX,
-         &client);
+    talk(sim, client_io, slice_make(topic, sizeof topic), SIZE_MAX, false, &client);
+    ASSERT(client.received > 20 && client.answer[18] == 't' && load_be16((uint8_t *)client.answer + 19) == 0);
+    talk(sim, client_io, slice_make(data + 1, size - 1), pieces[data[0] % 128 % ARRAY_COUNT(pieces)],
+         data[0] >= 128, &client);
+    talk(sim, client_io, SLICE_LITERAL("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), SIZE_MAX, false, &client);
     ASSERT(memcmp(client.answer, "HTTP/1.1 200", 12) == 0);
 
     bool drained = false, down = false;

@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 
-static size_t value_size(const struct kafka_field *field) {
+size_t kafka_value_size(const struct kafka_field *field) {
     static const size_t sizes[KAFKA_TYPE_COUNT] = {[KAFKA_BOOL] = sizeof(bool),
                                                    [KAFKA_I8] = sizeof(int8_t),
                                                    [KAFKA_I16] = sizeof(int16_t),
@@ -83,9 +83,9 @@ static void fill_field(struct prng *prng, const struct kafka_field *field, int16
         if (nullable && prng_chance(prng, 1, 4)) count = -1;
         *(int32_t *)(void *)(message + field->count_offset) = count;
         if (count <= 0) return;
-        uint8_t *elements = arena_calloc(arena, (size_t)count, value_size(field));
+        uint8_t *elements = arena_calloc(arena, (size_t)count, kafka_value_size(field));
         for (int32_t i = 0; i < count; i++)
-            fill_value(prng, field, version, arena, elements + (size_t)i * value_size(field));
+            fill_value(prng, field, version, arena, elements + (size_t)i * kafka_value_size(field));
         *(void **)at = elements;
     }
 }
@@ -128,7 +128,7 @@ static const char *value_difference(const struct kafka_field *field, const void 
     case KAFKA_STRUCT:
         return kafka_message_difference(field->of, a, b);
     default:
-        differs = memcmp(a, b, value_size(field)) != 0;
+        differs = memcmp(a, b, kafka_value_size(field)) != 0;
         break;
     }
     return differs ? field->name : NULL;
@@ -146,7 +146,7 @@ static const char *field_difference(const struct kafka_field *field, const uint8
     const uint8_t *elements_a = *(const uint8_t *const *)at_a, *elements_b = *(const uint8_t *const *)at_b;
     if (elements_a == NULL || elements_b == NULL) return elements_a == elements_b ? NULL : field->name;
     for (int32_t i = 0; i < count; i++) {
-        size_t skip = (size_t)i * value_size(field);
+        size_t skip = (size_t)i * kafka_value_size(field);
         const char *difference = value_difference(field, elements_a + skip, elements_b + skip);
         if (difference != NULL) return difference;
     }

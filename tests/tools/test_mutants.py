@@ -50,6 +50,25 @@ class Mutants(unittest.TestCase):
         self.assertEqual(mutants.noticed("./test_x", None, ""), ("time limit", None))
         self.assertEqual(mutants.noticed("./test_x", 1, "[  FAILED  ] a_test\n"), ("a_test", None))
 
+    def test_a_check_must_pass_without_the_bug(self):
+        class FakeTree:
+            def __init__(self, build):
+                self.build = build
+
+            def make(self, _targets):
+                return 0, "", 0.0
+
+        with tempfile.TemporaryDirectory() as directory:
+            clean = mutants.Clean(FakeTree(directory))
+            sweep = "echo 'asked --seeds 101..300' >> log; echo 'seed 140: R1 two leaders'; test \"$(grep -c 104 log)\" = 0"
+            self.assertIsNone(clean.passes(sweep, 3, 10, set()))
+            self.assertIsNone(clean.passes(sweep, 2, 10, set()), "fewer seeds than have passed: not asked again")
+            self.assertIn("two leaders", clean.passes(sweep, 4, 10, set()))
+            log = (pathlib.Path(directory) / "log").read_text().split()
+            self.assertEqual(log, ["asked", "--seeds", "101..103", "asked", "--seeds", "101..104"])
+            self.assertIsNone(clean.passes("true", None, 10, set()))
+            self.assertIn("its check fails without it", clean.passes("false", None, 10, set()))
+
 
 if __name__ == "__main__":
     unittest.main()
