@@ -82,7 +82,8 @@
     X(CONCURRENT_TRANSACTIONS, 51, 14, "the transaction before is still being completed, retry")             \
     X(TXN_NOT_FOUND, 105, 5, "no such transactional id")                                                     \
     X(TXN_ABORTABLE, 120, 10, "the transaction must be aborted")                                             \
-    X(IN_USE, 42, 9, "still in use")
+    X(IN_USE, 42, 9, "still in use")                                                                         \
+    X(OFFSET_NOT_AVAILABLE, 78, 14, "this replica does not have the offset, ask the leader")
 
 enum status {
 #define STATUS_ENUM_(name, kafka, grpc, text) STATUS_##name,

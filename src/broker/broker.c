@@ -12,6 +12,7 @@
 #include "broker/metadata_log.h"
 #include "broker/moves.h"
 #include "broker/partition.h"
+#include "broker/read_replica.h"
 #include "broker/retention.h"
 #include "broker/topics.h"
 
@@ -52,6 +53,7 @@ static void free_all(struct broker *broker) {
     if (broker->producer_ids != NULL) producer_ids_free(broker->producer_ids);
     metadata_release(&broker->metadata);
     if (broker->store != NULL) store_close(broker->store);
+    read_replica_forget(broker);
     mem_free(broker->data_dir);
     mem_free(broker);
 }

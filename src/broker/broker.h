@@ -224,6 +224,8 @@ struct fetch_partition {
     int32_t leader_epoch; /* what the client believes, -1: unknown; a newer one than ours is refused */
     /* results */
     enum status status;
+    int32_t read_from;  /* nothing is given: this node serves the reader's rack; else -1 */
+    bool from_follower; /* given by one here */
     int64_t high_watermark, last_stable_offset, log_start_offset;
     struct shared_slice *batches; /* whole batches in offset order, references held until fetch_release */
     uint32_t batch_count, batch_capacity;
@@ -243,6 +245,10 @@ struct fetch {
     int32_t bytes_min, bytes_max;
     bool forward;        /* as append.forward */
     bool read_committed; /* nothing at or above the first open transaction */
+    /* Followers answer too (read_replica.h), instead of saying who leads or asking it. */
+    bool followers;
+    struct slice rack; /* the reader's: a leader sends it to a follower there; borrowed until done */
+    uint64_t reader;   /* with a rack: the same number for all that one reader asks */
     void (*done)(struct fetch *fetch);
     /* the broker's own */
     struct broker *broker;
@@ -430,6 +436,7 @@ void broker_leave(struct broker *broker, void (*done)(void *ctx), void *ctx);
 struct broker_stats {
     uint64_t appends, append_bytes, append_records, append_errors, duplicates;
     uint64_t fetches, fetch_bytes, fetch_waits;
+    uint64_t follower_fetch_bytes, readers_sent; /* given as a follower; sent to one */
     uint64_t topics, partitions, partitions_loaded;
     uint64_t compactions, compacted_records, compacted_bytes; /* by key: passes, and what they removed */
     const struct histogram *append_ns;                        /* arrival to durable */

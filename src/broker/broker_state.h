@@ -24,6 +24,7 @@ struct producer_ids;
 struct retention;
 struct cleaner;
 struct coordinators;
+struct sent_readers;
 
 struct broker {
     struct io *io;
@@ -44,9 +45,10 @@ struct broker {
     struct cleaner *cleaner;
     size_t append_bytes_in_flight;
     uint64_t appends_in_flight;
-    struct list resume;      /* struct io_op, told when append_bytes_in_flight falls */
-    struct list fetches;     /* struct fetch_state: all under way */
-    size_t fetch_bytes_held; /* batches given to fetches that were not released */
+    struct list resume;                /* struct io_op, told when append_bytes_in_flight falls */
+    struct list fetches;               /* struct fetch_state: all under way */
+    size_t fetch_bytes_held;           /* batches given to fetches that were not released */
+    struct sent_readers *sent_readers; /* read_replica.c; NULL: nobody was sent anywhere yet */
     bool closing, store_stopping, store_resume_set;
     bool abandoning; /* closed without a shutdown: a simulated crash */
     void (*shutdown_done)(void *ctx);

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "broker/forward.h"
 #include "broker/partition.h"
+#include "broker/read_replica.h"
 
 struct fetch_wait {
     struct list link; /* in partition.fetch_waits */
@@ -118,6 +119,9 @@ static void free_state(struct fetch *fetch) {
 
 static void finish(struct fetch *fetch) {
     fetch->broker->stats.fetch_bytes += fetch->state->bytes;
+    for (uint32_t i = 0; i < fetch->partition_count; i++)
+        if (fetch->partitions[i].from_follower)
+            fetch->broker->stats.follower_fetch_bytes += fetch->partitions[i].bytes;
     free_state(fetch);
     fetch->done(fetch);
 }
@@ -126,6 +130,13 @@ static void finish(struct fetch *fetch) {
 
 static void wait_for(struct fetch *fetch, uint32_t index, struct partition *p) {
     list_push_back(&p->fetch_waits, &fetch->state->waits[index].link);
+}
+
+/* `follows`: it is not led here, and may be read all the same. */
+static enum status use(const struct fetch *fetch, struct partition *p, bool *follows) {
+    enum status status = partition_use(p, NULL);
+    *follows = status == STATUS_NOT_LEADER && fetch->followers && read_replica_use(p) == STATUS_OK;
+    return *follows ? STATUS_OK : status;
 }
 
 /* True when every partition can be looked at; else those being loaded will wake the fetch. */
@@ -152,22 +163,30 @@ static int64_t limit_of(const struct fetch *fetch, const struct fetch_partition 
     return fetch->read_committed ? part->last_stable_offset : part->high_watermark;
 }
 
+static enum status check_offset(const struct partition *p, const struct fetch_partition *part, bool follows) {
+    if (part->offset < p->log_start || part->offset > p->log_end)
+        return follows ? STATUS_OFFSET_NOT_AVAILABLE : STATUS_OFFSET_OUT_OF_RANGE;
+    return part->leader_epoch > partition_epoch(p) ? STATUS_UNKNOWN_EPOCH : STATUS_OK;
+}
+
 /* Fills in what is known without reading; true when there may be something to read. */
 static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    bool follows = false;
     part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
-    part->status = p == NULL ? STATUS_UNKNOWN_TOPIC : partition_use(p, NULL);
+    part->read_from = -1;
+    part->status = p == NULL ? STATUS_UNKNOWN_TOPIC : use(fetch, p, &follows);
     /* Another load began since all were looked at: nothing to give from it this time. */
     if (part->status == STATUS_PENDING) part->status = STATUS_UNAVAILABLE;
     if (part->status != STATUS_OK) return false;
     part->high_watermark = p->high_watermark;
     part->last_stable_offset = partition_stable_offset(p);
     part->log_start_offset = p->log_start;
-    if (part->offset < p->log_start || part->offset > p->log_end)
-        part->status = STATUS_OFFSET_OUT_OF_RANGE;
-    else if (part->leader_epoch > partition_epoch(p))
-        part->status = STATUS_UNKNOWN_EPOCH;
-    return part->status == STATUS_OK && part->offset < limit_of(fetch, part);
+    part->status = check_offset(p, part, follows);
+    part->from_follower = follows;
+    if (part->status == STATUS_OK && !follows)
+        part->read_from = read_replica_choose(p, fetch->rack, fetch->reader, part->offset);
+    return part->status == STATUS_OK && part->read_from < 0 && part->offset < limit_of(fetch, part);
 }
 
 static void open_log(struct fetch *fetch, struct fetch_partition *part) {
@@ -256,16 +275,25 @@ static void remote_answered(struct forward *forward, enum status status, struct 
     struct fetch_partition *part = &fetch->partitions[state->current];
     part->status = status;
     part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
+    part->from_follower = false;
     take_remote(fetch, part, body);
     state->remote_waits = false;
     state->remote_done = true;
     run(fetch);
 }
 
+/* Led by another node, which is asked; not where a follower here can answer. */
+static bool is_remote(const struct fetch *fetch, const struct fetch_partition *part) {
+    if (!fetch->forward || !forward_is_elsewhere(fetch->broker, part->topic, part->partition)) return false;
+    struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
+    bool follows = false;
+    return p == NULL || use(fetch, p, &follows) != STATUS_OK || check_offset(p, part, true) != STATUS_OK;
+}
+
 /* True: asked. */
 static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
     struct fetch_state *state = fetch->state;
-    if (!fetch->forward || !forward_is_elsewhere(fetch->broker, part->topic, part->partition)) return false;
+    if (!is_remote(fetch, part)) return false;
     size_t room = (size_t)MAX(fetch->bytes_max, 0) - MIN(state->bytes, (size_t)MAX(fetch->bytes_max, 0));
     struct writer numbers;
     struct chain rest;
@@ -350,7 +378,7 @@ static bool is_satisfied(const struct fetch *fetch) {
     if (state->expired || state->full || fetch->broker->closing) return true;
     if (state->bytes >= (size_t)MAX(fetch->bytes_min, 0)) return true;
     for (uint32_t i = 0; i < fetch->partition_count; i++)
-        if (fetch->partitions[i].status != STATUS_OK) return true;
+        if (fetch->partitions[i].status != STATUS_OK || fetch->partitions[i].read_from >= 0) return true;
     return fetch->partition_count == 0;
 }
 
@@ -362,8 +390,8 @@ static void wait_for_more(struct fetch *fetch) {
         drop_batches(fetch, part);
         struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
         /* What came between the look and now is not missing any more; a topic deleted meanwhile is told. */
-        bool elsewhere = fetch->forward && forward_is_elsewhere(fetch->broker, part->topic, part->partition);
-        if (p == NULL || (!elsewhere && p->high_watermark > part->high_watermark)) state->missing = 0;
+        if (p == NULL || (!is_remote(fetch, part) && p->high_watermark > part->high_watermark))
+            state->missing = 0;
         if (p != NULL) wait_for(fetch, i, p);
     }
     state->bytes = 0;
@@ -407,6 +435,8 @@ void broker_fetch(struct broker *broker, struct fetch *fetch) {
         part->batches = NULL;
         part->batch_count = part->batch_capacity = 0;
         part->bytes = 0;
+        part->read_from = -1;
+        part->from_follower = false;
         part->aborted = NULL;
         part->aborted_count = 0;
     }

@@ -8,7 +8,7 @@
  * visible (high_watermark moves, producers are answered, fetches wake). On one node durable is committed.
  *
  * In a cluster the log is a group of replicas (partition_replica.h): an append is proposed, and committed
- * when a majority has it on disk; only the leader serves.
+ * when a majority has it on disk; the leader serves, and who may read from a follower does.
  *
  * A partition is loaded from the store when first used: its offsets, the open stretch of its time index, its
  * producers. What is kept per stretch of log, not per record, is the TIME key (keys.h).

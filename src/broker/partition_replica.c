@@ -6,6 +6,7 @@
 #include "broker/cleaner.h"
 #include "broker/cleaner_state.h"
 #include "broker/cluster.h"
+#include "broker/read_replica.h"
 
 /* ---- producers --------------------------------------------------------------------------------------------
  */
@@ -196,7 +197,8 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
     p->high_watermark = (int64_t)entries[count - 1].end;
     p->log_end = MAX(p->log_end, p->high_watermark);
     append_committed(p);
-    fetch_wake(p, partition_replica_use(p) == STATUS_OK && !ended ? bytes : UINT64_MAX);
+    bool readable = partition_replica_use(p) == STATUS_OK || read_replica_use(p) == STATUS_OK;
+    fetch_wake(p, readable && !ended ? bytes : UINT64_MAX);
     partition_check(p);
 }
 

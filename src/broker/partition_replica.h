@@ -9,8 +9,9 @@
  * beside the log. In memory a partition knows its producers twice: as of the end of the log, to judge what
  * comes next, and as of the high watermark, to be kept.
  *
- * Only a leader serves, and only when all that any leader before it acknowledged is committed and applied
- * here: then no client sees the high watermark go back.
+ * A leader serves only when all that any leader before it acknowledged is committed and applied here: then no
+ * client sees the high watermark go back. Followers give what they applied to who asks for it
+ * (read_replica.h).
  *
  * Owner   the partition.  Loop: shard thread only. Loading blocks: one stretch of log, when the node starts,
  * when an uncommitted suffix was truncated, when an append was refused on its way into the log. */

@@ -124,6 +124,8 @@ void raft_become_follower(struct raft *r, uint64_t term, uint64_t leader) {
     r->verified_end = r->commit_end;
     r->acked_end = 0;
     r->leader_round = r->leader_sent_ns = 0;
+    r->told_commit_end = UINT64_MAX;
+    r->fresh_ns = 0;
     raft_membership_untrack(r);
     raft_election_reset_timer(r);
 }
@@ -290,6 +292,7 @@ static void compacted(struct raft *r, const struct raft_event *event) {
 static void applied(struct raft *r, const struct raft_event *event) {
     ASSERT_LE(event->position, r->commit_end);
     r->applied_end = MAX(r->applied_end, event->position);
+    raft_replication_note_fresh(r);
 }
 
 static void entries_read(struct raft *r, const struct raft_event *event) {
@@ -523,4 +526,19 @@ const struct raft_entry *raft_entries(const struct raft *r, uint64_t position, u
 const struct raft_progress *raft_progress(const struct raft *r, uint64_t id) {
     int at = r->progress == NULL ? -1 : raft_config_find(r->latest.config, id);
     return at < 0 ? NULL : &r->progress[at];
+}
+
+bool raft_is_fresh(const struct raft *r, uint64_t now_ns, uint64_t within_ns) {
+    if (r->role != RAFT_FOLLOWER || r->leader == RAFT_NO_ID) return false;
+    if (r->asleep && r->applied_end >= r->told_commit_end) return true;
+    return r->fresh_ns != 0 && now_ns - r->fresh_ns <= within_ns;
+}
+
+bool raft_is_in_sync(const struct raft *r, uint64_t id, uint64_t now_ns, uint64_t within_ns) {
+    const struct raft_progress *p = raft_progress(r, id);
+    if (p == NULL || p->state != RAFT_REPLICATE || p->down) return false;
+    if ((r->latest.config->members[p - r->progress].flags & RAFT_VOTER) == 0) return false;
+    bool heard = r->asleep || now_ns - p->heard_ns <= r->options->election_timeout_ns_max;
+    bool had = p->in_sync_ns != 0 && now_ns - p->in_sync_ns <= within_ns;
+    return heard && (had || p->match >= r->commit_end);
 }

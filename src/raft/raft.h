@@ -457,8 +457,10 @@ struct raft_progress {
     uint64_t heard_ns;    /* any answer in this term: check-quorum */
     uint64_t advanced_ns; /* last time that match moved, or a window began: loss is suspected by this */
     uint64_t accepted;    /* as it last told */
-    uint64_t round;       /* highest read round it answered */
-    uint64_t lease_ns;    /* latest of our sending times it answered */
+    /* It had at in_sync_ns what was committed then; the next mark to be reached. */
+    uint64_t in_sync_ns, mark_end, mark_ns;
+    uint64_t round;    /* highest read round it answered */
+    uint64_t lease_ns; /* latest of our sending times it answered */
     uint64_t commit_sent;
     uint64_t snapshot_id, snapshot_offset, snapshot_end;
     /* appends on their way, oldest first */
@@ -508,6 +510,8 @@ struct raft {
     uint64_t verified_end; /* follower: prefix known to be in the log of the leader of this term */
     uint64_t acked_end;    /* follower: match as last told to that leader */
     uint64_t leader_round, leader_sent_ns;
+    uint64_t told_commit_end; /* follower: as its leader last told */
+    uint64_t fresh_ns;        /* follower: last time that all of that was applied */
     uint64_t write_issued, write_persisted;
     uint64_t term_write; /* the write that holds the current term and vote */
     struct raft_log log;
@@ -582,5 +586,10 @@ bool raft_term_at(const struct raft *raft, uint64_t position, uint64_t *term);
 const struct raft_entry *raft_entries(const struct raft *raft, uint64_t position, uint32_t *count);
 /* The leader's view of a member; NULL: not leading, or not a member. */
 const struct raft_progress *raft_progress(const struct raft *raft, uint64_t id);
+/* A follower that at most `within_ns` ago had applied all that its leader told to be committed, and hears
+ * that leader, or sleeps as it does. What it has is no older than that and what messages were delayed. */
+bool raft_is_fresh(const struct raft *raft, uint64_t now_ns, uint64_t within_ns);
+/* The leader's word: this voter is there, and has, or had `within_ns` ago, all that was committed. */
+bool raft_is_in_sync(const struct raft *raft, uint64_t id, uint64_t now_ns, uint64_t within_ns);
 
 #endif

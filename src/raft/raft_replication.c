@@ -254,6 +254,15 @@ static void advance_match(struct raft *r, struct raft_progress *p, uint64_t matc
         raft_snapshot_begin(r, p);
 }
 
+/* Under load nobody ever has all; so a mark is set, and another when it is reached (KIP-16: a replica that
+ * was caught up lately is in sync). */
+static void note_in_sync(const struct raft *r, struct raft_progress *p, uint64_t match) {
+    if (match < p->mark_end) return;
+    p->in_sync_ns = p->mark_ns;
+    p->mark_end = r->commit_end;
+    p->mark_ns = r->now_ns;
+}
+
 void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
     struct raft_progress *p = raft_peer(r, m->from);
     if (p == NULL) return;
@@ -267,6 +276,7 @@ void raft_replication_on_ack(struct raft *r, const struct raft_message *m) {
     p->accepted = m->ack.accepted;
     p->round = MAX(p->round, m->ack.round);
     p->lease_ns = MAX(p->lease_ns, MIN(m->ack.sent_ns, r->now_ns));
+    note_in_sync(r, p, m->ack.match);
     if (r->asleep && m->ack.sent_ns >= r->asleep_since_ns && (m->flags & RAFT_FLAG_SLEEP) == 0)
         raft_heartbeat_wake(r);
     advance_match(r, p, m->ack.match); /* also told by a refusal */
@@ -294,6 +304,11 @@ void raft_replication_persisted(struct raft *r) {
     raft_replication_ack(r, r->leader);
 }
 
+void raft_replication_note_fresh(struct raft *r) {
+    if (r->role == RAFT_FOLLOWER && r->leader != RAFT_NO_ID && r->applied_end >= r->told_commit_end)
+        r->fresh_ns = r->now_ns;
+}
+
 bool raft_replication_follow(struct raft *r, const struct raft_message *m) {
     if (r->role == RAFT_LEADER || (r->leader != RAFT_NO_ID && r->leader != m->from)) {
         r->refused++;
@@ -304,6 +319,8 @@ bool raft_replication_follow(struct raft *r, const struct raft_message *m) {
     if (m->kind != RAFT_SNAPSHOT_PIECE) {
         r->leader_round = MAX(r->leader_round, m->append.round);
         r->leader_sent_ns = MAX(r->leader_sent_ns, m->append.sent_ns);
+        r->told_commit_end = m->append.commit_end;
+        raft_replication_note_fresh(r);
     }
     raft_election_stay_loyal(r);
     raft_election_reset_timer(r);

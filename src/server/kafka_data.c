@@ -145,6 +145,7 @@ static void fill_partition(struct kafka_request *request, const struct fetch_par
     to->high_watermark = from->high_watermark;
     to->last_stable_offset = from->last_stable_offset;
     to->log_start_offset = from->log_start_offset;
+    to->preferred_read_replica = from->read_from;
     /* Null when aborted transactions were not asked about. */
     to->aborted_transactions_count = message->isolation_level == 1 ? (int32_t)from->aborted_count : -1;
     to->aborted_transactions = kafka_request_array(request, &kafka_schema_fetch_response_aborted_transaction,
@@ -236,6 +237,16 @@ static struct fetch_partition *fetch_partitions(struct kafka_request *request, u
     return partitions;
 }
 
+/* A client in a rack goes where the answer sends it (KIP-392), and may ask any replica. */
+static void fetch_near(struct kafka_request *request, struct fetch *fetch) {
+    const struct kafka_fetch_request *message = request->message;
+    if (message->rack_id.size == 0) return;
+    const struct io_address *peer = connection_peer(kafka_request_link(request));
+    fetch->followers = true;
+    fetch->rack = message->rack_id;
+    fetch->reader = hash_bytes(0, slice_from_text(peer->text));
+}
+
 void kafka_data_fetch(struct kafka_request *request) {
     const struct kafka_fetch_request *message = request->message;
     struct kafka_fetch_response *response = request->response;
@@ -256,6 +267,7 @@ void kafka_data_fetch(struct kafka_request *request) {
                                   .bytes_max = bytes_max,
                                   .read_committed = message->isolation_level == 1,
                                   .done = fetch_done};
+    fetch_near(request, &state->fetch);
     request->cost += (size_t)bytes_max;
     request->state = state;
     request->finish = fetch_fill;

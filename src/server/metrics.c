@@ -67,6 +67,10 @@ static void print_broker(struct server *server, struct writer *out) {
     counter(out, "append_duplicates_total", "Retries recognised and not stored again.", stats.duplicates);
     counter(out, "fetches_total", "Fetches begun.", stats.fetches);
     counter(out, "fetch_bytes_total", "Bytes of record batches given to fetches.", stats.fetch_bytes);
+    counter(out, "follower_fetch_bytes_total", "Of them, of partitions that another node leads.",
+            stats.follower_fetch_bytes);
+    counter(out, "readers_sent_total", "Times a leader sent a reader to a follower in its rack.",
+            stats.readers_sent);
     counter(out, "fetch_waits_total", "Times a fetch waited for more records.", stats.fetch_waits);
     counter(out, "compactions_total", "Passes of compaction by key over a partition.", stats.compactions);
     counter(out, "compacted_records_total", "Records removed by compaction by key.", stats.compacted_records);

@@ -55,6 +55,10 @@ class Cluster:
     def servers(self):
         return ",".join(self.addresses.values())
 
+    def arguments_of(self, node):
+        """For one node alone."""
+        return []
+
     def data_dir(self, node):
         return os.path.join(self.dir, str(node))
 
@@ -63,7 +67,7 @@ class Cluster:
         with open(os.path.join(self.dir, f"log{node}"), "ab") as log:
             process = subprocess.Popen(
                 [*self.prefix(node), SENTINEL, "serve", "--node-id", str(node), "--peers", peers, "--data-dir",
-                 self.data_dir(node), *self.arguments], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+                 self.data_dir(node), *self.arguments, *self.arguments_of(node)], stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         line = process.stdout.readline().decode()
         if not re.fullmatch(rf"ready: node {node} listening on \S+\n", line):
             process.kill()
