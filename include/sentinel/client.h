@@ -214,6 +214,9 @@ int32_t sentinel_producer_partitions(const sentinel_producer *producer);
 
 /* ---- consuming ---------------------------------------------------------------------------------------- */
 
+/* Consumers take what the server they are connected to has a copy of from there, also
+ * where another node leads: committed records, at most some seconds old. */
+void sentinel_read_any_replica(sentinel_client *client);
 /* partition: -1: all. from: SENTINEL_EARLIEST, SENTINEL_LATEST, or an offset. */
 sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *topic, int32_t partition,
                                           int64_t from, sentinel_error *error);

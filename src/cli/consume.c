@@ -23,7 +23,7 @@ struct consume {
     int64_t looked_ms;    /* likewise: at what the group has committed */
     sentinel_client *connection;
     int64_t partition, from, count;
-    bool until_end, json, quiet;
+    bool until_end, any_replica, json, quiet;
     int32_t partition_count;
     int64_t *ends; /* with --until-end */
     struct progress progress;
@@ -31,27 +31,31 @@ struct consume {
 };
 
 static void print_help(void) {
-    printf("usage: sentinel consume TOPIC [OPTIONS]\n\n"
-           "Prints the records of a topic, from now on or from where --from says.\n\n"
-           "options:\n" CLIENT_OPTIONS_HELP "  --partition P             only this partition\n"
-           "  --from beginning|end|N    where to start (default end); N: an offset\n"
-           "  --group G                 as a member of this group: partitions are shared with its other "
-           "members,\n"
-           "                            reading starts where the group has committed (else at --from), and "
-           "what\n"
-           "                            was printed is committed every second and at the end\n"
-           "  --count N                 stop after N records\n"
-           "  --until-end               stop at what was the end when the command started; in a group, a "
-           "member\n"
-           "                            without partitions stops when the others have committed as far\n"
-           "  --format TEXT             %%p partition, %%o offset, %%k key, %%v value, %%t timestamp, %%h "
-           "headers,\n"
-           "                            %%%% and \\n \\t \\0 \\xHH (default '%%v\\n')\n"
-           "  --json                    one JSON object a line\n"
-           "  --quiet                   no summary\n\n"
-           "examples:\n"
-           "  sentinel consume greetings --from beginning --until-end\n"
-           "  sentinel consume orders --partition 3 --from 1000 --count 10 --format '%%o %%k %%v\\n'\n");
+    printf(
+        "usage: sentinel consume TOPIC [OPTIONS]\n\n"
+        "Prints the records of a topic, from now on or from where --from says.\n\n"
+        "options:\n" CLIENT_OPTIONS_HELP "  --partition P             only this partition\n"
+        "  --from beginning|end|N    where to start (default end); N: an offset\n"
+        "  --group G                 as a member of this group: partitions are shared with its other "
+        "members,\n"
+        "                            reading starts where the group has committed (else at --from), and "
+        "what\n"
+        "                            was printed is committed every second and at the end\n"
+        "  --count N                 stop after N records\n"
+        "  --until-end               stop at what was the end when the command started; in a group, a "
+        "member\n"
+        "                            without partitions stops when the others have committed as far\n"
+        "  --any-replica             from the server's own copies too, where another node leads: committed, "
+        "and\n"
+        "                            at most some seconds old\n"
+        "  --format TEXT             %%p partition, %%o offset, %%k key, %%v value, %%t timestamp, %%h "
+        "headers,\n"
+        "                            %%%% and \\n \\t \\0 \\xHH (default '%%v\\n')\n"
+        "  --json                    one JSON object a line\n"
+        "  --quiet                   no summary\n\n"
+        "examples:\n"
+        "  sentinel consume greetings --from beginning --until-end\n"
+        "  sentinel consume orders --partition 3 --from 1000 --count 10 --format '%%o %%k %%v\\n'\n");
 }
 
 /* ---- the command line ------------------------------------------------------------------------------------
@@ -65,6 +69,7 @@ enum {
     OPTION_GROUP,
     OPTION_COUNT,
     OPTION_UNTIL_END,
+    OPTION_ANY_REPLICA,
     OPTION_FORMAT,
     OPTION_JSON,
     OPTION_QUIET,
@@ -101,6 +106,9 @@ static int take_option(struct consume *c, int option, const char *value) {
     case OPTION_UNTIL_END:
         c->until_end = true;
         return 0;
+    case OPTION_ANY_REPLICA:
+        c->any_replica = true;
+        return 0;
     case OPTION_FORMAT:
         c->format = value;
         return 0;
@@ -125,6 +133,7 @@ static int parse_arguments(struct consume *c, int argc, char **argv) {
         {"group", required_argument, NULL, OPTION_GROUP},
         {"count", required_argument, NULL, OPTION_COUNT},
         {"until-end", no_argument, NULL, OPTION_UNTIL_END},
+        {"any-replica", no_argument, NULL, OPTION_ANY_REPLICA},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"json", no_argument, NULL, OPTION_JSON},
         {"quiet", no_argument, NULL, OPTION_QUIET},
@@ -340,6 +349,7 @@ static int run(struct consume *c, sentinel_client *client) {
     if (c->until_end && c->partition >= c->partition_count)
         return command_failed("consume", "topic '%s' has %d partitions, there is no %lld", c->topic,
                               c->partition_count, (long long)c->partition);
+    if (c->any_replica) sentinel_read_any_replica(client);
     sentinel_consumer *consumer =
         c->group != NULL ? sentinel_consumer_open_group(client, c->topic, c->group, c->from, &error)
                          : sentinel_consumer_open(client, c->topic, (int32_t)c->partition, c->from, &error);

@@ -65,6 +65,10 @@ void sentinel_close(sentinel_client *client) {
     mem_free(client);
 }
 
+void sentinel_read_any_replica(sentinel_client *client) {
+    client->read_any_replica = true;
+}
+
 static bool never(void *ctx) {
     (void)ctx;
     return false;

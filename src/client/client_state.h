@@ -12,6 +12,7 @@ struct sentinel_client {
     struct io *io;
     struct channel channel;
     uint64_t timeout_ns;
+    bool read_any_replica; /* sentinel_read_any_replica */
 };
 
 /* Fills in `error` (may be NULL) and returns -1. */

@@ -298,6 +298,7 @@ static void start_stream(struct sentinel_consumer *c) {
     topic.topic = c->topic;
     topic.start = &from;
     if (c->group != NULL) start.group = c->group;
+    if (c->client->read_any_replica) start.read_from = SENTINEL__V1__READ_FROM__READ_FROM_ANY_REPLICA;
     size_t room = (size_t)c->partition_count + 1;
     topic.partitions = arena_calloc(&arena, room, sizeof *topic.partitions);
     for (int32_t i = 0; i < c->partition_count; i++) {

@@ -174,6 +174,7 @@ static bool start_fetch(struct consume *self) {
                                  .bytes_max = bytes_max,
                                  .forward = true,
                                  .read_committed = self->read_committed,
+                                 .followers = self->any_replica,
                                  .done = fetch_done};
     self->fetching = true;
     self->fetch_started_ns = io_now_ns(grpc_call_io(self->call));
@@ -277,7 +278,12 @@ static void start(struct consume *self, const Sentinel__V1__ConsumeStart *reques
         grpc_call_fail_field(call, "start.isolation", "no such value");
         return;
     }
+    if ((unsigned)request->read_from > SENTINEL__V1__READ_FROM__READ_FROM_ANY_REPLICA) {
+        grpc_call_fail_field(call, "start.read_from", "no such value");
+        return;
+    }
     self->opened = true;
+    self->any_replica = request->read_from == SENTINEL__V1__READ_FROM__READ_FROM_ANY_REPLICA;
     self->read_committed = request->isolation == SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
     self->as_batches = request->format == SENTINEL__V1__RECORD_FORMAT__RECORD_FORMAT_BATCHES;
     if (request->credit != NULL) add_credit(self, request->credit);

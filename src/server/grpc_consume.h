@@ -18,7 +18,7 @@ struct consume_group;
 
 struct consume {
     struct grpc_call *call;
-    bool opened, started, as_batches, read_committed, told_caught_up;
+    bool opened, started, as_batches, read_committed, any_replica, told_caught_up;
     struct grpc_records_credit credit;
     struct grpc_sources sources;
     /* One fetch at a time, of every source that is not paused. */

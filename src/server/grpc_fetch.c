@@ -89,6 +89,8 @@ static bool check_request(struct grpc_call *call, const Sentinel__V1__FetchReque
         grpc_call_fail_field(call, "format", "no such value");
     else if ((unsigned)request->isolation > SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED)
         grpc_call_fail_field(call, "isolation", "no such value");
+    else if ((unsigned)request->read_from > SENTINEL__V1__READ_FROM__READ_FROM_ANY_REPLICA)
+        grpc_call_fail_field(call, "read_from", "no such value");
     for (size_t i = 0; !call->ended && i < request->n_partitions; i++) {
         if (request->partitions[i]->offset >= 0 && request->partitions[i]->max_bytes >= 0) continue;
         char path[64];
@@ -111,6 +113,7 @@ static void fetch_message(struct grpc_call *call, struct grpc_message *message) 
     fetch->wait_max_ms = wait_ms(call, request->max_wait_ms);
     fetch->forward = true;
     fetch->read_committed = request->isolation == SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
+    fetch->followers = request->read_from == SENTINEL__V1__READ_FROM__READ_FROM_ANY_REPLICA;
     fetch->done = fetch_done;
     fetch->partition_count = (uint32_t)request->n_partitions;
     fetch->partitions = arena_calloc(&call->arena, request->n_partitions, sizeof *fetch->partitions);
