@@ -140,6 +140,7 @@ static enum status check_producer(struct partition *p, struct append *append,
                                   const struct record_batch *batch) {
     if (batch->producer_id < 0) return STATUS_OK;
     struct producer_batch sent = partition_producer_batch(batch, p->log_end, 0);
+    sent.by_operator = append->by_operator;
     int64_t base_offset = -1, last_offset = -1;
     enum status status = producer_state_check(&p->producers, &sent, &base_offset, &last_offset);
     if (status != STATUS_DUPLICATE_SEQUENCE) {

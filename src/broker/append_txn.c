@@ -92,3 +92,21 @@ void append_txn_release(struct append *append) {
     mem_free(append->txn);
     append->txn = NULL;
 }
+
+enum status broker_abort_open(struct broker *broker, struct append *append, int64_t producer_id,
+                              int16_t epoch, bool moves_epoch) {
+    struct partition *p = broker_partition(broker, append->topic, append->partition);
+    enum status status = p == NULL ? STATUS_UNKNOWN_TOPIC : partition_use(p, NULL);
+    if (status != STATUS_OK) return status == STATUS_PENDING ? STATUS_UNAVAILABLE : status;
+    const struct producer_entry *entry = producer_state_find(partition_producers(p), producer_id);
+    if (entry == NULL || entry->open_offset < 0) return STATUS_OK;
+    if (epoch != entry->epoch + moves_epoch) return STATUS_INVALID_PRODUCER_EPOCH;
+    const struct record_batch_marker marker = {
+        .producer_id = producer_id, .epoch = epoch, .number = producer_entry_number(entry)};
+    struct buffer *bytes = record_batch_marker(&marker, io_wall_ms(broker->io));
+    append->batch = (struct shared_slice){slice_make(bytes->data, bytes->size), bytes};
+    append->marker = append->by_operator = true;
+    broker_append(broker, append);
+    buffer_unref(bytes);
+    return STATUS_PENDING;
+}

@@ -169,6 +169,7 @@ struct append {
     struct slice transactional_id; /* borrowed until done */
     bool joins_transaction;        /* the batch makes its partition part of it (KIP-890) */
     bool marker;                   /* it is a transaction's marker: a control batch of our own */
+    bool by_operator;              /* the marker is nobody's decision: broker_abort_open */
     void (*done)(struct append *append);
     enum status status;
     struct diagnostic diagnostic;
@@ -191,6 +192,12 @@ struct append {
 };
 /* done is called when the batch is durable on a majority (one node: fsynced). */
 void broker_append(struct broker *broker, struct append *append);
+/* Aborts what a producer has open in one partition, its coordinator unasked: for a transaction that hangs
+ * there. What its coordinator decides later ends only what was added since. `append` has topic, partition and
+ * done. PENDING: done comes. OK: nothing was open. INVALID_PRODUCER_EPOCH: not the producer's epoch, or, when
+ * the marker moves it, not the one behind. */
+enum status broker_abort_open(struct broker *broker, struct append *append, int64_t producer_id,
+                              int16_t epoch, bool moves_epoch) MUST_USE;
 /* A simulated crash, before broker_close: `done` will not run, and what the append holds is dropped. */
 void append_abandon(struct append *append);
 /* True while too many bytes wait for the disk: stop reading from producers until resume->done runs (once). */
@@ -326,8 +333,9 @@ enum status broker_partition_info(struct broker *broker, struct slice topic, int
 /* A question to the leader of a partition, whichever node it is; PENDING as above where this node is asked
  * and runs alone. */
 enum partition_ask_kind {
-    PARTITION_DESCRIBE, /* `info` and how far each replica is */
-    PARTITION_TRANSFER  /* to `node`; 0: the preferred leader; as broker_transfer_leader */
+    PARTITION_DESCRIBE,         /* `info` and how far each replica is */
+    PARTITION_TRANSFER,         /* to `node`; 0: the preferred leader; as broker_transfer_leader */
+    PARTITION_DESCRIBE_METADATA /* of the log of the metadata; no topic is named */
 };
 #define PARTITION_REPLICAS_TOLD_MAX 21 /* also those on their way out */
 struct partition_ask {

@@ -175,8 +175,10 @@ void coordinator_end_pending(struct broker *broker, struct group_call *call, str
 /* OK: *txn, until the loop's next turn. TXN_NOT_FOUND, or why this node cannot say. */
 enum status coordinator_txn_find(const struct broker *broker, struct slice id,
                                  const struct txn **txn) MUST_USE;
-enum status coordinators_visit_txns(struct broker *broker, void (*visit)(void *ctx, const struct txn *txn),
-                                    void *ctx) MUST_USE;
+/* Those coordinated here whose ids match the pattern (machine/pattern.h; empty: all). INVALID_PATTERN;
+ * LOADING: some are not known yet. */
+enum status coordinators_visit_txns(struct broker *broker, struct slice id_pattern,
+                                    void (*visit)(void *ctx, const struct txn *txn), void *ctx) MUST_USE;
 
 /* Every group this node coordinates; LOADING: some are not known yet. */
 enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, const struct group *group),

@@ -4,6 +4,7 @@
 #include "broker/controller.h"
 #include "broker/coordinator_remote.h"
 #include "broker/coordinator_state.h"
+#include "machine/pattern.h"
 
 int64_t coordinator_known_at(const struct broker *broker) {
     if (broker->cluster == NULL) return 0;
@@ -87,16 +88,20 @@ enum status coordinator_txn_find(const struct broker *broker, struct slice id, c
     return *txn == NULL ? STATUS_TXN_NOT_FOUND : STATUS_OK;
 }
 
-enum status coordinators_visit_txns(struct broker *broker, void (*visit)(void *ctx, const struct txn *txn),
-                                    void *ctx) {
-    enum status status = STATUS_OK;
+enum status coordinators_visit_txns(struct broker *broker, struct slice id_pattern,
+                                    void (*visit)(void *ctx, const struct txn *txn), void *ctx) {
+    struct pattern *pattern = NULL;
+    enum status status = id_pattern.size == 0 ? STATUS_OK : pattern_new(id_pattern, &pattern);
+    if (status != STATUS_OK) return status;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         const struct coordinator *c = &broker->coordinators->list[i];
         if (coordinator_is_loading(c)) status = STATUS_COORDINATOR_LOADING;
         MAP_FOREACH(it, &c->txns.txns) {
-            visit(ctx, MAP_ENTRY(it)->value);
+            const struct txn *txn = MAP_ENTRY(it)->value;
+            if (pattern == NULL || pattern_matches(pattern, txn->id)) visit(ctx, txn);
         }
     }
+    pattern_free(pattern);
     return status;
 }
 

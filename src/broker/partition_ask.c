@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Questions to the leader of a partition, whichever node it is: how far each replica is; hand it over.
+/* Questions to the leader of a partition, or of the metadata, whichever node it is: how far each replica is;
+ * hand it over.
  *
  *   DESCRIBE  rest = nothing        answer = [status u8][log start be64][high watermark be64][log end
  * be64][bytes be64] [epoch be32] { [node be32][end be64][votes u8] }... TRANSFER  rest = [node be32] answer =
  * [status u8] */
 #include "base/assert.h"
 #include "broker/cluster.h"
+#include "broker/controller.h"
 #include "broker/forward.h"
 #include "broker/partition.h"
 
@@ -23,8 +25,8 @@ static void answer(struct partition_ask *ask, enum status status) {
 /* ---- at the leader --------------------------------------------------------------------------------------
  */
 
-static void tell_replicas(struct partition_ask *ask, const struct partition *p) {
-    const struct raft *raft = p->replica == NULL ? NULL : raft_replica_raft(p->replica);
+static void tell_replicas(struct partition_ask *ask, const struct raft_replica *replica) {
+    const struct raft *raft = replica == NULL ? NULL : raft_replica_raft(replica);
     const struct raft_config *config = raft == NULL ? NULL : raft_config(raft);
     for (uint32_t i = 0; config != NULL && i < config->member_count; i++) {
         const struct raft_member *member = &config->members[i];
@@ -35,9 +37,27 @@ static void tell_replicas(struct partition_ask *ask, const struct partition *p) 
             .end_offset = (int64_t)progress->match,
             .votes = (member->flags & (RAFT_VOTER | RAFT_VOTER_OLD)) != 0};
     }
-    if (p->replica == NULL)
+    if (replica == NULL)
         ask->replicas[ask->replica_count++] = (struct partition_replica_info){
-            .node = p->broker->options.node_id, .end_offset = p->log_end, .votes = true};
+            .node = ask->broker->options.node_id, .end_offset = ask->info.log_end_offset, .votes = true};
+}
+
+/* Alone the metadata has no log; commands are counted all the same. */
+static enum status describe_metadata_here(struct partition_ask *ask) {
+    const struct broker *broker = ask->broker;
+    const struct raft_replica *replica = broker->cluster == NULL || broker->cluster->controller == NULL
+                                             ? NULL
+                                             : controller_replica(broker->cluster);
+    if (broker->cluster != NULL && (replica == NULL || !raft_replica_is_leader(replica)))
+        return STATUS_NOT_LEADER;
+    const struct raft *raft = replica == NULL ? NULL : raft_replica_raft(replica);
+    int64_t applied = (int64_t)broker->metadata.applied_index;
+    ask->info.leader = broker->options.node_id;
+    ask->info.leader_epoch = raft == NULL ? LEADER_EPOCH : (int32_t)raft->term;
+    ask->info.high_watermark = raft == NULL ? applied : (int64_t)raft->commit_end;
+    ask->info.log_end_offset = raft == NULL ? applied : (int64_t)raft->log.end;
+    tell_replicas(ask, replica);
+    return STATUS_OK;
 }
 
 static enum status describe_here(struct partition_ask *ask) {
@@ -46,11 +66,12 @@ static enum status describe_here(struct partition_ask *ask) {
     const struct partition *p = broker_partition(broker, ask->topic, ask->partition);
     bool leads = broker->cluster == NULL ||
                  (p != NULL && p->replica != NULL && raft_replica_is_leader(p->replica));
-    if (status == STATUS_OK && leads) tell_replicas(ask, p);
+    if (status == STATUS_OK && leads) tell_replicas(ask, p->replica);
     return status != STATUS_OK || leads ? status : STATUS_NOT_LEADER;
 }
 
 static enum status serve(struct partition_ask *ask) {
+    if (ask->kind == PARTITION_DESCRIBE_METADATA) return describe_metadata_here(ask);
     return ask->kind == PARTITION_DESCRIBE
                ? describe_here(ask)
                : broker_transfer_leader(ask->broker, ask->topic, ask->partition, ask->node);
@@ -58,7 +79,9 @@ static enum status serve(struct partition_ask *ask) {
 
 void partition_ask_serve(struct broker *broker, bool transfer, struct slice topic, int32_t partition,
                          struct reader *in, struct writer *out) {
-    struct partition_ask ask = {.kind = transfer ? PARTITION_TRANSFER : PARTITION_DESCRIBE,
+    struct partition_ask ask = {.kind = transfer          ? PARTITION_TRANSFER
+                                        : topic.size == 0 ? PARTITION_DESCRIBE_METADATA
+                                                          : PARTITION_DESCRIBE,
                                 .topic = topic,
                                 .partition = partition,
                                 .broker = broker};
@@ -97,8 +120,30 @@ static void take_answer(struct partition_ask *ask, struct reader *in) {
 static void answered(struct forward *forward, enum status status, struct shared_slice body) {
     struct partition_ask *ask = CONTAINER_OF(forward, struct partition_ask, forwarding);
     struct reader in = reader_make(body.bytes);
-    if (ask->kind == PARTITION_DESCRIBE && status == STATUS_OK) take_answer(ask, &in);
+    if (ask->kind != PARTITION_TRANSFER && status == STATUS_OK) take_answer(ask, &in);
     answer(ask, status == STATUS_OK && !reader_ok(&in) ? STATUS_NOT_LEADER : status);
+}
+
+/* Without a topic the question is about the metadata. */
+static void ask_controller(struct partition_ask *ask) {
+    struct broker *broker = ask->broker;
+    int32_t node = broker_controller(broker);
+    if (node == broker->options.node_id || node < 0) {
+        answer(ask, serve(ask));
+        return;
+    }
+    struct writer head;
+    struct chain body;
+    writer_init(&head);
+    chain_init(&body);
+    writer_be16(&head, 0);
+    writer_be32(&head, 0);
+    chain_append_copy(&body, writer_slice(&head));
+    writer_release(&head);
+    ask->info.leader = node;
+    if (!forward_send(broker, &ask->forwarding, (uint32_t)node, FORWARD_DESCRIBE, &body))
+        answer(ask, STATUS_NOT_LEADER);
+    chain_release(&body);
 }
 
 void broker_ask_partition(struct broker *broker, struct partition_ask *ask) {
@@ -109,6 +154,10 @@ void broker_ask_partition(struct broker *broker, struct partition_ask *ask) {
     ask->info = (struct partition_info){.leader = -1, .leader_epoch = -1};
     forward_init(&ask->forwarding);
     ask->forwarding.answered = answered;
+    if (ask->kind == PARTITION_DESCRIBE_METADATA) {
+        ask_controller(ask);
+        return;
+    }
     const struct broker_topic *topic = broker_topic_find(broker, ask->topic);
     if (topic == NULL || ask->partition < 0 || ask->partition >= topic->partition_count) {
         answer(ask, STATUS_UNKNOWN_TOPIC);

@@ -57,11 +57,20 @@ static bool is_marker(const struct producer_batch *batch) {
     return batch->kind == PRODUCER_COMMIT || batch->kind == PRODUCER_ABORT;
 }
 
+/* Nothing open, or another marker came since it was made: INVALID_TXN_STATE. */
+static enum status check_operator(const struct producer_entry *known, const struct producer_batch *batch) {
+    if (known == NULL || known->open_offset < 0 || batch->marker_number != producer_entry_number(known))
+        return STATUS_INVALID_TXN_STATE;
+    bool its_own = batch->epoch == known->epoch || batch->epoch == known->epoch + 1;
+    return its_own ? STATUS_OK : STATUS_INVALID_PRODUCER_EPOCH;
+}
+
 enum status producer_state_check(const struct producer_state *state, const struct producer_batch *batch,
                                  int64_t *base_offset, int64_t *last_offset) {
     ASSERT(batch->producer_id >= 0 && batch->record_count > 0);
     if (is_marker(batch)) {
         const struct producer_entry *known = find(state, batch->producer_id);
+        if (batch->by_operator) return check_operator(known, batch);
         if (known == NULL) return STATUS_OK;
         if (known->marker_offset >= 0 && !txn_number_is_newer(batch->marker_number, known->marker_number)) {
             *base_offset = *last_offset = known->marker_offset;

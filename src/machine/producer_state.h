@@ -9,7 +9,8 @@
  *
  * A producer's first transactional batch opens a transaction here, a marker closes it. What is open keeps
  * readers of committed records below it; what was aborted is remembered, so that they can skip it. A marker
- * that comes again, or comes after a newer one, ends nothing: it is a duplicate of the last.
+ * that comes again, or comes after a newer one, ends nothing: it is a duplicate of the last. An operator's
+ * has the number of the last one: what the coordinator decides later is still news.
  *
  * Pure: a function of the log. The host writes an entry's bytes in the same atomic write as its batch and
  * gives them back at load, so that retries are recognised after a restart (B8).
@@ -30,6 +31,7 @@ enum producer_batch_kind { PRODUCER_PLAIN, PRODUCER_TRANSACTIONAL, PRODUCER_COMM
 struct producer_batch {
     enum producer_batch_kind kind;
     int32_t marker_number; /* of a marker: the transaction's, txn.h */
+    bool by_operator;      /* the marker is of no transaction: it ends what is open, and keeps the number */
     int64_t producer_id;
     int16_t epoch;
     int32_t first_sequence;
@@ -51,6 +53,10 @@ struct producer_entry {
     int64_t marker_offset; /* of the last marker; -1: none */
     int32_t marker_number;
 };
+/* Of the last marker; 0, which is older than any transaction's: there was none. */
+static inline int32_t producer_entry_number(const struct producer_entry *entry) {
+    return entry->marker_offset < 0 ? 0 : entry->marker_number;
+}
 struct producer_aborted {
     int64_t producer_id, first_offset, last_offset; /* the last is the marker's */
 };

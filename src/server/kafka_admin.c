@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ApiVersions and DescribeLogDirs. */
+/* ApiVersions, DescribeLogDirs and AlterReplicaLogDirs. */
 #include <ctype.h>
 
 #include "server/kafka_handlers.h"
@@ -34,14 +34,14 @@ static void tell_features(struct kafka_request *request, struct kafka_api_versio
     response->supported_features = kafka_request_array(
         request, &kafka_schema_api_versions_response_supported_feature, 1);
     response->supported_features_count = 1;
-    response->supported_features[0].name = SLICE_LITERAL("transaction.version");
-    response->supported_features[0].max_version = 2;
+    response->supported_features[0].name = SLICE_LITERAL(KAFKA_FEATURE_TRANSACTIONS);
+    response->supported_features[0].max_version = KAFKA_FEATURE_TRANSACTIONS_LEVEL;
     response->finalized_features = kafka_request_array(
         request, &kafka_schema_api_versions_response_finalized_feature, 1);
     response->finalized_features_count = 1;
-    response->finalized_features[0].name = SLICE_LITERAL("transaction.version");
-    response->finalized_features[0].max_version_level = 2;
-    response->finalized_features[0].min_version_level = 2;
+    response->finalized_features[0].name = SLICE_LITERAL(KAFKA_FEATURE_TRANSACTIONS);
+    response->finalized_features[0].max_version_level = KAFKA_FEATURE_TRANSACTIONS_LEVEL;
+    response->finalized_features[0].min_version_level = KAFKA_FEATURE_TRANSACTIONS_LEVEL;
     response->finalized_features_epoch = 0;
 }
 
@@ -140,6 +140,15 @@ static void tell_asked(struct kafka_request *request, struct kafka_describe_log_
     }
 }
 
+/* It gets no new replicas (KIP-1066). */
+static bool is_draining(const struct kafka_request *request) {
+    struct broker_node nodes[BROKER_NODES_MAX];
+    uint32_t count = broker_nodes(request->broker, nodes);
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i].node == broker_node_id(request->broker)) return nodes[i].draining;
+    return false;
+}
+
 static void log_dirs_fill(struct kafka_request *request) {
     const struct kafka_describe_log_dirs_request *message = request->message;
     struct kafka_describe_log_dirs_response *response = request->response;
@@ -148,6 +157,7 @@ static void log_dirs_fill(struct kafka_request *request) {
     response->results_count = 1;
     struct kafka_describe_log_dirs_response_result *dir = &response->results[0];
     dir->log_dir = slice_from_text(path);
+    dir->is_cordoned = is_draining(request);
     uint64_t usable, total;
     if (io_disk_space(server_io(request->server), path, &usable, &total) == STATUS_OK) {
         dir->total_bytes = (int64_t)total;
@@ -166,4 +176,48 @@ void kafka_admin_describe_log_dirs(struct kafka_request *request) {
     for (int32_t t = 0; t < message->topics_count; t++)
         for (int32_t p = 0; p < message->topics[t].partitions_count; p++)
             load_partition(request, message->topics[t].topic, message->topics[t].partitions[p]);
+}
+
+/* ---- AlterReplicaLogDirs (KIP-113) --------------------------------------------------------------------- */
+
+/* A node has one directory: what is asked to move there stays. */
+static int16_t place_in_dir(struct kafka_request *request, struct slice path, struct slice name,
+                            int32_t partition) {
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    const struct broker_topic *topic = broker_topic_find(request->broker, name);
+    if (!slice_equal(path, slice_from_text(broker_get_options(request->broker)->data_dir)))
+        return KAFKA_LOG_DIR_NOT_FOUND;
+    if (topic == NULL || partition < 0 || partition >= topic->partition_count)
+        return status_kafka_code(STATUS_UNKNOWN_TOPIC);
+    uint32_t count = broker_partition_replicas(request->broker, topic, partition, false, nodes);
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i] == broker_node_id(request->broker)) return KAFKA_NONE;
+    return KAFKA_REPLICA_NOT_AVAILABLE;
+}
+
+void kafka_admin_alter_log_dirs(struct kafka_request *request) {
+    const struct kafka_alter_replica_log_dirs_request *message = request->message;
+    struct kafka_alter_replica_log_dirs_response *response = request->response;
+    size_t count = 0;
+    for (int32_t d = 0; d < message->dirs_count; d++)
+        count += (size_t)MAX(message->dirs[d].topics_count, 0);
+    response->results = kafka_request_array(request, &kafka_schema_alter_replica_log_dirs_response_topic,
+                                            count);
+    for (int32_t d = 0; d < message->dirs_count; d++) {
+        const struct kafka_alter_replica_log_dirs_request_dir *dir = &message->dirs[d];
+        for (int32_t t = 0; t < dir->topics_count; t++) {
+            const struct kafka_alter_replica_log_dirs_request_topic *in = &dir->topics[t];
+            struct kafka_alter_replica_log_dirs_response_topic *out =
+                &response->results[response->results_count++];
+            out->topic_name = in->name;
+            out->partitions_count = MAX(in->partitions_count, 0);
+            out->partitions = kafka_request_array(request,
+                                                  &kafka_schema_alter_replica_log_dirs_response_partition,
+                                                  (size_t)out->partitions_count);
+            for (int32_t p = 0; p < out->partitions_count; p++) {
+                out->partitions[p].partition_index = in->partitions[p];
+                out->partitions[p].error_code = place_in_dir(request, dir->path, in->name, in->partitions[p]);
+            }
+        }
+    }
 }

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* DescribeConfigs, AlterConfigs and IncrementalAlterConfigs (KIP-226, KIP-339): topic configs, which can be
- * changed, and some of the broker's settings, which are given at its start and only shown. */
+/* DescribeConfigs, AlterConfigs, IncrementalAlterConfigs (KIP-226, KIP-339) and ListConfigResources
+ * (KIP-1142): topic configs, which can be changed, and some of the broker's settings, which are given at its
+ * start and only shown. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "server/kafka_handlers.h"
 
-enum resource_type { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
+enum resource_type {
+    RESOURCE_TOPIC = 2,
+    RESOURCE_BROKER = 4,
+    RESOURCE_BROKER_LOGGER = 8, /* this one and the following have no configs here */
+    RESOURCE_CLIENT_METRICS = 16,
+    RESOURCE_GROUP = 32
+};
 enum config_source { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
 enum config_type {
     TYPE_BOOLEAN = 1,
@@ -370,4 +378,57 @@ void kafka_configs_alter_incrementally(struct kafka_request *request) {
         out->resource_name = message->resources[i].resource_name;
         alter_incrementally(part);
     }
+}
+
+/* ---- what can be configured ---------------------------------------------------------------------------- */
+
+static void add_resource(struct kafka_request *request, struct slice name, enum resource_type type) {
+    struct kafka_list_config_resources_response *response = request->response;
+    struct kafka_list_config_resources_response_resource *out =
+        &response->config_resources[response->config_resources_count++];
+    out->resource_name = name;
+    out->resource_type = (int8_t)type;
+}
+
+static void list_topic(void *ctx, const struct broker_topic *topic) {
+    struct kafka_request *request = ctx;
+    add_resource(request, arena_copy(&request->arena, slice_from_text(topic->name)), RESOURCE_TOPIC);
+}
+
+static void count_topic(void *ctx, const struct broker_topic *topic) {
+    MAYBE(topic != NULL);
+    ++*(size_t *)ctx;
+}
+
+/* The types asked for as bits; none named: all that there are. False: an unknown one is among them. */
+static bool wanted_types(const struct kafka_request *request, unsigned *types) {
+    const unsigned known = RESOURCE_TOPIC | RESOURCE_BROKER | RESOURCE_BROKER_LOGGER |
+                           RESOURCE_CLIENT_METRICS | RESOURCE_GROUP;
+    const struct kafka_list_config_resources_request *message = request->message;
+    *types = 0;
+    for (int32_t i = 0; i < message->resource_types_count; i++) {
+        unsigned type = (uint8_t)message->resource_types[i];
+        if (type == 0 || (type & (type - 1)) != 0 || (type & known) == 0) return false;
+        *types |= type;
+    }
+    if (*types == 0) *types = request->header.api_version == 0 ? RESOURCE_CLIENT_METRICS : known;
+    return true;
+}
+
+void kafka_configs_list_resources(struct kafka_request *request) {
+    struct kafka_list_config_resources_response *response = request->response;
+    struct broker_node nodes[BROKER_NODES_MAX];
+    uint32_t node_count = broker_nodes(request->broker, nodes);
+    size_t count = 0;
+    unsigned types;
+    if (!wanted_types(request, &types)) {
+        response->error_code = KAFKA_UNSUPPORTED_VERSION;
+        return;
+    }
+    broker_topics_visit(request->broker, count_topic, &count);
+    response->config_resources = kafka_request_array(
+        request, &kafka_schema_list_config_resources_response_resource, count + node_count);
+    if ((types & RESOURCE_TOPIC) != 0) broker_topics_visit(request->broker, list_topic, request);
+    for (uint32_t i = 0; i < node_count && (types & RESOURCE_BROKER) != 0; i++)
+        add_resource(request, kafka_text(request, "%d", nodes[i].node), RESOURCE_BROKER);
 }

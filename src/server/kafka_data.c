@@ -15,6 +15,8 @@
 /* From here on a batch may keep a buffer that is four times its size; the log copies smaller ones anyway. */
 #define SHARE_MIN (64 * KIB)
 
+#define TOPIC_IDS_SINCE 13 /* both name topics by their ids from this version on (KIP-516) */
+
 enum { ACKS_ALL = -1, ACKS_NONE = 0, ACKS_LEADER = 1 };
 
 /* ---- produce ------------------------------------------------------------------------------------------ */
@@ -83,7 +85,6 @@ static void produce_partition(struct kafka_request *request, struct slice topic,
                               const struct kafka_produce_request_partition *in, bool shared,
                               struct kafka_produce_response_partition *response) {
     const struct kafka_produce_request *message = request->message;
-    response->index = in->index;
     if (message->acks < ACKS_ALL || message->acks > ACKS_LEADER)
         refuse_part(request, response, status_kafka_code(STATUS_INVALID_ACKS),
                     status_text(STATUS_INVALID_ACKS));
@@ -100,6 +101,32 @@ static bool is_shared(const struct kafka_request *request) {
     return size >= whole / 2 || (size >= SHARE_MIN && size >= whole / 4);
 }
 
+/* The name of a topic of the request; empty: there is no topic with this id, and its partitions say so. */
+static struct slice topic_name(struct kafka_request *request, struct slice name, struct uuid id) {
+    if (request->header.api_version < TOPIC_IDS_SINCE) return name;
+    const struct broker_topic *topic = broker_topic_find_id(request->broker, id);
+    return topic == NULL ? SLICE_EMPTY : arena_copy(&request->arena, slice_from_text(topic->name));
+}
+
+static void produce_topic(struct kafka_request *request, const struct kafka_produce_request_topic *in,
+                          bool shared, struct kafka_produce_response_topic *out) {
+    struct slice name = topic_name(request, in->name, in->topic_id);
+    bool unknown = request->header.api_version >= TOPIC_IDS_SINCE && name.size == 0;
+    out->name = in->name;
+    out->topic_id = in->topic_id;
+    out->partition_responses_count = MAX(in->partition_data_count, 0);
+    out->partition_responses = kafka_request_array(request, &kafka_schema_produce_response_partition,
+                                                   (size_t)out->partition_responses_count);
+    for (int32_t p = 0; p < out->partition_responses_count; p++) {
+        out->partition_responses[p].index = in->partition_data[p].index;
+        if (unknown)
+            refuse_part(request, &out->partition_responses[p], status_kafka_code(STATUS_UNKNOWN_TOPIC_ID),
+                        status_text(STATUS_UNKNOWN_TOPIC_ID));
+        else
+            produce_partition(request, name, &in->partition_data[p], shared, &out->partition_responses[p]);
+    }
+}
+
 void kafka_data_produce(struct kafka_request *request) {
     const struct kafka_produce_request *message = request->message;
     struct kafka_produce_response *response = request->response;
@@ -108,17 +135,8 @@ void kafka_data_produce(struct kafka_request *request) {
     response->responses_count = MAX(message->topic_data_count, 0);
     response->responses = kafka_request_array(request, &kafka_schema_produce_response_topic,
                                               (size_t)response->responses_count);
-    for (int32_t t = 0; t < response->responses_count; t++) {
-        const struct kafka_produce_request_topic *in = &message->topic_data[t];
-        struct kafka_produce_response_topic *out = &response->responses[t];
-        out->name = in->name;
-        out->partition_responses_count = MAX(in->partition_data_count, 0);
-        out->partition_responses = kafka_request_array(request, &kafka_schema_produce_response_partition,
-                                                       (size_t)out->partition_responses_count);
-        for (int32_t p = 0; p < out->partition_responses_count; p++)
-            produce_partition(request, in->name, &in->partition_data[p], shared,
-                              &out->partition_responses[p]);
-    }
+    for (int32_t t = 0; t < response->responses_count; t++)
+        produce_topic(request, &message->topic_data[t], shared, &response->responses[t]);
 }
 
 /* ---- fetch -------------------------------------------------------------------------------------------- */
@@ -128,14 +146,6 @@ struct fetch_state {
     struct kafka_request *request;
     bool running;
 };
-
-/* The name that a topic of the request has now; empty: there is no such id. */
-static struct slice fetch_topic_name(struct kafka_request *request,
-                                     const struct kafka_fetch_request_topic *in) {
-    if (request->header.api_version < 13) return in->topic;
-    const struct broker_topic *topic = broker_topic_find_id(request->broker, in->topic_id);
-    return topic == NULL ? SLICE_EMPTY : arena_copy(&request->arena, slice_from_text(topic->name));
-}
 
 static void fill_partition(struct kafka_request *request, const struct fetch_partition *from,
                            struct kafka_fetch_response_partition *to) {
@@ -160,7 +170,8 @@ static void fill_partition(struct kafka_request *request, const struct fetch_par
 
 /* Also a topic that was deleted and made again while the fetch waited: its id is another. */
 static bool topic_id_unknown(struct kafka_request *request, const struct kafka_fetch_request_topic *in) {
-    return request->header.api_version >= 13 && broker_topic_find_id(request->broker, in->topic_id) == NULL;
+    return request->header.api_version >= TOPIC_IDS_SINCE &&
+           broker_topic_find_id(request->broker, in->topic_id) == NULL;
 }
 
 /* The results stand in the order of the request. */
@@ -224,7 +235,7 @@ static struct fetch_partition *fetch_partitions(struct kafka_request *request, u
     struct fetch_partition *partitions = kafka_request_calloc(request, count, sizeof *partitions);
     struct fetch_partition *to = partitions;
     for (int32_t t = 0; t < message->topics_count; t++) {
-        struct slice name = fetch_topic_name(request, &message->topics[t]);
+        struct slice name = topic_name(request, message->topics[t].topic, message->topics[t].topic_id);
         for (int32_t p = 0; p < message->topics[t].partitions_count; p++) {
             const struct kafka_fetch_request_partition *in = &message->topics[t].partitions[p];
             *to++ = (struct fetch_partition){.topic = name,

@@ -28,9 +28,15 @@ void kafka_topics_create_partitions(struct kafka_request *request);
 void kafka_configs_describe(struct kafka_request *request);
 void kafka_configs_alter(struct kafka_request *request);
 void kafka_configs_alter_incrementally(struct kafka_request *request);
+void kafka_configs_list_resources(struct kafka_request *request);
 /* kafka_admin.c */
 void kafka_admin_api_versions(struct kafka_request *request);
 void kafka_admin_describe_log_dirs(struct kafka_request *request);
+void kafka_admin_alter_log_dirs(struct kafka_request *request);
+/* kafka_cluster.c */
+void kafka_cluster_describe_quorum(struct kafka_request *request);
+void kafka_cluster_update_features(struct kafka_request *request);
+void kafka_cluster_unregister(struct kafka_request *request);
 /* kafka_moves.c */
 void kafka_moves_alter(struct kafka_request *request);
 void kafka_moves_list(struct kafka_request *request);
@@ -59,6 +65,8 @@ void kafka_txn_add_offsets(struct kafka_request *request);
 void kafka_txn_end(struct kafka_request *request);
 void kafka_txn_offset_commit(struct kafka_request *request);
 void kafka_txn_list(struct kafka_request *request);
+/* kafka_markers.c */
+void kafka_txn_write_markers(struct kafka_request *request);
 void kafka_producer_describe(struct kafka_request *request);
 void kafka_txn_describe(struct kafka_request *request);
 

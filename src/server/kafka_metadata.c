@@ -39,20 +39,34 @@ static int32_t live_nodes(struct kafka_request *request, struct broker_node node
 }
 
 struct copies {
-    int32_t *nodes, *live;
-    int32_t count, live_count;
+    int32_t *nodes, *live, *dead;
+    int32_t count, live_count, dead_count;
 };
+
+static int32_t *copy_nodes(struct kafka_request *request, const int32_t *nodes, int32_t count) {
+    int32_t *copy = kafka_request_calloc(request, (size_t)count, sizeof *copy);
+    if (count > 0) memcpy(copy, nodes, (size_t)count * sizeof *copy);
+    return copy;
+}
+
+static bool has_node(const int32_t *nodes, int32_t count, int32_t node) {
+    for (int32_t i = 0; i < count; i++)
+        if (nodes[i] == node) return true;
+    return false;
+}
 
 static struct copies copies_of(struct kafka_request *request, const struct broker_topic *topic,
                                int32_t partition) {
     struct copies copies;
-    int32_t nodes[BROKER_REPLICAS_MAX];
-    copies.count = (int32_t)broker_partition_replicas(request->broker, topic, partition, false, nodes);
-    copies.nodes = arena_alloc(&request->arena, sizeof nodes);
-    memcpy(copies.nodes, nodes, sizeof nodes);
-    copies.live_count = (int32_t)broker_partition_replicas(request->broker, topic, partition, true, nodes);
-    copies.live = arena_alloc(&request->arena, sizeof nodes);
-    memcpy(copies.live, nodes, sizeof nodes);
+    int32_t all[BROKER_REPLICAS_MAX], live[BROKER_REPLICAS_MAX], dead[BROKER_REPLICAS_MAX];
+    copies.count = (int32_t)broker_partition_replicas(request->broker, topic, partition, false, all);
+    copies.live_count = (int32_t)broker_partition_replicas(request->broker, topic, partition, true, live);
+    copies.dead_count = 0;
+    for (int32_t i = 0; i < copies.count; i++)
+        if (!has_node(live, copies.live_count, all[i])) dead[copies.dead_count++] = all[i];
+    copies.nodes = copy_nodes(request, all, copies.count);
+    copies.live = copy_nodes(request, live, copies.live_count);
+    copies.dead = copy_nodes(request, dead, copies.dead_count);
     return copies;
 }
 
@@ -76,6 +90,8 @@ static void fill_topic(struct kafka_request *request, const struct broker_topic 
         partition->replica_nodes_count = copies.count;
         partition->isr_nodes = copies.live;
         partition->isr_nodes_count = copies.live_count;
+        partition->offline_replicas = copies.dead;
+        partition->offline_replicas_count = copies.dead_count;
         if (leader.node < 0) partition->error_code = KAFKA_LEADER_NOT_AVAILABLE;
     }
     if (operations) out->topic_authorized_operations = TOPIC_OPERATIONS_ALL;
@@ -161,6 +177,16 @@ static void fill_named(struct kafka_request *request) {
     kafka_names_release(&ids);
 }
 
+/* This node was removed from the cluster: what it knows grows old, so clients do well to begin again with
+ * the addresses they were given (KIP-1102). */
+static bool is_outcast(const struct kafka_request *request) {
+    struct broker_node nodes[BROKER_NODES_MAX];
+    uint32_t count = broker_nodes(request->broker, nodes);
+    for (uint32_t i = 0; i < count; i++)
+        if (nodes[i].node == broker_node_id(request->broker)) return false;
+    return true;
+}
+
 static void metadata_fill(struct kafka_request *request) {
     const struct kafka_metadata_request *message = request->message;
     struct kafka_metadata_response *response = request->response;
@@ -175,6 +201,7 @@ static void metadata_fill(struct kafka_request *request) {
     }
     response->controller_id = broker_controller(request->broker);
     response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
+    if (is_outcast(request)) response->error_code = KAFKA_REBOOTSTRAP_REQUIRED;
     if (message->include_cluster_authorized_operations)
         response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;
     if (asks_for_all(request))
@@ -273,6 +300,8 @@ static int32_t fill_partitions(struct kafka_request *request, const struct broke
         partition->replica_nodes_count = copies.count;
         partition->isr_nodes = copies.live;
         partition->isr_nodes_count = copies.live_count;
+        partition->offline_replicas = copies.dead;
+        partition->offline_replicas_count = copies.dead_count;
         if (leader.node < 0) partition->error_code = KAFKA_LEADER_NOT_AVAILABLE;
     }
     return count;
@@ -330,13 +359,16 @@ void kafka_metadata_describe_cluster(struct kafka_request *request) {
     response->cluster_id = slice_from_text(broker_cluster_id(request->broker));
     struct broker_node nodes[BROKER_NODES_MAX];
     response->controller_id = broker_controller(request->broker);
-    response->brokers_count = live_nodes(request, nodes);
+    int32_t count = message->include_fenced_brokers ? (int32_t)broker_nodes(request->broker, nodes)
+                                                    : live_nodes(request, nodes);
+    response->brokers_count = count;
     response->brokers = kafka_request_array(request, &kafka_schema_describe_cluster_response_broker,
-                                            (size_t)response->brokers_count);
-    for (int32_t i = 0; i < response->brokers_count; i++) {
+                                            (size_t)count);
+    for (int32_t i = 0; i < count; i++) {
         response->brokers[i].broker_id = nodes[i].node;
         response->brokers[i].host = node_host(request, &nodes[i], &response->brokers[i].port);
         response->brokers[i].rack = node_rack(request, &nodes[i]);
+        response->brokers[i].is_fenced = !nodes[i].up;
     }
     if (message->include_cluster_authorized_operations)
         response->cluster_authorized_operations = CLUSTER_OPERATIONS_ALL;

@@ -28,15 +28,30 @@ static void moved(struct topic_change *change) {
     kafka_request_release(request);
 }
 
+static int32_t replication_now(struct kafka_request *request, const struct broker_topic *topic,
+                               int32_t partition) {
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    if (partition < 0 || partition >= topic->partition_count) return topic->replication;
+    return (int32_t)broker_partition_replicas(request->broker, topic, partition, false, nodes);
+}
+
 /* No replicas: what is under way is taken back. */
 static void move_partition(struct kafka_request *request, struct slice topic,
                            const struct kafka_alter_partition_reassignments_request_partition *in,
                            struct kafka_alter_partition_reassignments_response_partition *out) {
+    const struct kafka_alter_partition_reassignments_request *message = request->message;
+    const struct broker_topic *known = broker_topic_find(request->broker, topic);
     bool cancel = in->replicas_count < 0;
     out->partition_index = in->partition_index;
     if (in->replicas_count == 0 || in->replicas_count > BROKER_REPLICAS_MAX) {
         out->error_code = KAFKA_INVALID_REPLICA_ASSIGNMENT;
         out->error_message = kafka_text(request, "a partition has 1 to %d replicas", BROKER_REPLICAS_MAX);
+        return;
+    }
+    if (!message->allow_replication_factor_change && !cancel && known != NULL &&
+        in->replicas_count != replication_now(request, known, in->partition_index)) {
+        out->error_code = status_kafka_code(STATUS_INVALID_REPLICATION);
+        out->error_message = kafka_text(request, "the number of replicas would change, and must not");
         return;
     }
     struct move_part *part = kafka_request_calloc(request, 1, sizeof *part);
@@ -55,6 +70,7 @@ static void move_partition(struct kafka_request *request, struct slice topic,
 void kafka_moves_alter(struct kafka_request *request) {
     const struct kafka_alter_partition_reassignments_request *message = request->message;
     struct kafka_alter_partition_reassignments_response *response = request->response;
+    response->allow_replication_factor_change = message->allow_replication_factor_change;
     response->responses_count = MAX(message->topics_count, 0);
     response->responses = kafka_request_array(request,
                                               &kafka_schema_alter_partition_reassignments_response_topic,

@@ -26,6 +26,11 @@ struct kafka_connection;
 /* Error codes that have no status: the Kafka protocol guide, "Error codes". */
 enum {
     KAFKA_NONE = 0,
+    KAFKA_REPLICA_NOT_AVAILABLE = 9,
+    KAFKA_CLUSTER_AUTHORIZATION_FAILED = 31,
+    KAFKA_LOG_DIR_NOT_FOUND = 57,
+    KAFKA_INVALID_UPDATE_VERSION = 95,
+    KAFKA_BROKER_ID_NOT_REGISTERED = 102,
     KAFKA_NOT_LEADER_OR_FOLLOWER = 6,
     KAFKA_UNSUPPORTED_VERSION = 35,
     KAFKA_INVALID_REPLICA_ASSIGNMENT = 39,
@@ -39,7 +44,12 @@ enum {
     KAFKA_ELECTION_NOT_NEEDED = 84,
     KAFKA_NO_REASSIGNMENT_IN_PROGRESS = 85,
     KAFKA_MISMATCHED_ENDPOINT_TYPE = 114,
+    KAFKA_REBOOTSTRAP_REQUIRED = 129,
 };
+
+/* The feature that is finalised here (KIP-584, KIP-890), and its level. */
+#define KAFKA_FEATURE_TRANSACTIONS       "transaction.version"
+#define KAFKA_FEATURE_TRANSACTIONS_LEVEL 2
 
 struct kafka_request {
     struct list link;                    /* in connection.requests, oldest first */

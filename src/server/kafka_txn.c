@@ -255,15 +255,26 @@ static int by_id(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
+static unsigned phases_named(struct slice name) {
+    for (unsigned phase = 0; phase <= TXN_COMPLETE_ABORT; phase++)
+        if (slice_equal(name, slice_from_text(txn_phase_name((enum txn_phase)phase)))) return 1U << phase;
+    return 0;
+}
+
 /* Filters are a client's: looked at once, not for each transaction. */
 static void prepare_filters(struct listing *listing) {
     const struct kafka_list_transactions_request *message = listing->request->message;
+    struct kafka_list_transactions_response *response = listing->request->response;
     if (message->state_filters_count <= 0) listing->phases = ~0U;
-    for (int32_t i = 0; i < message->state_filters_count; i++)
-        for (unsigned phase = 0; phase <= TXN_COMPLETE_ABORT; phase++)
-            if (slice_equal(message->state_filters[i],
-                            slice_from_text(txn_phase_name((enum txn_phase)phase))))
-                listing->phases |= 1U << phase;
+    response->unknown_state_filters = kafka_request_calloc(
+        listing->request, (size_t)MAX(message->state_filters_count, 0), sizeof(struct slice));
+    for (int32_t i = 0; i < message->state_filters_count; i++) {
+        unsigned known = phases_named(message->state_filters[i]);
+        listing->phases |= known;
+        if (known == 0)
+            response->unknown_state_filters[response->unknown_state_filters_count++] =
+                message->state_filters[i];
+    }
     if (message->producer_id_filters_count <= 0) return;
     size_t count = (size_t)message->producer_id_filters_count;
     listing->ids = kafka_request_calloc(listing->request, count, sizeof *listing->ids);
@@ -295,15 +306,17 @@ static void list_one(void *ctx, const struct txn *txn) {
 }
 
 void kafka_txn_list(struct kafka_request *request) {
+    const struct kafka_list_transactions_request *message = request->message;
     struct kafka_list_transactions_response *response = request->response;
+    struct slice pattern = message->transactional_id_pattern; /* KIP-1152 */
     struct listing listing = {.request = request, .now_ms = io_wall_ms(server_io(request->server))};
     prepare_filters(&listing);
-    enum status status = coordinators_visit_txns(request->broker, list_one, &listing);
+    enum status status = coordinators_visit_txns(request->broker, pattern, list_one, &listing);
     response->transaction_states = kafka_request_array(
         request, &kafka_schema_list_transactions_response_state, listing.count);
     listing.capacity = listing.count;
     listing.count = 0;
-    if (status == STATUS_OK) status = coordinators_visit_txns(request->broker, list_one, &listing);
+    if (status == STATUS_OK) status = coordinators_visit_txns(request->broker, pattern, list_one, &listing);
     response->error_code = status_kafka_code(status);
 }
 

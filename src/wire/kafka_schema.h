@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* kafka_schema.h: every Kafka message we speak, as tables: one line a field.
  *
- * A row in kafka_schema_data.h, _admin.h, _group.h or _txn.h gives both the member of the C struct (here) and
- * the entry the codec interprets (kafka_schema.c), so the two cannot disagree. Rows stand in wire order:
+ * A row in kafka_schema_data.h, _admin.h, _cluster.h, _group.h or _txn.h gives both the member of the C
+ * struct (here) and the entry the codec interprets (kafka_schema.c), so the two cannot disagree. Rows stand
+ * in wire order:
  *
  *   FIELD(T, type, name, since, until, ...)   one value
  *   LIST(T, type, name, since, until, ...)    values: type *name; int32_t name_count (-1: null)
@@ -22,12 +23,14 @@
 #include "base/buffer.h"
 #include "base/uuid.h"
 #include "wire/kafka_schema_admin.h"
+#include "wire/kafka_schema_cluster.h"
 #include "wire/kafka_schema_data.h"
 #include "wire/kafka_schema_group.h"
 #include "wire/kafka_schema_txn.h"
 
 #define KAFKA_STRUCTS(S)                                                                                     \
-    KAFKA_STRUCTS_DATA(S) KAFKA_STRUCTS_ADMIN(S) KAFKA_STRUCTS_GROUP(S) KAFKA_STRUCTS_TXN(S)
+    KAFKA_STRUCTS_DATA(S)                                                                                    \
+    KAFKA_STRUCTS_ADMIN(S) KAFKA_STRUCTS_CLUSTER(S) KAFKA_STRUCTS_GROUP(S) KAFKA_STRUCTS_TXN(S)
 
 /* Record batches. Decoded: `bytes` points into the message. Encoded: `pieces` are appended by reference when
  * there are any, else `bytes` are copied; bytes.data NULL and no pieces: null. */
@@ -112,10 +115,10 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
  * and tagged fields.
  *  symbol, key, messages, first, last, flexible */
 #define KAFKA_API_LIST(X)                                                                                    \
-    X(PRODUCE, 0, produce, 0, 12, 9)                                                                         \
-    X(FETCH, 1, fetch, 4, 17, 12)                                                                            \
+    X(PRODUCE, 0, produce, 0, 13, 9)                                                                         \
+    X(FETCH, 1, fetch, 4, 18, 12)                                                                            \
     X(LIST_OFFSETS, 2, list_offsets, 1, 10, 6)                                                               \
-    X(METADATA, 3, metadata, 0, 12, 9)                                                                       \
+    X(METADATA, 3, metadata, 0, 13, 9)                                                                       \
     X(OFFSET_COMMIT, 8, offset_commit, 2, 10, 8)                                                             \
     X(OFFSET_FETCH, 9, offset_fetch, 1, 10, 6)                                                               \
     X(FIND_COORDINATOR, 10, find_coordinator, 0, 6, 3)                                                       \
@@ -134,23 +137,29 @@ KAFKA_STRUCTS(KAFKA_SCHEMA_DECLARE_)
     X(ADD_PARTITIONS_TO_TXN, 24, add_partitions_to_txn, 0, 3, 3)                                             \
     X(ADD_OFFSETS_TO_TXN, 25, add_offsets_to_txn, 0, 4, 3)                                                   \
     X(END_TXN, 26, end_txn, 0, 5, 3)                                                                         \
+    X(WRITE_TXN_MARKERS, 27, write_txn_markers, 1, 2, 1)                                                     \
     X(TXN_OFFSET_COMMIT, 28, txn_offset_commit, 0, 5, 3)                                                     \
     X(DESCRIBE_CONFIGS, 32, describe_configs, 1, 4, 4)                                                       \
     X(ALTER_CONFIGS, 33, alter_configs, 0, 2, 2)                                                             \
-    X(DESCRIBE_LOG_DIRS, 35, describe_log_dirs, 1, 4, 2)                                                     \
+    X(ALTER_REPLICA_LOG_DIRS, 34, alter_replica_log_dirs, 1, 2, 2)                                           \
+    X(DESCRIBE_LOG_DIRS, 35, describe_log_dirs, 1, 5, 2)                                                     \
     X(CREATE_PARTITIONS, 37, create_partitions, 0, 3, 2)                                                     \
     X(DELETE_GROUPS, 42, delete_groups, 0, 2, 2)                                                             \
     X(ELECT_LEADERS, 43, elect_leaders, 0, 2, 2)                                                             \
     X(INCREMENTAL_ALTER_CONFIGS, 44, incremental_alter_configs, 0, 1, 1)                                     \
-    X(ALTER_PARTITION_REASSIGNMENTS, 45, alter_partition_reassignments, 0, 0, 0)                             \
+    X(ALTER_PARTITION_REASSIGNMENTS, 45, alter_partition_reassignments, 0, 1, 0)                             \
     X(LIST_PARTITION_REASSIGNMENTS, 46, list_partition_reassignments, 0, 0, 0)                               \
     X(OFFSET_DELETE, 47, offset_delete, 0, 0, 99)                                                            \
-    X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 1, 0)                                                       \
+    X(DESCRIBE_QUORUM, 55, describe_quorum, 0, 2, 0)                                                         \
+    X(UPDATE_FEATURES, 57, update_features, 0, 2, 0)                                                         \
+    X(DESCRIBE_CLUSTER, 60, describe_cluster, 0, 2, 0)                                                       \
     X(DESCRIBE_PRODUCERS, 61, describe_producers, 0, 0, 0)                                                   \
+    X(UNREGISTER_BROKER, 64, unregister_broker, 0, 0, 0)                                                     \
     X(DESCRIBE_TRANSACTIONS, 65, describe_transactions, 0, 0, 0)                                             \
-    X(LIST_TRANSACTIONS, 66, list_transactions, 0, 1, 0)                                                     \
+    X(LIST_TRANSACTIONS, 66, list_transactions, 0, 2, 0)                                                     \
     X(CONSUMER_GROUP_HEARTBEAT, 68, consumer_group_heartbeat, 0, 1, 0)                                       \
     X(CONSUMER_GROUP_DESCRIBE, 69, consumer_group_describe, 0, 1, 0)                                         \
+    X(LIST_CONFIG_RESOURCES, 74, list_config_resources, 0, 1, 0)                                             \
     X(DESCRIBE_TOPIC_PARTITIONS, 75, describe_topic_partitions, 0, 0, 0)
 
 enum kafka_api_key {

@@ -72,7 +72,8 @@
     FIELD(T, STRING, cluster_id, 2, LAST, NULLABLE(2))                                                       \
     FIELD(T, I32, controller_id, 1, LAST, DEFAULT(-1))                                                       \
     ARRAY(T, metadata_response_topic, topics, 0, LAST)                                                       \
-    FIELD(T, I32, cluster_authorized_operations, 8, 10, DEFAULT(INT32_MIN))
+    FIELD(T, I32, cluster_authorized_operations, 8, 10, DEFAULT(INT32_MIN))                                  \
+    FIELD(T, I16, error_code, 13, LAST)
 
 #define KAFKA_ROWS_create_topics_request_assignment(T)                                                       \
     FIELD(T, I32, partition_index, 0, LAST)                                                                  \
@@ -260,7 +261,8 @@
     FIELD(T, STRING, log_dir, 0, LAST)                                                                       \
     ARRAY(T, describe_log_dirs_response_topic, topics, 0, LAST)                                              \
     FIELD(T, I64, total_bytes, 4, LAST, DEFAULT(-1))                                                         \
-    FIELD(T, I64, usable_bytes, 4, LAST, DEFAULT(-1))
+    FIELD(T, I64, usable_bytes, 4, LAST, DEFAULT(-1))                                                        \
+    FIELD(T, BOOL, is_cordoned, 5, LAST)
 
 #define KAFKA_ROWS_describe_log_dirs_response(T)                                                             \
     FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
@@ -269,13 +271,15 @@
 
 #define KAFKA_ROWS_describe_cluster_request(T)                                                               \
     FIELD(T, BOOL, include_cluster_authorized_operations, 0, LAST)                                           \
-    FIELD(T, I8, endpoint_type, 1, LAST, DEFAULT(1))
+    FIELD(T, I8, endpoint_type, 1, LAST, DEFAULT(1))                                                         \
+    FIELD(T, BOOL, include_fenced_brokers, 2, LAST)
 
 #define KAFKA_ROWS_describe_cluster_response_broker(T)                                                       \
     FIELD(T, I32, broker_id, 0, LAST)                                                                        \
     FIELD(T, STRING, host, 0, LAST)                                                                          \
     FIELD(T, I32, port, 0, LAST)                                                                             \
-    FIELD(T, STRING, rack, 0, LAST, NULLABLE(0))
+    FIELD(T, STRING, rack, 0, LAST, NULLABLE(0))                                                             \
+    FIELD(T, BOOL, is_fenced, 2, LAST)
 
 #define KAFKA_ROWS_describe_cluster_response(T)                                                              \
     FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
@@ -355,6 +359,7 @@
 
 #define KAFKA_ROWS_alter_partition_reassignments_request(T)                                                  \
     FIELD(T, I32, timeout_ms, 0, LAST, DEFAULT(60000))                                                       \
+    FIELD(T, BOOL, allow_replication_factor_change, 1, LAST, DEFAULT(1))                                     \
     ARRAY(T, alter_partition_reassignments_request_topic, topics, 0, LAST)
 
 #define KAFKA_ROWS_alter_partition_reassignments_response_partition(T)                                       \
@@ -368,6 +373,7 @@
 
 #define KAFKA_ROWS_alter_partition_reassignments_response(T)                                                 \
     FIELD(T, I32, throttle_time_ms, 0, LAST)                                                                 \
+    FIELD(T, BOOL, allow_replication_factor_change, 1, LAST, DEFAULT(1))                                     \
     FIELD(T, I16, error_code, 0, LAST)                                                                       \
     FIELD(T, STRING, error_message, 0, LAST, NULLABLE(0))                                                    \
     ARRAY(T, alter_partition_reassignments_response_topic, responses, 0, LAST)

@@ -10,7 +10,8 @@
     FIELD(T, RECORDS, records, 0, LAST, NULLABLE(0))
 
 #define KAFKA_ROWS_produce_request_topic(T)                                                                  \
-    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    FIELD(T, STRING, name, 0, 12)                                                                            \
+    FIELD(T, UUID, topic_id, 13, LAST)                                                                       \
     ARRAY(T, produce_request_partition, partition_data, 0, LAST)
 
 #define KAFKA_ROWS_produce_request(T)                                                                        \
@@ -38,7 +39,8 @@
     OBJECT(T, leader, current_leader, 10, LAST, TAG(0))
 
 #define KAFKA_ROWS_produce_response_topic(T)                                                                 \
-    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    FIELD(T, STRING, name, 0, 12)                                                                            \
+    FIELD(T, UUID, topic_id, 13, LAST)                                                                       \
     ARRAY(T, produce_response_partition, partition_responses, 0, LAST)
 
 #define KAFKA_ROWS_node(T)                                                                                   \
@@ -63,7 +65,8 @@
     FIELD(T, I32, last_fetched_epoch, 12, LAST, DEFAULT(-1))                                                 \
     FIELD(T, I64, log_start_offset, 5, LAST, DEFAULT(-1))                                                    \
     FIELD(T, I32, partition_max_bytes, 0, LAST)                                                              \
-    FIELD(T, UUID, replica_directory_id, 17, LAST, TAG(0))
+    FIELD(T, UUID, replica_directory_id, 17, LAST, TAG(0))                                                   \
+    FIELD(T, I64, high_watermark, 18, LAST, DEFAULT(INT64_MAX), TAG(1))
 
 #define KAFKA_ROWS_fetch_request_topic(T)                                                                    \
     FIELD(T, STRING, topic, 0, 12)                                                                           \

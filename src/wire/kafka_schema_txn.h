@@ -132,7 +132,8 @@
 #define KAFKA_ROWS_list_transactions_request(T)                                                              \
     LIST(T, STRING, state_filters, 0, LAST)                                                                  \
     LIST(T, I64, producer_id_filters, 0, LAST)                                                               \
-    FIELD(T, I64, duration_filter, 1, LAST, DEFAULT(-1))
+    FIELD(T, I64, duration_filter, 1, LAST, DEFAULT(-1))                                                     \
+    FIELD(T, STRING, transactional_id_pattern, 2, LAST, NULLABLE(2))
 
 #define KAFKA_ROWS_list_transactions_response_state(T)                                                       \
     FIELD(T, STRING, transactional_id, 0, LAST)                                                              \
@@ -144,6 +145,34 @@
     FIELD(T, I16, error_code, 0, LAST)                                                                       \
     LIST(T, STRING, unknown_state_filters, 0, LAST)                                                          \
     ARRAY(T, list_transactions_response_state, transaction_states, 0, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_request_topic(T)                                                        \
+    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    LIST(T, I32, partition_indexes, 0, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_request_marker(T)                                                       \
+    FIELD(T, I64, producer_id, 0, LAST)                                                                      \
+    FIELD(T, I16, producer_epoch, 0, LAST)                                                                   \
+    FIELD(T, BOOL, transaction_result, 0, LAST)                                                              \
+    ARRAY(T, write_txn_markers_request_topic, topics, 0, LAST)                                               \
+    FIELD(T, I32, coordinator_epoch, 0, LAST)                                                                \
+    FIELD(T, I8, transaction_version, 2, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_request(T) ARRAY(T, write_txn_markers_request_marker, markers, 0, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_response_partition(T)                                                   \
+    FIELD(T, I32, partition_index, 0, LAST)                                                                  \
+    FIELD(T, I16, error_code, 0, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_response_topic(T)                                                       \
+    FIELD(T, STRING, name, 0, LAST)                                                                          \
+    ARRAY(T, write_txn_markers_response_partition, partitions, 0, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_response_marker(T)                                                      \
+    FIELD(T, I64, producer_id, 0, LAST)                                                                      \
+    ARRAY(T, write_txn_markers_response_topic, topics, 0, LAST)
+
+#define KAFKA_ROWS_write_txn_markers_response(T) ARRAY(T, write_txn_markers_response_marker, markers, 0, LAST)
 
 #define KAFKA_STRUCTS_TXN(S)                                                                                 \
     S(add_partitions_to_txn_request_topic)                                                                   \
@@ -173,6 +202,13 @@
     S(describe_transactions_response)                                                                        \
     S(list_transactions_request)                                                                             \
     S(list_transactions_response_state)                                                                      \
-    S(list_transactions_response)
+    S(list_transactions_response)                                                                            \
+    S(write_txn_markers_request_topic)                                                                       \
+    S(write_txn_markers_request_marker)                                                                      \
+    S(write_txn_markers_request)                                                                             \
+    S(write_txn_markers_response_partition)                                                                  \
+    S(write_txn_markers_response_topic)                                                                      \
+    S(write_txn_markers_response_marker)                                                                     \
+    S(write_txn_markers_response)
 
 #endif

@@ -54,6 +54,13 @@ static void leaders_are_asked_whoever_is_asked(void **state) {
                 assert_true(answer.replicas[i].votes && answer.replicas[i].end_offset == 7);
         }
         assert_status(ask(node, PARTITION_DESCRIBE, 3, 0).status, STATUS_UNKNOWN_TOPIC);
+        struct partition_ask metadata = ask(node, PARTITION_DESCRIBE_METADATA, 0, 0);
+        assert_status(metadata.status, STATUS_OK);
+        assert_int_equal(metadata.info.leader, broker_controller(world.nodes[node].broker));
+        assert_int_equal(metadata.replica_count, 3);
+        for (uint32_t i = 0; i < 3; i++)
+            assert_true(metadata.replicas[i].votes &&
+                        metadata.replicas[i].end_offset == metadata.info.log_end_offset);
     }
     /* Leadership goes to the other replica, and not to a node that has none. */
     int32_t nodes[BROKER_REPLICAS_MAX];

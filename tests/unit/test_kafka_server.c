@@ -50,8 +50,11 @@ static const struct kafka_produce_request *produce_request(struct produce *produ
 static const struct kafka_produce_response_partition *produce(const char *topic, int32_t partition,
                                                               struct slice batch, int16_t version) {
     struct produce parts;
-    struct kafka_produce_response *response = kafka_world_call(
-        &world, KAFKA_PRODUCE, version, produce_request(&parts, topic, partition, batch, -1));
+    MAYBE(produce_request(&parts, topic, partition, batch, -1));
+    const struct broker_topic *known = broker_topic_find(world.broker, slice_from_text(topic));
+    if (known != NULL) parts.topic.topic_id = known->id;
+    struct kafka_produce_response *response = kafka_world_call(&world, KAFKA_PRODUCE, version,
+                                                               &parts.request);
     assert_int_equal(response->responses_count, 1);
     return &response->responses[0].partition_responses[0];
 }
@@ -116,7 +119,7 @@ static void every_version_and_codec_brings_back_the_same_bytes(void **state) {
             assert_int_equal(out->error_code, 0);
             assert_int_equal(out->base_offset, offset);
             record_batch_set_base(batch->data, offset, 0);
-            int16_t fetch_version = (int16_t)(fetches->first + version);
+            int16_t fetch_version = (int16_t)MIN(fetches->first + version + 1, fetches->last);
             struct fetch_parts parts;
             fetch_request(&parts, "t", offset, 0, 1);
             parts.topic.topic_id = id;
@@ -185,7 +188,9 @@ static void produce_refusals(void **state) {
     struct buffer *batch = kafka_world_batch(3, CODEC_NONE);
     struct slice bytes = slice_make(batch->data, batch->size);
     assert_int_equal(produce("none", 0, bytes, 9)->error_code, 3);
+    assert_int_equal(produce("none", 0, bytes, 13)->error_code, 100); /* an id that nobody has */
     assert_int_equal(produce("t", 1, bytes, 9)->error_code, 3);
+    assert_int_equal(produce("t", 1, bytes, 13)->error_code, 3);
     assert_int_equal(produce("t", -1, bytes, 9)->error_code, 3);
     assert_int_equal(produce("t", 0, SLICE_EMPTY, 9)->error_code, 87);
     assert_int_equal(produce("t", 0, SLICE_LITERAL("no batch"), 9)->error_code, 2);
@@ -453,6 +458,9 @@ static void metadata_tells_and_makes_topics(void **state) {
     request.topics_count = -1;
     response = kafka_world_call(&world, KAFKA_METADATA, 9, &request);
     assert_int_equal(response->topics_count, 1);
+    response = kafka_world_call(&world, KAFKA_METADATA, 13, &request);
+    assert_int_equal(response->error_code, 0); /* no reason to begin again with other addresses */
+    assert_int_equal(response->topics_count, 1);
 }
 
 static int16_t create_status(const char *name, int32_t partitions, int16_t replication, bool twice) {
@@ -692,6 +700,10 @@ static void the_cluster_describes_itself(void **state) {
     struct kafka_describe_cluster_response *one = kafka_world_call(&world, KAFKA_DESCRIBE_CLUSTER, 1,
                                                                    &cluster);
     assert_int_equal(one->brokers_count, 1);
+    cluster.include_fenced_brokers = true;
+    one = kafka_world_call(&world, KAFKA_DESCRIBE_CLUSTER, 2, &cluster);
+    assert_int_equal(one->brokers_count, 1);
+    assert_false(one->brokers[0].is_fenced);
     cluster.endpoint_type = 2;
     one = kafka_world_call(&world, KAFKA_DESCRIBE_CLUSTER, 1, &cluster);
     assert_int_equal(one->error_code, 114);
@@ -709,8 +721,9 @@ static void the_cluster_describes_itself(void **state) {
     assert_null(page->next_cursor);
     produce_records("a", 1, 5, CODEC_NONE);
     struct kafka_describe_log_dirs_request dirs = {.topics_count = -1};
-    struct kafka_describe_log_dirs_response *sizes = kafka_world_call(&world, KAFKA_DESCRIBE_LOG_DIRS, 4,
+    struct kafka_describe_log_dirs_response *sizes = kafka_world_call(&world, KAFKA_DESCRIBE_LOG_DIRS, 5,
                                                                       &dirs);
+    assert_false(sizes->results[0].is_cordoned);
     assert_int_equal(sizes->results[0].topics_count, 2);
     assert_int_equal(sizes->results[0].topics[0].partitions_count, 3);
     assert_true(sizes->results[0].topics[0].partitions[1].partition_size > 0);
@@ -719,6 +732,14 @@ static void the_cluster_describes_itself(void **state) {
     struct kafka_list_partition_reassignments_response *moving = kafka_world_call(
         &world, KAFKA_LIST_PARTITION_REASSIGNMENTS, 0, &moves);
     assert_int_equal(moving->topics_count, 0);
+    int32_t nodes[] = {1, 2};
+    struct kafka_alter_partition_reassignments_request_partition move = {0, nodes, 2};
+    struct kafka_alter_partition_reassignments_request_topic topic = {SLICE_LITERAL("a"), &move, 1};
+    struct kafka_alter_partition_reassignments_request alter = {.topics = &topic, .topics_count = 1};
+    struct kafka_alter_partition_reassignments_response *altered = kafka_world_call(
+        &world, KAFKA_ALTER_PARTITION_REASSIGNMENTS, 1, &alter);
+    assert_false(altered->allow_replication_factor_change);
+    assert_int_equal(altered->responses[0].partitions[0].error_code, 38);
     struct kafka_find_coordinator_request group = {.key = SLICE_LITERAL("g")};
     struct kafka_find_coordinator_response *coordinator = kafka_world_call(&world, KAFKA_FIND_COORDINATOR, 2,
                                                                            &group);

@@ -70,7 +70,8 @@ static void send(struct producer *producer, int32_t partition, int32_t count, in
     record_batch_set_max_timestamp(batch->data, batch->size, (int64_t)load_be64(batch->data + 35));
     struct kafka_produce_request_partition part = {
         .index = partition, .records = {.bytes = slice_make(batch->data, batch->size)}};
-    struct kafka_produce_request_topic topic = {SLICE_LITERAL("t"), &part, 1};
+    struct kafka_produce_request_topic topic = {
+        .name = SLICE_LITERAL("t"), .partition_data = &part, .partition_data_count = 1};
     struct kafka_produce_request request = {
         .transactional_id = TX, .acks = -1, .topic_data = &topic, .topic_data_count = 1};
     kafka_world_send(&world.client, KAFKA_PRODUCE, version, 4711, &request);
@@ -346,6 +347,25 @@ static void transactions_are_listed(void **state) {
         assert_int_equal(listed->transaction_states_count, count == 1 ? 0 : 1);
     }
     list.producer_id_filters_count = 0;
+    static const struct {
+        const char *pattern;
+        int32_t listed;
+        int16_t code;
+    } patterns[] = {{"tx", 1, 0}, {"t.*", 1, 0}, {"", 1, 0}, {"t", 0, 0}, {"x+", 0, 0}, {"t(", 0, 128}};
+    for (size_t i = 0; i < ARRAY_COUNT(patterns); i++) { /* KIP-1152 */
+        list.transactional_id_pattern = slice_from_text(patterns[i].pattern);
+        listed = kafka_world_call(&world, KAFKA_LIST_TRANSACTIONS, 2, &list);
+        assert_int_equal(listed->transaction_states_count, patterns[i].listed);
+        assert_int_equal(listed->error_code, patterns[i].code);
+    }
+    struct slice states[] = {SLICE_LITERAL("Ongoing"), SLICE_LITERAL("Asleep")};
+    list.state_filters = states;
+    list.state_filters_count = 2;
+    list.transactional_id_pattern = SLICE_EMPTY;
+    listed = kafka_world_call(&world, KAFKA_LIST_TRANSACTIONS, 2, &list);
+    assert_int_equal(listed->transaction_states_count, 1);
+    assert_int_equal(listed->unknown_state_filters_count, 1);
+    assert_slice_equal(listed->unknown_state_filters[0], SLICE_LITERAL("Asleep"));
     assert_int_equal(end(&producer, true, 5), 0);
     listed = kafka_world_call(&world, KAFKA_LIST_TRANSACTIONS, 1, &list);
     assert_int_equal(listed->transaction_states_count, 0);
@@ -439,6 +459,95 @@ static void offsets_go_by_topic_id(void **state) {
     assert_int_equal(topic->partitions[0].committed_offset, -1);
 }
 
+/* ---- a tool aborts what hangs ----------------------------------------------------------------------------
+ */
+
+static int16_t write_marker(const struct producer *producer, int32_t partition, bool commit, int16_t version,
+                            int8_t transaction_version) {
+    struct kafka_write_txn_markers_request_topic topic = {SLICE_LITERAL("t"), &partition, 1};
+    struct kafka_write_txn_markers_request_marker marker = {.producer_id = producer->id,
+                                                            .producer_epoch = producer->epoch,
+                                                            .transaction_result = commit,
+                                                            .topics = &topic,
+                                                            .topics_count = 1,
+                                                            .transaction_version = transaction_version};
+    struct kafka_write_txn_markers_request request = {&marker, 1};
+    const struct kafka_write_txn_markers_response *response = kafka_world_call(
+        &world, KAFKA_WRITE_TXN_MARKERS, version, &request);
+    assert_int_equal(response->markers[0].producer_id, producer->id);
+    assert_slice_equal(response->markers[0].topics[0].name, SLICE_LITERAL("t"));
+    return response->markers[0].topics[0].partitions[0].error_code;
+}
+
+static void markers_of_liars_are_refused(void **state) {
+    (void)state;
+    struct producer producer = begin();
+    assert_int_equal(produce(&producer, 0, 2, 12), 0);
+    struct producer stranger = {producer.id + 1000, 0, 0};
+    struct producer before = {producer.id, (int16_t)(producer.epoch - 1), 0};
+    struct producer next = {producer.id, (int16_t)(producer.epoch + 1), 0};
+    struct producer far = {producer.id, INT16_MAX, 0};
+    const struct {
+        const struct producer *who;
+        int32_t partition;
+        bool commit;
+        int8_t transaction_version;
+        int16_t code;
+    } cases[] = {
+        {&producer, 0, true, 0, 31}, /* only coordinators commit */
+        {&producer, 9, false, 0, 3},  {&producer, -1, false, 0, 3}, {&before, 0, false, 0, 47},
+        {&next, 0, false, 0, 47},     {&far, 0, false, 0, 47},      {&far, 0, false, 2, 47},
+        {&producer, 0, false, 2, 47}, /* the second version's bring the next epoch */
+        {&stranger, 0, false, 0, 0},  {&producer, 1, false, 0, 0}, /* nothing is open: nothing is written */
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++)
+        for (int16_t version = 1; version <= 2; version++) {
+            if (cases[i].transaction_version != 0 && version < 2) continue;
+            int16_t code = write_marker(cases[i].who, cases[i].partition, cases[i].commit, version,
+                                        cases[i].transaction_version);
+            if (code != cases[i].code) fail_msg("case %zu v%d: %d", i, version, code);
+        }
+    assert_int_equal(look(0, 0).high_watermark, 2);
+    assert_int_equal(look(0, 1).stable, 0);
+    assert_int_equal(look(1, 0).high_watermark, 0);
+    assert_int_equal(end(&producer, true, 5), 0);
+    assert_int_equal(look(0, 1).aborted, 0);
+}
+
+/* Readers go on; what the producer adds to the same transaction, and its next one, end as ever. */
+static void an_operator_aborts_in_one_partition(void **state) {
+    (void)state;
+    for (int version = 0; version <= 2; version += 2) {
+        struct producer producer = begin();
+        int64_t first = look(0, 0).high_watermark;
+        assert_int_equal(produce(&producer, 0, 2, 12), 0);
+        assert_int_equal(look(0, 1).stable, first);
+        struct producer marked = producer;
+        if (version == 2) marked.epoch++;
+        assert_int_equal(write_marker(&marked, 0, false, 2, (int8_t)version), 0);
+        struct seen seen = look(0, 1);
+        assert_int_equal(seen.stable, first + 3);
+        assert_int_equal(seen.high_watermark, first + 3);
+        assert_true(seen.aborted >= 1);
+        assert_int_equal(write_marker(&marked, 0, false, 1, 0), 0); /* again: nothing is open any more */
+        assert_int_equal(look(0, 0).high_watermark, first + 3);
+        if (version == 0) {
+            assert_int_equal(produce(&producer, 0, 1, 12), 0); /* the coordinator knows nothing of it */
+            assert_int_equal(look(0, 1).stable, first + 3);
+        } else {
+            assert_int_equal(produce(&producer, 0, 1, 12), 47); /* the marker moved the epoch */
+        }
+        assert_int_equal(end(&producer, true, 5), 0);
+        seen = look(0, 1);
+        assert_int_equal(seen.stable, seen.high_watermark); /* nothing hangs */
+        struct producer later = begin();
+        assert_int_equal(produce(&later, 0, 1, 12), 0);
+        assert_int_equal(end(&later, true, 5), 0);
+        seen = look(0, 1);
+        assert_int_equal(seen.stable, seen.high_watermark);
+    }
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void) {
@@ -454,6 +563,8 @@ int main(void) {
         IN_WORLD(transactions_are_listed),
         IN_WORLD(producers_are_described),
         IN_WORLD(offsets_go_by_topic_id),
+        IN_WORLD(markers_of_liars_are_refused),
+        IN_WORLD(an_operator_aborts_in_one_partition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,6 +339,44 @@ static void a_marker_that_comes_late_ends_nothing(void **state) {
     }
 }
 
+/* It ends what is open and leaves the coordinator's markers their turn. */
+static void an_operator_ends_what_is_open(void **state) {
+    (void)state;
+    struct producer_state producers;
+    producer_state_init(&producers, 1);
+    int64_t base, last;
+    struct producer_batch marker = batch_of(PRODUCER_ABORT, 3, -1, 102);
+    marker.by_operator = true;
+    assert_status(producer_state_check(&producers, &marker, &base, &last), STATUS_INVALID_TXN_STATE);
+    struct producer_batch batch = batch_of(PRODUCER_TRANSACTIONAL, 3, 0, 100);
+    MAYBE(producer_state_apply(&producers, &batch));
+    static const struct {
+        int16_t epoch;
+        int32_t number;
+        enum status status;
+    } cases[] = {{3, 0, STATUS_OK},
+                 {4, 0, STATUS_OK},
+                 {2, 0, STATUS_INVALID_PRODUCER_EPOCH},
+                 {5, 0, STATUS_INVALID_PRODUCER_EPOCH},
+                 {INT16_MAX, 0, STATUS_INVALID_PRODUCER_EPOCH},
+                 {3, 1, STATUS_INVALID_TXN_STATE}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        marker.epoch = cases[i].epoch;
+        marker.marker_number = cases[i].number;
+        assert_status(producer_state_check(&producers, &marker, &base, &last), cases[i].status);
+    }
+    marker.epoch = 3;
+    marker.marker_number = 0;
+    MAYBE(producer_state_apply(&producers, &marker));
+    assert_int_equal(producer_state_open_offset(&producers), INT64_MAX);
+    assert_int_equal(producers.aborted_count, 1);
+    assert_status(producer_state_check(&producers, &marker, &base, &last), STATUS_INVALID_TXN_STATE);
+    batch = batch_of(PRODUCER_COMMIT, 3, -1, 103); /* the coordinator's, of the same transaction */
+    batch.marker_number = 1;
+    assert_status(producer_state_check(&producers, &batch, &base, &last), STATUS_OK);
+    producer_state_release(&producers);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_next_batch_follows_without_a_gap, setup, teardown),
@@ -354,6 +392,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(transactions_are_remembered, setup, teardown),
         cmocka_unit_test(no_plain_batch_into_an_open_transaction),
         cmocka_unit_test_setup_teardown(a_marker_that_comes_late_ends_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_operator_ends_what_is_open, setup, teardown),
     };
     return cmocka_run_group_tests_name("producer_state", tests, NULL, NULL);
 }
