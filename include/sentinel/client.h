@@ -234,6 +234,17 @@ void sentinel_consumer_close(sentinel_consumer *consumer);
  * committed. */
 sentinel_consumer *sentinel_consumer_open_group(sentinel_client *client, const char *topic, const char *group,
                                                 int64_t from, sentinel_error *error);
+/* Either of them, with more to say. */
+typedef struct {
+    int32_t partition;   /* without a group; default -1: all */
+    int64_t from;        /* default SENTINEL_LATEST */
+    const char *group;   /* default NULL: none */
+    bool read_committed; /* only what is committed of transactions; default: what is stored */
+} sentinel_consumer_options;
+sentinel_consumer_options sentinel_consumer_options_default(void);
+sentinel_consumer *sentinel_consumer_open_with(sentinel_client *client, const char *topic,
+                                               const sentinel_consumer_options *options,
+                                               sentinel_error *error);
 /* Commits everything handed out, and waits for it. */
 int sentinel_consumer_commit(sentinel_consumer *consumer, sentinel_error *error);
 /* Whether this consumer reads the partition: without a group, whether it is known. */
@@ -283,6 +294,33 @@ int sentinel_group_reset_offsets(sentinel_client *client, const char *name,
                                  const sentinel_group_reset_options *options,
                                  void (*visit)(void *context, const sentinel_group_reset *reset),
                                  void *context, sentinel_error *error);
+
+/* ---- transactions ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *topic;
+    int32_t partition;
+} sentinel_transaction_partition;
+typedef struct {
+    const char *id;    /* transactional */
+    const char *state; /* "empty", "ongoing", "prepare-commit", "prepare-abort", "committed", "aborted" */
+    int64_t producer_id;
+    int32_t epoch, timeout_ms;
+    int64_t start_time_ms, update_time_ms;            /* since 1970; start: -1: it is not open */
+    const sentinel_transaction_partition *partitions; /* of one asked for by its id */
+    size_t partition_count;
+    const char *const *groups; /* likewise */
+    size_t group_count;
+} sentinel_transaction;
+/* `visit` is called once per transactional id, in their order. open_for_ms: only those open for so long. */
+int sentinel_transaction_list(sentinel_client *client, int64_t open_for_ms,
+                              void (*visit)(void *context, const sentinel_transaction *transaction),
+                              void *context, sentinel_error *error);
+int sentinel_transaction_describe(sentinel_client *client, const char *id,
+                                  void (*visit)(void *context, const sentinel_transaction *transaction),
+                                  void *context, sentinel_error *error);
+/* Aborts an open transaction, whoever's it is; its producer is fenced. */
+int sentinel_transaction_abort(sentinel_client *client, const char *id, sentinel_error *error);
 
 #ifdef __cplusplus
 }

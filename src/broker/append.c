@@ -420,12 +420,20 @@ static void append_answered(struct forward *forward, enum status status, struct 
 
 static bool forward_append(struct broker *broker, struct append *append) {
     if (!forward_is_elsewhere(broker, append->topic, append->partition)) return false;
+    struct slice id = append->transactional_id;
     struct chain rest;
     chain_init(&rest);
+    if (id.size != 0) {
+        uint8_t head[2 + 1];
+        store_be16(head, (uint16_t)id.size);
+        head[2] = append->joins_transaction;
+        chain_append_copy(&rest, slice_make(head, sizeof head));
+        chain_append_copy(&rest, id);
+    }
     chain_append_shared(&rest, append->batch);
     append->forwarding.answered = append_answered;
-    bool sent = forward_start(broker, &append->forwarding, FORWARD_APPEND, append->topic, append->partition,
-                              &rest);
+    bool sent = forward_start(broker, &append->forwarding, id.size == 0 ? FORWARD_APPEND : FORWARD_APPEND_TXN,
+                              append->topic, append->partition, &rest);
     chain_release(&rest);
     return sent;
 }

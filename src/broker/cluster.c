@@ -393,7 +393,7 @@ static void on_request(void *ctx, uint32_t node, uint64_t number, struct shared_
         coordinator_forward_request(
             ctx, node, number,
             (struct shared_slice){slice_make(body.bytes.data + 1, body.bytes.size - 1), body.owner});
-    else if (body.bytes.data[0] >= FORWARD_TXN_ASK)
+    else if (body.bytes.data[0] >= FORWARD_TXN_ASK && body.bytes.data[0] <= FORWARD_END_PENDING)
         coordinator_remote_request(ctx, node, number, body.bytes);
     else
         forward_request(ctx, node, number, body);

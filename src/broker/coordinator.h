@@ -31,7 +31,9 @@ struct group_call {
     void (*answer)(struct group_call *call, const struct group_reply *reply);
     void (*done)(struct group_call *call); /* later than the call, once */
     enum status status;
-    bool forward; /* beat, commit, read, delete_group: when another node coordinates the group, it is asked */
+    /* beat, commit, read, delete_group, txn_begin, txn_end, txn_commit_offsets: when another node coordinates
+     * the name, it is asked. */
+    bool forward;
     /* the coordinator's own */
     struct list link;
     struct coordinator *coordinator; /* NULL: not under way */
@@ -90,17 +92,22 @@ struct group_summary coordinator_summary(const struct group *group); /* borrows 
 enum status coordinators_summaries(struct broker *broker,
                                    void (*visit)(void *ctx, const struct group_summary *summary),
                                    void *ctx) MUST_USE;
+/* What a list of all nodes' groups or transactions is made with: the broker's own, but for `status`. */
+struct coordinator_listing {
+    enum status status; /* not OK: some are missing */
+    struct broker *broker;
+    bool (*take)(struct coordinator_listing *listing, struct reader *in); /* one, as another node tells it */
+    void (*finished)(struct coordinator_listing *listing);
+    struct listing_part *parts;
+    uint32_t part_count, busy;
+    struct io_op op;
+};
 /* The groups of all nodes. */
 struct group_listing {
     void (*visit)(struct group_listing *listing,
                   const struct group_summary *summary); /* may be in the call */
     void (*done)(struct group_listing *listing);        /* later than the call, once */
-    enum status status;                                 /* not OK: some are missing */
-    /* the broker's own */
-    struct broker *broker;
-    struct listing_part *parts;
-    uint32_t part_count, busy;
-    struct io_op op;
+    struct coordinator_listing base;
 };
 void broker_list_groups(struct broker *broker, struct group_listing *listing);
 void broker_list_groups_cancel(struct group_listing *listing);
@@ -131,8 +138,14 @@ void coordinator_txn_add(struct broker *broker, struct txn_call *call, const str
 void coordinator_txn_verify(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
                             const struct txn_place *place);
 /* Done when every marker is written: whoever reads then sees the end. */
-void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
-                         bool commit, bool moves_epoch);
+struct txn_ending {
+    struct txn_producer who;
+    bool commit;
+    bool moves_epoch;  /* KIP-890 */
+    bool may_be_empty; /* a commit of what never began is done, too */
+    bool forced;       /* aborted whoever has it: of `who` only the id counts */
+};
+void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_ending *ending);
 
 /* What partitions and groups ask, wherever the transaction is coordinated: may something of `who` be stored
  * in `place`? `adds`: it makes the place part of the transaction. */
@@ -179,6 +192,26 @@ enum status coordinator_txn_find(const struct broker *broker, struct slice id,
  * LOADING: some are not known yet. */
 enum status coordinators_visit_txns(struct broker *broker, struct slice id_pattern,
                                     void (*visit)(void *ctx, const struct txn *txn), void *ctx) MUST_USE;
+
+/* The transactions of all nodes, or one with its places. */
+struct txn_summary {
+    struct slice id;
+    int64_t producer_id;
+    int16_t epoch;
+    enum txn_phase phase;
+    int32_t timeout_ms;
+    int64_t started_wall_ms, changed_wall_ms;
+    const struct txn_place *places; /* of one that was asked for by its id */
+    uint32_t place_count;
+};
+struct txn_listing {
+    struct slice id; /* borrowed until done; empty: all. TXN_NOT_FOUND: there is none */
+    void (*visit)(struct txn_listing *listing, const struct txn_summary *txn); /* may be in the call */
+    void (*done)(struct txn_listing *listing);                                 /* later than the call, once */
+    struct coordinator_listing base;
+};
+void broker_list_txns(struct broker *broker, struct txn_listing *listing);
+void broker_list_txns_cancel(struct txn_listing *listing);
 
 /* Every group this node coordinates; LOADING: some are not known yet. */
 enum status coordinators_visit(struct broker *broker, void (*visit)(void *ctx, const struct group *group),

@@ -2,6 +2,7 @@
 /* Transactions: the calls of their producers, and what partitions and groups ask. */
 #include "base/assert.h"
 #include "broker/controller.h"
+#include "broker/coordinator_forward.h"
 #include "broker/coordinator_remote.h"
 #include "broker/coordinator_state.h"
 #include "machine/pattern.h"
@@ -25,6 +26,7 @@ static void end_txn_call(struct coordinator *c, struct txn_call *call, enum stat
 }
 
 void coordinator_txn_begin(struct broker *broker, struct txn_call *call, const struct txn_begin *begin) {
+    if (coordinator_forward_txn_begin(broker, call, begin)) return;
     struct coordinator *c = coordinator_open_call(broker, &call->call, begin->id);
     if (c == NULL) return;
     MAYBE(coordinator_begin_step(c));
@@ -58,14 +60,24 @@ void coordinator_txn_verify(struct broker *broker, struct txn_call *call, const 
     end_txn_call(c, call, status, status == STATUS_OK ? txn : NULL);
 }
 
-void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_producer *who,
-                         bool commit, bool moves_epoch) {
+/* Its producer has the epoch of a transaction that never began. */
+static bool is_empty(enum status status, const struct txn *txn, const struct txn_ending *ending) {
+    return status == STATUS_INVALID_TXN_STATE && ending->may_be_empty && !ending->forced && ending->commit &&
+           ending->who.epoch == txn->epoch;
+}
+
+void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_ending *ending) {
+    if (coordinator_forward_txn_end(broker, call, ending)) return;
+    const struct txn_producer *who = &ending->who;
     struct coordinator *c = coordinator_open_call(broker, &call->call, who->id);
     if (c == NULL) return;
     MAYBE(coordinator_begin_step(c));
     const struct txn_clock clock = coordinator_clock(c);
     const struct txn *txn = NULL;
-    enum status status = txn_end(&c->txns, &c->step.change, &clock, who, commit, moves_epoch, &txn);
+    enum status status = ending->forced ? txn_abort(&c->txns, &c->step.change, &clock, who->id, &txn)
+                                        : txn_end(&c->txns, &c->step.change, &clock, who, ending->commit,
+                                                  ending->moves_epoch, &txn);
+    if (is_empty(status, txn, ending)) status = STATUS_OK;
     bool decided = status == STATUS_OK &&
                    (txn->phase == TXN_PREPARE_COMMIT || txn->phase == TXN_PREPARE_ABORT);
     if (!decided) {
@@ -175,9 +187,10 @@ static void offsets_asked(struct txn_ask *ask) {
 }
 
 void coordinator_txn_commit_offsets(struct broker *broker, struct txn_commit *commit) {
-    struct coordinator *c = coordinator_open_call(broker, &commit->call.call, commit->commit.who.group);
     commit->ask = (struct txn_ask){.done = offsets_asked};
     list_init(&commit->link);
+    if (coordinator_forward_txn_commit(broker, commit)) return;
+    struct coordinator *c = coordinator_open_call(broker, &commit->call.call, commit->commit.who.group);
     if (c == NULL) return;
     commit->ended = false;
     list_push_back(&c->asking, &commit->link);

@@ -200,6 +200,23 @@ static void serve_at_once(struct served *served, struct slice topic, int32_t par
     answer(served, &out, NULL);
 }
 
+static bool is_append(const struct served *served) {
+    return served->op == FORWARD_APPEND || served->op == FORWARD_APPEND_TXN;
+}
+
+static void serve_append(struct served *served, struct slice topic, int32_t partition, struct reader *in,
+                         struct buffer *owner) {
+    struct append *append = &served->append;
+    *append = (struct append){.topic = topic, .partition = partition, .done = append_done};
+    if (served->op == FORWARD_APPEND_TXN) {
+        uint16_t size = reader_be16(in);
+        append->joins_transaction = reader_u8(in) != 0;
+        append->transactional_id = reader_bytes(in, size); /* of the owner, as the batch */
+    }
+    append->batch = (struct shared_slice){slice_make(in->pos, reader_remaining(in)), owner};
+    broker_append(served->cluster->broker, append);
+}
+
 static void serve(struct served *served, struct slice topic, int32_t partition, struct reader *in,
                   struct buffer *owner) {
     struct broker *broker = served->cluster->broker;
@@ -207,14 +224,12 @@ static void serve(struct served *served, struct slice topic, int32_t partition, 
         serve_at_once(served, topic, partition, in);
         return;
     }
-    uint64_t number = served->op == FORWARD_APPEND ? 0 : reader_be64(in);
-    if (served->op == FORWARD_APPEND) {
-        served->append = (struct append){.topic = topic,
-                                         .partition = partition,
-                                         .batch = {slice_make(in->pos, reader_remaining(in)), owner},
-                                         .done = append_done};
-        broker_append(broker, &served->append);
-    } else if (served->op == FORWARD_FETCH) {
+    if (is_append(served)) {
+        serve_append(served, topic, partition, in, owner);
+        return;
+    }
+    uint64_t number = reader_be64(in);
+    if (served->op == FORWARD_FETCH) {
         int32_t bytes = (int32_t)(reader_be32(in) & INT32_MAX);
         bool committed = reader_u8(in) != 0;
         served->part = (struct fetch_partition){.topic = topic,
@@ -244,7 +259,8 @@ void forward_request(struct cluster *cluster, uint32_t node, uint64_t number, st
     uint8_t op = reader_u8(&in);
     struct slice topic = reader_bytes(&in, reader_be16(&in));
     int32_t partition = (int32_t)reader_be32(&in);
-    bool fits = op == FORWARD_APPEND || (op == FORWARD_FETCH && reader_remaining(&in) == 13) ||
+    bool fits = op == FORWARD_APPEND || op == FORWARD_APPEND_TXN ||
+                (op == FORWARD_FETCH && reader_remaining(&in) == 13) ||
                 ((op == FORWARD_LIST || op == FORWARD_DELETE) && reader_remaining(&in) == 8) ||
                 op == FORWARD_DESCRIBE || (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
     if (!reader_ok(&in) || !fits || topic.size > TOPIC_NAME_SIZE_MAX) return;
@@ -262,7 +278,7 @@ void forward_abandon(struct cluster *cluster) {
     LIST_FOREACH(it, &cluster->served) {
         struct served *served = CONTAINER_OF(it, struct served, link);
         list_remove(it);
-        if (served->op == FORWARD_APPEND) append_abandon(&served->append);
+        if (is_append(served)) append_abandon(&served->append);
         if (served->op == FORWARD_FETCH) broker_fetch_cancel(&served->fetch);
         if (served->op == FORWARD_LIST) broker_list_offset_cancel(&served->lookup);
         if (served->op == FORWARD_DELETE) delete_records_abandon(&served->deletion);

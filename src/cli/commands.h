@@ -16,6 +16,7 @@
     X("produce", produce_main, "send records, one a line")                                                   \
     X("consume", consume_main, "print records")                                                              \
     X("group", group_main, "list, describe, move and delete consumer groups")                                \
+    X("txn", txn_main, "list, describe and abort transactions")                                              \
     X("cluster", cluster_main, "show the cluster")                                                           \
     X("inspect", inspect_main, "show what a data directory or file holds, also a damaged one")               \
     X("bench", bench_main, "measure it, beside the peers that are installed")                                \

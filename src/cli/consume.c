@@ -23,7 +23,7 @@ struct consume {
     int64_t looked_ms;    /* likewise: at what the group has committed */
     sentinel_client *connection;
     int64_t partition, from, count;
-    bool until_end, any_replica, json, quiet;
+    bool until_end, any_replica, json, quiet, read_committed;
     int32_t partition_count;
     int64_t *ends; /* with --until-end */
     struct progress progress;
@@ -48,6 +48,9 @@ static void print_help(void) {
         "  --any-replica             from the server's own copies too, where another node leads: committed, "
         "and\n"
         "                            at most some seconds old\n"
+        "  --isolation committed     only what is committed of transactions: nothing that is open or "
+        "aborted\n"
+        "                            (default: uncommitted)\n"
         "  --format TEXT             %%p partition, %%o offset, %%k key, %%v value, %%t timestamp, %%h "
         "headers,\n"
         "                            %%%% and \\n \\t \\0 \\xHH (default '%%v\\n')\n"
@@ -70,6 +73,7 @@ enum {
     OPTION_COUNT,
     OPTION_UNTIL_END,
     OPTION_ANY_REPLICA,
+    OPTION_ISOLATION,
     OPTION_FORMAT,
     OPTION_JSON,
     OPTION_QUIET,
@@ -115,6 +119,11 @@ static int take_option(struct consume *c, int option, const char *value) {
     case OPTION_JSON:
         c->json = true;
         return 0;
+    case OPTION_ISOLATION:
+        c->read_committed = strcmp(value, "committed") == 0;
+        if (!c->read_committed && strcmp(value, "uncommitted") != 0)
+            return usage_error("consume", "--isolation wants committed or uncommitted, not '%s'", value);
+        return 0;
     case OPTION_QUIET:
         c->quiet = true;
         return 0;
@@ -134,6 +143,7 @@ static int parse_arguments(struct consume *c, int argc, char **argv) {
         {"count", required_argument, NULL, OPTION_COUNT},
         {"until-end", no_argument, NULL, OPTION_UNTIL_END},
         {"any-replica", no_argument, NULL, OPTION_ANY_REPLICA},
+        {"isolation", required_argument, NULL, OPTION_ISOLATION},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"json", no_argument, NULL, OPTION_JSON},
         {"quiet", no_argument, NULL, OPTION_QUIET},
@@ -350,9 +360,11 @@ static int run(struct consume *c, sentinel_client *client) {
         return command_failed("consume", "topic '%s' has %d partitions, there is no %lld", c->topic,
                               c->partition_count, (long long)c->partition);
     if (c->any_replica) sentinel_read_any_replica(client);
-    sentinel_consumer *consumer =
-        c->group != NULL ? sentinel_consumer_open_group(client, c->topic, c->group, c->from, &error)
-                         : sentinel_consumer_open(client, c->topic, (int32_t)c->partition, c->from, &error);
+    const sentinel_consumer_options options = {.partition = (int32_t)c->partition,
+                                               .from = c->from,
+                                               .group = c->group,
+                                               .read_committed = c->read_committed};
+    sentinel_consumer *consumer = sentinel_consumer_open_with(client, c->topic, &options, &error);
     if (consumer == NULL) return client_failed("consume", &error);
     progress_begin(&c->progress, false);
     int result = consume_all(c, consumer, &error);

@@ -43,7 +43,7 @@ struct sentinel_consumer {
     struct sentinel_client *client;
     char *topic, *group; /* group: NULL: none */
     uint64_t commits_sent, commits_answered;
-    bool started;
+    bool started, read_committed;
     int32_t partition; /* -1: all */
     int64_t from;
     struct position *positions;
@@ -320,6 +320,7 @@ static void start_stream(struct sentinel_consumer *c) {
     start.topics = topics;
     start.format = SENTINEL__V1__RECORD_FORMAT__RECORD_FORMAT_BATCHES;
     start.credit = &credit;
+    if (c->read_committed) start.isolation = SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
     request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_START;
     request.start = &start;
     c->streaming = true;
@@ -441,14 +442,20 @@ static bool is_started(void *ctx) {
     return c->failed || c->started;
 }
 
-static sentinel_consumer *open(sentinel_client *client, const char *topic, const char *group,
-                               int32_t partition, int64_t from, sentinel_error *error) {
+sentinel_consumer_options sentinel_consumer_options_default(void) {
+    return (sentinel_consumer_options){.partition = -1, .from = SENTINEL_LATEST};
+}
+
+sentinel_consumer *sentinel_consumer_open_with(sentinel_client *client, const char *topic,
+                                               const sentinel_consumer_options *options,
+                                               sentinel_error *error) {
     struct sentinel_consumer *c = mem_calloc(1, sizeof *c);
     c->client = client;
     c->topic = mem_strdup(topic);
-    c->group = group == NULL ? NULL : mem_strdup(group);
-    c->partition = partition;
-    c->from = from;
+    c->group = options->group == NULL ? NULL : mem_strdup(options->group);
+    c->partition = options->group == NULL ? options->partition : -1;
+    c->from = options->from;
+    c->read_committed = options->read_committed;
     list_init(&c->received);
     arena_init(&c->arena, 64 * KIB);
     io_timer_init(&c->reconnect, reconnect_fired);
@@ -465,12 +472,14 @@ static sentinel_consumer *open(sentinel_client *client, const char *topic, const
 
 sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *topic, int32_t partition,
                                           int64_t from, sentinel_error *error) {
-    return open(client, topic, NULL, partition, from, error);
+    const sentinel_consumer_options options = {.partition = partition, .from = from};
+    return sentinel_consumer_open_with(client, topic, &options, error);
 }
 
 sentinel_consumer *sentinel_consumer_open_group(sentinel_client *client, const char *topic, const char *group,
                                                 int64_t from, sentinel_error *error) {
-    return open(client, topic, group, -1, from, error);
+    const sentinel_consumer_options options = {.partition = -1, .from = from, .group = group};
+    return sentinel_consumer_open_with(client, topic, &options, error);
 }
 
 static bool is_committed(void *ctx) {

@@ -46,12 +46,16 @@ int sentinel_group_list(sentinel_client *client, void (*visit)(void *context, co
                         void *context, sentinel_error *error) {
     struct arena arena;
     arena_init(&arena, 16 * KIB);
-    const Sentinel__V1__ListGroupsRequest request = SENTINEL__V1__LIST_GROUPS_REQUEST__INIT;
-    const Sentinel__V1__ListGroupsResponse *answer = client_exchange(
-        client, GROUP_SERVICE "ListGroups", &request, &sentinel__v1__list_groups_response__descriptor, &arena,
-        error);
-    for (size_t i = 0; answer != NULL && i < answer->n_groups; i++)
-        give_group(&arena, answer->groups[i], visit, context);
+    Sentinel__V1__ListGroupsRequest request = SENTINEL__V1__LIST_GROUPS_REQUEST__INIT;
+    const Sentinel__V1__ListGroupsResponse *answer;
+    do {
+        answer = client_exchange(client, GROUP_SERVICE "ListGroups", &request,
+                                 &sentinel__v1__list_groups_response__descriptor, &arena, error);
+        if (answer == NULL) break;
+        for (size_t i = 0; i < answer->n_groups; i++)
+            give_group(&arena, answer->groups[i], visit, context);
+        request.page_token = answer->next_page_token;
+    } while (request.page_token != NULL && request.page_token[0] != '\0');
     arena_release(&arena);
     return answer == NULL ? -1 : 0;
 }

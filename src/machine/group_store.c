@@ -203,6 +203,12 @@ void group_export(const struct group *group, struct state_change *change) {
     MAP_FOREACH(it, &group->offsets) {
         group_save_offset(&step, group, NULL, MAP_ENTRY(it)->value);
     }
+    MAP_FOREACH(it, &group->transactions) {
+        const struct group_transaction *transaction = MAP_ENTRY(it)->value;
+        MAP_FOREACH(of, &transaction->offsets) {
+            group_save_offset(&step, group, &transaction->producer, MAP_ENTRY(of)->value);
+        }
+    }
     struct state_change empty = *change;
     *change = step.change;
     step.change = empty;

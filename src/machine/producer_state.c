@@ -24,7 +24,7 @@ static struct slice key_slice(const struct id_key *key) {
     return slice_make(key->bytes, sizeof key->bytes);
 }
 
-/* Sequences count 0 .. 2^31-1 and begin again at 0. */
+/* Sequences count 0 .. 2^31-1 and begin again at 0; 0 also follows PRODUCER_UNCOUNTED. */
 static int32_t sequence_add(int32_t sequence, int32_t count) {
     return (int32_t)(((uint32_t)sequence + (uint32_t)count) & INT32_MAX);
 }
@@ -78,7 +78,8 @@ enum status producer_state_check(const struct producer_state *state, const struc
         }
         return batch->epoch < known->epoch ? STATUS_INVALID_PRODUCER_EPOCH : STATUS_OK;
     }
-    if (batch->epoch < 0 || batch->first_sequence < 0) return STATUS_OUT_OF_ORDER_SEQUENCE;
+    bool counted = batch->first_sequence != PRODUCER_UNCOUNTED || batch->kind != PRODUCER_TRANSACTIONAL;
+    if (batch->epoch < 0 || (counted && batch->first_sequence < 0)) return STATUS_OUT_OF_ORDER_SEQUENCE;
     const struct producer_entry *entry = find(state, batch->producer_id);
     /* A producer we know nothing of may have been forgotten, by retention or expiry: any sequence may begin.
      */
@@ -86,10 +87,12 @@ enum status producer_state_check(const struct producer_state *state, const struc
     if (batch->epoch < entry->epoch) return STATUS_INVALID_PRODUCER_EPOCH;
     /* It could raise the epoch above that of the marker which is to end the transaction. */
     if (batch->kind == PRODUCER_PLAIN && entry->open_offset >= 0) return STATUS_INVALID_TXN_STATE;
+    if (!counted) return STATUS_OK;
     if (batch->epoch > entry->epoch)
         return batch->first_sequence == 0 ? STATUS_OK : STATUS_OUT_OF_ORDER_SEQUENCE;
     int32_t last_sequence = sequence_add(batch->first_sequence, batch->record_count - 1);
-    for (uint8_t i = 0; i < entry->batch_count; i++) {
+    /* Before one that is not counted others had the same numbers. */
+    for (uint8_t i = entry->batch_count; i-- > 0 && entry->batches[i].first_sequence != PRODUCER_UNCOUNTED;) {
         if (entry->batches[i].first_sequence != batch->first_sequence ||
             entry->batches[i].last_sequence != last_sequence)
             continue;
@@ -195,7 +198,9 @@ const struct producer_entry *producer_state_apply(struct producer_state *state,
     }
     uint8_t at = entry->batch_count++;
     entry->batches[at].first_sequence = batch->first_sequence;
-    entry->batches[at].last_sequence = sequence_add(batch->first_sequence, batch->record_count - 1);
+    entry->batches[at].last_sequence = batch->first_sequence == PRODUCER_UNCOUNTED
+                                           ? PRODUCER_UNCOUNTED
+                                           : sequence_add(batch->first_sequence, batch->record_count - 1);
     entry->batches[at].base_offset = batch->base_offset;
     entry->batches[at].last_offset = batch->last_offset;
     entry->last_time_ms = batch->append_time_ms;

@@ -7,6 +7,9 @@
  * without a gap; a higher epoch begins again at sequence 0; a lower one is fenced. Sequences wrap after 2^31
  * - 1.
  *
+ * A transactional batch may come uncounted: it is stored as often as it is sent, and whoever cannot tell
+ * whether it was aborts the transaction. Counting then begins again at 0.
+ *
  * A producer's first transactional batch opens a transaction here, a marker closes it. What is open keeps
  * readers of committed records below it; what was aborted is remembered, so that they can skip it. A marker
  * that comes again, or comes after a newer one, ends nothing: it is a duplicate of the last. An operator's
@@ -25,7 +28,8 @@
 #include "base/map.h"
 #include "base/status.h"
 
-#define PRODUCER_BATCHES 5
+#define PRODUCER_BATCHES   5
+#define PRODUCER_UNCOUNTED (-1) /* a first_sequence that says nothing */
 
 enum producer_batch_kind { PRODUCER_PLAIN, PRODUCER_TRANSACTIONAL, PRODUCER_COMMIT, PRODUCER_ABORT };
 struct producer_batch {

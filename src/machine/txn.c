@@ -344,6 +344,17 @@ enum status txn_end(struct txn_machine *m, struct state_change *change, const st
     return STATUS_OK;
 }
 
+enum status txn_abort(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
+                      struct slice id, const struct txn **result) {
+    struct txn *txn = map_get(&m->txns, id);
+    if (txn == NULL) return STATUS_TXN_NOT_FOUND;
+    *result = txn;
+    if (txn->phase == TXN_PREPARE_ABORT) return STATUS_OK;
+    if (txn->phase != TXN_ONGOING) return STATUS_INVALID_TXN_STATE;
+    fence(m, txn, change, clock, false);
+    return STATUS_OK;
+}
+
 struct txn *txn_next_decided(struct txn_machine *m) {
     struct list *first = list_pop_front(&m->decided);
     if (first == NULL) return NULL;

@@ -117,6 +117,11 @@ enum status txn_end(struct txn_machine *m, struct state_change *change, const st
                     const struct txn_producer *who, bool commit, bool moves_epoch,
                     const struct txn **result) MUST_USE;
 
+/* Aborts the ongoing transaction without its producer, as if its time were up. OK also when it is being
+ * aborted; TXN_NOT_FOUND; INVALID_TXN_STATE: there is none, or it is being committed. */
+enum status txn_abort(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
+                      struct slice id, const struct txn **result) MUST_USE;
+
 /* A decided transaction that nobody works on; NULL: none. It is the host's, who sets its `work`. */
 struct txn *txn_next_decided(struct txn_machine *m);
 /* Its markers are written. */

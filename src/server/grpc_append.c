@@ -7,12 +7,14 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "broker/coordinator.h"
 #include "wire/murmur2.h"
 #include "wire/protobuf_record.h"
 #include "wire/record_batch.h"
 
 /* What a record may take beyond its message: lengths of what protobuf leaves out. */
 #define RECORD_OVERHEAD  ((size_t)24)
+#define UNCOUNTED        (-1) /* a sequence number that says nothing: PRODUCER_UNCOUNTED */
 #define TIMESTAMP_MS_MAX INT64_C(253402300799999) /* the last millisecond of the year 9999 */
 
 /* ---- checking
@@ -30,17 +32,41 @@ __attribute__((format(printf, 4, 5))) static bool fail(struct grpc_append_failur
     return false;
 }
 
+static bool is_transactional(const struct protobuf_produce *produce) {
+    return produce->transactional_id.size != 0;
+}
+
+static bool check_transaction(const struct protobuf_produce *produce, struct grpc_append_failure *failure) {
+    struct record_batch batch;
+    if (produce->transactional_id.size > TXN_ID_SIZE_MAX)
+        return fail(failure, "transactional_id", STATUS_INVALID, "at most %d bytes", TXN_ID_SIZE_MAX);
+    if (produce->acks == PROTOBUF_ACKS_NONE)
+        return fail(failure, "acks", STATUS_INVALID, "an append of a transaction is acknowledged");
+    if (produce->record_batch.size == 0 && !produce->has_producer)
+        return fail(failure, "producer", STATUS_INVALID, "a transaction has the identity of its producer");
+    /* Else it would be stored as if there were no transaction. One that is no batch is refused by its leader.
+     */
+    if (produce->record_batch.size != 0 && record_batch_read(produce->record_batch, &batch) == STATUS_OK &&
+        (batch.attributes & BATCH_TRANSACTIONAL) == 0)
+        return fail(failure, "record_batch", STATUS_INVALID,
+                    "the batch does not say that it is transactional");
+    return true;
+}
+
 static bool check_producer(const struct protobuf_produce *produce, struct grpc_append_failure *failure) {
+    bool transactional = is_transactional(produce);
+    if (transactional && !check_transaction(produce, failure)) return false;
     if (!produce->has_producer) return true;
-    if (!produce->has_partition)
+    if (!produce->has_partition && !transactional)
         return fail(failure, "partition", STATUS_INVALID,
                     "an idempotent producer names the partition itself");
     if (produce->record_batch.size != 0)
         return fail(failure, "producer", STATUS_INVALID,
                     "a record batch carries the producer's identity itself");
     if (produce->producer_id < 0 || produce->producer_epoch < 0 || produce->producer_epoch > INT16_MAX)
-        return fail(failure, "producer", STATUS_INVALID, "no identity that InitProducer gave");
-    if (produce->base_sequence < 0)
+        return fail(failure, "producer", STATUS_INVALID,
+                    "no identity that InitProducer or BeginTransaction gave");
+    if (produce->base_sequence < (transactional ? UNCOUNTED : 0))
         return fail(failure, "base_sequence", STATUS_INVALID, "sequence numbers count from 0");
     return true;
 }
@@ -121,6 +147,7 @@ static struct buffer *build_batch(const struct protobuf_produce *produce, const 
                                   size_t count, int64_t now_ms, struct arena *scratch) {
     struct record_batch_builder builder;
     record_batch_begin(&builder);
+    builder.transactional = is_transactional(produce);
     size_t size = 0;
     for (size_t i = 0; i < count; i++)
         size += routed[i].message.size + RECORD_OVERHEAD;
@@ -129,7 +156,8 @@ static struct buffer *build_batch(const struct protobuf_produce *produce, const 
         add_record(&builder, routed[i].message, now_ms, scratch);
     struct record_batch_producer producer = {.id = produce->producer_id,
                                              .epoch = (int16_t)produce->producer_epoch,
-                                             .base_sequence = produce->base_sequence};
+                                             .base_sequence = produce->has_partition ? produce->base_sequence
+                                                                                     : UNCOUNTED};
     struct buffer *batch = record_batch_finish(&builder, CODEC_NONE,
                                                produce->has_producer ? &producer : NULL);
     record_batch_builder_release(&builder);
@@ -146,14 +174,21 @@ static int by_partition(const void *a, const void *b) {
  * -----------------------------------------------------------------------------------------------------------
  */
 
-static struct grpc_append *append_new(struct slice topic, uint32_t part_count) {
+static struct slice copy_to(uint8_t *bytes, struct slice from) {
+    if (from.size != 0) memcpy(bytes, from.data, from.size);
+    return slice_make(bytes, from.size);
+}
+
+static struct grpc_append *append_new(struct slice topic, struct slice transactional_id,
+                                      uint32_t part_count) {
     size_t parts_size = part_count * sizeof(struct grpc_append_part);
-    struct grpc_append *append = mem_calloc(1, sizeof *append + parts_size + topic.size);
+    struct grpc_append *append = mem_calloc(1,
+                                            sizeof *append + parts_size + topic.size + transactional_id.size);
     append->parts = (struct grpc_append_part *)(append + 1);
     append->part_count = part_count;
-    uint8_t *name = (uint8_t *)append->parts + parts_size;
-    if (topic.size != 0) memcpy(name, topic.data, topic.size);
-    append->topic = slice_make(name, topic.size);
+    uint8_t *names = (uint8_t *)append->parts + parts_size;
+    append->topic = copy_to(names, topic);
+    append->transactional_id = copy_to(names + topic.size, transactional_id);
     list_init(&append->link);
     return append;
 }
@@ -169,7 +204,7 @@ void grpc_append_free(struct grpc_append *append) {
 }
 
 struct grpc_append *grpc_append_refused(const struct grpc_append_failure *failure) {
-    struct grpc_append *append = append_new(failure->error.topic, 1);
+    struct grpc_append *append = append_new(failure->error.topic, SLICE_EMPTY, 1);
     struct grpc_append_part *part = &append->parts[0];
     part->whole = append;
     part->append.partition = failure->error.partition;
@@ -212,6 +247,8 @@ static void submit(struct grpc_append *append, struct grpc_call *call) {
         part->append.topic = append->topic;
         part->append.batch = part->batch;
         part->append.forward = true;
+        part->append.transactional_id = append->transactional_id;
+        part->append.joins_transaction = true;
         part->append.done = part_done;
         append->bytes += part->batch.bytes.size;
         broker_append(grpc_call_broker(call), &part->append);
@@ -221,7 +258,7 @@ static void submit(struct grpc_append *append, struct grpc_call *call) {
 /* The batch as the client made it: a message in a buffer of its own is kept, a borrowed one is copied. */
 static struct grpc_append *start_batch(const struct protobuf_produce *produce, struct slice topic,
                                        const struct grpc_message *message) {
-    struct grpc_append *append = append_new(topic, 1);
+    struct grpc_append *append = append_new(topic, produce->transactional_id, 1);
     struct grpc_append_part *part = &append->parts[0];
     part->append.partition = produce->partition;
     part->batch.bytes = produce->record_batch;
@@ -257,7 +294,7 @@ static struct grpc_append *start_records(const struct protobuf_produce *produce,
         uint32_t parts = 1;
         for (size_t i = 1; i < count; i++)
             parts += routed[i].partition != routed[i - 1].partition;
-        append = append_new(topic, parts);
+        append = append_new(topic, produce->transactional_id, parts);
         struct arena scratch;
         arena_init(&scratch, 4 * KIB);
         size_t first = 0;
@@ -306,7 +343,9 @@ struct grpc_append *grpc_append_start(struct grpc_call *call, const struct proto
 
 static struct grpc_partition_error part_error(const struct grpc_append *append,
                                               const struct grpc_append_part *part) {
-    return (struct grpc_partition_error){.status = part->append.status,
+    enum status status = part->append.status;
+    if (status == STATUS_INVALID_PRODUCER_EPOCH) status = STATUS_PRODUCER_FENCED; /* Kafka tells them apart */
+    return (struct grpc_partition_error){.status = status,
                                          .topic = append->topic,
                                          .partition = part->append.partition,
                                          .message = part->append.diagnostic.text};

@@ -37,7 +37,7 @@ struct grpc_append {
     struct list link;  /* the owner's */
     uint64_t sequence; /* likewise */
     size_t bytes;
-    struct slice topic; /* a copy */
+    struct slice topic, transactional_id; /* copies */
     uint32_t part_count, busy;
     struct grpc_append_part *parts; /* by partition */
 };

@@ -115,6 +115,8 @@ static void read_answer(struct group_call *call, const struct group_reply *reply
         const struct group_offset *offset =
             reply->group == NULL ? NULL : group_offset_find(reply->group, source->topic, source->partition);
         if (!source->held) source->position = offset == NULL ? -1 : offset->offset;
+        source->unsettled = reply->group != NULL &&
+                            group_offset_unstable(reply->group, source->topic, source->partition);
     }
 }
 
@@ -137,6 +139,7 @@ static void read_done(struct group_call *call) {
     for (uint32_t i = 0; i < sources->count; i++) {
         struct grpc_source *source = sources->list[i];
         if (source->held || source->looking_up || !still_assigned(g, source)) continue;
+        if (source->unsettled) continue; /* as above */
         struct grpc_start start = source->position >= 0 ? (struct grpc_start){OFFSET_LATEST, source->position}
                                                         : start_of(g, source->topic);
         source->paused = false;

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "broker/coordinator.h"
 #include "sentinel/v1/group_service.pb-c.h"
+#include "server/grpc_page.h"
 #include "server/grpc_partition.h"
 #include "server/grpc_service.h"
 #include "server/grpc_source.h"
@@ -68,41 +69,35 @@ static Sentinel__V1__Group *print_group(struct grpc_call *call, const struct gro
 struct listing {
     struct group_listing groups;
     struct grpc_call *call;
-    Sentinel__V1__Group **list;
-    size_t count, capacity;
+    struct grpc_page page;
     bool busy;
 };
 
 static void list_one(struct group_listing *groups, const struct group_summary *summary) {
     struct listing *listing = CONTAINER_OF(groups, struct listing, groups);
-    struct arena *arena = &listing->call->arena;
-    if (listing->count == listing->capacity) {
-        size_t capacity = MAX(listing->capacity * 2, (size_t)16);
-        Sentinel__V1__Group **more = arena_calloc(arena, capacity, sizeof(*more));
-        if (listing->count != 0) memcpy(more, listing->list, listing->count * sizeof(*more));
-        listing->list = more;
-        listing->capacity = capacity;
-    }
-    listing->list[listing->count++] = print_summary(listing->call, summary);
+    if (grpc_page_wants(&listing->page, summary->name))
+        grpc_page_add(&listing->page, summary->name, print_summary(listing->call, summary));
 }
 
 static void listed(struct group_listing *groups) {
     struct listing *listing = CONTAINER_OF(groups, struct listing, groups);
     listing->busy = false;
-    if (groups->status != STATUS_OK) {
-        grpc_call_fail_status(listing->call, groups->status, NULL);
+    if (groups->base.status != STATUS_OK) {
+        grpc_call_fail_status(listing->call, groups->base.status, NULL);
         return;
     }
     Sentinel__V1__ListGroupsResponse response = SENTINEL__V1__LIST_GROUPS_RESPONSE__INIT;
-    response.n_groups = listing->count;
-    response.groups = listing->list;
+    response.groups = (Sentinel__V1__Group **)grpc_page_finish(&listing->page, &response.n_groups,
+                                                               &response.next_page_token);
     grpc_call_reply_packed(listing->call, &response.base);
 }
 
 static void list_groups(struct grpc_call *call, struct grpc_message *message) {
-    if (grpc_call_unpack(call, &sentinel__v1__list_groups_request__descriptor, message->bytes) == NULL)
-        return;
+    Sentinel__V1__ListGroupsRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__list_groups_request__descriptor, message->bytes);
     struct listing *listing = call->state;
+    if (request == NULL || !grpc_page_init(&listing->page, call, request->page_size, request->page_token))
+        return;
     listing->call = call;
     listing->busy = true;
     listing->groups.visit = list_one;
@@ -416,26 +411,8 @@ static void commit_offsets(struct grpc_call *call, struct grpc_message *message)
     g->call = call;
     g->name = slice_from_text(request->group);
     g->offsets = arena_calloc(&call->arena, request->n_offsets + 1, sizeof *g->offsets);
-    for (size_t i = 0; i < request->n_offsets; i++) {
-        const Sentinel__V1__CommitOffset *in = request->offsets[i];
-        struct slice topic = slice_from_text(in->topic);
-        const struct broker_topic *found = broker_topic_find(grpc_call_broker(call), topic);
-        if (found == NULL || in->partition < 0 || in->partition >= found->partition_count) {
-            grpc_partition_fail_unknown(call, topic, in->partition);
-            return;
-        }
-        if (in->offset < 0) {
-            grpc_call_fail_field(call, "offsets.offset", "an offset is 0 or more");
-            return;
-        }
-        g->offsets[g->offset_count++] = (struct group_commit_offset){
-            .topic = topic,
-            .topic_id = found->id,
-            .partition = in->partition,
-            .offset = in->offset,
-            .leader_epoch = -1,
-            .metadata = slice_from_text(in->metadata)};
-    }
+    for (size_t i = 0; i < request->n_offsets; i++)
+        if (!grpc_partition_read_offset(call, request->offsets[i], &g->offsets[g->offset_count++])) return;
     commit(g, committed);
 }
 

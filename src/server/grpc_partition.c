@@ -62,6 +62,27 @@ const struct broker_topic *grpc_partition_find_topic(struct grpc_call *call, str
     return found;
 }
 
+bool grpc_partition_read_offset(struct grpc_call *call, const Sentinel__V1__CommitOffset *in,
+                                struct group_commit_offset *out) {
+    struct slice topic = slice_from_text(in->topic);
+    const struct broker_topic *found = broker_topic_find(grpc_call_broker(call), topic);
+    if (found == NULL || in->partition < 0 || in->partition >= found->partition_count) {
+        grpc_partition_fail_unknown(call, topic, in->partition);
+        return false;
+    }
+    if (in->offset < 0) {
+        grpc_call_fail_field(call, "offsets.offset", "an offset is 0 or more");
+        return false;
+    }
+    *out = (struct group_commit_offset){.topic = topic,
+                                        .topic_id = found->id,
+                                        .partition = in->partition,
+                                        .offset = in->offset,
+                                        .leader_epoch = -1,
+                                        .metadata = slice_from_text(in->metadata)};
+    return true;
+}
+
 void grpc_partition_error_write(struct writer *out, const struct grpc_partition_error *error) {
     struct built built;
     build(&built, error);

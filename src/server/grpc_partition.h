@@ -6,7 +6,9 @@
 #ifndef SENTINEL_SERVER_GRPC_PARTITION_H
 #define SENTINEL_SERVER_GRPC_PARTITION_H
 
+#include "broker/coordinator.h"
 #include "google/rpc/status.pb-c.h"
+#include "sentinel/v1/consumer_service.pb-c.h"
 #include "server/grpc_call.h"
 
 struct grpc_partition_error {
@@ -22,6 +24,9 @@ void grpc_partition_fail(struct grpc_call *call, const struct grpc_partition_err
 const struct broker_topic *grpc_partition_find_topic(struct grpc_call *call, struct slice topic);
 /* UNKNOWN_TOPIC. */
 void grpc_partition_fail_unknown(struct grpc_call *call, struct slice topic, int32_t partition);
+/* An offset to commit, of a partition that there is; false: the call has failed. */
+bool grpc_partition_read_offset(struct grpc_call *call, const Sentinel__V1__CommitOffset *in,
+                                struct group_commit_offset *out);
 /* An encoded google.rpc.Status. */
 void grpc_partition_error_write(struct writer *out, const struct grpc_partition_error *error);
 /* The same as a message in the arena, for a response of generated code. */

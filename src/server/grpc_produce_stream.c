@@ -17,7 +17,7 @@
 struct stream {
     struct grpc_call *call;
     bool opened, drained;
-    struct slice topic;
+    struct slice topic, transactional_id;
     uint32_t acks, turn;
     bool has_producer;
     int64_t producer_id;
@@ -101,6 +101,7 @@ static void open_stream(struct stream *stream, const struct protobuf_produce *op
     }
     stream->open = *open;
     stream->open.topic = arena_copy(&call->arena, open->topic);
+    stream->open.transactional_id = arena_copy(&call->arena, open->transactional_id);
     if (grpc_autocreate(&stream->create, call, stream->open.topic, topic_created)) {
         grpc_call_hold(call, true);
         return;
@@ -109,6 +110,7 @@ static void open_stream(struct stream *stream, const struct protobuf_produce *op
     if (topic == NULL) return;
     stream->opened = true;
     stream->topic = stream->open.topic;
+    stream->transactional_id = stream->open.transactional_id;
     stream->acks = open->acks;
     stream->has_producer = open->has_producer;
     stream->producer_id = open->producer_id;
@@ -138,6 +140,13 @@ static void take_batch(struct stream *stream, struct protobuf_produce *batch, st
     stream->has_sequence = true;
     stream->sequence = batch->sequence;
     batch->topic = stream->topic;
+    batch->acks = stream->acks;
+    batch->transactional_id = stream->transactional_id;
+    if (batch->has_producer) {
+        stream->has_producer = true;
+        stream->producer_id = batch->producer_id;
+        stream->producer_epoch = batch->producer_epoch;
+    }
     batch->has_producer = stream->has_producer && batch->record_batch.size == 0;
     batch->producer_id = stream->producer_id;
     batch->producer_epoch = stream->producer_epoch;

@@ -23,6 +23,8 @@ extern const struct grpc_method grpc_moves_methods[2];
 extern const struct grpc_method grpc_cluster_methods[2];
 extern const struct grpc_method grpc_nodes_methods[4];
 extern const struct grpc_method grpc_groups_methods[5];
+extern const struct grpc_method grpc_txn_methods[4];
+extern const struct grpc_method grpc_txn_list_methods[2];
 extern const struct grpc_method grpc_checkpoint_methods[1];
 extern const struct grpc_method grpc_health_methods[3];
 extern const struct grpc_method grpc_reflection_methods[2];

@@ -25,6 +25,7 @@ struct grpc_source {
     bool releasing; /* its group takes it back: nothing more is sent */
     bool paused;
     bool looking_up;  /* its position is not known yet */
+    bool unsettled;   /* a transaction is about to commit an offset of it: where to start is not known yet */
     bool stale;       /* what was fetched for it is not wanted any more */
     int64_t offset;   /* the explicit offset asked for; -1: what the lookup finds */
     bool end_instead; /* no record at or after the time: the end is asked for */

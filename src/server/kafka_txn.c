@@ -141,11 +141,12 @@ static void end_told(struct txn_part *part, int16_t code) {
 
 void kafka_txn_end(struct kafka_request *request) {
     const struct kafka_end_txn_request *message = request->message;
-    const struct txn_producer who = {message->transactional_id, message->producer_id,
-                                     message->producer_epoch};
+    const struct txn_ending ending = {
+        .who = {message->transactional_id, message->producer_id, message->producer_epoch},
+        .commit = message->committed,
+        .moves_epoch = request->header.api_version >= 5};
     struct txn_part *part = part_new(request, end_told);
-    coordinator_txn_end(request->broker, &part->call, &who, message->committed,
-                        request->header.api_version >= 5);
+    coordinator_txn_end(request->broker, &part->call, &ending);
 }
 
 /* ---- TxnOffsetCommit ----------------------------------------------------------------------------------- */

@@ -128,12 +128,13 @@ enum status grpc_base64_decode(struct writer *out, struct slice text) {
 /* ---- google.rpc.Status ------------------------------------------------------------------------------------
  */
 
-#define RETRY_AFTER_MS 100
-#define TYPE_PREFIX    "type.googleapis.com/google.rpc."
+#define CODE_UNAVAILABLE 14
+#define RETRY_AFTER_MS   100
+#define TYPE_PREFIX      "type.googleapis.com/google.rpc."
 
 struct grpc_error grpc_error_from_status(enum status status, const char *message) {
     bool said = message != NULL && message[0] != 0;
-    bool retry = status == STATUS_UNAVAILABLE || status == STATUS_NOT_LEADER || status == STATUS_BUSY;
+    bool retry = status_grpc_code(status) == CODE_UNAVAILABLE || status == STATUS_BUSY;
     return (struct grpc_error){.code = status_grpc_code(status),
                                .reason = slice_from_text(status_name(status)),
                                .message = slice_from_text(said ? message : status_text(status)),

@@ -39,8 +39,8 @@ struct grpc_error {
     int64_t retry_after_ms; /* -1: no RetryInfo */
     struct slice field;     /* the field of the request that is wrong; empty: no BadRequest */
 };
-/* From a status: its gRPC code, its name as the reason, `message` or else its text. UNAVAILABLE, NOT_LEADER
- * and BUSY say to retry. */
+/* From a status: its gRPC code, its name as the reason, `message` or else its text. What gRPC calls
+ * UNAVAILABLE, and BUSY, say to retry. */
 struct grpc_error grpc_error_from_status(enum status status, const char *message);
 /* Encodes a google.rpc.Status. */
 void grpc_error_write(struct writer *out, const struct grpc_error *error);

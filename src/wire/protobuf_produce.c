@@ -14,10 +14,11 @@ static uint64_t value_of(int64_t value) {
  */
 struct layout {
     uint32_t topic, partition, records, record_batch, acks, producer, base_sequence, sequence;
+    uint32_t transactional_id;
 };
-static const struct layout unary_layout = {1, 2, 3, 4, 5, 6, 7, 0};
-static const struct layout batch_layout = {0, 2, 3, 4, 0, 0, 5, 1};
-static const struct layout open_layout = {1, 0, 0, 0, 2, 3, 0, 0};
+static const struct layout unary_layout = {1, 2, 3, 4, 5, 6, 7, 0, 8};
+static const struct layout batch_layout = {0, 2, 3, 4, 0, 6, 5, 1, 0};
+static const struct layout open_layout = {1, 0, 0, 0, 2, 3, 0, 0, 4};
 
 static void read_producer(struct slice message, struct reader *outer, struct protobuf_produce *produce) {
     produce->has_producer = true;
@@ -45,6 +46,8 @@ static enum status read_layout(struct slice message, const struct layout *at,
                 produce->record_batch = field.bytes;
             else if (number == at->topic)
                 produce->topic = field.bytes;
+            else if (number == at->transactional_id)
+                produce->transactional_id = field.bytes;
             else if (number == at->producer)
                 read_producer(field.bytes, &reader, produce);
         } else if (field.wire == PROTOBUF_VARINT) {
@@ -117,6 +120,8 @@ static size_t layout_size(const struct layout *at, const struct protobuf_produce
     if (at->acks != 0) size += protobuf_value_size(at->acks, p->acks);
     if (at->producer != 0 && p->has_producer) size += protobuf_bytes_size(at->producer, producer_size(p));
     if (at->base_sequence != 0) size += protobuf_value_size(at->base_sequence, value_of(p->base_sequence));
+    if (at->transactional_id != 0 && p->transactional_id.size != 0)
+        size += protobuf_bytes_size(at->transactional_id, p->transactional_id.size);
     if (at->record_batch != 0) size += protobuf_bytes_size(at->record_batch, p->record_batch.size);
     return size;
 }
@@ -135,6 +140,8 @@ static void layout_write(struct writer *out, const struct layout *at, const stru
         protobuf_write_value(out, 2, value_of(p->producer_epoch));
     }
     if (at->base_sequence != 0) protobuf_write_value(out, at->base_sequence, value_of(p->base_sequence));
+    if (at->transactional_id != 0 && p->transactional_id.size != 0)
+        protobuf_write_bytes(out, at->transactional_id, p->transactional_id);
     if (at->record_batch != 0) protobuf_write_head(out, at->record_batch, p->record_batch.size);
 }
 

@@ -13,7 +13,7 @@
 /* The values of sentinel.v1.Acks. */
 enum protobuf_acks { PROTOBUF_ACKS_UNSPECIFIED, PROTOBUF_ACKS_ALL, PROTOBUF_ACKS_LEADER, PROTOBUF_ACKS_NONE };
 
-/* ProduceRequest, or ProduceStreamBatch (topic, acks and producer then stay empty). */
+/* ProduceRequest, or ProduceStreamBatch (topic, acks and transactional_id then stay empty). */
 struct protobuf_produce {
     struct slice topic;
     bool has_partition, has_producer;
@@ -24,6 +24,7 @@ struct protobuf_produce {
     uint32_t acks;
     int64_t producer_id;
     int32_t producer_epoch, base_sequence;
+    struct slice transactional_id;
     uint64_t sequence; /* ProduceStreamBatch */
 };
 enum status protobuf_produce_read(struct slice message, struct protobuf_produce *produce) MUST_USE;

@@ -289,7 +289,8 @@ struct buffer *record_batch_finish(struct record_batch_builder *builder, enum re
     store_be32(p + BATCH_AT_LENGTH, (uint32_t)(size - RECORD_BATCH_LENGTH_OFFSET));
     record_batch_set_base(p, 0, -1);
     p[BATCH_AT_MAGIC] = BATCH_MAGIC;
-    store_be16(p + BATCH_AT_ATTRIBUTES, (uint16_t)codec);
+    uint16_t flags = builder->transactional ? BATCH_TRANSACTIONAL : 0;
+    store_be16(p + BATCH_AT_ATTRIBUTES, (uint16_t)(codec | flags));
     store_be32(p + BATCH_AT_LAST_OFFSET_DELTA, (uint32_t)(builder->count - 1));
     store_be64(p + BATCH_AT_BASE_TIMESTAMP, (uint64_t)builder->base_timestamp);
     store_be64(p + BATCH_AT_MAX_TIMESTAMP, (uint64_t)builder->max_timestamp);

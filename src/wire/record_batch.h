@@ -97,6 +97,7 @@ struct record_batch_builder {
     struct writer out;
     int64_t base_timestamp, max_timestamp;
     int32_t count;
+    bool transactional; /* the caller's to set, once begun */
 };
 /* Once for a new builder; after record_batch_finish it is ready for the next batch by itself. */
 void record_batch_begin(struct record_batch_builder *builder);

@@ -25,6 +25,9 @@ COMMIT = 'offsets { topic: "t" partition: 0 offset: 1 metadata: "m" } offsets { 
 WAIT = "partitions { topic: 't' partition: 1 offset: 9 max_bytes: 1000 }"
 
 FIRST = ("GroupService/CommitOffsets", [f'group: "g" {COMMIT}'])  # so that there is a group
+BEGIN = ("TransactionService/BeginTransaction", ['transactional_id: "w"'])  # the first producer: id 0, epoch 0
+IDENTITY = 'transactional_id: "w" producer { producer_id: 0 producer_epoch: 0 }'
+APPEND = ("ProducerService/Produce", [f'topic: "t" {RECORDS} {IDENTITY}'])
 MEMBER = 'start { topics { topic: "t" } group: "g" credit { records: 5 } progress_interval_ms: 100 '
 
 # method: what is sent, a stream for each list; a stream of several messages stays open unless it ends with None. What is
@@ -63,6 +66,13 @@ REQUESTS = {
     "GroupService/DeleteGroup": [FIRST, ['name: "g"']],
     "GroupService/CommitOffsets": [[f'group: "g" {COMMIT}']],
     "GroupService/ResetOffsets": [FIRST, ['group: "g" topics: "t" to { anchor: ANCHOR_EARLIEST }']],
+    "TransactionService/BeginTransaction": [BEGIN, APPEND, ['transactional_id: "w" timeout_ms: 1000']],
+    "TransactionService/AddOffsets": [BEGIN, [f'{IDENTITY} group: "g" {COMMIT}'],
+                                      [f'{IDENTITY} group: "g" {COMMIT} member_id: "m" member_epoch: 1']],
+    "TransactionService/CommitTransaction": [BEGIN, APPEND, [IDENTITY], [IDENTITY]],
+    "TransactionService/AbortTransaction": [BEGIN, APPEND, ['transactional_id: "w"'], [IDENTITY]],
+    "TransactionService/ListTransactions": [BEGIN, ['states: TRANSACTION_STATE_EMPTY page_size: 1'], ['page_token: "dw"']],
+    "TransactionService/GetTransaction": [BEGIN, APPEND, ['transactional_id: "w"'], ['transactional_id: "none"']],
     "ClusterService/GetCluster": [['']],
     "ClusterService/ListNodes": [['']],
     "ClusterService/AddNode": [['node_id: 2 address: "node1:9092"']],

@@ -36,6 +36,11 @@ uint32_t cluster_txn_coordinator(struct cluster_world *w, const char *name) {
     return 0;
 }
 
+/* Where a call is sent: with `forward` anywhere. */
+static uint32_t asked(struct cluster_world *w, const char *name) {
+    return w->forward ? any_node(w) : cluster_txn_coordinator(w, name);
+}
+
 /* Calls of Kafka's clients that are tried again. */
 static bool passes(enum status status) {
     return status == STATUS_NOT_COORDINATOR || status == STATUS_COORDINATOR_LOADING ||
@@ -67,7 +72,7 @@ static enum status try_begin(struct cluster_txn *txn, uint32_t node, int32_t tim
     int64_t fresh;
     enum status status = cluster_world_producer_id(txn->world, node, &fresh);
     if (status != STATUS_OK) return status;
-    struct waiting_call waiting = {.call = {.call = {.done = called}}};
+    struct waiting_call waiting = {.call = {.call = {.done = called, .forward = txn->world->forward}}};
     coordinator_txn_begin(txn->world->nodes[node].broker, &waiting.call,
                           &(struct txn_begin){.id = slice_from_text(txn->id),
                                               .timeout_ms = timeout_ms,
@@ -86,16 +91,16 @@ static enum status try_begin(struct cluster_txn *txn, uint32_t node, int32_t tim
 enum status cluster_txn_begin(struct cluster_txn *txn, int32_t timeout_ms) {
     enum status status = STATUS_NOT_COORDINATOR;
     for (int i = 0; i < 1000 && passes(status); i++) {
-        status = try_begin(txn, cluster_txn_coordinator(txn->world, txn->id), timeout_ms);
+        status = try_begin(txn, asked(txn->world, txn->id), timeout_ms);
         if (passes(status)) cluster_world_run(txn->world, PAUSE_MS);
     }
     return status;
 }
 
 static enum status try_end(struct cluster_txn *txn, uint32_t node, bool commit) {
-    struct waiting_call waiting = {.call = {.call = {.done = called}}};
-    const struct txn_producer who = who_is(txn);
-    coordinator_txn_end(txn->world->nodes[node].broker, &waiting.call, &who, commit, !txn->keeps_epoch);
+    struct waiting_call waiting = {.call = {.call = {.done = called, .forward = txn->world->forward}}};
+    const struct txn_ending ending = {.who = who_is(txn), .commit = commit, .moves_epoch = !txn->keeps_epoch};
+    coordinator_txn_end(txn->world->nodes[node].broker, &waiting.call, &ending);
     enum status status = result_of(txn->world, &waiting);
     if (status == STATUS_OK && !txn->keeps_epoch) {
         txn->producer_id = waiting.call.producer_id;
@@ -107,8 +112,8 @@ static enum status try_end(struct cluster_txn *txn, uint32_t node, bool commit) 
 
 void cluster_txn_end_unanswered(struct cluster_txn *txn, uint32_t node, bool commit) {
     struct waiting_call waiting = {.call = {.call = {.done = called}}};
-    const struct txn_producer who = who_is(txn);
-    coordinator_txn_end(txn->world->nodes[node].broker, &waiting.call, &who, commit, !txn->keeps_epoch);
+    const struct txn_ending ending = {.who = who_is(txn), .commit = commit, .moves_epoch = !txn->keeps_epoch};
+    coordinator_txn_end(txn->world->nodes[node].broker, &waiting.call, &ending);
     cluster_world_run(txn->world, 1000);
     assert_false(waiting.done);
     coordinator_cancel(&waiting.call.call);
@@ -117,7 +122,7 @@ void cluster_txn_end_unanswered(struct cluster_txn *txn, uint32_t node, bool com
 enum status cluster_txn_end(struct cluster_txn *txn, bool commit) {
     enum status status = STATUS_NOT_COORDINATOR;
     for (int i = 0; i < 1000 && passes(status); i++) {
-        status = try_end(txn, cluster_txn_coordinator(txn->world, txn->id), commit);
+        status = try_end(txn, asked(txn->world, txn->id), commit);
         if (passes(status)) cluster_world_run(txn->world, PAUSE_MS);
     }
     return status;
@@ -172,6 +177,7 @@ static enum status try_append(struct cluster_txn *txn, uint32_t node, const char
                                      .batch = {slice_make(batch->data, batch->size), batch},
                                      .transactional_id = slice_from_text(txn->id),
                                      .joins_transaction = joins,
+                                     .forward = txn->world->forward,
                                      .done = appended};
     broker_append(txn->world->nodes[node].broker, &waiting.append);
     buffer_unref(batch);
@@ -190,7 +196,8 @@ enum status cluster_txn_append(struct cluster_txn *txn, const char *topic, int p
     if (txn->keeps_epoch && (status = add(txn, &place)) != STATUS_OK) return status;
     status = STATUS_NOT_LEADER;
     for (int i = 0; i < 1000 && passes(status); i++) {
-        uint32_t leader = cluster_world_leader(txn->world, any_node(txn->world), topic, partition);
+        uint32_t leader = any_node(txn->world);
+        if (!txn->world->forward) leader = cluster_world_leader(txn->world, leader, topic, partition);
         status = try_append(txn, leader, topic, partition, value, !txn->keeps_epoch);
         if (passes(status)) cluster_world_run(txn->world, PAUSE_MS);
     }
@@ -215,11 +222,11 @@ enum status cluster_txn_offset(struct cluster_txn *txn, const char *group, const
     if (txn->keeps_epoch && (status = add(txn, &place)) != STATUS_OK) return status;
     status = STATUS_NOT_COORDINATOR;
     for (int i = 0; i < 1000 && passes(status); i++) {
-        uint32_t node = cluster_txn_coordinator(txn->world, group);
+        uint32_t node = asked(txn->world, group);
         struct group_commit_offset one = {
             .topic = slice_from_text(topic), .partition = partition, .offset = offset, .leader_epoch = -1};
         struct waiting_commit waiting = {
-            .commit = {.call = {.call = {.done = committed}},
+            .commit = {.call = {.call = {.done = committed, .forward = txn->world->forward}},
                        .who = who_is(txn),
                        .commit = {.who = {.group = slice_from_text(group), .generation = GROUP_ANYBODY},
                                   .offsets = &one,
@@ -347,17 +354,25 @@ static void read_done(struct group_call *call) {
     CONTAINER_OF(call, struct waiting_read, call)->done = true;
 }
 
+enum status cluster_txn_look(struct cluster_world *w, uint32_t node, const char *group, const char *topic,
+                             int partition, int64_t *offset) {
+    struct waiting_read waiting = {
+        .call = {.answer = read_answered, .done = read_done, .forward = w->forward},
+        .topic = slice_from_text(topic),
+        .partition = partition,
+        .offset = -1};
+    const struct group_identity who = {.group = slice_from_text(group), .generation = -1};
+    coordinator_read(w->nodes[node].broker, &waiting.call, &who);
+    wait_for(w, &waiting.done);
+    *offset = waiting.offset;
+    return waiting.call.status == STATUS_OK ? waiting.status : waiting.call.status;
+}
+
 int64_t cluster_txn_committed(struct cluster_world *w, const char *group, const char *topic, int partition) {
     for (int attempt = 0; attempt < 3000; attempt++) {
-        uint32_t node = cluster_txn_coordinator(w, group);
-        struct waiting_read waiting = {.call = {.answer = read_answered, .done = read_done},
-                                       .topic = slice_from_text(topic),
-                                       .partition = partition,
-                                       .offset = -1};
-        const struct group_identity who = {.group = slice_from_text(group), .generation = -1};
-        coordinator_read(w->nodes[node].broker, &waiting.call, &who);
-        wait_for(w, &waiting.done);
-        if (waiting.call.status == STATUS_OK && waiting.status == STATUS_OK) return waiting.offset;
+        int64_t offset;
+        if (cluster_txn_look(w, asked(w, group), group, topic, partition, &offset) == STATUS_OK)
+            return offset;
         cluster_world_run(w, PAUSE_MS);
     }
     fail_msg("offsets of %s stay open", group);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* cluster_txn.h: transactions on the nodes of a cluster_world.h, as a producer of the protocol's second
- * version makes them: what passes is tried again, elsewhere, for as long as a minute. */
+ * version makes them: what passes is tried again, elsewhere, for as long as a minute. With world->forward any
+ * node is asked. */
 #ifndef SENTINEL_TESTS_LIB_CLUSTER_TXN_H
 #define SENTINEL_TESTS_LIB_CLUSTER_TXN_H
 
@@ -35,6 +36,9 @@ enum status cluster_txn_try_append(struct cluster_txn *txn, uint32_t node, const
 /* What a reader of committed records sees from the beginning to the high watermark, joined with '\n'; waits
  * until nothing is open. */
 void cluster_txn_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);
+/* UNSTABLE_OFFSETS: a transaction is about to commit it. *offset -1: none. */
+enum status cluster_txn_look(struct cluster_world *w, uint32_t node, const char *group, const char *topic,
+                             int partition, int64_t *offset);
 /* Waits until it is stable; -1: none. */
 int64_t cluster_txn_committed(struct cluster_world *w, const char *group, const char *topic, int partition);
 /* The node that coordinates the name and answers for it. */

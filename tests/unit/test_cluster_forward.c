@@ -232,7 +232,7 @@ static void groups_are_served_by_every_node(void **state) {
         broker_list_groups(world.nodes[node].broker, &waiting.listing);
         for (int i = 0; i < 4000 && !waiting.done; i++)
             cluster_world_run(&world, 5);
-        assert_status(waiting.listing.status, STATUS_OK);
+        assert_status(waiting.listing.base.status, STATUS_OK);
         assert_true(waiting.groups == 8 && waiting.members == 8);
     }
     struct waiting_call gone = waiting_new();

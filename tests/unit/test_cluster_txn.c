@@ -6,6 +6,7 @@
 
 #include "base/cursor.h"
 #include "base/prng.h"
+#include "broker/coordinator.h"
 #include "lib/cluster_txn.h"
 #include "lib/test.h"
 
@@ -69,6 +70,75 @@ static void markers_go_to_every_node(void **state) {
         assert_int_equal(cluster_txn_committed(&world, "h", "t", 0), 8);
         cluster_world_close(&world);
     }
+}
+
+/* Simple clients know one node: whatever they ask is taken to the nodes that can answer. */
+struct shown {
+    struct txn_listing listing;
+    char text[512];
+    bool done;
+};
+
+static void show(struct txn_listing *listing, const struct txn_summary *txn) {
+    struct shown *shown = CONTAINER_OF(listing, struct shown, listing);
+    size_t size = strlen(shown->text);
+    snprintf(shown->text + size, sizeof shown->text - size, "%.*s %s %u;", (int)txn->id.size,
+             (const char *)txn->id.data, txn_phase_name(txn->phase), txn->place_count);
+}
+
+static void show_done(struct txn_listing *listing) {
+    CONTAINER_OF(listing, struct shown, listing)->done = true;
+}
+
+static enum status shown_by(uint32_t node, const char *id, char *text, size_t size) {
+    struct shown shown = {.listing = {.id = slice_from_text(id), .visit = show, .done = show_done}};
+    broker_list_txns(world.nodes[node].broker, &shown.listing);
+    for (int i = 0; i < 1000 && !shown.done; i++)
+        cluster_world_run(&world, 10);
+    assert_true(shown.done);
+    snprintf(text, size, "%s", shown.text);
+    return shown.listing.base.status;
+}
+
+static void any_node_may_be_asked(void **state) {
+    (void)state;
+    char text[512];
+    open_world(11);
+    world.forward = true;
+    for (int i = 0; i < 8; i++) { /* coordinators and leaders on every node */
+        char id[32];
+        snprintf(id, sizeof id, "worker-%d", i);
+        struct cluster_txn txn = begin(id, 60000);
+        assert_status(cluster_txn_append(&txn, "t", i % PARTITIONS, "dropped"), STATUS_OK);
+        assert_status(cluster_txn_offset(&txn, id, "t", 0, 7), STATUS_OK);
+        for (uint32_t node = 1; node <= 3; node++) {
+            char expected[64];
+            snprintf(expected, sizeof expected, "%s Ongoing 2;", id);
+            assert_status(shown_by(node, id, text, sizeof text), STATUS_OK);
+            assert_string_equal(text, expected);
+            int64_t offset;
+            assert_status(cluster_txn_look(&world, node, id, "t", 0, &offset), STATUS_UNSTABLE_OFFSETS);
+        }
+        struct cluster_txn next = begin(id, 60000);
+        assert_status(cluster_txn_append(&txn, "t", i % PARTITIONS, "late"), STATUS_INVALID_PRODUCER_EPOCH);
+        assert_status(cluster_txn_offset(&txn, id, "t", 0, 9), STATUS_PRODUCER_FENCED);
+        assert_status(cluster_txn_end(&txn, true), STATUS_PRODUCER_FENCED);
+        assert_status(cluster_txn_append(&next, "t", i % PARTITIONS, "kept"), STATUS_OK);
+        assert_status(cluster_txn_offset(&next, id, "t", 0, 8), STATUS_OK);
+        assert_status(cluster_txn_end(&next, true), STATUS_OK);
+        assert_int_equal(cluster_txn_committed(&world, id, "t", 0), 8);
+    }
+    for (int p = 0; p < PARTITIONS; p++)
+        expect(p, p < 2 ? "kept\nkept\n" : "kept\n");
+    for (uint32_t node = 1; node <= 3; node++) {
+        assert_status(shown_by(node, "", text, sizeof text), STATUS_OK);
+        int count = 0;
+        for (const char *at = text; (at = strstr(at, "CompleteCommit 0;")) != NULL; at++)
+            count++;
+        assert_int_equal(count, 8);
+        assert_status(shown_by(node, "nobody", text, sizeof text), STATUS_TXN_NOT_FOUND);
+    }
+    cluster_world_close(&world);
 }
 
 /* One that is not part of a transaction, or comes after its end, is refused at every leader. */
@@ -306,6 +376,7 @@ static void everything_at_random(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(markers_go_to_every_node),
+        cmocka_unit_test(any_node_may_be_asked),
         cmocka_unit_test(a_late_batch_opens_nothing),
         cmocka_unit_test(leaders_change_before_the_end),
         cmocka_unit_test(the_next_coordinator_carries_it_out),

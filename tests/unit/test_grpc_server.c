@@ -261,7 +261,7 @@ static void test_health(void **state) {
     struct grpc_world_call *call = grpc_world_unary(&world, "/grpc.health.v1.Health/List", &list.base);
     Grpc__Health__V1__HealthListResponse *all = grpc__health__v1__health_list_response__unpack(
         NULL, call->messages[0].size, call->messages[0].data);
-    assert_int_equal(all->n_statuses, 10); /* "", ready, and seven services */
+    assert_int_equal(all->n_statuses, 11); /* "", ready, and seven services */
     grpc__health__v1__health_list_response__free_unpacked(all, NULL);
 
     struct grpc_world_call *unknown = grpc_world_call(&world.client, "/grpc.health.v1.Health/Watch", NULL);
@@ -319,7 +319,7 @@ static void test_reflection(void **state) {
         Grpc__Reflection__V1__ServerReflectionResponse *response = reflect(versions[i], ASK(LIST_SERVICES),
                                                                            "");
         assert_int_equal(response->message_response_case, ANSWER(LIST_SERVICES_RESPONSE));
-        assert_int_equal(response->list_services_response->n_service, 8);
+        assert_int_equal(response->list_services_response->n_service, 9);
         /* Every service listed can be looked up. */
         for (size_t k = 0; k < 7; k++) {
             Grpc__Reflection__V1__ServerReflectionResponse *file = reflect(

@@ -377,6 +377,36 @@ static void an_operator_ends_what_is_open(void **state) {
     producer_state_release(&producers);
 }
 
+static void transactional_batches_may_come_uncounted(void **state) {
+    struct fixture *f = *state;
+    assert_status(send(f, (struct sent){7, 0, 0, 2}), STATUS_OK);
+    struct producer_batch batch = batch_of(PRODUCER_TRANSACTIONAL, 0, PRODUCER_UNCOUNTED, 2);
+    assert_status(producer_state_check(f->producers, &batch, &base_offset, &last_offset), STATUS_OK);
+    producer_state_apply(f->producers, &batch);
+    save_and_load(f);
+    assert_status(producer_state_check(f->producers, &batch, &base_offset, &last_offset), STATUS_OK);
+    assert_true(producer_state_has(f->producers, &batch));
+    /* It counts from 0 again, and what it counted before is no duplicate. */
+    struct producer_batch counted = batch_of(PRODUCER_TRANSACTIONAL, 0, 2, 4);
+    assert_status(producer_state_check(f->producers, &counted, &base_offset, &last_offset),
+                  STATUS_OUT_OF_ORDER_SEQUENCE);
+    counted = batch_of(PRODUCER_TRANSACTIONAL, 0, 0, 4);
+    counted.record_count = 2;
+    assert_status(producer_state_check(f->producers, &counted, &base_offset, &last_offset), STATUS_OK);
+    producer_state_apply(f->producers, &counted);
+    assert_status(producer_state_check(f->producers, &counted, &base_offset, &last_offset),
+                  STATUS_DUPLICATE_SEQUENCE);
+    assert_int_equal(base_offset, 4);
+    batch.epoch = -1;
+    assert_status(producer_state_check(f->producers, &batch, &base_offset, &last_offset),
+                  STATUS_OUT_OF_ORDER_SEQUENCE);
+    batch = batch_of(PRODUCER_TRANSACTIONAL, 1, PRODUCER_UNCOUNTED, 6);
+    producer_state_apply(f->producers, &batch);
+    batch.epoch = 0;
+    assert_status(producer_state_check(f->producers, &batch, &base_offset, &last_offset),
+                  STATUS_INVALID_PRODUCER_EPOCH);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_next_batch_follows_without_a_gap, setup, teardown),
@@ -390,6 +420,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(damaged_entries_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions_are_remembered, setup, teardown),
+        cmocka_unit_test_setup_teardown(transactional_batches_may_come_uncounted, setup, teardown),
         cmocka_unit_test(no_plain_batch_into_an_open_transaction),
         cmocka_unit_test_setup_teardown(a_marker_that_comes_late_ends_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(an_operator_ends_what_is_open, setup, teardown),
