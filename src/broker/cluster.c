@@ -564,6 +564,7 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
                                      .store = broker->store,
                                      .log = broker->log,
                                      .raft = raft_options_of(cluster),
+                                     .copies_are_read = broker->options.rack != NULL, /* read_replica.h */
                                      .send = send_message,
                                      .ctx = cluster,
                                      .watch = broker->options.watch,

@@ -76,6 +76,7 @@ struct raft_host_options {
     uint64_t seed;               /* another at each start */
     uint64_t snapshot_bytes_max; /* of one being received; 0: default */
     size_t snapshot_piece_bytes; /* 0: default */
+    bool copies_are_read;        /* also of groups that others lead: the page cache shall keep them */
     /* Takes all of `message`; may drop it. Never calls back. */
     void (*send)(void *ctx, uint32_t node, struct chain *message);
     void *ctx;

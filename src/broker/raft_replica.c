@@ -182,6 +182,7 @@ static void write_effects(struct raft_replica *r, const struct raft_effects *e) 
     struct replica_write *write = replica_write_new(r);
     bool is_new = !raft_store_is_repair(&r->raft, e);
     write->number = e->write;
+    write->write.cold = !raft_is_leader(&r->raft) && !r->host->options.copies_are_read;
     if (e->install != NULL) replica_snapshot_install(r, &write->write);
     if (!is_new && machine->repairing != NULL) machine->repairing(r->options.ctx, &write->write);
     raft_store_put(&write->write, &r->raft, r->options.format, e);

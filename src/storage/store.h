@@ -73,6 +73,9 @@ struct store_write {
     void (*done)(
         struct store_write *write); /* durable, or failed: see status; never inside store_write_submit */
     enum status status;
+    /* Its large values will hardly be read soon: when they are durable the page cache may forget them. Set
+     * before store_write_submit. */
+    bool cold;
     /* the store's own from here on */
     struct list link;
     struct store_change *changes;

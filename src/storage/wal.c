@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "storage/wal_cold.h"
 #include "storage/wal_segments.h"
 
 /* Small values and headers of many groups share one chunk; what refers to a part keeps all of it alive. */
@@ -18,6 +19,7 @@
 
 /* A large value of a group under way. */
 struct wal_value {
+    bool cold;          /* struct store_write.cold */
     uint64_t partition; /* the prefix of its key as an integer */
     uint64_t sequence;
     struct slice bytes;
@@ -30,6 +32,7 @@ struct wal_group {
     uint64_t segment, offset;
     uint64_t segment_size; /* planned: the groups behind this one count on it */
     uint64_t records_size, values_size;
+    uint64_t cold_size; /* of the values at its end that the page cache need not keep */
     uint64_t first_sequence, last_sequence;
     uint32_t slice_count, slice_capacity;
     uint32_t held_count, held_capacity;
@@ -46,6 +49,7 @@ struct wal {
     struct wal_options options;
     enum status status;
     struct wal_segments *segments;
+    struct wal_cold cold;
     struct list pending; /* groups, the last one open */
     struct list unused;
     struct wal_group *in_flight;
@@ -167,7 +171,7 @@ static struct wal_group *group_open(struct wal *wal, uint64_t record_size) {
     group->slice_count = 1;
     group->slices[0] = SLICE_EMPTY;
     group->held_count = group->record_count = group->value_count = 0;
-    group->records_size = group->values_size = 0;
+    group->records_size = group->values_size = group->cold_size = 0;
     group->segment = wal->plan_segment;
     group->segment_size = wal->plan_size;
     group->offset = wal->plan_offset;
@@ -257,6 +261,8 @@ static void wal_written(struct io_op *op) {
     wal->end_offset = group->offset + WAL_GROUP_HEADER_SIZE + group_size(group);
     segment->end = wal->end_offset;
     segment->last_sequence = group->last_sequence;
+    if (group->cold_size > 0)
+        wal_cold_add(&wal->cold, segment->file_number, wal->end_offset - group->cold_size, group->cold_size);
     wal->pending_bytes -= group_size(group);
     struct list writes;
     list_init(&writes);
@@ -301,8 +307,20 @@ static bool wal_activate(struct wal *wal, struct wal_group *group) {
 
 static int compare_values(const void *a, const void *b) {
     const struct wal_value *x = a, *y = b;
+    if (x->cold != y->cold) return x->cold ? 1 : -1;
     if (x->partition != y->partition) return x->partition < y->partition ? -1 : 1;
     return (x->sequence > y->sequence) - (x->sequence < y->sequence);
+}
+
+/* Of values in their order: how much at the end is cold, if its stretches are worth it. */
+static uint64_t cold_size(const struct wal_group *group) {
+    uint64_t size = 0, stretches = 0;
+    for (uint32_t i = group->value_count; i-- > 0 && group->values[i].cold;) {
+        const struct wal_value *value = &group->values[i];
+        size += value->bytes.size;
+        stretches += i + 1 == group->value_count || value[1].partition != value->partition;
+    }
+    return size >= stretches * WAL_COLD_STRETCH_MIN ? size : 0;
 }
 
 /* Gives the large values their order and their places. */
@@ -310,7 +328,7 @@ static void place_values(struct wal *wal, struct wal_group *group) {
     if (group->value_count == 0) return;
     bool ordered = true;
     for (uint32_t i = 1; i < group->value_count && ordered; i++)
-        ordered = group->values[i - 1].partition <= group->values[i].partition;
+        ordered = compare_values(&group->values[i - 1], &group->values[i]) < 0;
     if (!ordered) qsort(group->values, group->value_count, sizeof *group->values, compare_values);
     struct wal_places_group *places = wal_places_add(
         wal->options.places, group->first_sequence,
@@ -324,6 +342,7 @@ static void place_values(struct wal *wal, struct wal_group *group) {
         group_push_slice(group, value->bytes);
         offset += (uint32_t)value->bytes.size;
     }
+    group->cold_size = cold_size(group);
 }
 
 /* Everything in the group is known: headers and checksums are filled. */
@@ -443,7 +462,8 @@ static uint8_t *append_change(struct wal *wal, struct wal_group *group, struct s
         group->value_capacity *= 2;
         group->values = mem_realloc(group->values, group->value_capacity * sizeof *group->values);
     }
-    group->values[group->value_count++] = (struct wal_value){.partition = partition_of(wal, encoded.key),
+    group->values[group->value_count++] = (struct wal_value){.cold = write->cold,
+                                                             .partition = partition_of(wal, encoded.key),
                                                              .sequence = write->sequence + index,
                                                              .bytes = change->value.bytes,
                                                              .change = at};
@@ -510,6 +530,7 @@ struct wal *wal_new(const struct wal_options *options, const struct wal_start *s
     wal->end_offset = start->previous_end;
     histogram_init(&wal->counters.sync_ns);
     wal->segments = wal_segments_new(options, start, wal_segment_ready, wal);
+    wal_cold_init(&wal->cold, options->io, options->dir, options->changed, options->ctx);
     return wal;
 }
 
@@ -534,7 +555,7 @@ void wal_free(struct wal *wal) {
 
 bool wal_idle(const struct wal *wal) {
     return wal->in_flight == NULL && list_empty(&wal->pending) && !wal->deferred &&
-           wal_segments_idle(wal->segments);
+           wal_segments_idle(wal->segments) && !wal->cold.running;
 }
 
 void wal_release(struct wal *wal, uint64_t sequence) {

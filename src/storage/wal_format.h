@@ -10,9 +10,9 @@
  * proves that all before it were durable, which is how a torn tail (the last group) is told apart from
  * corruption (anything before it).
  *
- * Values of LAYOUT_APART_MIN bytes and more stand at the end of their group, ordered by partition, and are
- * never written again: tables refer to them there. The longer the group, the longer the stretch of one
- * partition that a reader finds in one piece.
+ * Values of LAYOUT_APART_MIN bytes and more stand at the end of their group, those of a partition side by
+ * side, and are never written again: tables refer to them there. The longer the group, the longer the stretch
+ * of one partition that a reader finds in one piece.
  *
  * Every checksum is seeded with the address (store, segment and offset), so that what an earlier life of a
  * recycled file left behind, or what a disk put in the wrong place, never validates. A record's checksum

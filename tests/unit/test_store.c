@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The store's contract on a real disk, with each backend that this machine has. */
+#define _GNU_SOURCE /* preadv2 */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/crc32c.h"
@@ -10,6 +17,7 @@
 #include "lib/test.h"
 #include "storage/layout.h"
 #include "storage/store.h"
+#include "storage/wal_cold.h"
 
 struct fixture {
     struct io *io;
@@ -387,6 +395,91 @@ static void an_unlogged_store_keeps_what_was_flushed(void **state) {
     f->store = NULL;
 }
 
+/* ---- the page cache ------------------------------------------------------------------------------------ */
+
+#define PAGE (4 * KIB)
+
+static size_t pages_cached(int descriptor, uint64_t from, uint64_t to) {
+    size_t count = 0;
+    uint8_t bytes[PAGE];
+    for (uint64_t at = from; at < to; at += PAGE) {
+        struct iovec piece = {bytes, PAGE};
+        count += preadv2(descriptor, &piece, 1, (off_t)at, RWF_NOWAIT) == PAGE;
+    }
+    return count;
+}
+
+static void what_is_cold_leaves_the_page_cache(void **state) {
+    struct fixture *f = fixture_of(state);
+    struct statfs facts;
+    assert_int_equal(statfs(f->dir, &facts), 0);
+    if (facts.f_type == TMPFS_MAGIC) skip(); /* nothing ever leaves */
+    struct layout_path path = layout_path(f->dir, LAYOUT_LOG, 77);
+    int descriptor = open(path.text, O_RDWR | O_CREAT, 0600);
+    uint8_t *bytes = mem_calloc(1, 64 * KIB);
+    /* In pieces: the kernel forgets whole folios only, and makes large ones of large writes. */
+    for (uint64_t at = 0; at < 2 * WAL_COLD_BYTES; at += 64 * KIB)
+        assert_int_equal(pwrite(descriptor, bytes, 64 * KIB, (off_t)at), 64 * KIB);
+    mem_free(bytes);
+    assert_int_equal(fdatasync(descriptor), 0);
+    bool told = false;
+    struct wal_cold cold;
+    wal_cold_init(&cold, f->io, f->dir, set_flag, &told);
+    wal_cold_add(&cold, 78, 0, 1); /* of a file that is gone */
+    for (uint64_t at = 0; at < WAL_COLD_BYTES; at += WAL_COLD_BYTES / 8) {
+        assert_false(cold.running);
+        wal_cold_add(&cold, 77, at, WAL_COLD_BYTES / 8);
+    }
+    assert_true(cold.running);
+    run_until(f, &told);
+    assert_false(cold.running);
+    assert_in_range(pages_cached(descriptor, 0, WAL_COLD_BYTES), 0, WAL_COLD_BYTES / PAGE / 8);
+    assert_in_range(pages_cached(descriptor, WAL_COLD_BYTES, 2 * WAL_COLD_BYTES),
+                    WAL_COLD_BYTES / PAGE * 3 / 4, WAL_COLD_BYTES / PAGE);
+    close(descriptor);
+}
+
+#define MIXED_COUNT 32
+#define MIXED_BYTES (64 * KIB)
+
+/* They change places in a group of the log. */
+static void cold_values_are_read_like_others(void **state) {
+    struct fixture *f = fixture_of(state);
+    struct waiting_write *writes = mem_calloc(MIXED_COUNT, sizeof *writes);
+    char key[32];
+    for (size_t i = 0; i < MIXED_COUNT; i++) {
+        struct buffer *value = buffer_new(MIXED_BYTES);
+        memset(value->data, (int)i, MIXED_BYTES);
+        waiting_init(&writes[i]);
+        writes[i].write.cold = i % 2 == 0;
+        snprintf(key, sizeof key, "%zu", i);
+        store_put(&writes[i].write, slice_from_text(key),
+                  (struct shared_slice){slice_make(value->data, MIXED_BYTES), value});
+        buffer_unref(value);
+        store_write_submit(f->store, &writes[i].write);
+    }
+    for (size_t i = 0; i < MIXED_COUNT; i++) {
+        run_until(f, &writes[i].done);
+        assert_status(writes[i].write.status, STATUS_OK);
+        store_write_release(&writes[i].write);
+    }
+    mem_free(writes);
+    for (int flushed = 0; flushed < 2; flushed++) {
+        fixture_shutdown(f); /* from the log, then from tables */
+        assert_status(fixture_open(f), STATUS_OK);
+        for (size_t i = 0; i < MIXED_COUNT; i++) {
+            struct shared_slice value;
+            snprintf(key, sizeof key, "%zu", i);
+            assert_status(store_get_blocking(f->store, slice_from_text(key), &value), STATUS_OK);
+            assert_int_equal(value.bytes.size, MIXED_BYTES);
+            for (size_t at = 0; at < MIXED_BYTES; at += KIB)
+                assert_int_equal(value.bytes.data[at], i);
+            shared_slice_unref(value);
+        }
+        if (flushed == 0) flush(f);
+    }
+}
+
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -403,6 +496,8 @@ int main(void) {
         STORE_TEST(after_shutdown_writes_are_refused),
         STORE_TEST(a_directory_of_a_newer_version_is_left_alone),
         STORE_TEST(an_unlogged_store_keeps_what_was_flushed),
+        STORE_TEST(what_is_cold_leaves_the_page_cache),
+        STORE_TEST(cold_values_are_read_like_others),
     };
     int failed = 0;
     for (int i = 0; i < 2; i++) {
