@@ -15,32 +15,62 @@
 enum { STREAM_DISKS = 1, STREAM_NODES, STREAM_NETWORK };
 enum { STREAM_RANDOM = 1, STREAM_SCHEDULE };
 
+static void take_turn(struct io_sim_io *io);
+
+/* ---- events ------------------------------------------------------------------------------------------ */
+
 static struct io_sim_io *sim_io(struct io *io) {
     return (struct io_sim_io *)io;
 }
 
-/* ---- events ------------------------------------------------------------------------------------------ */
+/* What happens next: the first event of the heap, or the turn of a node. */
+struct upcoming {
+    uint64_t time_ns, sequence; /* 0: nothing */
+    struct io_sim_io *io;       /* whose turn it is */
+};
 
-static void step(struct io_sim *sim) {
+static struct upcoming look_ahead(const struct io_sim *sim) {
+    struct upcoming next = {.time_ns = UINT64_MAX, .sequence = 0};
+    if (sim->event_pending != 0)
+        next = (struct upcoming){.time_ns = sim->events[0].time_ns, .sequence = sim->events[0].sequence};
+    LIST_FOREACH(it, &sim->ios) {
+        struct io_sim_io *io = CONTAINER_OF(it, struct io_sim_io, link);
+        if (io->turn_sequence == 0 || io->turn_at_ns > next.time_ns || !io_sim_is_alive(io)) continue;
+        if (next.sequence != 0 && io->turn_at_ns == next.time_ns && io->turn_sequence > next.sequence)
+            continue;
+        next = (struct upcoming){.time_ns = io->turn_at_ns, .sequence = io->turn_sequence, .io = io};
+    }
+    return next;
+}
+
+static void step(struct io_sim *sim, const struct upcoming *next) {
     ASSERT(!sim->stepping);
+    ASSERT_LE(sim->now_ns, next->time_ns);
     sim->stepping = true;
-    struct io_sim_event event = io_sim_event_pop(sim);
-    ASSERT_LE(sim->now_ns, event.time_ns);
-    sim->now_ns = event.time_ns;
+    sim->now_ns = next->time_ns;
     sim->event_count++;
-    event.run(sim, &event);
+    if (next->io != NULL) {
+        take_turn(next->io);
+    } else {
+        struct io_sim_event event = io_sim_event_pop(sim);
+        event.run(sim, &event);
+    }
     sim->stepping = false;
 }
 
 bool io_sim_step(struct io_sim *sim) {
-    if (sim->event_pending == 0) return false;
-    step(sim);
+    struct upcoming next = look_ahead(sim);
+    if (next.sequence == 0) return false;
+    step(sim, &next);
     return true;
 }
 
 bool io_sim_run_until(struct io_sim *sim, uint64_t time_ns) {
-    while (sim->halted_count == 0 && sim->event_pending != 0 && sim->events[0].time_ns <= time_ns)
-        step(sim);
+    while (sim->halted_count == 0) {
+        struct upcoming next = look_ahead(sim);
+        if (next.sequence == 0 || next.time_ns > time_ns) break;
+        step(sim, &next);
+    }
     if (sim->halted_count != 0) return false;
     sim->now_ns = MAX(sim->now_ns, time_ns);
     return true;
@@ -128,28 +158,25 @@ bool io_sim_is_alive(const struct io_sim_io *io) {
 }
 
 static void run_turn(struct io_sim_io *io);
-static void schedule_turn(struct io_sim_io *io, uint64_t at_ns);
 
-static void turn_event(struct io_sim *sim, const struct io_sim_event *event) {
-    if (io_sim_event_is_stale(sim, event)) return;
-    struct io_sim_io *io = event->object;
-    if (io->turn_sequence != event->sequence || !io_sim_is_alive(io)) return;
-    if (io->free_at_ns <= sim->now_ns) {
+/* A node has one turn before it at any time, often moved to sooner: it stays out of the heap. */
+static void schedule_turn(struct io_sim_io *io, uint64_t at_ns) {
+    at_ns = MAX(at_ns, io->free_at_ns);
+    at_ns = MAX(at_ns, io->node->paused_until_ns);
+    if (io->turn_sequence != 0 && io->turn_at_ns <= at_ns) return;
+    ASSERT_LE(io->sim->now_ns, at_ns);
+    io->turn_at_ns = at_ns;
+    io->turn_sequence = ++io->sim->event_sequence;
+}
+
+static void take_turn(struct io_sim_io *io) {
+    if (io->free_at_ns <= io->sim->now_ns) {
         run_turn(io);
         return;
     }
     /* Blocking calls were made since it was scheduled, as when a node starts. */
     io->turn_sequence = 0;
-    schedule_turn(io, sim->now_ns);
-}
-
-static void schedule_turn(struct io_sim_io *io, uint64_t at_ns) {
-    at_ns = MAX(at_ns, io->free_at_ns);
-    at_ns = MAX(at_ns, io->node->paused_until_ns);
-    if (io->turn_sequence != 0 && io->turn_at_ns <= at_ns) return;
-    io_sim_schedule(io->sim, at_ns, io->node->number, turn_event, io, 0);
-    io->turn_at_ns = at_ns;
-    io->turn_sequence = io->sim->event_sequence;
+    schedule_turn(io, io->sim->now_ns);
 }
 
 /* Something awaits the loop of this node. */
@@ -194,18 +221,18 @@ static void run_turn(struct io_sim_io *io) {
 static void wait_for_turn(struct io_sim_io *io, uint64_t end_ns) {
     struct io_sim *sim = io->sim;
     for (;;) {
-        const struct io_sim_event *next = sim->event_pending == 0 ? NULL : &sim->events[0];
-        if (next == NULL || next->time_ns > end_ns) {
+        struct upcoming next = look_ahead(sim);
+        if (next.sequence == 0 || next.time_ns > end_ns) {
             /* Nothing will ever happen to a loop that would wait for ever. */
             ASSERT(end_ns != UINT64_MAX);
             sim->now_ns = end_ns;
             return;
         }
-        if (next->sequence == io->turn_sequence) {
-            sim->now_ns = next->time_ns;
+        if (next.io == io) {
+            sim->now_ns = next.time_ns;
             return;
         }
-        step(sim);
+        step(sim, &next);
         if (!io_sim_is_alive(io)) return;
     }
 }

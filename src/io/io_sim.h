@@ -57,7 +57,9 @@ uint64_t io_sim_trace_hash(const struct io_sim *sim);
 void io_sim_set_trace(struct io_sim *sim, void (*line)(void *ctx, const char *line), void *ctx);
 /* Adds something of the caller's own (a client's operation, a fault) to trace and hash. */
 void io_sim_note(struct io_sim *sim, uint32_t node, const char *text);
-/* To the trace alone, for what is only put into words when somebody reads it. */
+/* The same in two halves, for what happens often and is only put into words when somebody reads it: numbers
+ * for the hash, words for the trace. */
+void io_sim_mark(struct io_sim *sim, uint64_t a, uint64_t b, uint64_t c);
 void io_sim_remark(struct io_sim *sim, uint32_t node, const char *text);
 
 /* ---- nodes ------------------------------------------------------------------------------------------- */

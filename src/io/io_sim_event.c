@@ -54,6 +54,13 @@ void io_sim_trace(struct io_sim *sim, uint32_t node, const char *what, uint64_t 
     if (sim->trace != NULL) print_line(sim, node, what, a, b, c, detail);
 }
 
+void io_sim_mark(struct io_sim *sim, uint64_t a, uint64_t b, uint64_t c) {
+    hash_word(sim, sim->now_ns);
+    hash_word(sim, a);
+    hash_word(sim, b);
+    hash_word(sim, c);
+}
+
 void io_sim_remark(struct io_sim *sim, uint32_t node, const char *text) {
     if (sim->trace != NULL) print_line(sim, node, "note", 0, 0, 0, text);
 }

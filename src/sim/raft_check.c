@@ -192,15 +192,3 @@ void raft_check_config(struct raft_checker *checker, struct checked_member *memb
                position);
     mem_free(latest);
 }
-
-/* ---- what clients were told --------------------------------------------------------------------------- */
-
-void raft_check_refused_stays_out(struct raft_checker *checker, struct checked_member *member,
-                                  const struct raft_stored *stored) {
-    const struct raft_identity *identity = raft_ghost_identity(&member->group->ghost, stored->entry.end,
-                                                               stored->entry.term);
-    for (uint32_t i = 0; i < checker->refused_count && identity != NULL; i++)
-        EXPECT(checker->refused[i].content != identity->content ||
-                   checker->refused[i].group != member->group->number,
-               "B22 definite refusal: what was refused is committed at %" PRIu64, stored->entry.base);
-}

@@ -33,7 +33,6 @@ void raft_checker_free(struct raft_checker *checker) {
     map_release(&checker->by_id);
     mem_free(checker->members);
     mem_free(checker->groups);
-    mem_free(checker->refused);
     mem_free(checker);
 }
 
@@ -106,7 +105,6 @@ static void check_commit(struct raft_checker *checker, struct checked_member *me
         bool known = view->log[i].entry.end <= raft_ghost_end(&group->ghost);
         PROBE_IF(checker->probes, commit_of_earlier_term, !known && view->log[i].entry.term < term);
         raft_ghost_commit(&group->ghost, &view->log[i], term, member->id);
-        if (!known) raft_check_refused_stays_out(checker, member, &view->log[i]);
     }
     take_violation(checker, group);
 }
@@ -399,20 +397,10 @@ void raft_checker_read_served(struct raft_checker *checker, uint64_t id, uint64_
            id, position, must_see);
 }
 
-void raft_checker_refused(struct raft_checker *checker, uint64_t group, uint64_t content) {
-    if (checker->refused_count == checker->refused_capacity) {
-        checker->refused_capacity = MAX(64U, checker->refused_capacity * 2);
-        checker->refused = mem_realloc(checker->refused,
-                                       checker->refused_capacity * sizeof *checker->refused);
-    }
-    checker->refused[checker->refused_count++] = (struct refused){group, content};
-    const struct raft_ghost *ghost = &find_group(checker, group)->ghost;
-    for (size_t i = 0; i < ghost->committed_count; i++) {
-        const struct raft_identity *identity = raft_ghost_identity(ghost, ghost->committed[i].end,
-                                                                   ghost->committed[i].term);
-        EXPECT(identity == NULL || identity->content != content,
-               "B22 definite refusal: what was refused is committed at %" PRIu64, ghost->committed[i].base);
-    }
+void raft_checker_refused(struct raft_checker *checker, uint64_t number, uint64_t content) {
+    struct checked_group *group = find_group(checker, number);
+    raft_ghost_refused(&group->ghost, content);
+    take_violation(checker, group);
 }
 
 /* ---- looking and ending ------------------------------------------------------------------------------- */

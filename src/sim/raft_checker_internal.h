@@ -17,9 +17,6 @@
 struct acknowledged {
     uint64_t base, content;
 };
-struct refused {
-    uint64_t group, content;
-};
 struct checked_group {
     uint64_t number;
     struct raft_ghost ghost;
@@ -50,8 +47,6 @@ struct raft_checker {
     struct checked_member **members;
     uint32_t group_count, member_count;
     struct map by_id; /* (group, id) -> member */
-    struct refused *refused;
-    uint32_t refused_count, refused_capacity;
     uint64_t highest_term;
     char violation[400];
 };
@@ -76,8 +71,6 @@ void raft_check_changes(struct raft_checker *checker, struct checked_member *mem
 void raft_check_leader(struct raft_checker *checker, struct checked_member *member, const struct raft *raft,
                        const struct raft_event *event, const struct raft_effects *effects);
 void raft_check_config(struct raft_checker *checker, struct checked_member *member, const struct raft *raft);
-void raft_check_refused_stays_out(struct raft_checker *checker, struct checked_member *member,
-                                  const struct raft_stored *stored);
 
 /* raft_probe.c */
 void raft_probe_step(struct raft_checker *checker, const struct checked_member *member,

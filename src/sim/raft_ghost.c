@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 
 void raft_ghost_init(struct raft_ghost *ghost) {
@@ -16,6 +17,7 @@ void raft_ghost_release(struct raft_ghost *ghost) {
     mem_free(ghost->identities);
     mem_free(ghost->votes);
     mem_free(ghost->committed);
+    mem_free(ghost->outcomes);
     raft_ghost_init(ghost);
 }
 
@@ -33,9 +35,7 @@ static uint64_t mix(uint64_t h, uint64_t v) {
 }
 
 static uint64_t mix_bytes(uint64_t h, struct slice bytes) {
-    for (size_t i = 0; i < bytes.size; i++)
-        h = mix(h, bytes.data[i]);
-    return h;
+    return mix(h, hash_bytes(h, bytes));
 }
 
 uint64_t raft_ghost_content(const struct raft_entry *entry) {
@@ -147,6 +147,42 @@ const struct raft_committed *raft_ghost_find(const struct raft_ghost *ghost, uin
     return low < ghost->committed_count && ghost->committed[low].end == end ? &ghost->committed[low] : NULL;
 }
 
+/* ---- outcomes ----------------------------------------------------------------------------------------- */
+
+static struct raft_outcome *outcome_of(struct raft_ghost *ghost, uint64_t content) {
+    ghost->outcomes = reserve(ghost->outcomes, ghost->outcome_count, &ghost->outcome_capacity,
+                              sizeof *ghost->outcomes);
+    struct raft_outcome *outcome = (struct raft_outcome *)slot_of(ghost->outcomes, ghost->outcome_capacity,
+                                                                  sizeof *ghost->outcomes, content, 1);
+    if (outcome->known == 0) {
+        *outcome = (struct raft_outcome){.content = content, .known = 1};
+        ghost->outcome_count++;
+    }
+    return outcome;
+}
+
+static void check_outcome(struct raft_ghost *ghost, const struct raft_outcome *outcome) {
+    RAFT_EXPECT(ghost, !outcome->committed || !outcome->refused,
+                "B22 definite refusal: what was refused is committed at %" PRIu64, outcome->base);
+}
+
+void raft_ghost_refused(struct raft_ghost *ghost, uint64_t content) {
+    struct raft_outcome *outcome = outcome_of(ghost, content);
+    outcome->refused = true;
+    check_outcome(ghost, outcome);
+}
+
+static void note_committed(struct raft_ghost *ghost, const struct raft_entry *entry) {
+    const struct raft_identity *identity = raft_ghost_identity(ghost, entry->end, entry->term);
+    if (identity == NULL) return;
+    struct raft_outcome *outcome = outcome_of(ghost, identity->content);
+    outcome->committed = true;
+    outcome->base = entry->base;
+    check_outcome(ghost, outcome);
+}
+
+/* ---- commits ------------------------------------------------------------------------------------------ */
+
 void raft_ghost_commit(struct raft_ghost *ghost, const struct raft_stored *stored, uint64_t term,
                        uint64_t who) {
     const struct raft_entry *entry = &stored->entry;
@@ -170,6 +206,7 @@ void raft_ghost_commit(struct raft_ghost *ghost, const struct raft_stored *store
     if (entry->kind == RAFT_ENTRY_CONFIG) config = mix_bytes(2, entry->payload.bytes);
     ghost->committed[ghost->committed_count++] = (struct raft_committed){
         entry->base, entry->end, entry->term, stored->chain, term, config};
+    note_committed(ghost, entry);
 }
 
 uint64_t raft_ghost_end_before(const struct raft_ghost *ghost, uint64_t term) {

@@ -38,6 +38,13 @@ struct raft_ghost {
         uint64_t config; /* in force at the end, by the committed entries alone */
     } * committed;
     size_t committed_count, committed_capacity;
+    /* B22: content -> what became of it */
+    struct raft_outcome {
+        uint64_t content, known; /* known: 1 */
+        uint64_t base;           /* where it is committed */
+        bool committed, refused;
+    } * outcomes;
+    size_t outcome_count, outcome_capacity;
     uint64_t base_chain; /* of the empty log */
     uint64_t base_config;
 };
@@ -62,6 +69,8 @@ void raft_ghost_vote(struct raft_ghost *ghost, uint64_t voter, uint64_t term, ui
 /* A member says that its log is committed up to this entry. `who` for the message. */
 void raft_ghost_commit(struct raft_ghost *ghost, const struct raft_stored *stored, uint64_t term,
                        uint64_t who);
+/* A client was told for certain that this will not be in the log. */
+void raft_ghost_refused(struct raft_ghost *ghost, uint64_t content);
 uint64_t raft_ghost_end(const struct raft_ghost *ghost);
 /* The committed entry that ends at `end`; NULL: none does. */
 const struct raft_committed *raft_ghost_find(const struct raft_ghost *ghost, uint64_t end);

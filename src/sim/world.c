@@ -70,12 +70,27 @@ uint32_t world_resolve(const struct world *w, uint32_t node) {
     return node <= w->node_count ? node : 0;
 }
 
-/* Notes for people: trace, record. */
-static void note(struct world *w, enum record_kind kind, uint32_t node, const char *text) {
-    io_sim_note(w->sim, node, text);
+/* Somebody reads what happens. */
+static bool is_read(const struct world *w) {
+    return w->record != NULL || w->options->trace != NULL;
+}
+
+static void record_words(struct world *w, enum record_kind kind, uint32_t node, const char *text) {
     if (w->record == NULL) return;
     struct record_event *event = record_add(w->record, io_sim_now(w->sim), kind, node);
     record_text(w->record, event, slice_from_text(text));
+}
+
+/* For people: trace and record. */
+static void note(struct world *w, enum record_kind kind, uint32_t node, const char *text) {
+    io_sim_note(w->sim, node, text);
+    record_words(w, kind, node, text);
+}
+
+/* The same, of what happens so often that its hash is of numbers (io_sim_mark). */
+static void remark(struct world *w, enum record_kind kind, uint32_t node, const char *text) {
+    io_sim_remark(w->sim, node, text);
+    record_words(w, kind, node, text);
 }
 
 const struct sim_knobs *world_knobs(const struct world *w) {
@@ -336,21 +351,25 @@ void world_stopped(struct world *w, const struct raft *raft) {
 
 void world_appended(struct world *w, const struct raft *raft, uint64_t base, uint64_t content,
                     enum status status, bool definite) {
-    char text[100];
     uint32_t node = raft_id_node(raft->options->id);
     w->steps++;
     if (status == STATUS_OK) {
         w->acknowledged++;
         raft_checker_acknowledged(w->checker, raft->group, base, content);
-        snprintf(text, sizeof text, "acknowledged %" PRIu64, base);
     } else {
         PROBE_IF(&w->result->probes, proposal_busy, status == STATUS_BUSY);
         PROBE_IF(&w->result->probes, proposal_refused, definite && status != STATUS_BUSY);
         w->refused += definite;
         if (definite) raft_checker_refused(w->checker, raft->group, content);
-        snprintf(text, sizeof text, "%s: %s", definite ? "refused" : "unknown", status_name(status));
     }
-    note(w, RECORD_CLIENT, node, text);
+    io_sim_mark(w->sim, RECORD_CLIENT, node, status == STATUS_OK ? base : (uint64_t)status << 1 | definite);
+    if (!is_read(w)) return;
+    char text[100];
+    if (status == STATUS_OK)
+        snprintf(text, sizeof text, "acknowledged %" PRIu64, base);
+    else
+        snprintf(text, sizeof text, "%s: %s", definite ? "refused" : "unknown", status_name(status));
+    remark(w, RECORD_CLIENT, node, text);
 }
 
 /* ---- a run -------------------------------------------------------------------------------------------- */
@@ -366,12 +385,24 @@ static void log_action(struct world *w, const struct action *action) {
     scenario_add(&w->result->log, &taken);
 }
 
-static void take_action(struct world *w, const struct action *planned) {
-    struct action action = *planned;
+static void remark_action(struct world *w, const struct action *action, bool taken) {
+    uint32_t node = action->node <= w->node_count ? action->node : 0;
+    io_sim_mark(w->sim, (uint64_t)RECORD_ACTION << 32 | action->kind, (uint64_t)action->node << 1 | taken,
+                action->a);
+    if (!is_read(w)) return;
     struct writer line;
     writer_init(&line);
+    if (!taken) writer_text(&line, "skipped: ");
+    action_print(&line, action, &w->scenario->names);
+    writer_u8(&line, 0);
+    remark(w, RECORD_ACTION, node, (const char *)line.data);
+    writer_release(&line);
+}
+
+static void take_action(struct world *w, const struct action *planned) {
+    struct action action = *planned;
     if (action.kind == ACTION_CONVERGE) log_action(w, &action);
-    bool taken = true;
+    bool taken;
     switch (action.kind) {
     case ACTION_WAIT:
         world_advance(w, io_sim_now(w->sim) + action.a, NULL, NULL);
@@ -388,13 +419,9 @@ static void take_action(struct world *w, const struct action *planned) {
     default:
         action.at_ns = ACTION_UNTIMED;
         taken = world_act(w, &action);
-        if (!taken) writer_text(&line, "skipped: ");
-        action_print(&line, taken ? &action : planned, &w->scenario->names);
-        writer_u8(&line, 0);
-        note(w, RECORD_ACTION, action.node <= w->node_count ? action.node : 0, (const char *)line.data);
+        remark_action(w, taken ? &action : planned, taken);
         if (taken) log_action(w, &action);
     }
-    writer_release(&line);
 }
 
 void world_name(struct world *w, const char *name, uint32_t node) {
