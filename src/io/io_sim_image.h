@@ -14,8 +14,8 @@
 #define IO_SIM_SECTOR_SIZE 512U
 
 struct io_sim_page {
+    uint8_t data[IO_SIM_PAGE_SIZE]; /* first, so that it is aligned: copying is most of what is done to it */
     uint32_t references;
-    uint8_t data[IO_SIM_PAGE_SIZE];
 };
 struct io_sim_image {
     struct io_sim_page **pages; /* NULL: zeros */

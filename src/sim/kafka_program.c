@@ -110,7 +110,7 @@ static struct broker_options options_of(struct node *n) {
     options.groups.initial_delay_ms = 100;
     options.groups.consumer_session_ms = KAFKA_MEMBER_SESSION_MS;
     options.groups.consumer_heartbeat_ms = KAFKA_MEMBER_BEAT_MS;
-    options.store.scrub_interval_ns = NS_PER_S;
+    options.store.scrub_interval_ns = knobs->scrub_interval_ms * NS_PER_MS;
     options.store.scrub_bytes_per_s = 4 * MIB;
     options.watch = &watch;
     options.watch_ctx = n;

@@ -9,7 +9,8 @@
 #include "io/io_sim.h"
 #include "raft/raft.h"
 
-#define ROT_MEMTABLE_BYTES 16384U
+#define ROT_MEMTABLE_BYTES 131072U
+#define ROT_SCRUB_MS       1000U
 #define CONVERGE_NS        (30 * NS_PER_S)
 /* What brokers do by themselves, and what only brokers do. */
 #define PLAN_FAULTS_OF_GROUPS  (1U << PLAN_transfer | 1U << PLAN_compact)
@@ -332,8 +333,11 @@ static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
     on &= brokers ? ~PLAN_FAULTS_OF_GROUPS : ~PLAN_FAULTS_OF_BROKERS;
     /* Fewer voters survive fewer losses: while disks may be lost, all nodes stay members. */
     if ((on & (1U << PLAN_wipe | 1U << PLAN_rot)) != 0) on &= ~(1U << PLAN_members);
-    /* What rots should be in use: tables, soon, and not only the log that they come from. */
-    if ((on & 1U << PLAN_rot) != 0) p->scenario->knobs.memtable_bytes = ROT_MEMTABLE_BYTES;
+    /* What rots should be in use: tables, soon, and not only the log that they come from; and be found. */
+    if ((on & 1U << PLAN_rot) != 0) {
+        p->scenario->knobs.memtable_bytes = ROT_MEMTABLE_BYTES;
+        p->scenario->knobs.scrub_interval_ms = ROT_SCRUB_MS;
+    }
     for (uint32_t kind = 0; kind < PLAN_FAULT_COUNT; kind++) {
         p->prng = streams[kind];
         uint64_t gap_ns = between(p, 200 * NS_PER_MS, p->end_ns);

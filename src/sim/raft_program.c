@@ -311,7 +311,7 @@ static enum status start(struct world *world, uint32_t number, struct io *io, vo
                                     .wal_segment_bytes = knobs->wal_segment_bytes,
                                     .table_bytes = 32 * KIB,
                                     .partition_prefix_size = KEY_PREFIX_SIZE,
-                                    .scrub_interval_ns = NS_PER_S,
+                                    .scrub_interval_ns = knobs->scrub_interval_ms * NS_PER_MS,
                                     .scrub_bytes_per_s = 4 * MIB};
     enum status status = store_open(io, &options, &n->store, why);
     if (status == STATUS_OK) {

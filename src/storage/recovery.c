@@ -129,7 +129,7 @@ static enum status write_again(struct io_file *file, uint64_t from, uint64_t to)
 static enum status apply_edit(void *ctx, uint64_t offset, struct slice edit) {
     struct recovery *r = ctx;
     struct diagnostic why = {{0}};
-    enum status status = version_set_apply(&r->store->versions, edit, &why);
+    enum status status = version_set_load(&r->store->versions, edit, &why);
     if (status != STATUS_OK)
         return diagnose(r->diagnostic, status, "MANIFEST, offset %" PRIu64 ": %s", offset, why.text);
     return STATUS_OK;
@@ -157,6 +157,7 @@ static enum status load_manifest(struct recovery *r) {
                                        r->diagnostic); /* M4 */
     if (status == STATUS_NOT_FOUND) return first_start(r);
     if (status != STATUS_OK) return status;
+    version_set_loaded(&store->versions);
     store->store_id = r->manifest.header.store_id;
     /* An older program must not take a compressed block for a damaged one. */
     r->rewrite_manifest = r->manifest.header.version != LAYOUT_VERSION;

@@ -270,7 +270,9 @@ void version_check(const struct version *version) {
 struct build {
     struct version_set *set;
     struct version *version;
-    struct list added; /* tables of this edit */
+    struct list added;    /* tables of this edit */
+    struct run **dropped; /* runs that leave with it: what they hold may be added again, elsewhere */
+    size_t dropped_count;
     uint64_t flushed_sequence, durable_sequence, next_file, sealed_segment;
     struct diagnostic *diagnostic;
 };
@@ -319,7 +321,8 @@ static enum status build_run_drop(struct build *build, const struct edit_item *i
     level->bytes -= run->meta.bytes;
     level->count--;
     memmove(level->runs + at, level->runs + at + 1, (level->count - at) * sizeof *level->runs);
-    run_unpin(run);
+    build->dropped = mem_realloc(build->dropped, (build->dropped_count + 1) * sizeof *build->dropped);
+    build->dropped[build->dropped_count++] = run;
     return STATUS_OK;
 }
 
@@ -407,6 +410,7 @@ static struct version *version_copy(struct version_set *set) {
 
 /* How much of each table and of each segment of the log the runs still use. */
 static void count_runs(struct version_set *set) {
+    set->current->level0_tables = 0;
     MAP_FOREACH(it, &set->tables) {
         struct table *table = MAP_ENTRY(it)->value;
         table->run_count = 0;
@@ -429,41 +433,65 @@ static void count_runs(struct version_set *set) {
     }
 }
 
-enum status version_set_apply(struct version_set *set, struct slice edit, struct diagnostic *diagnostic) {
-    struct build build = {.set = set,
-                          .version = version_copy(set),
+static struct build build_make(struct version_set *set, struct version *version,
+                               struct diagnostic *diagnostic) {
+    return (struct build){.set = set,
+                          .version = version,
                           .flushed_sequence = set->flushed_sequence,
                           .durable_sequence = set->durable_sequence,
                           .next_file = set->next_file,
                           .sealed_segment = set->sealed_segment,
                           .diagnostic = diagnostic};
-    list_init(&build.added);
+}
+
+/* STATUS_END: all of the edit is in the version. */
+static enum status build_edit(struct build *build, struct slice edit) {
     struct reader reader = reader_make(edit);
     struct edit_item item;
     bool own_tombstones = false;
     enum status status;
+    list_init(&build->added);
     while ((status = edit_next(&reader, &item)) == STATUS_OK) {
-        status = build_item(&build, &item, &own_tombstones);
+        status = build_item(build, &item, &own_tombstones);
         if (status != STATUS_OK) break;
     }
     if (status == STATUS_CORRUPT && !reader_ok(&reader))
-        diagnose(diagnostic, STATUS_CORRUPT, "manifest: an edit makes no sense at its byte %zu",
+        diagnose(build->diagnostic, STATUS_CORRUPT, "manifest: an edit makes no sense at its byte %zu",
                  reader_position(&reader));
+    return status;
+}
+
+static void build_take(struct build *build) {
+    struct version_set *set = build->set;
+    set->current = build->version;
+    set->flushed_sequence = build->flushed_sequence;
+    set->durable_sequence = MAX(build->durable_sequence, build->flushed_sequence);
+    set->next_file = MAX(set->next_file, build->next_file);
+    set->sealed_segment = build->sealed_segment;
+}
+
+/* Gives back what was held until the edit is through. */
+static void build_end(struct build *build) {
+    struct list *node;
+    for (size_t i = 0; i < build->dropped_count; i++)
+        run_unpin(build->dropped[i]);
+    mem_free(build->dropped);
+    while ((node = list_pop_front(&build->added)) != NULL)
+        block_source_unpin(&CONTAINER_OF(node, struct table, link)->source);
+}
+
+enum status version_set_apply(struct version_set *set, struct slice edit, struct diagnostic *diagnostic) {
+    struct build build = build_make(set, version_copy(set), diagnostic);
+    enum status status = build_edit(&build, edit);
     struct version *old = build.version;
     if (status == STATUS_END) {
         old = set->current;
-        set->current = build.version;
-        set->flushed_sequence = build.flushed_sequence;
-        set->durable_sequence = MAX(build.durable_sequence, build.flushed_sequence);
-        set->next_file = MAX(set->next_file, build.next_file);
-        set->sealed_segment = build.sealed_segment;
+        build_take(&build);
         ASSERT_SLOW((version_check(set->current), true));
     }
-    struct list *node;
     bool keep = set->keep_files;
     if (status != STATUS_END) set->keep_files = true; /* the edit did not happen: its tables are not dead */
-    while ((node = list_pop_front(&build.added)) != NULL)
-        block_source_unpin(&CONTAINER_OF(node, struct table, link)->source);
+    build_end(&build);
     if (old != NULL) version_unpin(old);
     if (status != STATUS_END) {
         free_tables(&set->dead);
@@ -472,6 +500,20 @@ enum status version_set_apply(struct version_set *set, struct slice edit, struct
     }
     count_runs(set);
     return STATUS_OK;
+}
+
+enum status version_set_load(struct version_set *set, struct slice edit, struct diagnostic *diagnostic) {
+    ASSERT_EQ(set->current->pins, 1u);
+    struct build build = build_make(set, set->current, diagnostic);
+    enum status status = build_edit(&build, edit);
+    if (status == STATUS_END) build_take(&build);
+    build_end(&build);
+    return status == STATUS_END ? STATUS_OK : status;
+}
+
+void version_set_loaded(struct version_set *set) {
+    ASSERT_SLOW((version_check(set->current), true));
+    count_runs(set);
 }
 
 void version_set_snapshot(const struct version_set *set, struct writer *edit) {

@@ -99,6 +99,11 @@ void version_set_release(struct version_set *set);
 /* Makes the next version. CORRUPT: nothing changed. */
 enum status version_set_apply(struct version_set *set, struct slice edit,
                               struct diagnostic *diagnostic) MUST_USE;
+/* The same while a manifest is read and nobody has pinned a version: edits change the current one in place,
+ * and are counted together by version_set_loaded. CORRUPT: the set is good for nothing but to be released. */
+enum status version_set_load(struct version_set *set, struct slice edit,
+                             struct diagnostic *diagnostic) MUST_USE;
+void version_set_loaded(struct version_set *set);
 /* The edit that makes the current state from nothing. */
 void version_set_snapshot(const struct version_set *set, struct writer *edit);
 struct table *version_set_table(const struct version_set *set, uint64_t number);     /* NULL: unknown */

@@ -39,6 +39,34 @@ static void check_snapshot(struct io *io, const struct version_set *set) {
     writer_release(&second);
 }
 
+static enum status load(void *ctx, uint64_t offset, struct slice edit) {
+    MAYBE(offset == 0);
+    return version_set_load(ctx, edit, NULL);
+}
+
+/* In place or each edit a version of its own: the same comes of it. */
+static void check_loaded(struct io *io, const char *dir, enum status applied, const struct version_set *set) {
+    struct version_set loaded;
+    version_set_init(&loaded, io, dir, NULL);
+    loaded.keep_files = true;
+    struct manifest_contents contents;
+    struct diagnostic diagnostic;
+    enum status status = manifest_read(io, dir, load, &loaded, &contents, &diagnostic);
+    ASSERT_EQ(status, applied);
+    if (status == STATUS_OK) {
+        struct writer first, second;
+        writer_init(&first);
+        writer_init(&second);
+        version_set_loaded(&loaded);
+        version_set_snapshot(set, &first);
+        version_set_snapshot(&loaded, &second);
+        ASSERT(slice_equal(writer_slice(&first), writer_slice(&second)));
+        writer_release(&first);
+        writer_release(&second);
+    }
+    version_set_release(&loaded);
+}
+
 static void read_directory(struct io *io, const char *dir) {
     struct version_set set;
     version_set_init(&set, io, dir, NULL);
@@ -48,6 +76,7 @@ static void read_directory(struct io *io, const char *dir) {
     enum status status = manifest_read(io, dir, apply, &set, &contents, &diagnostic);
     ASSERT(status == STATUS_OK || status == STATUS_CORRUPT || status == STATUS_VERSION);
     check_snapshot(io, &set);
+    check_loaded(io, dir, status, &set);
     version_set_release(&set);
 }
 
