@@ -146,6 +146,12 @@ int sentinel_cluster_describe(sentinel_client *client,
                               void (*visit)(void *context, const sentinel_cluster *cluster), void *context,
                               sentinel_error *error);
 
+/* At once, and whenever something has changed, until `visit` returns false; looked at every interval_ms, from
+ * 100 on. A lost connection is made again. */
+int sentinel_cluster_watch(sentinel_client *client, uint32_t interval_ms,
+                           bool (*visit)(void *context, const sentinel_cluster *cluster), void *context,
+                           sentinel_error *error);
+
 /* Announces a node that will be reached at `address`, HOST:PORT. */
 int sentinel_node_add(sentinel_client *client, int32_t node, const char *address, sentinel_error *error);
 /* Begins to move everything away from a node; `cancel`: takes that back. */
@@ -276,6 +282,10 @@ int sentinel_group_list(sentinel_client *client, void (*visit)(void *context, co
 int sentinel_group_describe(sentinel_client *client, const char *name,
                             void (*visit)(void *context, const sentinel_group *group), void *context,
                             sentinel_error *error);
+/* As sentinel_cluster_watch. */
+int sentinel_group_watch(sentinel_client *client, const char *name, uint32_t interval_ms,
+                         bool (*visit)(void *context, const sentinel_group *group), void *context,
+                         sentinel_error *error);
 int sentinel_group_delete(sentinel_client *client, const char *name, sentinel_error *error);
 typedef struct {
     const char *topic;

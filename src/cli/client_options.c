@@ -2,10 +2,12 @@
 #include "cli/client_options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
+#include "io/io.h"
 
 int parse_integer(const char *command, const char *option, const char *text, int64_t min, int64_t max,
                   int64_t *number) {
@@ -56,6 +58,14 @@ sentinel_client *client_open(const char *command, const struct client_options *o
     sentinel_client *client = sentinel_open(options->server, options->timeout_ms, &error);
     if (client == NULL) client_failed(command, &error);
     return client;
+}
+
+void watch_separate(bool json, bool first) {
+    if (json) return;
+    if (io_is_terminal(1))
+        printf("\033[H\033[2J");
+    else if (!first)
+        printf("\n");
 }
 
 int client_failed(const char *command, const sentinel_error *error) {

@@ -21,6 +21,9 @@ int parse_timeout(const char *command, const char *text, struct client_options *
 int parse_byte(const char *command, const char *option, const char *text, char *byte);
 /* NULL after saying why. */
 sentinel_client *client_open(const char *command, const struct client_options *options);
+/* Before each state that --watch prints: on a terminal the screen is cleared, in a file a line is left free.
+ */
+void watch_separate(bool json, bool first);
 /* Says what failed and, where it helps, what to do; returns 1. */
 int client_failed(const char *command, const sentinel_error *error);
 

@@ -13,7 +13,7 @@
 
 static void print_help(void) {
     printf(
-        "usage: sentinel cluster status [OPTIONS]\n"
+        "usage: sentinel cluster status [--watch [--interval SECONDS] [--count N]] [OPTIONS]\n"
         "       sentinel cluster add-node N=HOST:PORT [OPTIONS]\n"
         "       sentinel cluster drain N [--undo] [--no-wait] [OPTIONS]\n"
         "       sentinel cluster remove-node N [OPTIONS]\n"
@@ -32,6 +32,9 @@ static void print_help(void) {
         "                 links. Copy it away, and delete it there\n\n"
         "options:\n"
         "  --json                    status for programs\n"
+        "  --watch                   status again whenever it has changed, looked at every --interval "
+        "seconds\n"
+        "                            (default 1), until --count were shown\n"
         "  --undo                    of drain: the node may hold replicas again\n"
         "  --no-wait                 of drain: begin, and do not wait for the end\n" CLIENT_OPTIONS_HELP
         "\nexamples:\n"
@@ -96,8 +99,15 @@ static void print_node(const sentinel_node *node, const char *red, const char *g
     printf("\n");
 }
 
+struct cluster_options {
+    struct client_options client;
+    bool json, undo, no_wait, watch;
+    int64_t interval_s, count, shown;
+};
+
 static void print_cluster(void *context, const sentinel_cluster *cluster) {
-    if (*(const bool *)context) {
+    const struct cluster_options *o = context;
+    if (o->json) {
         print_json(cluster);
         return;
     }
@@ -115,10 +125,18 @@ static void print_cluster(void *context, const sentinel_cluster *cluster) {
         print_node(&cluster->nodes[i], red, green, plain);
 }
 
-struct cluster_options {
-    struct client_options client;
-    bool json, undo, no_wait;
-};
+static bool print_next(void *context, const sentinel_cluster *cluster) {
+    struct cluster_options *o = context;
+    watch_separate(o->json, o->shown++ == 0);
+    print_cluster(o, cluster);
+    fflush(stdout);
+    return o->shown != o->count;
+}
+
+static int show_status(struct cluster_options *o, sentinel_client *client, sentinel_error *error) {
+    if (!o->watch) return sentinel_cluster_describe(client, print_cluster, o, error);
+    return sentinel_cluster_watch(client, (uint32_t)o->interval_s * 1000, print_next, o, error);
+}
 
 /* -1: it does not fit. */
 static int32_t node_number(const char *text, char **end) {
@@ -193,7 +211,7 @@ static int run(struct cluster_options *o, sentinel_client *client, enum verb ver
     int result = -1;
     switch (verb) {
     case STATUS:
-        result = sentinel_cluster_describe(client, print_cluster, &o->json, &error);
+        result = show_status(o, client, &error);
         break;
     case CHECKPOINT:
         result = sentinel_checkpoint_create(client, words[0], print_checkpoint, NULL, &error);
@@ -217,15 +235,28 @@ static int run(struct cluster_options *o, sentinel_client *client, enum verb ver
 }
 
 int cluster_main(int argc, char **argv) {
-    enum { OPTION_SERVER = 256, OPTION_TIMEOUT, OPTION_JSON, OPTION_UNDO, OPTION_NO_WAIT, OPTION_HELP };
+    enum {
+        OPTION_SERVER = 256,
+        OPTION_TIMEOUT,
+        OPTION_JSON,
+        OPTION_WATCH,
+        OPTION_INTERVAL,
+        OPTION_COUNT,
+        OPTION_UNDO,
+        OPTION_NO_WAIT,
+        OPTION_HELP
+    };
     static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
                                             {"timeout", required_argument, NULL, OPTION_TIMEOUT},
                                             {"json", no_argument, NULL, OPTION_JSON},
+                                            {"watch", no_argument, NULL, OPTION_WATCH},
+                                            {"interval", required_argument, NULL, OPTION_INTERVAL},
+                                            {"count", required_argument, NULL, OPTION_COUNT},
                                             {"undo", no_argument, NULL, OPTION_UNDO},
                                             {"no-wait", no_argument, NULL, OPTION_NO_WAIT},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
-    struct cluster_options o = {0};
+    struct cluster_options o = {.interval_s = 1};
     int option, status = 0;
     optind = 0;
     while (status == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -238,6 +269,12 @@ int cluster_main(int argc, char **argv) {
             o.undo = true;
         else if (option == OPTION_NO_WAIT)
             o.no_wait = true;
+        else if (option == OPTION_WATCH)
+            o.watch = true;
+        else if (option == OPTION_INTERVAL)
+            status = parse_integer("cluster", "--interval", optarg, 1, 86400, &o.interval_s);
+        else if (option == OPTION_COUNT)
+            status = parse_integer("cluster", "--count", optarg, 1, INT64_MAX, &o.count);
         else
             status = option == OPTION_TIMEOUT ? parse_timeout("cluster", optarg, &o.client) : EXIT_USAGE;
     }

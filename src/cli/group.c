@@ -6,18 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/units.h"
 #include "cli/client_options.h"
 #include "cli/commands.h"
 #include "cli/json.h"
-#include "io/io.h"
 
 #define TOPICS_MAX 64
 
 struct group_options {
     struct client_options client;
     bool json, watch, dry_run, has_target;
-    int64_t interval_s, count;
+    int64_t interval_s, count, shown;
     const char *topics[TOPICS_MAX];
     sentinel_group_reset_options reset;
 };
@@ -30,7 +28,9 @@ static void print_help(void) {
         "                                    [--dry-run]\n"
         "       sentinel group delete NAME\n\n"
         "options:\n" CLIENT_OPTIONS_HELP "  --json                    one JSON object a group\n"
-        "  --watch                   describe again every --interval seconds (default 1), --count times\n"
+        "  --watch                   describe again whenever it has changed, looked at every --interval "
+        "seconds\n"
+        "                            (default 1), until --count were shown\n"
         "  --to PLACE                the first record kept, the end, an offset, or the first record at or\n"
         "                            after a time in milliseconds since 1970 (@1700000000000)\n"
         "  --topic T                 only this topic (may be given several times; also topics that the "
@@ -152,29 +152,19 @@ static void describe_one(void *context, const sentinel_group *group) {
     fflush(stdout);
 }
 
-/* Between two looks nothing is to be done: an io of its own turns for so long. */
-static void pause_for(int64_t seconds) {
-    struct io *io;
-    struct diagnostic why;
-    const struct io_options options = {.backend = IO_BACKEND_POSIX};
-    if (io_new(&options, &io, &why) != STATUS_OK) return;
-    uint64_t until = io_clock_ns(io) + (uint64_t)seconds * NS_PER_S;
-    for (uint64_t now; (now = io_clock_ns(io)) < until;)
-        io_turn(io, until - now);
-    io_free(io);
+static bool describe_next(void *context, const sentinel_group *group) {
+    struct group_options *o = context;
+    watch_separate(o->json, o->shown++ == 0);
+    describe_one(o, group);
+    return o->shown != o->count;
 }
 
 static int describe(struct group_options *o, sentinel_client *client, const char *name) {
-    for (int64_t look = 1;; look++) {
-        sentinel_error error = {0};
-        bool screen = o->watch && !o->json && io_is_terminal(1);
-        if (screen) printf("\033[H\033[2J");
-        if (sentinel_group_describe(client, name, describe_one, o, &error) != 0)
-            return client_failed("group", &error);
-        if (!o->watch || look == o->count) return 0;
-        if (!screen && !o->json) printf("\n");
-        pause_for(o->interval_s);
-    }
+    sentinel_error error = {0};
+    int status = o->watch ? sentinel_group_watch(client, name, (uint32_t)o->interval_s * 1000, describe_next,
+                                                 o, &error)
+                          : sentinel_group_describe(client, name, describe_one, o, &error);
+    return status == 0 ? 0 : client_failed("group", &error);
 }
 
 /* ---- reset-offsets and delete ---------------------------------------------------------------------------

@@ -10,11 +10,11 @@
 
 #define CLUSTER_SERVICE "/sentinel.v1.ClusterService/"
 
-static const sentinel_node *nodes_of(struct arena *arena, const Sentinel__V1__ListNodesResponse *answer) {
+static const sentinel_node *nodes_of(struct arena *arena, Sentinel__V1__Node *const *list, size_t count) {
     static const char *const states[] = {"unknown", "ready", "read-only", "down", "expected"};
-    sentinel_node *nodes = arena_calloc(arena, answer->n_nodes, sizeof *nodes);
-    for (size_t i = 0; i < answer->n_nodes; i++) {
-        const Sentinel__V1__Node *from = answer->nodes[i];
+    sentinel_node *nodes = arena_calloc(arena, count, sizeof *nodes);
+    for (size_t i = 0; i < count; i++) {
+        const Sentinel__V1__Node *from = list[i];
         nodes[i] = (sentinel_node){
             .node_id = from->node_id,
             .port = from->port,
@@ -28,6 +28,21 @@ static const sentinel_node *nodes_of(struct arena *arena, const Sentinel__V1__Li
             .leaving = from->leaving_count};
     }
     return nodes;
+}
+
+static sentinel_cluster cluster_of(struct arena *arena, const Sentinel__V1__GetClusterResponse *from,
+                                   Sentinel__V1__Node *const *nodes, size_t node_count) {
+    return (sentinel_cluster){.cluster_id = from->cluster_id,
+                              .version = from->version,
+                              .node_id = from->node_id,
+                              .topics = from->topic_count,
+                              .partitions = from->partition_count,
+                              .controller_id = from->controller_node_id,
+                              .leaderless = from->leaderless_count,
+                              .under_replicated = from->under_replicated_count,
+                              .moving = from->moving_count,
+                              .nodes = nodes_of(arena, nodes, node_count),
+                              .node_count = node_count};
 }
 
 int sentinel_cluster_describe(sentinel_client *client,
@@ -45,21 +60,34 @@ int sentinel_cluster_describe(sentinel_client *client,
                        : client_exchange(client, CLUSTER_SERVICE "ListNodes", &nodes_request,
                                          &sentinel__v1__list_nodes_response__descriptor, &arena, error);
     if (nodes != NULL) {
-        sentinel_cluster cluster = {.cluster_id = answer->cluster_id,
-                                    .version = answer->version,
-                                    .node_id = answer->node_id,
-                                    .topics = answer->topic_count,
-                                    .partitions = answer->partition_count,
-                                    .controller_id = answer->controller_node_id,
-                                    .leaderless = answer->leaderless_count,
-                                    .under_replicated = answer->under_replicated_count,
-                                    .moving = answer->moving_count,
-                                    .nodes = nodes_of(&arena, nodes),
-                                    .node_count = nodes->n_nodes};
+        const sentinel_cluster cluster = cluster_of(&arena, answer, nodes->nodes, nodes->n_nodes);
         visit(context, &cluster);
     }
     arena_release(&arena);
     return nodes == NULL ? -1 : 0;
+}
+
+struct watching {
+    bool (*visit)(void *context, const sentinel_cluster *cluster);
+    void *context;
+};
+
+static bool watched(void *context, struct arena *arena, const void *answer) {
+    const struct watching *watching = context;
+    const Sentinel__V1__WatchClusterResponse *response = answer;
+    if (response->cluster == NULL) return true;
+    const sentinel_cluster cluster = cluster_of(arena, response->cluster, response->nodes, response->n_nodes);
+    return watching->visit(watching->context, &cluster);
+}
+
+int sentinel_cluster_watch(sentinel_client *client, uint32_t interval_ms,
+                           bool (*visit)(void *context, const sentinel_cluster *cluster), void *context,
+                           sentinel_error *error) {
+    struct watching watching = {visit, context};
+    Sentinel__V1__WatchClusterRequest request = SENTINEL__V1__WATCH_CLUSTER_REQUEST__INIT;
+    request.interval_ms = (int32_t)interval_ms;
+    return client_watch(client, CLUSTER_SERVICE "WatchCluster", &request,
+                        &sentinel__v1__watch_cluster_response__descriptor, watched, &watching, error);
 }
 
 int sentinel_checkpoint_create(sentinel_client *client, const char *name,

@@ -19,4 +19,11 @@ void *client_exchange(sentinel_client *client, const char *path, const void *req
 int client_simple(sentinel_client *client, const char *path, const void *request,
                   const ProtobufCMessageDescriptor *descriptor, sentinel_error *error);
 
+/* A stream of answers: `visit` is given each as `descriptor` says, until it returns false: then 0. A stream
+ * that breaks is begun again; -1 when no answer came for the client's timeout, or when the server ends it. */
+int client_watch(sentinel_client *client, const char *path, const void *request,
+                 const ProtobufCMessageDescriptor *descriptor,
+                 bool (*visit)(void *context, struct arena *arena, const void *answer), void *context,
+                 sentinel_error *error);
+
 #endif

@@ -75,6 +75,36 @@ int sentinel_group_describe(sentinel_client *client, const char *name,
     return answer == NULL ? -1 : 0;
 }
 
+struct watching {
+    bool (*visit)(void *context, const sentinel_group *group);
+    void *context;
+    bool more;
+};
+
+static void watched_group(void *context, const sentinel_group *group) {
+    struct watching *watching = context;
+    watching->more = watching->visit(watching->context, group);
+}
+
+static bool watched(void *context, struct arena *arena, const void *answer) {
+    struct watching *watching = context;
+    const Sentinel__V1__WatchGroupResponse *response = answer;
+    watching->more = true;
+    if (response->group != NULL) give_group(arena, response->group, watched_group, watching);
+    return watching->more;
+}
+
+int sentinel_group_watch(sentinel_client *client, const char *name, uint32_t interval_ms,
+                         bool (*visit)(void *context, const sentinel_group *group), void *context,
+                         sentinel_error *error) {
+    struct watching watching = {visit, context, true};
+    Sentinel__V1__WatchGroupRequest request = SENTINEL__V1__WATCH_GROUP_REQUEST__INIT;
+    request.name = (char *)(uintptr_t)name;
+    request.interval_ms = (int32_t)interval_ms;
+    return client_watch(client, GROUP_SERVICE "WatchGroup", &request,
+                        &sentinel__v1__watch_group_response__descriptor, watched, &watching, error);
+}
+
 int sentinel_group_delete(sentinel_client *client, const char *name, sentinel_error *error) {
     struct arena arena;
     arena_init(&arena, 4 * KIB);

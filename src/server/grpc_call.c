@@ -179,6 +179,18 @@ void grpc_call_fail_status(struct grpc_call *call, enum status status, const cha
     grpc_call_fail(call, &error);
 }
 
+void grpc_call_fail_named(struct grpc_call *call, const char *what, const char *key, struct slice name,
+                          enum status status, const char *message) {
+    char quoted[300], text[512];
+    snprintf(text, sizeof text, "%s %s: %.150s", what, log_quote(quoted, sizeof quoted, name),
+             message == NULL ? status_text(status) : message);
+    struct grpc_error error = grpc_error_from_status(status, text);
+    struct grpc_error_pair pair = {key, name};
+    error.metadata = &pair;
+    error.metadata_count = 1;
+    grpc_call_fail(call, &error);
+}
+
 void grpc_call_fail_field(struct grpc_call *call, const char *field, const char *format, ...) {
     char text[256];
     va_list arguments;

@@ -98,6 +98,10 @@ void grpc_call_finish(struct grpc_call *call);
 void grpc_call_fail(struct grpc_call *call, const struct grpc_error *error);
 /* `message` may be NULL or empty: then the status's own text. */
 void grpc_call_fail_status(struct grpc_call *call, enum status status, const char *message);
+/* The same, of something that has a name: `what` it is ("group") stands in the message with it, and the name
+ * in the metadata as `key`. */
+void grpc_call_fail_named(struct grpc_call *call, const char *what, const char *key, struct slice name,
+                          enum status status, const char *message);
 /* INVALID_ARGUMENT, with the path of the field that is wrong. */
 __attribute__((format(printf, 3, 4))) void grpc_call_fail_field(struct grpc_call *call, const char *field,
                                                                 const char *format, ...);

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sentinel.v1.ClusterService: what this node knows of the cluster. */
+#include <stdio.h>
+
+#include "base/assert.h"
 #include "sentinel/v1/cluster_service.pb-c.h"
 #include "server/connection.h"
 #include "server/grpc_service.h"
+#include "server/grpc_watch.h"
 
 struct totals {
     struct broker *broker;
@@ -55,39 +59,44 @@ static void count_all(struct totals *totals, struct broker *broker) {
     broker_topics_visit(broker, count_topic, totals);
 }
 
+static void fill_cluster(const struct totals *totals, Sentinel__V1__GetClusterResponse *out) {
+    sentinel__v1__get_cluster_response__init(out);
+    out->cluster_id = (char *)broker_cluster_id(totals->broker);
+    out->node_id = broker_node_id(totals->broker);
+    out->controller_node_id = broker_controller(totals->broker);
+    out->version = (char *)SENTINEL_VERSION;
+    out->topic_count = totals->topics;
+    out->partition_count = totals->partitions;
+    out->leaderless_count = totals->leaderless;
+    out->under_replicated_count = totals->under_replicated;
+    out->moving_count = totals->moving;
+}
+
 static void get_cluster(struct grpc_call *call, struct grpc_message *message) {
     if (grpc_call_unpack(call, &sentinel__v1__get_cluster_request__descriptor, message->bytes) == NULL)
         return;
-    struct broker *broker = grpc_call_broker(call);
     struct totals totals;
-    count_all(&totals, broker);
-    Sentinel__V1__GetClusterResponse response = SENTINEL__V1__GET_CLUSTER_RESPONSE__INIT;
-    response.cluster_id = (char *)broker_cluster_id(broker);
-    response.node_id = broker_node_id(broker);
-    response.controller_node_id = broker_controller(broker);
-    response.version = (char *)SENTINEL_VERSION;
-    response.topic_count = totals.topics;
-    response.partition_count = totals.partitions;
-    response.leaderless_count = totals.leaderless;
-    response.under_replicated_count = totals.under_replicated;
-    response.moving_count = totals.moving;
+    count_all(&totals, grpc_call_broker(call));
+    Sentinel__V1__GetClusterResponse response;
+    fill_cluster(&totals, &response);
     grpc_call_reply_packed(call, &response.base);
 }
 
-static Sentinel__V1__Node *node_message(struct grpc_call *call, const struct totals *totals, uint32_t index) {
+static Sentinel__V1__Node *node_message(struct grpc_call *call, struct arena *arena,
+                                        const struct totals *totals, uint32_t index) {
     const struct broker_node *from = &totals->nodes[index];
-    Sentinel__V1__Node *node = arena_alloc(&call->arena, sizeof *node);
+    Sentinel__V1__Node *node = arena_alloc(arena, sizeof *node);
     char host[256];
     sentinel__v1__node__init(node);
     server_node_address(grpc_call_connection(call), from, host, sizeof host, &node->port);
-    node->host = arena_text(&call->arena, slice_from_text(host));
+    node->host = arena_text(arena, slice_from_text(host));
     node->node_id = from->node;
     node->leader_count = totals->leaders[index];
     node->replica_count = totals->replicas[index];
     node->arriving_count = totals->arriving[index];
     node->leaving_count = totals->leaving[index];
     node->draining = from->draining;
-    if (from->rack != NULL) node->rack = arena_text(&call->arena, slice_from_text(from->rack));
+    if (from->rack != NULL) node->rack = arena_text(arena, slice_from_text(from->rack));
     bool expected = !from->up && from->incarnation == 0 && from->address != NULL;
     bool sick = from->node == broker_node_id(totals->broker) && broker_health(totals->broker) != STATUS_OK;
     node->state = expected    ? SENTINEL__V1__NODE_STATE__NODE_STATE_EXPECTED
@@ -97,23 +106,77 @@ static Sentinel__V1__Node *node_message(struct grpc_call *call, const struct tot
     return node;
 }
 
+static Sentinel__V1__Node **print_nodes(struct grpc_call *call, struct arena *arena,
+                                        const struct totals *totals) {
+    Sentinel__V1__Node **nodes = arena_calloc(arena, totals->node_count, sizeof(*nodes));
+    for (uint32_t i = 0; i < totals->node_count; i++)
+        nodes[i] = node_message(call, arena, totals, i);
+    return nodes;
+}
+
 static void list_nodes(struct grpc_call *call, struct grpc_message *message) {
     if (grpc_call_unpack(call, &sentinel__v1__list_nodes_request__descriptor, message->bytes) == NULL) return;
     struct totals totals;
     count_all(&totals, grpc_call_broker(call));
     Sentinel__V1__ListNodesResponse response = SENTINEL__V1__LIST_NODES_RESPONSE__INIT;
     response.n_nodes = totals.node_count;
-    response.nodes = arena_calloc(&call->arena, totals.node_count, sizeof *response.nodes);
-    for (uint32_t i = 0; i < totals.node_count; i++)
-        response.nodes[i] = node_message(call, &totals, i);
+    response.nodes = print_nodes(call, &call->arena, &totals);
     grpc_call_reply_packed(call, &response.base);
 }
 
-const struct grpc_method grpc_cluster_methods[2] = {
-    {.path = "/sentinel.v1.ClusterService/GetCluster",
-     .message_size_max = GRPC_CONTROL_MESSAGE_MAX,
-     .message = get_cluster},
-    {.path = "/sentinel.v1.ClusterService/ListNodes",
-     .message_size_max = GRPC_CONTROL_MESSAGE_MAX,
-     .message = list_nodes},
+static void get_node(struct grpc_call *call, struct grpc_message *message) {
+    const Sentinel__V1__GetNodeRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__get_node_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct totals totals;
+    count_all(&totals, grpc_call_broker(call));
+    Sentinel__V1__GetNodeResponse response = SENTINEL__V1__GET_NODE_RESPONSE__INIT;
+    for (uint32_t i = 0; i < totals.node_count; i++)
+        if (totals.nodes[i].node == request->node_id)
+            response.node = node_message(call, &call->arena, &totals, i);
+    char text[64];
+    snprintf(text, sizeof text, "there is no node %d", request->node_id);
+    if (response.node == NULL)
+        grpc_call_fail_status(call, STATUS_NOT_FOUND, text);
+    else
+        grpc_call_reply_packed(call, &response.base);
+}
+
+/* ---- WatchCluster -------------------------------------------------------------------------------------- */
+
+static void look(struct grpc_watch *watch) {
+    struct arena arena;
+    arena_init(&arena, 4 * KIB);
+    struct totals totals;
+    count_all(&totals, grpc_call_broker(watch->call));
+    Sentinel__V1__GetClusterResponse cluster;
+    Sentinel__V1__WatchClusterResponse response = SENTINEL__V1__WATCH_CLUSTER_RESPONSE__INIT;
+    fill_cluster(&totals, &cluster);
+    response.cluster = &cluster;
+    response.n_nodes = totals.node_count;
+    response.nodes = print_nodes(watch->call, &arena, &totals);
+    grpc_watch_tell(watch, &response.base);
+    arena_release(&arena);
+}
+
+static void watch_cluster(struct grpc_call *call, struct grpc_message *message) {
+    const Sentinel__V1__WatchClusterRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__watch_cluster_request__descriptor, message->bytes);
+    if (request != NULL) MAYBE(grpc_watch_start(call->state, call, request->interval_ms, look));
+}
+
+static void watch_ended(struct grpc_call *call) {
+    grpc_watch_end(call->state);
+}
+
+#define CLUSTER_METHOD(name, handler)                                                                        \
+    .path = "/sentinel.v1.ClusterService/" name, .message_size_max = GRPC_CONTROL_MESSAGE_MAX,               \
+    .message = handler
+
+const struct grpc_method grpc_cluster_methods[4] = {
+    {CLUSTER_METHOD("GetCluster", get_cluster)},
+    {CLUSTER_METHOD("ListNodes", list_nodes)},
+    {CLUSTER_METHOD("GetNode", get_node)},
+    {CLUSTER_METHOD("WatchCluster", watch_cluster), .state_size = sizeof(struct grpc_watch),
+     .drain = grpc_watch_drain, .ended = watch_ended},
 };

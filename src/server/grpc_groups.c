@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* sentinel.v1.GroupService: listing, showing, deleting and moving groups. */
+/* sentinel.v1.GroupService: listing, showing, watching, deleting and moving groups. */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -9,6 +9,7 @@
 #include "server/grpc_partition.h"
 #include "server/grpc_service.h"
 #include "server/grpc_source.h"
+#include "server/grpc_watch.h"
 
 #define PARTITIONS_MAX 20000 /* of one answer */
 
@@ -26,6 +27,9 @@ struct row {
 };
 struct groups {
     struct grpc_call *call;
+    struct arena *arena; /* the call's, or of one look of many */
+    struct arena look;
+    struct grpc_watch watch; /* WatchGroup */
     struct group_call group_call;
     struct slice name;
     enum status status; /* of the machine */
@@ -42,26 +46,26 @@ struct groups {
     uint32_t offset_count;
 };
 
-static char *text(struct grpc_call *call, struct slice bytes) {
-    return arena_text(&call->arena, bytes);
-}
-
-static Sentinel__V1__Group *print_summary(struct grpc_call *call, const struct group_summary *summary) {
-    Sentinel__V1__Group *out = arena_alloc(&call->arena, sizeof *out);
+static Sentinel__V1__Group *print_summary(struct arena *arena, const struct group_summary *summary) {
+    Sentinel__V1__Group *out = arena_alloc(arena, sizeof *out);
     sentinel__v1__group__init(out);
-    out->name = text(call, summary->name);
-    out->kind = text(call, slice_from_text(summary->kind));
-    out->state = text(call, slice_from_text(summary->state));
-    out->protocol_type = text(call, summary->protocol_type);
-    out->assignor = text(call, summary->assignor);
+    out->name = arena_text(arena, summary->name);
+    out->kind = arena_text(arena, slice_from_text(summary->kind));
+    out->state = arena_text(arena, slice_from_text(summary->state));
+    out->protocol_type = arena_text(arena, summary->protocol_type);
+    out->assignor = arena_text(arena, summary->assignor);
     out->generation = summary->generation;
     out->member_count = summary->member_count;
     return out;
 }
 
-static Sentinel__V1__Group *print_group(struct grpc_call *call, const struct group *group) {
-    const struct group_summary summary = coordinator_summary(group);
-    return print_summary(call, &summary);
+static void begin(struct groups *g, struct grpc_call *call) {
+    g->call = call;
+    g->arena = &call->arena;
+}
+
+static void fail_group(struct groups *g, enum status status, const char *message) {
+    grpc_call_fail_named(g->call, "group", "group", g->name, status, message);
 }
 
 /* ---- ListGroups ---------------------------------------------------------------------------------------- */
@@ -76,7 +80,7 @@ struct listing {
 static void list_one(struct group_listing *groups, const struct group_summary *summary) {
     struct listing *listing = CONTAINER_OF(groups, struct listing, groups);
     if (grpc_page_wants(&listing->page, summary->name))
-        grpc_page_add(&listing->page, summary->name, print_summary(listing->call, summary));
+        grpc_page_add(&listing->page, summary->name, print_summary(&listing->call->arena, summary));
 }
 
 static void listed(struct group_listing *groups) {
@@ -120,7 +124,7 @@ static struct row *add_row(struct groups *g, struct slice topic, int32_t partiti
     struct row *row = map_get(&g->by_partition, slice_make(key, 4 + topic.size));
     if (row != NULL || g->row_count == g->row_capacity) return row;
     row = &g->rows[g->row_count++];
-    *row = (struct row){.topic = arena_copy(&g->call->arena, topic),
+    *row = (struct row){.topic = arena_copy(g->arena, topic),
                         .partition = partition,
                         .committed = -1,
                         .result = -1,
@@ -136,7 +140,7 @@ static void make_rows(struct groups *g, uint32_t count) {
     io_random(grpc_call_io(g->call), &seed, sizeof seed);
     map_init(&g->by_partition, seed);
     g->row_capacity = count;
-    g->rows = arena_calloc(&g->call->arena, (size_t)count + 1, sizeof *g->rows);
+    g->rows = arena_calloc(g->arena, (size_t)count + 1, sizeof *g->rows);
 }
 
 static void rows_looked_up(struct groups *g);
@@ -203,9 +207,9 @@ static void add_member_partition(struct groups *g, Sentinel__V1__GroupMember *me
     struct row *row = add_row(g, topic, partition);
     if (row == NULL) return;
     row->member_id = slice_from_text(member->member_id);
-    Sentinel__V1__TopicPartition *out = arena_alloc(&g->call->arena, sizeof *out);
+    Sentinel__V1__TopicPartition *out = arena_alloc(g->arena, sizeof *out);
     sentinel__v1__topic_partition__init(out);
-    out->topic = text(g->call, row->topic);
+    out->topic = arena_text(g->arena, row->topic);
     out->partition = partition;
     member->partitions[member->n_partitions++] = out;
 }
@@ -232,20 +236,19 @@ static uint32_t read_assignment(struct slice bytes, struct groups *g, Sentinel__
 
 static Sentinel__V1__GroupMember *print_member(struct groups *g, const struct group *group,
                                                const struct group_member *in) {
-    struct grpc_call *call = g->call;
-    Sentinel__V1__GroupMember *out = arena_alloc(&call->arena, sizeof *out);
+    Sentinel__V1__GroupMember *out = arena_alloc(g->arena, sizeof *out);
     sentinel__v1__group_member__init(out);
-    out->member_id = text(call, in->id);
-    out->instance_id = text(call, in->instance_id);
-    out->client_id = text(call, in->client_id);
-    out->client_host = text(call, in->client_host);
+    out->member_id = arena_text(g->arena, in->id);
+    out->instance_id = arena_text(g->arena, in->instance_id);
+    out->client_id = arena_text(g->arena, in->client_id);
+    out->client_host = arena_text(g->arena, in->client_host);
     bool consumers = slice_equal(group->protocol_type, SLICE_LITERAL("consumer"));
     bool classic = group->kind == GROUP_CLASSIC && group->phase == GROUP_STABLE && consumers;
     uint32_t count = classic ? read_assignment(in->assignment, NULL, NULL) : in->assigned.count;
-    out->partitions = arena_calloc(&call->arena, (size_t)count + 1, sizeof *out->partitions);
+    out->partitions = arena_calloc(g->arena, (size_t)count + 1, sizeof *out->partitions);
     if (classic) MAYBE(read_assignment(in->assignment, g, out));
     for (uint32_t i = 0; i < in->assigned.count; i++) {
-        const struct broker_topic *topic = broker_topic_find_id(grpc_call_broker(call),
+        const struct broker_topic *topic = broker_topic_find_id(grpc_call_broker(g->call),
                                                                 in->assigned.list[i].topic);
         if (topic != NULL)
             add_member_partition(g, out, slice_from_text(topic->name), in->assigned.list[i].partition);
@@ -282,7 +285,7 @@ static void add_offsets(struct groups *g, const struct group *group) {
         struct row *row = add_row(g, offset->topic, offset->partition);
         if (row == NULL) break;
         row->committed = offset->offset;
-        row->metadata = arena_copy(&g->call->arena, offset->metadata);
+        row->metadata = arena_copy(g->arena, offset->metadata);
     }
 }
 
@@ -294,8 +297,9 @@ static void got_group(struct group_call *call, const struct group_reply *reply) 
     g->status = group == NULL ? STATUS_GROUP_NOT_FOUND : STATUS_OK;
     if (group == NULL) return;
     make_rows(g, count_rows(g, group));
-    g->group = print_group(g->call, group);
-    g->group->members = arena_calloc(&g->call->arena, group->members.count + 1, sizeof *g->group->members);
+    const struct group_summary summary = coordinator_summary(group);
+    g->group = print_summary(g->arena, &summary);
+    g->group->members = arena_calloc(g->arena, group->members.count + 1, sizeof *g->group->members);
     add_offsets(g, group);
     MAP_FOREACH(it, &group->members) {
         g->group->members[g->group->n_members++] = print_member(g, group, MAP_ENTRY(it)->value);
@@ -305,22 +309,25 @@ static void got_group(struct group_call *call, const struct group_reply *reply) 
 static void group_known(struct group_call *call) {
     struct groups *g = CONTAINER_OF(call, struct groups, group_call);
     enum status status = call->status != STATUS_OK ? call->status : g->status;
-    if (status != STATUS_OK)
-        grpc_call_fail_status(g->call, status, NULL);
+    bool passes = status_grpc_code(status) == GRPC_UNAVAILABLE && g->watch.told;
+    if (passes) /* another node takes the group over */
+        grpc_watch_skip(&g->watch);
+    else if (status != STATUS_OK)
+        fail_group(g, status, NULL);
     else
         look_up_rows(g, OFFSET_LATEST);
 }
 
 static Sentinel__V1__GroupPartition *print_row(struct groups *g, const struct row *row) {
-    Sentinel__V1__GroupPartition *out = arena_alloc(&g->call->arena, sizeof *out);
+    Sentinel__V1__GroupPartition *out = arena_alloc(g->arena, sizeof *out);
     sentinel__v1__group_partition__init(out);
-    out->topic = text(g->call, row->topic);
+    out->topic = arena_text(g->arena, row->topic);
     out->partition = row->partition;
     out->committed_offset = row->committed;
-    out->metadata = text(g->call, row->metadata);
+    out->metadata = arena_text(g->arena, row->metadata);
     out->high_watermark = row->high;
     out->log_start_offset = row->low;
-    out->member_id = text(g->call, row->member_id);
+    out->member_id = arena_text(g->arena, row->member_id);
     out->lag = row->high < 0 ? -1 : MAX(row->high - MAX(row->committed, row->low), 0);
     if (out->lag > 0) g->group->total_lag += out->lag;
     return out;
@@ -334,13 +341,22 @@ static int compare_rows(const void *a, const void *b) {
 
 static void reply_group(struct groups *g) {
     qsort(g->rows, g->row_count, sizeof *g->rows, compare_rows);
-    g->group->partitions = arena_calloc(&g->call->arena, (size_t)g->row_count + 1,
-                                        sizeof *g->group->partitions);
+    g->group->partitions = arena_calloc(g->arena, (size_t)g->row_count + 1, sizeof *g->group->partitions);
     for (uint32_t i = 0; i < g->row_count; i++)
         g->group->partitions[g->group->n_partitions++] = print_row(g, &g->rows[i]);
     Sentinel__V1__GetGroupResponse response = SENTINEL__V1__GET_GROUP_RESPONSE__INIT;
-    response.group = g->group;
-    grpc_call_reply_packed(g->call, &response.base);
+    Sentinel__V1__WatchGroupResponse watched = SENTINEL__V1__WATCH_GROUP_RESPONSE__INIT;
+    response.group = watched.group = g->group;
+    if (g->watch.call != NULL)
+        grpc_watch_tell(&g->watch, &watched.base);
+    else
+        grpc_call_reply_packed(g->call, &response.base);
+}
+
+static void read_group(struct groups *g) {
+    g->group_call = (struct group_call){.answer = got_group, .done = group_known, .forward = true};
+    const struct group_identity who = {.group = g->name, .generation = -1};
+    coordinator_read(grpc_call_broker(g->call), &g->group_call, &who);
 }
 
 static void get_group(struct grpc_call *call, struct grpc_message *message) {
@@ -348,10 +364,37 @@ static void get_group(struct grpc_call *call, struct grpc_message *message) {
         call, &sentinel__v1__get_group_request__descriptor, message->bytes);
     if (request == NULL) return;
     struct groups *g = call->state;
+    begin(g, call);
+    g->name = slice_from_text(request->name);
+    read_group(g);
+}
+
+static void look(struct grpc_watch *watch) {
+    struct groups *g = CONTAINER_OF(watch, struct groups, watch);
+    if (g->rows != NULL) map_release(&g->by_partition);
+    g->rows = NULL;
+    g->row_count = g->row_capacity = 0;
+    arena_clear(&g->look);
+    read_group(g);
+}
+
+static void watch_group(struct grpc_call *call, struct grpc_message *message) {
+    Sentinel__V1__WatchGroupRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__watch_group_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    struct groups *g = call->state;
     g->call = call;
-    g->group_call = (struct group_call){.answer = got_group, .done = group_known, .forward = true};
-    const struct group_identity who = {.group = slice_from_text(request->name), .generation = -1};
-    coordinator_read(grpc_call_broker(call), &g->group_call, &who);
+    g->name = slice_from_text(request->name);
+    arena_init(&g->look, 4 * KIB);
+    g->arena = &g->look;
+    MAYBE(grpc_watch_start(&g->watch, call, request->interval_ms, look));
+}
+
+static void watch_ended(struct grpc_call *call) {
+    struct groups *g = call->state;
+    groups_ended(call);
+    grpc_watch_end(&g->watch);
+    if (g->arena != NULL) arena_release(&g->look);
 }
 
 /* ---- DeleteGroup and CommitOffsets ----------------------------------------------------------------------
@@ -367,7 +410,7 @@ static void deleted(struct group_call *call) {
     enum status status = call->status != STATUS_OK ? call->status : g->status;
     const Sentinel__V1__DeleteGroupResponse response = SENTINEL__V1__DELETE_GROUP_RESPONSE__INIT;
     if (status != STATUS_OK)
-        grpc_call_fail_status(g->call, status, NULL);
+        fail_group(g, status, NULL);
     else
         grpc_call_reply_packed(g->call, &response.base);
 }
@@ -377,9 +420,10 @@ static void delete_group(struct grpc_call *call, struct grpc_message *message) {
         call, &sentinel__v1__delete_group_request__descriptor, message->bytes);
     if (request == NULL) return;
     struct groups *g = call->state;
-    g->call = call;
+    begin(g, call);
+    g->name = slice_from_text(request->name);
     g->group_call = (struct group_call){.answer = changed, .done = deleted, .forward = true};
-    coordinator_delete_group(grpc_call_broker(call), &g->group_call, slice_from_text(request->name));
+    coordinator_delete_group(grpc_call_broker(call), &g->group_call, g->name);
 }
 
 static void committed(struct group_call *call) {
@@ -389,9 +433,9 @@ static void committed(struct group_call *call) {
         status = g->offsets[i].status;
     const Sentinel__V1__CommitOffsetsResponse response = SENTINEL__V1__COMMIT_OFFSETS_RESPONSE__INIT;
     if (status == STATUS_UNKNOWN_MEMBER)
-        grpc_call_fail_status(g->call, STATUS_GROUP_NOT_EMPTY, "the group has members: they commit");
+        fail_group(g, STATUS_GROUP_NOT_EMPTY, "the group has members: they commit");
     else if (status != STATUS_OK)
-        grpc_call_fail_status(g->call, status, NULL);
+        fail_group(g, status, NULL);
     else
         grpc_call_reply_packed(g->call, &response.base);
 }
@@ -408,7 +452,7 @@ static void commit_offsets(struct grpc_call *call, struct grpc_message *message)
         call, &sentinel__v1__commit_offsets_request__descriptor, message->bytes);
     if (request == NULL) return;
     struct groups *g = call->state;
-    g->call = call;
+    begin(g, call);
     g->name = slice_from_text(request->group);
     g->offsets = arena_calloc(&call->arena, request->n_offsets + 1, sizeof *g->offsets);
     for (size_t i = 0; i < request->n_offsets; i++)
@@ -419,14 +463,14 @@ static void commit_offsets(struct grpc_call *call, struct grpc_message *message)
 /* ---- ResetOffsets -------------------------------------------------------------------------------------- */
 
 static void reply_reset(struct groups *g) {
-    struct arena *arena = &g->call->arena;
+    struct arena *arena = g->arena;
     Sentinel__V1__ResetOffsetsResponse response = SENTINEL__V1__RESET_OFFSETS_RESPONSE__INIT;
     response.offsets = arena_calloc(arena, (size_t)g->row_count + 1, sizeof *response.offsets);
     for (uint32_t i = 0; i < g->row_count; i++) {
         const struct row *row = &g->rows[i];
         Sentinel__V1__ResetOffset *out = arena_alloc(arena, sizeof *out);
         sentinel__v1__reset_offset__init(out);
-        out->topic = text(g->call, row->topic);
+        out->topic = arena_text(g->arena, row->topic);
         out->partition = row->partition;
         out->old_offset = row->committed;
         out->new_offset = row->status == STATUS_OK ? row->result : row->committed;
@@ -443,15 +487,15 @@ static void reset_done(struct group_call *call) {
     struct groups *g = CONTAINER_OF(call, struct groups, group_call);
     enum status status = call->status != STATUS_OK ? call->status : g->status;
     if (status == STATUS_UNKNOWN_MEMBER)
-        grpc_call_fail_status(g->call, STATUS_GROUP_NOT_EMPTY, "the group has members: stop them first");
+        fail_group(g, STATUS_GROUP_NOT_EMPTY, "the group has members: stop them first");
     else if (status != STATUS_OK)
-        grpc_call_fail_status(g->call, status, NULL);
+        fail_group(g, status, NULL);
     else
         reply_reset(g);
 }
 
 static void reset_rows(struct groups *g) {
-    g->offsets = arena_calloc(&g->call->arena, (size_t)g->row_count + 1, sizeof *g->offsets);
+    g->offsets = arena_calloc(g->arena, (size_t)g->row_count + 1, sizeof *g->offsets);
     g->offset_count = g->row_count;
     for (uint32_t i = 0; i < g->row_count; i++) {
         struct row *row = &g->rows[i];
@@ -491,9 +535,9 @@ static void reset_known(struct group_call *call) {
     struct groups *g = CONTAINER_OF(call, struct groups, group_call);
     enum status status = call->status != STATUS_OK ? call->status : g->status;
     if (status == STATUS_GROUP_NOT_EMPTY)
-        grpc_call_fail_status(g->call, status, "the group has members: stop them first");
+        fail_group(g, status, "the group has members: stop them first");
     else if (status != STATUS_OK)
-        grpc_call_fail_status(g->call, status, NULL);
+        fail_group(g, status, NULL);
     else
         look_up_rows(g, g->to_timestamp_ms);
 }
@@ -503,7 +547,7 @@ static void reset_offsets(struct grpc_call *call, struct grpc_message *message) 
         call, &sentinel__v1__reset_offsets_request__descriptor, message->bytes);
     if (request == NULL) return;
     struct groups *g = call->state;
-    g->call = call;
+    begin(g, call);
     g->name = slice_from_text(request->group);
     g->validate_only = request->validate_only;
     struct grpc_start to;
@@ -538,13 +582,19 @@ static void rows_looked_up(struct groups *g) {
         .state_size = sizeof(struct groups), .message = handler, .ended = groups_ended                       \
     }
 
-const struct grpc_method grpc_groups_methods[5] = {
+const struct grpc_method grpc_groups_methods[6] = {
     {.path = "/sentinel.v1.GroupService/ListGroups",
      .message_size_max = GRPC_CONTROL_MESSAGE_MAX,
      .state_size = sizeof(struct listing),
      .message = list_groups,
      .ended = list_ended},
     GROUP_METHOD("GetGroup", get_group),
+    {.path = "/sentinel.v1.GroupService/WatchGroup",
+     .message_size_max = GRPC_CONTROL_MESSAGE_MAX,
+     .state_size = sizeof(struct groups),
+     .message = watch_group,
+     .drain = grpc_watch_drain,
+     .ended = watch_ended},
     GROUP_METHOD("DeleteGroup", delete_group),
     GROUP_METHOD("CommitOffsets", commit_offsets),
     GROUP_METHOD("ResetOffsets", reset_offsets),

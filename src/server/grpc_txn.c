@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sentinel.v1.TransactionService: beginning and ending transactions, and offsets that are part of them.
  * Appends: grpc_append.c. Lists: grpc_txn_list.c. */
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "server/grpc_txn.h"
 #include "base/assert.h"
 #include "broker/coordinator.h"
 #include "sentinel/v1/transaction_service.pb-c.h"
 #include "server/grpc_partition.h"
 #include "server/grpc_service.h"
-#include "server/grpc_txn.h"
 
 #define TIMEOUT_MS_DEFAULT 60000
 /* The transaction before is being ended: looked at again after so long, and then less often. */
@@ -27,18 +24,11 @@ struct txn_part {
 /* ---- what they have in common -------------------------------------------------------------------------- */
 
 void grpc_txn_fail(struct grpc_call *call, struct slice id, enum status status, const char *message) {
-    char quoted[300], text[512];
     if (status == STATUS_INVALID_PRODUCER_EPOCH) status = STATUS_PRODUCER_FENCED;
     if (status == STATUS_CLOSED) status = STATUS_NOT_COORDINATOR;
     if (message == NULL && status == STATUS_PRODUCER_FENCED)
         message = "fenced: another one has begun, or the time was up";
-    snprintf(text, sizeof text, "transactional id %s: %s", log_quote(quoted, sizeof quoted, id),
-             message == NULL ? status_text(status) : message);
-    struct grpc_error error = grpc_error_from_status(status, text);
-    struct grpc_error_pair pair = {"transactional_id", id};
-    error.metadata = &pair;
-    error.metadata_count = 1;
-    grpc_call_fail(call, &error);
+    grpc_call_fail_named(call, "transactional id", "transactional_id", id, status, message);
 }
 
 static void fail_txn(const struct txn_part *part, enum status status) {

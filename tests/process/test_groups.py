@@ -50,6 +50,20 @@ class Groups(unittest.TestCase):
             return all(sets) and sum(map(len, sets)) == count == len(set().union(*sets))
         return self.poll(consumers, complete)
 
+    def test_watching(self):
+        self.fill("watched", 1, 10)
+        self.broker.run("consume", "watched", "--group", "g-watched", "--from", "beginning", "--count", "4", "--quiet")
+        watch = subprocess.Popen([SENTINEL, "group", "describe", "g-watched", "--watch", "--count", "2", "--json",
+                                  "--server", self.broker.address], stdout=subprocess.PIPE)
+        self.assertEqual(json.loads(watch.stdout.readline())["lag"], 6)
+        self.fill_more("watched", 1, 3)
+        self.assertEqual(json.loads(watch.stdout.readline())["lag"], 9)
+        self.assertEqual(watch.wait(10), 0)
+        watch.stdout.close()
+        refused = self.broker.run("group", "describe", "g-none", "--watch", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"g-none", refused.stderr)
+
     def test_one_reads_all_and_resumes(self):
         self.fill("resume", 3, 300)
         first = self.consumer("g-resume")

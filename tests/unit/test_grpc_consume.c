@@ -372,6 +372,32 @@ static void test_client_that_does_not_read(void **state) {
     assert_true(consumed.in_order);
 }
 
+/* Streams that are not read, or give no more credit, hold up no other one of their connection. */
+static void test_slow_streams_hold_up_nobody(void **state) {
+    (void)state;
+    grpc_world_topic(&world, "t", 1);
+    for (int i = 0; i < 40; i++)
+        produce("t", 0, i * 10, 10, 90 * KIB, CODEC_NONE);
+    Sentinel__V1__StartPosition start = anchor(SENTINEL__V1__ANCHOR__ANCHOR_EARLIEST);
+    /* What is not read lies in half of the client's own window for the connection, at most. */
+    struct grpc_world_call *unread[3], *poor[3];
+    for (size_t i = 0; i < ARRAY_COUNT(unread); i++) {
+        unread[i] = subscribe("t", &start, 0, 1 << 20, INT64_MAX);
+        unread[i]->keep = true;
+        poor[i] = subscribe("t", &start, 0, 1, INT64_MAX);
+    }
+    grpc_world_run(&world, 1000);
+    struct grpc_world_call *reading = subscribe("t", &start, 0, 1 << 20, INT64_MAX);
+    struct consumed consumed = consume_for(reading, 2000);
+    assert_int_equal(consumed.records, 400);
+    assert_true(consumed.in_order);
+    for (size_t i = 0; i < ARRAY_COUNT(unread); i++) {
+        assert_true(unread[i]->bytes <= HTTP2_STREAM_WINDOW);
+        struct consumed little = consume_for(poor[i], 0);
+        assert_int_equal(little.records, 1);
+    }
+}
+
 static void test_positions(void **state) {
     (void)state;
     grpc_world_topic(&world, "t", 1);
@@ -545,6 +571,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_credit_in_bytes, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_batches, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_client_that_does_not_read, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_slow_streams_hold_up_nobody, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_positions, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_seek_pause_resume, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_progress_while_idle, open_world, close_world),

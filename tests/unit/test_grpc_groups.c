@@ -321,6 +321,87 @@ static void offsets_are_committed_from_outside(void **state) {
     assert_int_equal(grpc_world_unary(&world, SERVICE "CommitOffsets", &request.base)->grpc_status, 3);
 }
 
+static Sentinel__V1__WatchGroupResponse *watched(const struct grpc_world_call *call, size_t index) {
+    assert_true(index < call->message_count);
+    struct slice bytes = call->messages[index];
+    return sentinel__v1__watch_group_response__unpack(NULL, bytes.size, bytes.data);
+}
+
+/* A stream that is quiet while nothing changes. */
+static void groups_are_watched(void **state) {
+    (void)state;
+    Sentinel__V1__WatchGroupRequest request = SENTINEL__V1__WATCH_GROUP_REQUEST__INIT;
+    request.name = (char *)(uintptr_t) "g";
+    request.interval_ms = 100;
+    assert_int_equal(grpc_world_unary(&world, SERVICE "WatchGroup", &request.base)->grpc_status, 5);
+    struct member a;
+    join(&a, NULL);
+    run(500, &a, NULL);
+    commit(&a, 1, 0);
+    run(300, &a, NULL);
+    struct grpc_world_call *call = grpc_world_call(&world.client, SERVICE "WatchGroup", NULL);
+    grpc_world_send(call, &request.base);
+    grpc_world_finish(call);
+    grpc_world_run(&world, 2000);
+    assert_int_equal(call->message_count, 1);
+    produce(1, 7);
+    grpc_world_run(&world, 1000);
+    assert_int_equal(call->message_count, 2);
+    Sentinel__V1__WatchGroupResponse *response = watched(call, 1);
+    assert_int_equal(response->group->total_lag, 7);
+    sentinel__v1__watch_group_response__free_unpacked(response, NULL);
+    grpc_world_cancel(a.call);
+    grpc_world_run(&world, 1000);
+    response = watched(call, call->message_count - 1);
+    assert_int_equal(response->group->member_count, 0);
+    sentinel__v1__watch_group_response__free_unpacked(response, NULL);
+    Sentinel__V1__DeleteGroupRequest gone = SENTINEL__V1__DELETE_GROUP_REQUEST__INIT;
+    gone.name = request.name;
+    assert_int_equal(grpc_world_unary(&world, SERVICE "DeleteGroup", &gone.base)->grpc_status, 0);
+    grpc_world_await(&world, call);
+    assert_int_equal(call->grpc_status, 5);
+    request.interval_ms = 1;
+    assert_int_equal(grpc_world_unary(&world, SERVICE "WatchGroup", &request.base)->grpc_status, 3);
+}
+
+static void committed_offsets_are_told(void **state) {
+    (void)state;
+    Sentinel__V1__CommitOffset row = SENTINEL__V1__COMMIT_OFFSET__INIT, *rows[] = {&row};
+    row.topic = (char *)(uintptr_t) "t";
+    row.partition = 1;
+    row.offset = 33;
+    row.metadata = (char *)(uintptr_t) "note";
+    Sentinel__V1__CommitOffsetsRequest commit_request = SENTINEL__V1__COMMIT_OFFSETS_REQUEST__INIT;
+    commit_request.group = (char *)(uintptr_t) "g";
+    commit_request.n_offsets = 1;
+    commit_request.offsets = rows;
+    assert_int_equal(grpc_world_unary(&world, SERVICE "CommitOffsets", &commit_request.base)->grpc_status, 0);
+    Sentinel__V1__TopicPartition asked[2] = {SENTINEL__V1__TOPIC_PARTITION__INIT,
+                                             SENTINEL__V1__TOPIC_PARTITION__INIT},
+                                 *list[] = {&asked[0], &asked[1]};
+    asked[0].topic = asked[1].topic = row.topic;
+    asked[1].partition = 1;
+    Sentinel__V1__GetOffsetsRequest request = SENTINEL__V1__GET_OFFSETS_REQUEST__INIT;
+    request.group = (char *)(uintptr_t) "g";
+    request.partitions = list;
+    for (size_t count = 0; count <= 2; count += 2) { /* all that there is, or those asked for */
+        request.n_partitions = count;
+        struct grpc_world_call *call = grpc_world_unary(&world, SERVICE "GetOffsets", &request.base);
+        Sentinel__V1__GetOffsetsResponse *response = sentinel__v1__get_offsets_response__unpack(
+            NULL, call->messages[0].size, call->messages[0].data);
+        assert_int_equal(response->n_offsets, count == 0 ? 1 : 2);
+        if (count == 2) assert_int_equal(response->offsets[0]->offset, -1);
+        const Sentinel__V1__CommittedOffset *last = response->offsets[response->n_offsets - 1];
+        assert_int_equal(last->partition, 1);
+        assert_int_equal(last->offset, 33);
+        assert_string_equal(last->metadata, "note");
+        assert_true(last->commit_time_ms > 0 && !last->pending);
+        sentinel__v1__get_offsets_response__free_unpacked(response, NULL);
+    }
+    request.group = (char *)(uintptr_t) "none";
+    assert_int_equal(grpc_world_unary(&world, SERVICE "GetOffsets", &request.base)->grpc_status, 5);
+}
+
 static void wrong_starts_are_refused(void **state) {
     (void)state;
     struct member a;
@@ -354,7 +435,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_WORLD(partitions_are_shared_and_let_go),   IN_WORLD(who_does_not_let_go_is_out),
         IN_WORLD(a_static_member_comes_back),         IN_WORLD(groups_are_shown_moved_and_deleted),
-        IN_WORLD(offsets_are_committed_from_outside), IN_WORLD(wrong_starts_are_refused),
+        IN_WORLD(offsets_are_committed_from_outside), IN_WORLD(groups_are_watched),
+        IN_WORLD(committed_offsets_are_told),         IN_WORLD(wrong_starts_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,6 +234,63 @@ static void test_cluster(void **state) {
     sentinel__v1__list_nodes_response__free_unpacked(nodes, NULL);
 }
 
+static void test_one_node(void **state) {
+    (void)state;
+    Sentinel__V1__GetNodeRequest request = SENTINEL__V1__GET_NODE_REQUEST__INIT;
+    request.node_id = 1;
+    struct grpc_world_call *call = grpc_world_unary(&world, "/sentinel.v1.ClusterService/GetNode",
+                                                    &request.base);
+    Sentinel__V1__GetNodeResponse *response = sentinel__v1__get_node_response__unpack(
+        NULL, call->messages[0].size, call->messages[0].data);
+    assert_int_equal(response->node->node_id, 1);
+    sentinel__v1__get_node_response__free_unpacked(response, NULL);
+    request.node_id = 2;
+    expect_error(grpc_world_unary(&world, "/sentinel.v1.ClusterService/GetNode", &request.base),
+                 GRPC_NOT_FOUND, "NOT_FOUND", "");
+}
+
+static void test_watch_cluster(void **state) {
+    (void)state;
+    Sentinel__V1__WatchClusterRequest request = SENTINEL__V1__WATCH_CLUSTER_REQUEST__INIT;
+    request.interval_ms = 99;
+    expect_error(grpc_world_unary(&world, "/sentinel.v1.ClusterService/WatchCluster", &request.base),
+                 GRPC_INVALID_ARGUMENT, "INVALID", "interval_ms");
+    request.interval_ms = 0;
+    struct grpc_world_call *call = grpc_world_call(&world.client, "/sentinel.v1.ClusterService/WatchCluster",
+                                                   NULL);
+    grpc_world_send(call, &request.base);
+    grpc_world_finish(call);
+    grpc_world_run(&world, 10000);
+    assert_int_equal(call->message_count, 1); /* nothing changes */
+    grpc_world_topic(&world, "t", 3);
+    grpc_world_run(&world, 2000);
+    assert_int_equal(call->message_count, 2);
+    Sentinel__V1__WatchClusterResponse *response = sentinel__v1__watch_cluster_response__unpack(
+        NULL, call->messages[1].size, call->messages[1].data);
+    assert_true(response->cluster->partition_count >= 3);
+    assert_int_equal(response->n_nodes, 1);
+    sentinel__v1__watch_cluster_response__free_unpacked(response, NULL);
+    grpc_world_cancel(call);
+}
+
+/* A call that fails without a message is answered with one HEADERS frame: what says that it failed is there
+ * at once. */
+static void test_trailers_only(void **state) {
+    (void)state;
+    Sentinel__V1__GetNodeRequest request = SENTINEL__V1__GET_NODE_REQUEST__INIT;
+    struct grpc_world_call *call = grpc_world_unary(&world, "/sentinel.v1.ClusterService/GetNode",
+                                                    &request.base);
+    writer_u8(&call->headers, 0);
+    const char *headers = (const char *)call->headers.data;
+    const char *status = strstr(headers, ":status=200"),
+               *type = strstr(headers, "content-type=application/grpc"),
+               *code = strstr(headers, "grpc-status=5"),
+               *details = strstr(headers, "grpc-status-details-bin=");
+    assert_true(status != NULL && type != NULL && code != NULL && details != NULL);
+    assert_null(strstr(status + 1, ":status=")); /* no second block */
+    assert_int_equal(call->message_count, 0);
+}
+
 static int health_of(const struct grpc_world_call *call, size_t index) {
     Grpc__Health__V1__HealthCheckResponse *response = grpc__health__v1__health_check_response__unpack(
         NULL, call->messages[index].size, call->messages[index].data);
@@ -390,6 +447,9 @@ int main(void) {
         cmocka_unit_test(test_lost_connection),
         cmocka_unit_test(test_keepalive),
         cmocka_unit_test(test_cluster),
+        cmocka_unit_test(test_one_node),
+        cmocka_unit_test(test_watch_cluster),
+        cmocka_unit_test(test_trailers_only),
         cmocka_unit_test(test_health),
         cmocka_unit_test(test_reflection),
         cmocka_unit_test(test_drain),
