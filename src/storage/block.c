@@ -2,6 +2,9 @@
 #include "storage/block.h"
 
 #include "base/assert.h"
+#include "base/units.h"
+
+#define RESTARTS_PREFETCHED 16u /* data blocks have about so many */
 
 /* ---- building ---------------------------------------------------------------------------------------- */
 
@@ -210,10 +213,20 @@ enum status block_cursor_last(struct block_cursor *cursor) {
     return status;
 }
 
+/* Asks for what a search among restart points will look at, all of it at once: one after the other it would
+ * wait for each. */
+static void prefetch_restarts(const struct block_cursor *cursor, uint32_t low, uint32_t high) {
+    for (uint32_t i = low + 1; i < high; i++) {
+        size_t offset = load_le32(cursor->restarts.data + (size_t)i * 4);
+        __builtin_prefetch(cursor->entries.data + MIN(offset, cursor->entries.size));
+    }
+}
+
 /* To the last restart point whose key is < key (or the first one of all). */
 static enum status seek_restart(struct block_cursor *cursor, struct slice key) {
     uint32_t low = 0, high = cursor->restart_count;
     cursor->at = cursor->entries.size;
+    if (high <= RESTARTS_PREFETCHED) prefetch_restarts(cursor, low, high);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
         struct slice found;

@@ -16,20 +16,23 @@
 /* One place in the table of refused values for so many bytes of capacity. */
 #define REFUSED_BYTES (4 * KIB)
 #define REFUSED_MIN   64u
+#define LINE_SIZE     64u /* of the processor's cache */
 /* A piece among the first eighth of those used stays where it is. */
 #define RECENT_DENOMINATOR 8u
 
+/* What a lookup needs lies in one line of the processor's cache. */
 struct cached {
-    struct list order;   /* probation, protected or meta, most recently used first */
     struct cached *next; /* in its slot */
     uint64_t number, offset;
-    uint32_t stored_size;
     struct slice contents;
     struct buffer *buffer;
-    struct block_shortcut *shortcut; /* that leads here, or NULL */
-    uint64_t moved_at;               /* block_cache.moves when it became the first of its list */
+    uint32_t stored_size;
     bool is_protected, is_meta;
+    uint64_t moved_at;               /* block_cache.moves when it became the first of its list */
+    struct list order;               /* probation, protected or meta, most recently used first */
+    struct block_shortcut *shortcut; /* that leads here, or NULL */
 };
+STATIC_ASSERT(offsetof(struct cached, order) <= LINE_SIZE, "a lookup needs one line");
 struct loading {
     struct io_op op;
     struct list link;
@@ -244,12 +247,12 @@ static bool asked_again(struct block_cache *cache, const struct block_request *r
 static void cache_insert(struct block_cache *cache, const struct block_request *request,
                          struct buffer *buffer, struct slice contents) {
     if (request->kind == BLOCK_RAW || (request->kind == BLOCK_VALUE && !asked_again(cache, request))) return;
-    struct cached *piece = mem_calloc(1, sizeof *piece);
-    piece->number = request->source->number;
-    piece->offset = request->offset;
-    piece->stored_size = request->size;
-    piece->contents = contents;
-    piece->buffer = buffer_ref(buffer);
+    struct cached *piece = mem_alloc_aligned(LINE_SIZE, sizeof *piece);
+    *piece = (struct cached){.number = request->source->number,
+                             .offset = request->offset,
+                             .stored_size = request->size,
+                             .contents = contents,
+                             .buffer = buffer_ref(buffer)};
     list_init(&piece->order);
     size_t bytes = cached_bytes(piece);
     if (bytes > cache->capacity / 4) { /* it would push out too much */
@@ -258,7 +261,7 @@ static void cache_insert(struct block_cache *cache, const struct block_request *
         return;
     }
     cache_shrink(cache, cache->capacity - bytes);
-    if (cache->count >= cache->slot_count) cache_grow(cache);
+    if (cache->count >= cache->slot_count / 2) cache_grow(cache); /* few have to look at two */
     struct cached **link = cache_find(cache, piece->number, piece->offset);
     ASSERT(*link == NULL);
     *link = piece;

@@ -27,6 +27,7 @@ struct manifest {
         bool running;
         struct writer snapshot;
         enum status status;
+        bool renamed; /* the name leads to the new one, which is open */
     } roll;
 };
 
@@ -155,25 +156,39 @@ enum status manifest_read(struct io *io, const char *dir,
 
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
-enum status manifest_create(struct io *io, const char *dir, const struct manifest_header *header,
-                            struct slice snapshot) {
+/* Writes the new file and gives it the name; what is left is to make that durable. *file: open; NULL: the
+ * name leads where it led. */
+static enum status create_named(struct io *io, const char *dir, const struct manifest_header *header,
+                                struct slice snapshot, struct io_file **file) {
     ASSERT(snapshot.size > 0 && snapshot.size <= MANIFEST_RECORD_SIZE_MAX);
     uint8_t start[MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER];
     header_encode(header, start);
     record_encode(header, MANIFEST_HEADER_SIZE, snapshot, start + MANIFEST_HEADER_SIZE);
     struct layout_path temporary = layout_path(dir, LAYOUT_TEMPORARY, 0);
-    struct io_file *file;
+    *file = NULL;
+    struct io_file *created;
     enum status status = io_file_open(io, temporary.text, IO_OPEN_WRITE | IO_OPEN_CREATE | IO_OPEN_TRUNCATE,
-                                      &file);
+                                      &created);
     if (status != STATUS_OK) return status;
-    status = io_file_write_at(file, slice_make(start, sizeof start), 0);
-    if (status == STATUS_OK) status = io_file_write_at(file, snapshot, sizeof start);
-    if (status == STATUS_OK) status = io_file_sync(file);
-    io_file_close(file);
+    status = io_file_write_at(created, slice_make(start, sizeof start), 0);
+    if (status == STATUS_OK) status = io_file_write_at(created, snapshot, sizeof start);
+    if (status == STATUS_OK) status = io_file_sync(created);
     if (status == STATUS_OK)
         status = io_rename(io, temporary.text, layout_path(dir, LAYOUT_MANIFEST, 0).text);
-    if (status == STATUS_OK) status = io_sync_dir(io, dir);
+    if (status == STATUS_OK)
+        *file = created;
+    else
+        io_file_close(created);
     return status;
+}
+
+enum status manifest_create(struct io *io, const char *dir, const struct manifest_header *header,
+                            struct slice snapshot) {
+    struct io_file *file;
+    enum status status = create_named(io, dir, header, snapshot, &file);
+    if (status != STATUS_OK) return status;
+    io_file_close(file);
+    return io_sync_dir(io, dir);
 }
 
 static void next_commit(struct manifest *manifest);
@@ -207,14 +222,15 @@ static void written(struct io_op *op) {
 static void roll_run(struct io_job *job) {
     struct manifest *manifest = CONTAINER_OF(job, struct manifest, roll.job);
     struct manifest_header header = manifest->header;
+    struct io_file *file;
     header.generation++;
-    manifest->roll.status = manifest_create(manifest->options.io, manifest->options.dir, &header,
-                                            writer_slice(&manifest->roll.snapshot));
-}
-
-static enum status open_file(struct manifest *manifest) {
-    return io_file_open(manifest->options.io, layout_path(manifest->options.dir, LAYOUT_MANIFEST, 0).text,
-                        IO_OPEN_WRITE, &manifest->file);
+    manifest->roll.status = create_named(manifest->options.io, manifest->options.dir, &header,
+                                         writer_slice(&manifest->roll.snapshot), &file);
+    manifest->roll.renamed = file != NULL;
+    if (file == NULL) return;
+    io_file_close(manifest->file); /* nobody finds it any more, and a sync may want its descriptor */
+    manifest->file = file;
+    manifest->roll.status = io_sync_dir(manifest->options.io, manifest->options.dir);
 }
 
 static void roll_done(struct io_job *job) {
@@ -223,19 +239,15 @@ static void roll_done(struct io_job *job) {
     enum status status = manifest->roll.status;
     uint64_t size = manifest->roll.snapshot.size;
     writer_release(&manifest->roll.snapshot);
-    if (status == STATUS_OK) {
-        io_file_close(manifest->file);
-        manifest->file = NULL;
-        status = open_file(manifest);
+    if (manifest->roll.renamed) {
         manifest->header.generation++;
         manifest->end = MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER + size;
-    }
-    if (status == STATUS_NO_SPACE) { /* the old one still serves; tried again when it has doubled */
-        size = manifest->end;
+    } else if (status == STATUS_NO_SPACE || status == STATUS_BUSY) {
+        size = manifest->end; /* the old one still serves; tried again when it has doubled */
         status = STATUS_OK;
     }
     manifest->snapshot_size = size;
-    if (status != STATUS_OK) { /* which of the two the name leads to is not known: nothing may be appended */
+    if (status != STATUS_OK) { /* which of the two a crash would leave is not known: nothing is appended */
         log_error(manifest->options.log, "manifest cannot be replaced reason=%s", status_name(status));
         manifest->status = STATUS_IO;
     }
@@ -296,7 +308,8 @@ enum status manifest_open(const struct manifest_options *options, const struct m
     manifest->defer.done = empty_done;
     list_init(&manifest->queue);
     writer_init(&manifest->edit);
-    enum status status = open_file(manifest);
+    enum status status = io_file_open(options->io, layout_path(options->dir, LAYOUT_MANIFEST, 0).text,
+                                      IO_OPEN_WRITE, &manifest->file);
     if (status != STATUS_OK) {
         mem_free(manifest);
         return status;
@@ -306,7 +319,7 @@ enum status manifest_open(const struct manifest_options *options, const struct m
 }
 
 void manifest_close(struct manifest *manifest) {
-    if (manifest->file != NULL) io_file_close(manifest->file);
+    io_file_close(manifest->file);
     if (manifest->roll.running) writer_release(&manifest->roll.snapshot);
     writer_release(&manifest->edit);
     mem_free(manifest);

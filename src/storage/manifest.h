@@ -9,7 +9,8 @@
  * are written one at a time, so a bad record that has a valid one behind it is corruption, not a torn tail.
  *
  * Owner   a commit is embedded in its owner and borrowed until its done.
- * Errors  IO is final; NO_SPACE fails that commit (nothing of it stays) and is not.
+ * Errors  IO is final; NO_SPACE fails that commit (nothing of it stays) and is not. What
+ *         lacks room or descriptors to be rewritten goes on as it is, and is rewritten later.
  * Loop    shard thread; manifest_read and manifest_create block (start-up, tools, jobs). */
 #ifndef SENTINEL_STORAGE_MANIFEST_H
 #define SENTINEL_STORAGE_MANIFEST_H

@@ -139,6 +139,34 @@ static void log_lines_cannot_be_forged(void **state) {
     log_info(NULL, "nobody listens");
 }
 
+static int sign(int number) {
+    return (number > 0) - (number < 0);
+}
+
+/* Of every size that is compared in its own way: words, words that overlap, single bytes, memcmp. */
+static void slices_are_ordered_by_the_first_byte_that_differs(void **state) {
+    (void)state;
+    uint8_t a[48], b[48];
+    struct prng prng;
+    prng_init(&prng, 5);
+    for (size_t size = 0; size <= sizeof a; size++) {
+        prng_bytes(&prng, a, sizeof a);
+        memcpy(b, a, sizeof a);
+        assert_int_equal(slice_compare(slice_make(a, size), slice_make(b, size)), 0);
+        if (size < sizeof a) assert_true(slice_compare(slice_make(a, size), slice_make(b, size + 1)) < 0);
+        if (size > 0) assert_true(slice_compare(slice_make(a, size), slice_make(b, size - 1)) > 0);
+        for (size_t at = 0; at < size; at++) {
+            memcpy(b, a, sizeof a);
+            b[at] ^= (uint8_t)(1u << prng_below(&prng, 8));
+            for (size_t i = at + 1; i < size; i++) /* what comes later says the opposite */
+                b[i] = b[at] > a[at] ? 0 : 255;
+            int order = sign(memcmp(a, b, size));
+            assert_int_equal(sign(slice_compare(slice_make(a, size), slice_make(b, size))), order);
+            assert_int_equal(sign(slice_compare(slice_make(b, size), slice_make(a, size))), -order);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(assertions_print_both_values_and_the_context),
@@ -146,6 +174,7 @@ int main(void) {
         cmocka_unit_test(quantiles_are_within_a_bucket_of_the_truth),
         cmocka_unit_test(the_same_seed_gives_the_same_numbers_and_streams_differ),
         cmocka_unit_test(log_lines_cannot_be_forged),
+        cmocka_unit_test(slices_are_ordered_by_the_first_byte_that_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
