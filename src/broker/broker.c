@@ -9,6 +9,7 @@
 #include "broker/coordinator_forward.h"
 #include "broker/coordinator_remote.h"
 #include "broker/forward.h"
+#include "broker/leftovers.h"
 #include "broker/metadata_log.h"
 #include "broker/moves.h"
 #include "broker/partition.h"
@@ -91,11 +92,13 @@ enum status broker_open(struct io *io, const struct broker_options *options, str
     broker->cleaner = cleaner_new(broker);
     status = coordinators_open(broker, diagnostic);
     if (status == STATUS_OK && broker->cluster != NULL) status = cluster_start(broker, diagnostic);
-    if (status == STATUS_OK) topics_load(broker);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         free_all(broker);
-    else
-        *result = broker;
+        return status;
+    }
+    topics_load(broker);
+    leftovers_delete(broker);
+    *result = broker;
     return status;
 }
 

@@ -117,7 +117,7 @@ enum topic_change_kind {
 /* A change of metadata; durable when done is called with OK. */
 struct topic_change {
     enum topic_change_kind kind;
-    struct slice name;       /* copied at once */
+    struct slice name;       /* copied at once; delete: empty, where `id` says which topic */
     int32_t partition_count; /* create: -1 default; add: the new total */
     int16_t replication;     /* create: -1 default; move: how many, where `placement` does not say which */
     int32_t partition;       /* move, cancel */
@@ -133,7 +133,7 @@ struct topic_change {
     void (*done)(struct topic_change *change);
     enum status status;
     struct diagnostic diagnostic; /* why it was refused */
-    struct uuid id;               /* create: the new topic's */
+    struct uuid id;               /* create, delete: the topic's */
     /* the broker's own */
     struct io_op op;
     char *name_copy;
@@ -168,7 +168,7 @@ struct append {
     /* A transactional batch is stored only as part of its producer's transaction (append_txn.h). */
     struct slice transactional_id; /* borrowed until done */
     bool joins_transaction;        /* the batch makes its partition part of it (KIP-890) */
-    bool marker;                   /* it is a transaction's marker: a control batch of our own */
+    bool marker;                   /* a transaction's marker, or another control batch of our own */
     bool by_operator;              /* the marker is nobody's decision: broker_abort_open */
     void (*done)(struct append *append);
     enum status status;
@@ -316,6 +316,7 @@ struct delete_records {
     struct partition_waiter waiter;
     struct io_op op;
     struct partition_trim *trim;
+    struct log_start_append *saying; /* in a cluster */
     struct forward forwarding;
 };
 void broker_delete_records(struct broker *broker, struct delete_records *request);

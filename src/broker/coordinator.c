@@ -5,9 +5,12 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "broker/controller.h"
 #include "broker/coordinator_forward.h"
 #include "broker/coordinator_state.h"
 #include "broker/raft_host.h"
+
+#define ASK_AGAIN_NS (300 * NS_PER_MS)
 
 uint32_t coordinator_index(struct slice name) {
     return crc32c(0, name.data, name.size) % COORDINATOR_COUNT;
@@ -120,6 +123,57 @@ static void refuse_all(struct coordinator *c, enum status status) {
     schedule_flush(c);
 }
 
+/* ---- topics that are gone ------------------------------------------------------------------------------ */
+
+static void drop_gone(struct coordinator *c) {
+    group_topics_gone(&c->groups, coordinator_begin_step(c));
+    coordinator_end_step(c);
+}
+
+static void topics_known(struct raft_read_index *read) {
+    struct coordinator *c = CONTAINER_OF(read, struct coordinator, topics_read);
+    c->topics_asking = false;
+    if (read->status != STATUS_OK || !state_log_is_ready(c->log) || c->broker->closing) return; /* the tick */
+    c->knows_topics = true;
+    drop_gone(c);
+}
+
+static void ask_for_topics(struct coordinator *c) {
+    uint64_t now_ns = io_now_ns(c->broker->io);
+    if (!state_log_is_ready(c->log) || c->knows_topics || c->broker->closing) return;
+    if (c->broker->cluster == NULL) {
+        c->knows_topics = true;
+        drop_gone(c);
+        return;
+    }
+    struct raft_replica *replica = controller_replica(c->broker->cluster);
+    if (replica == NULL || (c->topics_asking && now_ns < c->topics_asked_ns + ASK_AGAIN_NS)) return;
+    if (c->topics_asking) raft_read_index_cancel(&c->topics_read);
+    c->topics_asking = true;
+    c->topics_asked_ns = now_ns;
+    c->topics_read = (struct raft_read_index){.done = topics_known};
+    raft_replica_read_index(replica, &c->topics_read);
+}
+
+static void sweep(struct io_op *op) {
+    struct coordinator *c = CONTAINER_OF(op, struct coordinator, sweep);
+    c->sweep_scheduled = false;
+    ask_for_topics(c);
+}
+
+static void forget_topics(struct coordinator *c) {
+    if (c->topics_asking) raft_read_index_cancel(&c->topics_read);
+    if (c->sweep_scheduled) io_defer_cancel(&c->sweep);
+    c->knows_topics = c->topics_asking = c->sweep_scheduled = false;
+}
+
+void coordinators_topics_reloaded(struct broker *broker) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT && broker->coordinators != NULL; i++) {
+        struct coordinator *c = &broker->coordinators->list[i];
+        if (state_log_is_ready(c->log) && c->knows_topics) drop_gone(c);
+    }
+}
+
 /* ---- the log's hooks ----------------------------------------------------------------------------------- */
 
 static enum status load(void *ctx, struct slice key, struct slice value) {
@@ -136,6 +190,9 @@ static enum status ready(void *ctx) {
     if (status != STATUS_OK) return status;
     coordinator_marker_decided(c);
     set_timer(c);
+    c->sweep_scheduled = true;
+    c->sweep.done = sweep;
+    io_defer(c->broker->io, &c->sweep);
     return status;
 }
 
@@ -155,6 +212,7 @@ static void make_machine(struct coordinator *c) {
 static void lost(void *ctx, enum status why) {
     struct coordinator *c = ctx;
     MAYBE(why);
+    forget_topics(c);
     refuse_all(c, STATUS_NOT_COORDINATOR);
     group_machine_release(&c->groups);
     txn_machine_release(&c->txns);
@@ -236,6 +294,8 @@ void coordinators_leave(struct broker *broker) {
 void coordinators_tick(struct broker *broker) {
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
         state_log_tick(broker->coordinators->list[i].log);
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        ask_for_topics(&broker->coordinators->list[i]);
 }
 
 struct raft_replica *coordinator_replica(const struct broker *broker, uint32_t index) {
@@ -250,6 +310,7 @@ void coordinators_stop(struct broker *broker) {
 static void close_one(struct coordinator *c) {
     if (c->flush_scheduled) io_defer_cancel(&c->flush);
     io_timer_cancel(c->broker->io, &c->timer);
+    forget_topics(c);
     refuse_all(c, STATUS_CLOSED);
     if (c->flush_scheduled) io_defer_cancel(&c->flush);
     struct list *first;
@@ -296,15 +357,20 @@ enum status coordinator_serves(const struct broker *broker, struct slice name) {
     return state_log_is_ready(c->log) ? STATUS_OK : not_ready(c);
 }
 
+static void refuse(struct coordinator *c, struct group_call *call, enum status status) {
+    call->status = status;
+    list_remove(&call->link);
+    list_push_front(&c->answered, &call->link);
+    schedule_flush(c);
+}
+
 struct coordinator *coordinator_open_call(struct broker *broker, struct group_call *call,
                                           struct slice group) {
     struct coordinator *c = &broker->coordinators->list[coordinator_index(group)];
     begin(c, call, group);
-    call->status = coordinator_serves(broker, group);
-    if (call->status == STATUS_OK) return c;
-    list_remove(&call->link);
-    list_push_front(&c->answered, &call->link);
-    schedule_flush(c);
+    enum status status = coordinator_serves(broker, group);
+    if (status == STATUS_OK) return c;
+    refuse(c, call, status);
     return NULL;
 }
 
@@ -367,6 +433,10 @@ void coordinator_read(struct broker *broker, struct group_call *call, const stru
     if (coordinator_forward_read(broker, call, who)) return;
     struct coordinator *c = coordinator_open_call(broker, call, who->group);
     if (c == NULL) return;
+    if (!c->knows_topics) {
+        refuse(c, call, STATUS_COORDINATOR_LOADING);
+        return;
+    }
     MAYBE(coordinator_begin_step(c));
     struct group_reply reply = {.call = call, .status = group_check_reader(&c->groups, who)};
     reply.group = group_find(&c->groups, who->group);

@@ -50,6 +50,8 @@ void coordinators_close(struct broker *broker);
 bool coordinators_idle(const struct broker *broker);
 /* The topic is gone, with its offsets. */
 void coordinators_topic_deleted(struct broker *broker, struct slice topic);
+/* All topics were replaced. */
+void coordinators_topics_reloaded(struct broker *broker);
 
 /* In a cluster, once it is formed: the coordinators' groups are founded with these members, or joined (NULL).
  */

@@ -21,6 +21,12 @@ struct coordinator {
     struct io_timer timer;
     struct io_op flush;
     bool flush_scheduled;
+    /* What became of topics while another led, or none, is known here only when all is known that was
+     * acknowledged before: offsets of those that are gone are dropped then, and told from then on. */
+    struct io_op sweep;
+    struct raft_read_index topics_read;
+    uint64_t topics_asked_ns;
+    bool sweep_scheduled, topics_asking, knows_topics;
     struct list decided; /* struct marker_job: transactions whose decision is not committed yet */
     struct list jobs;    /* struct marker_job: decided transactions being carried out */
     struct list asking;  /* struct txn_commit: their transactions are asked */

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "broker/forward.h"
 #include "broker/partition.h"
+#include "wire/record_batch.h"
 
 static void finish(struct io_op *op) {
     struct delete_records *request = CONTAINER_OF(op, struct delete_records, op);
@@ -27,6 +28,36 @@ static void trimmed(struct partition_trim *trim, enum status status) {
     answer(request, status, log_start);
 }
 
+/* In a cluster the log itself says so, to all who have it: none who leads later takes it back. */
+struct log_start_append {
+    struct append append;
+    struct delete_records *request; /* NULL: abandoned */
+};
+
+static void said(struct append *append) {
+    struct log_start_append *saying = CONTAINER_OF(append, struct log_start_append, append);
+    struct delete_records *request = saying->request;
+    shared_slice_unref(append->batch);
+    enum status status = append->status;
+    int64_t log_start = append->log_start_offset;
+    mem_free(saying);
+    if (request == NULL) return;
+    request->saying = NULL;
+    answer(request, status, log_start);
+}
+
+static void say(struct delete_records *request, struct partition *p, int64_t offset) {
+    struct log_start_append *saying = request->saying = mem_calloc(1, sizeof *saying);
+    struct buffer *batch = record_batch_log_start(offset);
+    saying->request = request;
+    saying->append = (struct append){.topic = slice_from_text(p->topic->public.name),
+                                     .partition = p->index,
+                                     .batch = {slice_make(batch->data, batch->size), batch},
+                                     .marker = true,
+                                     .done = said};
+    broker_append(p->broker, &saying->append);
+}
+
 static void run(struct delete_records *request, struct partition *p) {
     enum status status = partition_use(p, &request->waiter);
     if (status == STATUS_PENDING) return;
@@ -36,6 +67,10 @@ static void run(struct delete_records *request, struct partition *p) {
     if (status == STATUS_OK) status = broker_health(p->broker);
     if (status != STATUS_OK || offset <= p->log_start) {
         answer(request, status, p->log_start);
+        return;
+    }
+    if (p->replica != NULL) {
+        say(request, p, offset);
         return;
     }
     request->trim = mem_calloc(1, sizeof *request->trim);
@@ -83,11 +118,13 @@ void delete_records_abandon(struct delete_records *request) {
     partition_waiter_cancel(&request->waiter);
     io_defer_cancel(&request->op);
     if (request->trim != NULL) request->trim->ctx = NULL;
+    if (request->saying != NULL) request->saying->request = NULL;
 }
 
 void broker_delete_records(struct broker *broker, struct delete_records *request) {
     request->broker = broker;
     request->trim = NULL;
+    request->saying = NULL;
     request->op = (struct io_op){0};
     list_init(&request->op.link);
     forward_init(&request->forwarding);

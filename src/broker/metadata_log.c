@@ -3,11 +3,14 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "broker/controller.h"
 #include "broker/keys.h"
 
 #define NODE_VERSION         1
 #define NODE_VERSION_CLUSTER 2 /* cluster.c */
+#define ASK_AGAIN_NS         (300 * NS_PER_MS)
+#define REFUSALS_MAX         5
 
 struct metadata_log {
     struct broker *broker;
@@ -15,13 +18,22 @@ struct metadata_log {
     struct metadata_request *current;
     struct store_write write;
     struct metadata_effects effects;
-    struct controller_call call; /* in a cluster: of the current request */
-    bool calling;
+    /* In a cluster, of the current request. */
+    struct controller_call call;
+    struct raft_read_index read;
+    struct io_timer timer; /* asks again */
+    uint64_t deadline_ns;
+    uint32_t refusals; /* by controllers, of what seems possible here */
+    bool knows_all;    /* that was acknowledged before it was asked */
+    bool configures;   /* BUSY: others have configured it meanwhile */
+    bool calling, reading;
     struct io_op next;
     bool next_scheduled;
 };
 
 static void run_next(struct metadata_log *log);
+static void ask_for_all(struct metadata_log *log);
+static void ask_again(struct io_timer *timer);
 static void command_durable(struct store_write *write);
 
 static void next_deferred(struct io_op *op) {
@@ -135,6 +147,7 @@ enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnost
     list_init(&log->queue);
     metadata_effects_init(&log->effects);
     store_write_init(&log->write, command_durable);
+    io_timer_init(&log->timer, ask_again);
     broker->metadata_log = log;
     bool first_start;
     if (broker->cluster != NULL) return STATUS_OK; /* by the controller, when it is there */
@@ -148,6 +161,8 @@ void metadata_log_close(struct broker *broker) {
     struct metadata_log *log = broker->metadata_log;
     if (log == NULL) return;
     if (log->next_scheduled) io_defer_cancel(&log->next);
+    io_timer_cancel(broker->io, &log->timer);
+    ASSERT(!log->reading);
     /* At a crash: nobody waits for an answer any more, but what the requests hold is given back. */
     ASSERT(!log->calling); /* the controller is closed before */
     if (log->current != NULL) log->current->done(log->current, STATUS_CLOSED, NULL);
@@ -253,9 +268,22 @@ static void submit(struct metadata_log *log, const struct metadata_command *comm
     store_write_submit(log->broker->store, &log->write);
 }
 
+/* Refused because of what there is, or is not; not because of what was asked for. */
+static bool is_about_state(const struct metadata_log *log, enum status status) {
+    return status == STATUS_EXISTS || status == STATUS_UNKNOWN_TOPIC || status == STATUS_UNKNOWN_TOPIC_ID ||
+           status == STATUS_INVALID_PARTITIONS || (status == STATUS_BUSY && log->configures);
+}
+
 static void call_done(struct controller_call *call) {
     struct metadata_log *log = CONTAINER_OF(call, struct metadata_log, call);
     log->calling = false;
+    /* By a controller that was one, perhaps, or because this node knew too little: asked again by one who
+     * knows everything. */
+    if (is_about_state(log, call->status) && ++log->refusals < REFUSALS_MAX) {
+        log->knows_all = false;
+        ask_for_all(log);
+        return;
+    }
     if (call->status != STATUS_OK)
         diagnose(log->current->diagnostic, call->status, "%s", call->diagnostic.text);
     log->effects.first_producer_id = call->first_producer_id;
@@ -264,16 +292,15 @@ static void call_done(struct controller_call *call) {
 
 static void submit_to_controller(struct metadata_log *log, const struct metadata_command *command) {
     log->calling = true;
+    log->configures = command->kind == METADATA_SET_CONFIGS;
     log->call = (struct controller_call){.done = call_done};
     writer_init(&log->call.command);
     metadata_encode(command, &log->call.command);
     controller_submit(log->broker->cluster, &log->call);
 }
 
-static void run_next(struct metadata_log *log) {
-    struct list *node = log->current != NULL ? NULL : list_pop_front(&log->queue);
-    if (node == NULL) return;
-    struct metadata_request *request = log->current = CONTAINER_OF(node, struct metadata_request, link);
+static void attempt(struct metadata_log *log) {
+    struct metadata_request *request = log->current;
     struct metadata_command command = {0};
     enum status status = broker_health(log->broker);
     if (status != STATUS_OK)
@@ -291,12 +318,61 @@ static void run_next(struct metadata_log *log) {
         status = metadata_check(&log->broker->metadata, &command, request->diagnostic);
     if (status == STATUS_OK && unplaced)
         status = metadata_check_name(&log->broker->metadata, &command, request->diagnostic);
-    if (status != STATUS_OK || request->validate_only)
+    bool concludes = request->validate_only ? status == STATUS_OK || is_about_state(log, status)
+                                            : is_about_state(log, status);
+    if (concludes && cluster != NULL && !log->knows_all)
+        ask_for_all(log);
+    else if (status != STATUS_OK || request->validate_only)
         finish(log, status);
     else if (cluster != NULL)
         submit_to_controller(log, &command);
     else
         submit(log, &command);
+}
+
+/* ---- knowing enough ------------------------------------------------------------------------------------
+ *
+ * What this node knows may be old, and so may what a controller knows that is none any more. Nobody is told
+ * that a topic is there, or is not, before everything is applied here that was acknowledged when he asked. */
+
+static void knows_all(struct raft_read_index *read) {
+    struct metadata_log *log = CONTAINER_OF(read, struct metadata_log, read);
+    log->reading = false;
+    if (read->status != STATUS_OK) return; /* the timer asks again */
+    io_timer_cancel(log->broker->io, &log->timer);
+    log->knows_all = true;
+    attempt(log);
+}
+
+static void ask_for_all(struct metadata_log *log) {
+    struct io *io = log->broker->io;
+    struct raft_replica *replica = controller_replica(log->broker->cluster);
+    if (replica == NULL || io_now_ns(io) >= log->deadline_ns) {
+        finish(log, diagnose(log->current->diagnostic, STATUS_UNAVAILABLE,
+                             "no controller says what there is: fewer than half of the nodes are there"));
+        return;
+    }
+    io_timer_set(io, &log->timer, io_now_ns(io) + ASK_AGAIN_NS);
+    log->reading = true;
+    log->read = (struct raft_read_index){.done = knows_all};
+    raft_replica_read_index(replica, &log->read);
+}
+
+static void ask_again(struct io_timer *timer) {
+    struct metadata_log *log = CONTAINER_OF(timer, struct metadata_log, timer);
+    if (log->reading) raft_read_index_cancel(&log->read);
+    log->reading = false;
+    ask_for_all(log);
+}
+
+static void run_next(struct metadata_log *log) {
+    struct list *node = log->current != NULL ? NULL : list_pop_front(&log->queue);
+    if (node == NULL) return;
+    log->current = CONTAINER_OF(node, struct metadata_request, link);
+    log->knows_all = false;
+    log->refusals = 0;
+    log->deadline_ns = io_now_ns(log->broker->io) + CONTROLLER_TIMEOUT_NS;
+    attempt(log);
 }
 
 void metadata_log_propose(struct broker *broker, struct metadata_request *request) {

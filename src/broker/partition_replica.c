@@ -176,10 +176,40 @@ static void end_stretch_if_full(struct partition *p, struct store_write *write, 
     partition_end_stretch(p, write, now_ms);
 }
 
+static void followed(struct partition_trim *trim, enum status status) {
+    MAYBE(status == STATUS_OK); /* the log says it again, or the leader does */
+    mem_free(trim);
+}
+
+static void trim_to(struct partition *p, int64_t log_start) {
+    struct partition_trim *trim = mem_calloc(1, sizeof *trim);
+    trim->log_start = log_start;
+    trim->deleted_bytes = p->deleted_bytes;
+    trim->time_max = trim->time_last_offset = -1; /* the index goes with whole stretches, by retention */
+    trim->done = followed;
+    partition_trim_start(trim, p);
+}
+
+/* DeleteRecords: from here on nobody is served what is below, whoever leads; what is stored goes later. It is
+ * written with the applied position, so that a restart knows it, too. */
+static void begin_at(struct partition *p, int64_t log_start, struct store_write *write) {
+    if (log_start <= p->log_start || log_start > p->grown_end) return;
+    p->log_start = log_start;
+    p->log_start_next = MAX(p->log_start_next, log_start);
+    struct partition_meta meta = {.log_start_offset = p->log_start_next, .deleted_bytes = p->deleted_bytes};
+    struct writer value;
+    writer_init(&value);
+    partition_meta_encode(&meta, &value);
+    struct key key = key_prefix(p->group, KEY_META);
+    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+}
+
 static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {
     struct partition *p = ctx;
     int64_t now_ms = io_wall_ms(p->broker->io);
     uint64_t bytes = 0;
+    int64_t started = p->log_start;
     bool ended = false; /* a transaction: more may be visible than came */
     for (uint32_t i = 0; i < count; i++) {
         struct record_batch batch;
@@ -190,12 +220,15 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
             continue;
         partition_grow(p, batch.bytes.size, batch.max_timestamp, (int64_t)entries[i].end);
         learn_producer(p, &p->committed, &batch);
+        int64_t log_start = record_batch_log_start_read(&batch);
+        if (log_start >= 0) begin_at(p, log_start, write);
         ended |= (batch.attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) > BATCH_CONTROL;
         end_stretch_if_full(p, write, now_ms);
     }
     ASSERT_LE(p->high_watermark, (int64_t)entries[count - 1].end); /* I3 */
     p->high_watermark = (int64_t)entries[count - 1].end;
     p->log_end = MAX(p->log_end, p->high_watermark);
+    if (p->log_start > started && !p->broker->closing) trim_to(p, p->log_start);
     append_committed(p);
     bool readable = partition_replica_use(p) == STATUS_OK || read_replica_use(p) == STATUS_OK;
     fetch_wake(p, readable && !ended ? bytes : UINT64_MAX);
@@ -292,20 +325,10 @@ static const struct raft_machine machine = {.apply = apply,
  * ----------------------------------------------------------------------------------
  */
 
-static void followed(struct partition_trim *trim, enum status status) {
-    MAYBE(status == STATUS_OK); /* told again */
-    mem_free(trim);
-}
-
 void partition_replica_follow_start(struct partition *p, int64_t log_start) {
     log_start = MIN(log_start, p->high_watermark);
     if (p->phase != PARTITION_READY || log_start <= p->log_start_next || p->broker->closing) return;
-    struct partition_trim *trim = mem_calloc(1, sizeof *trim);
-    trim->log_start = log_start;
-    trim->deleted_bytes = p->deleted_bytes;
-    trim->time_max = trim->time_last_offset = -1; /* the index goes with whole stretches, by retention */
-    trim->done = followed;
-    partition_trim_start(trim, p);
+    trim_to(p, log_start);
 }
 
 /* ---- life

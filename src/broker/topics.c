@@ -169,11 +169,23 @@ struct change {
     struct topic_change *public;
     struct writer text;      /* of the configs */
     struct writer placement; /* as in struct metadata_command */
-    bool marked;             /* the topic is `deleting` because of this change */
+    bool marked;             /* the topic public->id is `deleting` because of this change */
 };
 
 static struct slice name_of(const struct change *change) {
     return slice_from_text(change->public->name_copy);
+}
+
+static void set_name(struct change *change, struct slice name) {
+    mem_free(change->public->name_copy);
+    change->public->name_copy = mem_alloc(name.size + 1);
+    if (name.size != 0) memcpy(change->public->name_copy, name.data, name.size);
+    change->public->name_copy[name.size] = '\0';
+}
+
+static enum status unknown_topic(struct change *change) {
+    return diagnose(&change->public->diagnostic, STATUS_UNKNOWN_TOPIC, "topic '%s' does not exist",
+                    change->public->name_copy);
 }
 
 /* Positions first, slices after: the text moves while it grows. */
@@ -238,6 +250,31 @@ static enum status prepare_alter(struct change *change, const struct topic_state
     }
     command->kind = METADATA_SET_CONFIGS;
     add_configs(change, command);
+    if (public->edit == NULL || change->broker->cluster == NULL) return STATUS_OK;
+    writer_clear(&change->placement);
+    metadata_put_seen(metadata_find(&change->broker->metadata, command->name), &change->placement);
+    command->placement = writer_slice(&change->placement);
+    return STATUS_OK;
+}
+
+/* By its name, or by its id, which no other topic has had. */
+static enum status prepare_delete(struct change *change, struct metadata_command *command,
+                                  bool validate_only) {
+    struct topic_change *public = change->public;
+    bool by_id = public->name.size == 0;
+    struct topic_state *topic = by_id ? map_get(&change->broker->topics_by_id,
+                                                slice_make(public->id.bytes, sizeof public->id.bytes))
+                                      : find_topic(change->broker, command->name);
+    if (topic == NULL && by_id)
+        return diagnose(&public->diagnostic, STATUS_UNKNOWN_TOPIC_ID, "no topic has this id");
+    if (topic == NULL) return unknown_topic(change);
+    if (by_id) set_name(change, slice_from_text(topic->public.name));
+    public->id = topic->public.id;
+    command->kind = METADATA_DELETE_TOPIC;
+    command->name = name_of(change);
+    command->id = public->id;
+    /* In a cluster it is there until the controller says that it is not. */
+    if (!validate_only && change->broker->cluster == NULL) topic->deleting = change->marked = true;
     return STATUS_OK;
 }
 
@@ -255,16 +292,12 @@ static enum status prepare_move(struct change *change, struct metadata_command *
 static enum status prepare(struct metadata_request *request, struct metadata_command *command) {
     struct change *change = CONTAINER_OF(request, struct change, request);
     command->name = name_of(change);
+    writer_clear(&change->text);
     if (change->public->kind == TOPIC_CREATE) return prepare_create(change, command);
+    if (change->public->kind == TOPIC_DELETE) return prepare_delete(change, command, request->validate_only);
     struct topic_state *topic = find_topic(change->broker, command->name);
-    if (topic == NULL)
-        return diagnose(&change->public->diagnostic, STATUS_UNKNOWN_TOPIC, "topic '%s' does not exist",
-                        change->public->name_copy);
+    if (topic == NULL) return unknown_topic(change);
     switch (change->public->kind) {
-    case TOPIC_DELETE:
-        command->kind = METADATA_DELETE_TOPIC;
-        if (!request->validate_only) topic->deleting = change->marked = true;
-        return STATUS_OK;
     case TOPIC_ALTER_CONFIG:
         return prepare_alter(change, topic, command);
     case TOPIC_ADD_PARTITIONS:
@@ -277,6 +310,7 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
     case TOPIC_CANCEL_MOVE:
         return prepare_move(change, command);
     case TOPIC_CREATE:
+    case TOPIC_DELETE:
         break;
     }
     UNREACHABLE();
@@ -378,6 +412,7 @@ enum status topics_reload(struct broker *broker) {
         if (map_get(&broker->topics, slice_make(topic->name, topic->name_size)) == NULL)
             topic_add(broker, topic, false);
     }
+    coordinators_topics_reloaded(broker);
     return STATUS_OK;
 }
 
@@ -406,7 +441,8 @@ void topics_fail_appends(struct broker *broker) {
  * has told whether the deletion happened. */
 static void take_back_deletion(const struct change *change) {
     struct topic_state *state = map_get(&change->broker->topics, name_of(change));
-    if (state == NULL || change->broker->abandoning || broker_health(change->broker) != STATUS_OK) return;
+    if (state == NULL || !uuid_equal(state->public.id, change->public->id)) return;
+    if (change->broker->abandoning || broker_health(change->broker) != STATUS_OK) return;
     state->deleting = false;
     for (int32_t i = 0; i < state->public.partition_count; i++)
         if (state->partitions[i] != NULL) partition_reload(state->partitions[i]);
@@ -445,9 +481,8 @@ void broker_change_topic(struct broker *broker, struct topic_change *public) {
         writer_be32(&change->placement, (uint32_t) public->placement[i]);
     public->diagnostic.text[0] = '\0';
     public->op = (struct io_op){0};
-    public->name_copy = mem_alloc(public->name.size + 1);
-    if (public->name.size != 0) memcpy(public->name_copy, public->name.data, public->name.size);
-    public->name_copy[public->name.size] = '\0';
+    public->name_copy = NULL;
+    set_name(change, public->name);
     if (broker->closing) {
         diagnose(&public->diagnostic, STATUS_UNAVAILABLE, "the broker is shutting down");
         change_done(&change->request, STATUS_UNAVAILABLE, NULL);

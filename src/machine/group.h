@@ -275,6 +275,9 @@ enum status group_delete_offset(struct group_machine *m, struct group_step *step
                                 struct slice topic, int32_t partition) MUST_USE;
 /* A topic is gone: so are its offsets in every group. */
 void group_topic_deleted(struct group_machine *m, struct group_step *step, struct slice topic);
+/* The same of all topics that are not there, or were made again: step.topics knows every topic that any
+ * offset was ever taken for, and what became of it. */
+void group_topics_gone(struct group_machine *m, struct group_step *step);
 enum status group_delete(struct group_machine *m, struct group_step *step, struct slice group) MUST_USE;
 
 /* Transactions (KIP-98, KIP-447): offsets wait under the producer's id until its transaction ends, told apart

@@ -270,6 +270,20 @@ void group_topic_deleted(struct group_machine *m, struct group_step *step, struc
     }
 }
 
+void group_topics_gone(struct group_machine *m, struct group_step *step) {
+    MAP_FOREACH(it, &m->groups) {
+        struct group *group = MAP_ENTRY(it)->value;
+        MAP_FOREACH(inner, &group->offsets) {
+            struct group_offset *offset = MAP_ENTRY(inner)->value;
+            struct group_topic topic;
+            if (uuid_is_zero(offset->topic_id)) continue;
+            if (!step->topics.find(step->topics.ctx, offset->topic, &topic) ||
+                !uuid_equal(topic.id, offset->topic_id))
+                drop(step, group, offset);
+        }
+    }
+}
+
 enum status group_delete(struct group_machine *m, struct group_step *step, struct slice id) {
     struct group *group = map_get(&m->groups, id);
     if (group == NULL) return STATUS_GROUP_NOT_FOUND;

@@ -185,9 +185,31 @@ static enum status check_create(const struct metadata *m, const struct metadata_
     return check_count(command, 0, diagnostic);
 }
 
+/* What metadata_put_seen puts down. */
+#define SEEN_VERSION 1
+
+void metadata_put_seen(const struct metadata_topic *topic, struct writer *out) {
+    writer_u8(out, SEEN_VERSION);
+    writer_bytes(out, writer_slice(&topic->configs));
+}
+
+static bool was_made_from(const struct metadata_topic *topic, struct slice seen) {
+    struct reader in = reader_make(seen);
+    return reader_u8(&in) == SEEN_VERSION &&
+           slice_equal(slice_make(in.pos, reader_remaining(&in)), writer_slice(&topic->configs));
+}
+
 static enum status check_topic_change(const struct metadata *m, const struct metadata_topic *topic,
                                       const struct metadata_command *command, struct diagnostic *diagnostic) {
-    if (command->kind == METADATA_DELETE_TOPIC || command->kind == METADATA_SET_CONFIGS) return STATUS_OK;
+    if (command->kind == METADATA_DELETE_TOPIC)
+        return uuid_is_zero(command->id) || uuid_equal(command->id, topic->id)
+                   ? STATUS_OK
+                   : diagnose(diagnostic, STATUS_UNKNOWN_TOPIC_ID, "topic '%s' was made again", topic->name);
+    if (command->kind == METADATA_SET_CONFIGS)
+        return command->placement.size == 0 || was_made_from(topic, command->placement)
+                   ? STATUS_OK
+                   : diagnose(diagnostic, STATUS_BUSY, "the configuration of topic '%s' changes just now",
+                              topic->name);
     if (command->kind != METADATA_ADD_PARTITIONS) return metadata_move_check(m, topic, command, diagnostic);
     enum status status = check_count(command, topic->partition_count, diagnostic);
     if (status == STATUS_OK && (topic->replicas == NULL) != (command->placement.size == 0))

@@ -48,8 +48,8 @@
 enum metadata_kind {
     METADATA_INIT = 1,       /* cluster id; the first command of a cluster */
     METADATA_CREATE_TOPIC,   /* name, id, partition count, replication, configs */
-    METADATA_DELETE_TOPIC,   /* name */
-    METADATA_SET_CONFIGS,    /* name, the whole new list */
+    METADATA_DELETE_TOPIC,   /* name; id: this topic and no later one of the name, or zero */
+    METADATA_SET_CONFIGS,    /* name, the whole new list; placement: metadata_put_seen, or empty */
     METADATA_ADD_PARTITIONS, /* name, the new total */
     METADATA_TAKE_PRODUCERS, /* count: reserves so many producer ids */
     METADATA_REGISTER_NODE,  /* node, incarnation, name: the address where it is reached; config "rack" */
@@ -177,9 +177,12 @@ enum status metadata_place_again(const struct metadata *m, const struct metadata
                                  struct writer *placement, struct diagnostic *diagnostic) MUST_USE;
 /* Walks a topic's configs: `rest` begins as the whole list; END after the last. */
 enum status metadata_config_next(struct slice *rest, struct metadata_config *config) MUST_USE;
+/* The configs that a new list is made from: SET_CONFIGS is BUSY where the topic has others by then, so that
+ * of two changes through different nodes none is lost. */
+void metadata_put_seen(const struct metadata_topic *topic, struct writer *out);
 
-/* Whether `command` may be applied now: EXISTS, UNKNOWN_TOPIC, INVALID_PARTITIONS, INVALID_TOPIC,
- * INVALID_REPLICATION, INVALID, UNAVAILABLE (soon), BUSY, NOT_FOUND, IN_USE. */
+/* Whether `command` may be applied now: EXISTS, UNKNOWN_TOPIC, UNKNOWN_TOPIC_ID, INVALID_PARTITIONS,
+ * INVALID_TOPIC, INVALID_REPLICATION, INVALID, UNAVAILABLE (soon), BUSY, NOT_FOUND, IN_USE. */
 enum status metadata_check(const struct metadata *m, const struct metadata_command *command,
                            struct diagnostic *diagnostic) MUST_USE;
 

@@ -215,11 +215,9 @@ static void altered(struct topic_change *change) {
     kafka_request_release(part->request);
 }
 
-/* The topic to be altered; NULL: refused. */
-static const struct broker_topic *alter_topic(struct alter_part *part, int8_t resource_type,
-                                              struct slice name) {
+/* Whether there is such a topic, the controller says. */
+static bool is_topic(struct alter_part *part, int8_t resource_type) {
     struct diagnostic why;
-    const struct broker_topic *topic = broker_topic_find(part->request->broker, name);
     if (resource_type == RESOURCE_BROKER)
         alter_refuse(part, diagnose(&why, STATUS_INVALID, "a broker's settings are given at its start"),
                      &why);
@@ -227,11 +225,7 @@ static const struct broker_topic *alter_topic(struct alter_part *part, int8_t re
         alter_refuse(part,
                      diagnose(&why, STATUS_INVALID, "resource type %d has no configs here", resource_type),
                      &why);
-    else if (topic == NULL)
-        alter_refuse(part, STATUS_UNKNOWN_TOPIC, NULL);
-    else
-        return topic;
-    return NULL;
+    return resource_type == RESOURCE_TOPIC;
 }
 
 static void alter_start(struct alter_part *part, struct slice name, bool validate_only) {
@@ -245,7 +239,7 @@ static void alter_start(struct alter_part *part, struct slice name, bool validat
 
 /* The whole configuration is replaced: what is not named goes back to its default. */
 static void alter_resource(struct alter_part *part, const struct kafka_alter_configs_request_resource *in) {
-    if (alter_topic(part, in->resource_type, in->resource_name) == NULL) return;
+    if (!is_topic(part, in->resource_type)) return;
     const struct kafka_alter_configs_request *message = part->request->message;
     struct topic_config *config = &part->change.config;
     *config = broker_get_options(part->request->broker)->topic_defaults;
@@ -355,7 +349,7 @@ static enum status edit(struct topic_change *change) {
 
 static void alter_incrementally(struct alter_part *part) {
     const struct kafka_incremental_alter_configs_request *message = part->request->message;
-    if (alter_topic(part, part->edits->resource_type, part->edits->resource_name) == NULL) return;
+    if (!is_topic(part, part->edits->resource_type)) return;
     part->change.edit = edit;
     alter_start(part, part->edits->resource_name, message->validate_only);
 }

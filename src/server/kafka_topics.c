@@ -199,6 +199,7 @@ void kafka_topics_create(struct kafka_request *request) {
 static void deleted(struct topic_change *change) {
     struct topic_part *part = CONTAINER_OF(change, struct topic_part, change);
     struct kafka_delete_topics_response_topic *out = part->response;
+    if (change->status == STATUS_OK) out->topic_id = change->id;
     out->error_code = kafka_admin_code(change->status);
     out->error_message = kafka_error_text(part->request, change->status, &change->diagnostic);
     kafka_request_release(part->request);
@@ -220,15 +221,12 @@ static void delete_topic(struct kafka_request *request, struct slice name, struc
         refuse_delete(request, out, STATUS_INVALID);
         return;
     }
-    const struct broker_topic *topic = by_name ? broker_topic_find(request->broker, name)
-                                               : broker_topic_find_id(request->broker, id);
-    if (topic == NULL) {
-        refuse_delete(request, out, by_name ? STATUS_UNKNOWN_TOPIC : STATUS_UNKNOWN_TOPIC_ID);
-        return;
-    }
-    out->name = arena_copy(&request->arena, slice_from_text(topic->name));
-    out->topic_id = topic->id;
-    part_start(part_new(request, TOPIC_DELETE, out->name, deleted, out));
+    /* This node may not know of it yet: what there is, the controller says. */
+    const struct broker_topic *topic = by_name ? NULL : broker_topic_find_id(request->broker, id);
+    struct topic_part *part = part_new(request, TOPIC_DELETE, name, deleted, out);
+    if (topic != NULL) out->name = arena_copy(&request->arena, slice_from_text(topic->name));
+    part->change.id = id;
+    part_start(part);
 }
 
 void kafka_topics_delete(struct kafka_request *request) {

@@ -213,11 +213,13 @@ static bool clients_finished(struct world *w, void *ctx) {
     return w->program->finished(w->clients);
 }
 
-/* What operators have asked for comes to its end, too: L7. */
+/* What operators have asked for comes to its end, too. */
 static bool commands_settled(struct world *w, void *ctx) {
-    (void)ctx;
-    for (uint32_t node = 1; node <= w->node_count; node++)
-        if (world_is_up(w, node) && !w->program->settled(w->nodes[node].program)) return false;
+    const char **why = ctx;
+    for (uint32_t node = 1; node <= w->node_count; node++) {
+        *why = world_is_up(w, node) ? w->program->unsettled(w->nodes[node].program) : NULL;
+        if (*why != NULL) return false;
+    }
     return true;
 }
 
@@ -245,10 +247,11 @@ static void converge_clients(struct world *w, uint64_t until_ns, uint64_t begun_
         world_fail(w, "L3 liveness: clients do not come to an end: %.300s", (const char *)text.data);
         writer_release(&text);
     }
-    if (w->program->settled != NULL && !world_failed(w) &&
-        !world_advance(w, MAX(until_ns, io_sim_now(w->sim) + MOVES_NS), commands_settled, NULL) &&
+    const char *why = NULL;
+    if (w->program->unsettled != NULL && !world_failed(w) &&
+        !world_advance(w, MAX(until_ns, io_sim_now(w->sim) + MOVES_NS), commands_settled, &why) &&
         !world_failed(w))
-        world_fail(w, "L7 liveness: a partition that is moved does not arrive");
+        world_fail(w, "%s", why);
     w->result->equal_ns = io_sim_now(w->sim) - begun_ns;
 }
 

@@ -12,7 +12,7 @@
 
 #include "base/slice.h"
 
-#define HISTORY_PARTITIONS_MAX 64
+#define HISTORY_PARTITIONS_MAX 256
 
 struct history_place {
     uint64_t hash; /* 0: none */

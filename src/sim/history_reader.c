@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "base/units.h"
-#include "wire/record_batch.h"
 
 void history_reader_release(struct history_reader *r) {
     mem_free(r->seen);
@@ -47,6 +46,7 @@ void history_reader_take(struct history *h, struct history_reader *r, struct sli
             history_violate(h, "B5 visibility: partition %u: offset %lld read above the high watermark %lld",
                             r->partition, (long long)record.offset, (long long)r->high_watermark);
         history_read(h, r->partition, record.offset, history_hash(record.value));
+        if (r->took != NULL) r->took(r->ctx, r->partition, &record);
         if (r->verifying) remember(r, record.offset);
         r->offset = record.offset + 1;
     }

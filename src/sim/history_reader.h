@@ -6,11 +6,14 @@
 #define SENTINEL_SIM_HISTORY_READER_H
 
 #include "sim/history.h"
+#include "wire/record_batch.h"
 
 struct history_reader {
     uint32_t partition;
     int64_t offset; /* next to be read */
     int64_t log_start, high_watermark;
+    void (*took)(void *ctx, uint32_t partition, const struct record *record); /* each record; or NULL */
+    void *ctx;
     bool verifying; /* remembers what it saw, by offset - log_start */
     bool *seen;
     size_t seen_capacity;

@@ -4,13 +4,16 @@
  *
  * A crash drops what the process had in memory: none of it is freed, as none of it is on a real machine,
  * where the system takes the pages. So nothing has to be able to end in the middle of anything. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
 #include "broker/broker.h"
+#include "broker/leftovers.h"
 #include "server/server.h"
+#include "sim/kafka_churn.h"
 #include "sim/kafka_clients.h"
 #include "sim/kafka_groups.h"
 #include "sim/kafka_member.h"
@@ -18,7 +21,7 @@
 #include "sim/program.h"
 #include "sim/world.h"
 
-#define GROUPS_MAX 64
+#define GROUPS_MAX 256U
 
 struct node {
     struct world *world;
@@ -30,6 +33,7 @@ struct node {
     const struct raft *rafts[GROUPS_MAX]; /* [0] that of group 0, or NULL */
     uint32_t raft_count;
     bool leaving;
+    char why[100]; /* unsettled */
 };
 
 /* A command of an operator, carried out by the controller; what it is answered is not waited for. */
@@ -41,12 +45,19 @@ struct command {
 
 /* ---- the watch ---------------------------------------------------------------------------------------- */
 
+static const struct raft **free_slot(struct node *n) {
+    for (uint32_t i = 1; i < n->raft_count; i++)
+        if (n->rafts[i] == NULL) return &n->rafts[i];
+    ASSERT_LT(n->raft_count, GROUPS_MAX);
+    return &n->rafts[n->raft_count++];
+}
+
 static void on_started(void *ctx, const struct raft *raft, const struct raft_start *start) {
     struct node *n = ctx;
     if (raft->group == 0)
         n->rafts[0] = raft;
-    else if (n->raft_count < GROUPS_MAX)
-        n->rafts[n->raft_count++] = raft;
+    else
+        *free_slot(n) = raft;
     world_started(n->world, raft, start);
 }
 
@@ -207,14 +218,25 @@ static bool act(void *program, const struct action *action) {
     return true;
 }
 
-/* No move is under way, as far as this node knows. */
-static bool settled(void *program) {
+/* Of partitions that are deleted nothing is left: they take no space. */
+static bool has_leftovers(struct node *n) {
+    uint64_t group = leftovers_find(n->broker);
+    if (group == 0) return false;
+    snprintf(n->why, sizeof n->why,
+             "S16 balance: node %u keeps something of group %" PRIu64 ", which is not there any more",
+             n->number, group);
+    return true;
+}
+
+/* As far as this node knows. */
+static const char *unsettled(void *program) {
     struct node *n = program;
     const struct broker_topic *topic = broker_topic_find(n->broker, SLICE_LITERAL(KAFKA_TOPIC));
     struct partition_move move;
     for (int32_t p = 0; topic != NULL && p < topic->partition_count; p++)
-        if (broker_partition_move(n->broker, topic, p, &move)) return false;
-    return true;
+        if (broker_partition_move(n->broker, topic, p, &move))
+            return "L7 liveness: a partition that is moved does not arrive";
+    return has_leftovers(n) ? n->why : NULL;
 }
 
 static const struct raft *raft_of(const void *program, uint32_t index) {
@@ -222,9 +244,9 @@ static const struct raft *raft_of(const void *program, uint32_t index) {
     return index < n->raft_count ? n->rafts[index] : NULL;
 }
 
-/* What the three are alike in: they differ in their clients. */
+/* What they are alike in: they differ in their clients. */
 #define NODE_CALLS                                                                                           \
-    .start = start, .stop = stop, .healthy = healthy, .act = act, .settled = settled, .raft = raft_of
+    .start = start, .stop = stop, .healthy = healthy, .act = act, .unsettled = unsettled, .raft = raft_of
 
 const struct program_calls kafka_program = {
     .name = "kafka",
@@ -257,4 +279,15 @@ const struct program_calls transactions_program = {
     .finish = kafka_transactions_finish,
     .finished = kafka_transactions_finished,
     .report = kafka_transactions_report,
+};
+
+const struct program_calls churn_program = {
+    .name = "churn",
+    NODE_CALLS,
+    .open = kafka_churn_open,
+    .close = kafka_churn_close,
+    .operate = kafka_churn_operate,
+    .finish = kafka_churn_finish,
+    .finished = kafka_churn_finished,
+    .report = kafka_churn_report,
 };

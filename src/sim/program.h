@@ -29,8 +29,9 @@ struct program_calls {
     bool (*healthy)(const void *program);
     /* An operation of a client or an operator at this node; false: it makes no sense now. */
     bool (*act)(void *program, const struct action *action);
-    /* What was asked of operators' commands on this node is done; NULL: there is nothing to wait for. */
-    bool (*settled)(void *program);
+    /* What is still to be done on this node of what operators asked for; NULL: nothing. The call itself is
+     * NULL where there is nothing to wait for. */
+    const char *(*unsettled)(void *program);
     /* Members of consensus groups on this node: the i-th; NULL: no more. */
     const struct raft *(*raft)(const void *program, uint32_t index);
     /* Where clients are a part of the world and not of the nodes; else NULL. `finish` asks them to come to an
@@ -43,6 +44,7 @@ struct program_calls {
     void (*report)(void *clients, struct writer *to);
 };
 
-extern const struct program_calls raft_program, kafka_program, groups_program, transactions_program;
+extern const struct program_calls raft_program, kafka_program, groups_program, transactions_program,
+    churn_program;
 
 #endif

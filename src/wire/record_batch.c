@@ -313,7 +313,8 @@ void record_batch_builder_release(struct record_batch_builder *builder) {
 
 /* ---- control batches ---------------------------------------------------------------------------------- */
 
-#define MARKER_VALUE_SIZE 6 /* version i16, coordinator epoch i32: here the transaction's number */
+#define LOG_START_VALUE_SIZE 10
+#define MARKER_VALUE_SIZE    6 /* version i16, coordinator epoch i32: here the transaction's number */
 
 static struct buffer *control_batch(int16_t type, struct slice value, int64_t timestamp_ms) {
     struct record_batch_builder builder;
@@ -332,6 +333,27 @@ struct buffer *record_batch_control(int16_t type, struct slice value) {
     struct buffer *buffer = control_batch(type, value, -1);
     store_be32(buffer->data + BATCH_AT_CRC, batch_checksum(slice_make(buffer->data, buffer->size)));
     return buffer;
+}
+
+struct buffer *record_batch_log_start(int64_t offset) {
+    uint8_t value[LOG_START_VALUE_SIZE] = {0}; /* version 0, offset */
+    store_be64(value + 2, (uint64_t)offset);
+    return record_batch_control(CONTROL_LOG_START, slice_make(value, sizeof value));
+}
+
+int64_t record_batch_log_start_read(const struct record_batch *batch) {
+    int16_t type;
+    struct slice value;
+    if ((batch->attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) != BATCH_CONTROL ||
+        record_batch_control_read(batch, &type, &value) != STATUS_OK || type != CONTROL_LOG_START ||
+        value.size < LOG_START_VALUE_SIZE)
+        return -1;
+    return (int64_t)load_be64(value.data + 2);
+}
+
+bool record_batch_is_of_log(const struct record_batch *batch) {
+    return (batch->attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) == BATCH_CONTROL &&
+           record_batch_log_start_read(batch) < 0;
 }
 
 struct buffer *record_batch_marker(const struct record_batch_marker *marker, int64_t timestamp_ms) {

@@ -120,10 +120,14 @@ void record_batch_builder_release(struct record_batch_builder *builder);
 /* A control batch: one record that tells the log something and that clients skip (KIP-98). Key: version i16 =
  * 0, type i16. No timestamp: a lookup by time never finds it. */
 struct buffer *record_batch_control(int16_t type, struct slice value);
-/* What a log says about itself: a new leader, its members. Markers of transactions are not that. */
-static inline bool record_batch_is_of_log(const struct record_batch *batch) {
-    return (batch->attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) == BATCH_CONTROL;
-}
+/* What a log says about itself: a new leader, its members. Markers of transactions are not that, nor where
+ * records are deleted below. */
+bool record_batch_is_of_log(const struct record_batch *batch);
+/* Records below `offset` are deleted, everywhere. */
+enum { CONTROL_LOG_START = 1000 };
+struct buffer *record_batch_log_start(int64_t offset);
+/* -1: it is none that says so. */
+int64_t record_batch_log_start_read(const struct record_batch *batch);
 /* The control batch that ends a transaction of a producer (KIP-98). Where Kafka's have their coordinator's
  * epoch, ours have the transaction's number (machine/txn.h); clients look at neither. */
 enum { CONTROL_ABORT = 0, CONTROL_COMMIT = 1 };

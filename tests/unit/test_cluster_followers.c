@@ -172,7 +172,7 @@ static void a_follower_says_nothing_of_what_it_lacks(void **state) {
     cluster_world_run(&world, 2000);
     expect_status(read_at(near, 9, rack_of(near)), STATUS_OFFSET_NOT_AVAILABLE);
     expect_status(read_at(leader, 9, rack_of(near)), STATUS_OFFSET_OUT_OF_RANGE);
-    expect_batches(read_at(near, 10, rack_of(near)), 10, true);
+    expect_batches(read_at(near, 10, rack_of(near)), 11, true); /* and where they are deleted */
     cluster_world_close(&world);
 }
 
