@@ -20,8 +20,10 @@ struct cleaner {
     bool get_waits;
     struct store_iterator *it; /* of the log, where the phase is */
     bool positioned;
-    int64_t end; /* of the dirty part */
-    bool ended;  /* learning: what stands behind the chunk is too young */
+    int64_t end;       /* of the dirty part */
+    bool ended;        /* learning: what stands behind the chunk is too young */
+    bool lagging_only; /* learning: only a record above max.compaction.lag.ms makes it worth a pass, and none
+                          was seen yet */
     uint64_t kept_records;
     bool has_tombstones;
     struct cleaner_map map;
@@ -99,6 +101,19 @@ static bool is_young(const struct cleaner *c, const struct record_batch *batch) 
     return lag_ms > 0 && io_wall_ms(c->broker->io) - batch->max_timestamp < lag_ms;
 }
 
+/* The first of the dirty part is the one that has waited longest. */
+static bool is_overdue(const struct cleaner *c, const struct record_batch *batch) {
+    int64_t lag_ms = c->partition->topic->public.config.max_compaction_lag_ms;
+    return batch->max_timestamp >= 0 && io_wall_ms(c->broker->io) - batch->max_timestamp > lag_ms;
+}
+
+/* Whether learning ends before this batch. */
+static bool ends_before(struct cleaner *c, const struct record_batch *batch) {
+    bool keyed = (batch->attributes & BATCH_CONTROL) == 0 && batch->record_count > 0;
+    if (c->lagging_only && keyed && is_overdue(c, batch)) c->lagging_only = false;
+    return is_young(c, batch) || (c->lagging_only && keyed);
+}
+
 /* Fills the chunk from where the iterator stands. OK: there is something; END: nothing is left. */
 static enum status fill(struct cleaner *c, int64_t from) {
     struct partition *p = c->partition;
@@ -116,7 +131,7 @@ static enum status fill(struct cleaner *c, int64_t from) {
         struct shared_slice bytes = store_iterator_value(c->it);
         struct record_batch batch;
         if (record_batch_read_trusted(bytes.bytes, &batch) != STATUS_OK) return STATUS_CORRUPT;
-        if (c->phase == LEARN && is_young(c, &batch)) {
+        if (c->phase == LEARN && ends_before(c, &batch)) {
             c->end = batch.base_offset;
             c->ended = true; /* the iterator stands on it, and would go on to the next */
             break;
@@ -277,7 +292,10 @@ static void begin(struct cleaner *c) {
     c->chunk.tombstones_to = MIN(state->tombstones_to, held_by_all(p));
     c->end = partition_stable_offset(p);
     bool tombstones_may_go = state->has_tombstones && c->chunk.tombstones_to > state->dropped_to;
-    if (c->end <= p->log_start || (!is_dirty_enough(c, p) && !tombstones_may_go)) {
+    bool worth_it = is_dirty_enough(c, p) || tombstones_may_go;
+    bool may_lag = c->end > MAX(state->cleaned_to, p->log_start) &&
+                   p->topic->public.config.max_compaction_lag_ms < INT64_MAX;
+    if (c->end <= p->log_start || (!worth_it && !may_lag)) {
         end_visit(c);
         return;
     }
@@ -286,6 +304,7 @@ static void begin(struct cleaner *c) {
     cleaner_map_init(&c->map, c->broker->options.cleaner_map_bytes, seed);
     c->kept_records = 0;
     c->has_tombstones = c->ended = false;
+    c->lagging_only = !worth_it;
     c->phase = LEARN;
     go_on(c);
 }
@@ -311,8 +330,8 @@ static enum status read_state(struct cleaner *c) {
 
 static void after_learning(struct cleaner *c) {
     close_log(c);
-    if (c->end <= c->state.cleaned_to && c->chunk.tombstones_to <= c->state.dropped_to) {
-        /* Nothing but what is young, or one batch has more keys than the map. */
+    if (c->lagging_only || (c->end <= c->state.cleaned_to && c->chunk.tombstones_to <= c->state.dropped_to)) {
+        /* Nothing but what is young or can wait, or one batch has more keys than the map. */
         end_visit(c);
         return;
     }

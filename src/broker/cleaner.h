@@ -21,10 +21,11 @@
  * cleaned does not go to others with a snapshot, and begins anew when a part of it was repaired from another.
  * Not held: that every member has cleaned what a tombstone deletes before it is dropped.
  *
- * Source  Kafka's documentation of log compaction, KIP-58 (min.compaction.lag.ms), KIP-534 (tombstones; here
- * a partition remembers when it saw them, instead of each batch). Owner   the broker.  Loop: shard thread;
- * batches are gone through in jobs. Errors  of a read or a write: this pass is given up, the next round tries
- * again. Bounds  options.cleaner_map_bytes, CLEANER_CHUNK_BYTES and one batch at a time. */
+ * Source  Kafka's documentation of log compaction, KIP-58 (min.compaction.lag.ms), KIP-354
+ * (max.compaction.lag.ms), KIP-534 (tombstones; here a partition remembers when it saw them, instead of each
+ * batch). Owner   the broker.  Loop: shard thread; batches are gone through in jobs. Errors  of a read or a
+ * write: this pass is given up, the next round tries again. Bounds  options.cleaner_map_bytes,
+ * CLEANER_CHUNK_BYTES and one batch at a time. */
 #ifndef SENTINEL_BROKER_CLEANER_H
 #define SENTINEL_BROKER_CLEANER_H
 

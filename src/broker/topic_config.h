@@ -29,6 +29,8 @@
       "compaction keeps a tombstone (null value) for so long, that readers learn of it")                     \
     X(min_compaction_lag_ms, "min.compaction.lag.ms", LONG, 0, 0, INT64_MAX,                                 \
       "compaction leaves records alone that are younger")                                                    \
+    X(max_compaction_lag_ms, "max.compaction.lag.ms", LONG, INT64_MAX, 1, INT64_MAX,                         \
+      "compaction begins when a record has waited for so long, however few came since the last one")         \
     X(min_cleanable_dirty_ratio, "min.cleanable.dirty.ratio", RATIO, 500, 0, 1000,                           \
       "compaction begins when so much of a partition was appended since the last one, 0 to 1")               \
     X(min_insync_replicas, "min.insync.replicas", INT, 1, 1, INT32_MAX,                                      \

@@ -323,6 +323,8 @@ static enum status alter_list(struct kafka_request *request, struct topic_config
 static enum status apply_change(struct kafka_request *request,
                                 const struct kafka_incremental_alter_configs_request_config *in,
                                 struct topic_config *config, struct diagnostic *why) {
+    if (in->config_operation == ALTER_DELETE && topic_config_index(in->name) < 0)
+        return STATUS_OK; /* what is not there is deleted: tools take away throttles that they never set */
     if (in->config_operation == ALTER_DELETE)
         return topic_config_unset(config, in->name, &broker_get_options(request->broker)->topic_defaults,
                                   why);
@@ -347,8 +349,16 @@ static enum status edit(struct topic_change *change) {
     return status;
 }
 
+static bool only_deletes(const struct kafka_incremental_alter_configs_request_resource *edits) {
+    for (int32_t i = 0; i < edits->configs_count; i++)
+        if (edits->configs[i].config_operation != ALTER_DELETE) return false;
+    return true;
+}
+
 static void alter_incrementally(struct alter_part *part) {
     const struct kafka_incremental_alter_configs_request *message = part->request->message;
+    /* Nothing was ever set on a broker while it ran. */
+    if (part->edits->resource_type == RESOURCE_BROKER && only_deletes(part->edits)) return;
     if (!is_topic(part, part->edits->resource_type)) return;
     part->change.edit = edit;
     alter_start(part, part->edits->resource_name, message->validate_only);

@@ -234,6 +234,55 @@ static void what_was_too_young_is_learned_later(void **state) {
     check_nothing_else();
 }
 
+/* However few came since the last pass, they do not wait for ever; and where nothing came there is no pass.
+ */
+static void what_has_waited_for_too_long_is_cleaned(void **state) {
+    struct broker_world *w = *state;
+    struct prng prng;
+    prng_init(&prng, 10);
+    start_model();
+    assert_status(broker_world_create(w, "t", 1, "cleanup.policy", "compact", "max.compaction.lag.ms",
+                                      "30000", "min.cleanable.dirty.ratio", "0.9", NULL),
+                  STATUS_OK);
+    for (int round = 0; round < 3; round++) {
+        struct broker_stats before, after;
+        send(w, &prng, round == 0 ? 400 : 2, KEYS, 10); /* the first time it is dirty enough */
+        broker_world_run(w, 20000);
+        broker_stats(w->broker, &before);
+        MAYBE(read_all(w));
+        check_last(true);
+        assert_int_equal(before.compactions, round + 1 - (round > 0)); /* not yet */
+        broker_world_run(w, 15000);
+        broker_stats(w->broker, &after);
+        assert_int_equal(after.compactions, round + 1);
+        MAYBE(read_all(w));
+        check_last(true);
+        check_nothing_else();
+        broker_world_run(w, 100 * CHECK_MS);
+        broker_stats(w->broker, &before);
+        assert_int_equal(before.compactions, after.compactions);
+    }
+}
+
+/* What may not be cleaned yet is not cleaned because it has waited. */
+static void the_least_lag_goes_before_the_longest(void **state) {
+    struct broker_world *w = *state;
+    struct prng prng;
+    prng_init(&prng, 11);
+    start_model();
+    assert_status(broker_world_create(w, "t", 1, "cleanup.policy", "compact", "max.compaction.lag.ms", "1000",
+                                      "min.compaction.lag.ms", "20000", "min.cleanable.dirty.ratio", "0.9",
+                                      NULL),
+                  STATUS_OK);
+    send(w, &prng, 300, KEYS, 0);
+    broker_world_run(w, 10000);
+    assert_int_equal(read_all(w), model.end);
+    broker_world_run(w, 15000);
+    MAYBE(read_all(w));
+    check_last(true);
+    check_nothing_else();
+}
+
 /* A map that holds fewer keys than there are: several passes, the same result. */
 static void more_keys_than_the_map_holds(void **state) {
     struct broker_world *w = *state;
@@ -353,6 +402,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(tombstones_go_after_their_time, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(young_records_and_other_topics_are_left_alone, setup,
                                         broker_world_teardown),
+        cmocka_unit_test_setup_teardown(what_has_waited_for_too_long_is_cleaned, setup,
+                                        broker_world_teardown),
+        cmocka_unit_test_setup_teardown(the_least_lag_goes_before_the_longest, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(what_was_too_young_is_learned_later, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(more_keys_than_the_map_holds, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(crashes_in_the_middle, setup, broker_world_teardown),

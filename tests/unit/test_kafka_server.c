@@ -570,6 +570,17 @@ static void configs_are_described_and_altered(void **state) {
     assert_int_equal(alter("retention.ms", "5", 2), 40); /* no list */
     assert_int_equal(alter("retention.ms", "many", 0), 40);
     assert_int_equal(alter("no.such.config", "1", 0), 40);
+    assert_int_equal(alter("no.such.config", NULL, 1), 0);
+    for (int8_t operation = 0; operation <= 1; operation++) {
+        struct kafka_incremental_alter_configs_request_config config_change = {
+            SLICE_LITERAL("leader.replication.throttled.rate"), operation, SLICE_LITERAL("1")};
+        struct kafka_incremental_alter_configs_request_resource node = {4, SLICE_LITERAL("1"), &config_change,
+                                                                        1};
+        struct kafka_incremental_alter_configs_request on_node = {&node, 1, false};
+        const struct kafka_incremental_alter_configs_response *told = kafka_world_call(
+            &world, KAFKA_INCREMENTAL_ALTER_CONFIGS, 1, &on_node);
+        assert_int_equal(told->responses[0].error_code, operation == 1 ? 0 : 42);
+    }
     assert_int_equal(alter("retention.ms", NULL, 0), 40);
     assert_int_equal(alter("retention.ms", "1", 9), 42);
 }
