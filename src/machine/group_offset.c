@@ -81,7 +81,7 @@ static enum status check_committer(const struct group *group, const struct group
                                    struct group_member **member) {
     *member = NULL;
     if (who->generation == GROUP_ANYBODY) return STATUS_OK;
-    if (group == NULL) return who->generation < 0 ? STATUS_OK : STATUS_ILLEGAL_GENERATION;
+    if (group == NULL) return who->generation < 0 ? STATUS_OK : STATUS_GROUP_NOT_FOUND;
     bool outsider = who->generation < 0 && who->member_id.size == 0 && who->instance_id.data == NULL;
     if (group->members.count == 0 && who->generation < 0) return STATUS_OK;
     if (outsider) return STATUS_UNKNOWN_MEMBER; /* the members say how far they are */

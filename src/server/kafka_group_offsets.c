@@ -13,8 +13,17 @@ static void commit_fail(struct kafka_group_part *part, int16_t code) {
                 response->topics[t].partitions[p].error_code = code;
 }
 
+/* Version 9 brought member epochs; an earlier one is told what its clients know (KIP-848). */
+static int16_t commit_code(const struct kafka_request *request, enum status status) {
+    enum { MEMBER_EPOCHS = 9 };
+    if (request->header.api_version >= MEMBER_EPOCHS) return status_kafka_code(status);
+    if (status == STATUS_GROUP_NOT_FOUND) return status_kafka_code(STATUS_ILLEGAL_GENERATION);
+    return status == STATUS_STALE_MEMBER_EPOCH ? KAFKA_UNSUPPORTED_VERSION : status_kafka_code(status);
+}
+
 static void commit_answer(struct group_call *call, const struct group_reply *reply) {
-    if (reply->status != STATUS_OK) commit_fail(kafka_group_part_of(call), status_kafka_code(reply->status));
+    struct kafka_group_part *part = kafka_group_part_of(call);
+    if (reply->status != STATUS_OK) commit_fail(part, commit_code(part->request, reply->status));
 }
 
 /* From this version on topics have ids instead of names, and one that was made again is another. */

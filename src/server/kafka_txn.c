@@ -209,6 +209,9 @@ static void commit_done(struct group_call *call) {
     struct commit_part *part = CONTAINER_OF(CONTAINER_OF(call, struct txn_commit, call.call),
                                             struct commit_part, commit);
     enum status status = call->status != STATUS_OK ? call->status : part->commit.call.result;
+    /* What clients of transactions know of members: another error is the end of their producer. */
+    if (status == STATUS_STALE_MEMBER_EPOCH || status == STATUS_GROUP_NOT_FOUND)
+        status = STATUS_ILLEGAL_GENERATION;
     commit_told(part, code_of(part->request, status));
 }
 
