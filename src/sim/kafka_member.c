@@ -25,6 +25,7 @@ enum {
     ERROR_ILLEGAL_GENERATION = 22,
     ERROR_REBALANCING = 27,
     ERROR_ID_REQUIRED = 79,
+    ERROR_GROUP_NOT_FOUND = 69,
     ERROR_FENCED_EPOCH = 110,
     ERROR_STALE_EPOCH = 113
 };
@@ -341,6 +342,7 @@ static bool is_member(struct kafka_member *m, int16_t error) {
         forget(m, true);
         return false;
     case ERROR_ILLEGAL_GENERATION:
+    case ERROR_GROUP_NOT_FOUND:
     case ERROR_REBALANCING:
         forget(m, false);
         return false;
