@@ -12,7 +12,7 @@
 
 struct target_topic {
     struct group_topic topic;
-    uint32_t *subscribers; /* indexes of members, in their order */
+    uint32_t *subscribers; /* indexes of members, ascending */
     uint32_t subscriber_count;
     int32_t *owner; /* of each partition: index of a member, -1: nobody */
 };
@@ -108,9 +108,15 @@ static void target_store(struct target *target) {
 /* ---- uniform ------------------------------------------------------------------------------------------- */
 
 static bool is_subscriber(const struct target_topic *topic, uint32_t member) {
-    for (uint32_t i = 0; i < topic->subscriber_count; i++)
-        if (topic->subscribers[i] == member) return true;
-    return false;
+    uint32_t low = 0, high = topic->subscriber_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (topic->subscribers[middle] < member)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < topic->subscriber_count && topic->subscribers[low] == member;
 }
 
 static struct target_topic *find_topic(struct target *target, struct uuid id) {
@@ -165,13 +171,14 @@ static void give_rest(struct target *target) {
 /* Moves partitions of one topic from members with two more than the poorest subscriber; true: some moved. */
 static bool level_topic(struct target *target, struct target_topic *topic) {
     bool moved = false;
+    uint32_t poorest = least_loaded(target, topic);
     for (int32_t p = topic->topic.partition_count - 1; p >= 0; p--) {
-        uint32_t poorest = least_loaded(target, topic);
         uint32_t owner = (uint32_t)topic->owner[p];
         if (target->load[owner] < target->load[poorest] + 2) continue;
         topic->owner[p] = (int32_t)poorest;
         target->load[owner]--;
         target->load[poorest]++;
+        poorest = least_loaded(target, topic); /* loads change only here */
         moved = true;
     }
     return moved;

@@ -52,7 +52,10 @@ bool group_partitions_equal(const struct group_partitions *a, const struct group
 }
 
 void group_partitions_copy(struct group_partitions *to, const struct group_partitions *from) {
-    to->count = 0;
-    for (uint32_t i = 0; i < from->count; i++)
-        group_partitions_add(to, from->list[i]);
+    if (to->capacity < from->count) {
+        to->capacity = from->count;
+        to->list = mem_realloc(to->list, to->capacity * sizeof *to->list);
+    }
+    to->count = from->count;
+    if (from->count != 0) memcpy(to->list, from->list, from->count * sizeof *to->list);
 }

@@ -319,6 +319,62 @@ static void of_a_consumer_membership(void **state) {
     }
 }
 
+static int16_t commit(struct slice group, struct slice member, struct slice instance, int32_t generation,
+                      int16_t version);
+
+static int64_t offset_of(struct slice group) {
+    struct kafka_offset_fetch_request_group asked = {
+        .group_id = group, .member_epoch = -1, .topics_count = -1};
+    struct kafka_offset_fetch_request request = {.groups = &asked, .groups_count = 1};
+    const struct kafka_offset_fetch_response *response = kafka_world_call(&world, KAFKA_OFFSET_FETCH, 9,
+                                                                          &request);
+    assert_int_equal(response->groups[0].error_code, 0);
+    return response->groups[0].topics_count == 0
+               ? -1
+               : response->groups[0].topics[0].partitions[0].committed_offset;
+}
+
+/* A group without members is of the protocol of who comes next, and its offsets stay. */
+static void the_last_to_leave_leaves_the_protocol_open(void **state) {
+    (void)state;
+    assert_int_equal(commit(CLASSIC, truth.classic, SLICE_EMPTY, truth.generation, 8), 0);
+    struct kafka_leave_group_request leave = {.group_id = CLASSIC, .member_id = truth.classic};
+    const struct kafka_leave_group_response *left = kafka_world_call(&world, KAFKA_LEAVE_GROUP, 2, &leave);
+    assert_int_equal(left->error_code, 0);
+    int32_t epoch = 0;
+    for (int round = 0; round < 2; round++) {
+        struct kafka_consumer_group_heartbeat_request beat = beat_request(CLASSIC, SLICE_LITERAL("modern-1"),
+                                                                          0);
+        struct slice topic = SLICE_LITERAL("t");
+        beat.subscribed_topic_names = &topic;
+        beat.subscribed_topic_names_count = 1;
+        beat.topic_partitions_count = 0;
+        beat.rebalance_timeout_ms = 10000;
+        const struct kafka_consumer_group_heartbeat_response *beaten = kafka_world_call(
+            &world, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &beat);
+        assert_int_equal(beaten->error_code, 0);
+        assert_true(beaten->member_epoch > epoch); /* epochs and generations are one count */
+        epoch = beaten->member_epoch;
+        assert_int_equal(offset_of(CLASSIC), 5);
+        assert_int_equal(join(CLASSIC, NO_NAME, SLICE_EMPTY, 10000, SLICE_LITERAL("consumer"), 1)->error_code,
+                         INCONSISTENT_PROTOCOL);
+        beat = beat_request(CLASSIC, SLICE_LITERAL("modern-1"), -1);
+        beaten = kafka_world_call(&world, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &beat);
+        assert_int_equal(beaten->error_code, 0);
+        const struct kafka_join_group_response *joined = join(CLASSIC, NO_NAME, SLICE_EMPTY, 10000,
+                                                              SLICE_LITERAL("consumer"), 1);
+        assert_int_equal(joined->error_code, 0);
+        assert_true(joined->generation_id > epoch);
+        epoch = joined->generation_id;
+        struct slice id = remember(0, joined->member_id);
+        assert_int_equal(sync(CLASSIC, id, joined->generation_id, SLICE_EMPTY, SLICE_EMPTY), 0);
+        assert_int_equal(offset_of(CLASSIC), 5);
+        leave.member_id = id;
+        left = kafka_world_call(&world, KAFKA_LEAVE_GROUP, 2, &leave);
+        assert_int_equal(left->error_code, 0);
+    }
+}
+
 /* ---- committed offsets ------------------------------------------------------------------------------------
  */
 
@@ -632,6 +688,7 @@ int main(void) {
         IN_WORLD(of_a_member_in_a_transaction),
         IN_WORLD(of_who_begins),
         IN_WORLD(of_sequences),
+        IN_WORLD(the_last_to_leave_leaves_the_protocol_open),
     };
     return cmocka_run_group_tests_name("kafka_liars", tests, NULL, NULL);
 }
