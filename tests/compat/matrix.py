@@ -65,15 +65,37 @@ def npm():
     return None if done.returncode == 0 else f"npm: {last_line(done)}"
 
 
-def maven():
+def maven(project, folder):
     if shutil.which("mvn") is None or shutil.which("java") is None:
         return "java and maven are not installed"
-    folder = CACHE / "java"
     if list(folder.glob("*.jar")):
         return None
-    done = run("mvn", "-q", "-B", "-f", HERE / "clients/java/pom.xml", "dependency:copy-dependencies",
+    done = run("mvn", "-q", "-B", "-f", HERE / "clients/java" / project, "dependency:copy-dependencies",
                f"-DoutputDirectory={folder}")
     return None if done.returncode == 0 else f"maven: {last_line(done)}"
+
+
+def confluent_js():
+    """Its ready-made part lies where it cannot be had from here: built from its source, with the libraries of this system."""
+    if shutil.which("npm") is None:
+        return "npm is not installed"
+    package = CONFLUENT_JS / "node_modules/@confluentinc/kafka-javascript"
+    if (package / "build/Release/confluent-kafka-javascript.node").exists():
+        return None
+    node = pathlib.Path(shutil.which("node")).resolve().parent.parent
+    if not (node / "include/node/node.h").exists():
+        return f"there are no headers of node in {node}/include"
+    CONFLUENT_JS.mkdir(parents=True, exist_ok=True)
+    done = run("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", CONFLUENT_JS,
+               "@confluentinc/kafka-javascript@1.10.1")
+    if done.returncode != 0:
+        return f"npm: {last_line(done)}"
+    steps = package / "deps/librdkafka.gyp"
+    steps.write_text(steps.read_text().replace('"-j"', f'"-j{os.cpu_count()}"'))  # else as many at once as there are files
+    gyp = pathlib.Path(run("npm", "root", "-g").stdout.decode().strip()) / "npm/node_modules/node-gyp/bin/node-gyp.js"
+    done = run("node", gyp, "rebuild", f"--nodedir={node}", cwd=package, timeout=1800,
+               env={**os.environ, "CKJS_LINKING": "dynamic"})
+    return None if done.returncode == 0 else f"needs libsasl2-dev, libcurl4-openssl-dev, libssl-dev: {last_line(done)}"
 
 
 def golang():
@@ -93,26 +115,31 @@ def kcat_there():
     return None if shutil.which("kcat") else "kcat is not installed"
 
 
-def never(reason):
-    return lambda: reason
-
-
+JAVA, JAVA_TOOLS, CONFLUENT_JS = CACHE / "java", CACHE / "java-tools", CACHE / "confluent-js"
 VENV = CACHE / "venv" / "bin" / "python"
 CLIENTS = [
     # name, why it cannot be had (or None), command in front of the feature, features that it has
-    ("kcat (librdkafka 2.0)", kcat_there, ["/usr/bin/python3", HERE / "clients/kcat.py"], ["data", "group", "resume"]),
+    ("kcat (librdkafka 2.0)", kcat_there, ["/usr/bin/python3", HERE / "clients/kcat.py"],
+     ["data", "admin", "group", "resume"]),
     ("librdkafka 2.0 (Debian)", debian_python, ["/usr/bin/python3", HERE / "clients/librdkafka.py"],
      ["data", "admin", "group", "resume", "transactions", "exactly-once"]),
     ("librdkafka, newest (confluent-kafka of PyPI)", python_venv, [VENV, HERE / "clients/librdkafka.py"], FEATURES),
-    ("Java client 4.0", maven, ["java", "-cp", f"{CACHE}/java/*", HERE / "clients/java/Compat.java"], FEATURES),
-    ("kafkajs 2.2", npm, ["node", HERE / "clients/kafkajs_groups.js"], ["group", "resume", "transactions"]),
+    ("Java client 4.0", lambda: maven("pom.xml", JAVA), ["java", "-cp", f"{JAVA}/*", HERE / "clients/java/Compat.java"],
+     FEATURES),
+    ("Java console tools 4.0", lambda: maven("tools.xml", JAVA_TOOLS) or debian_python(),
+     ["/usr/bin/python3", HERE / "clients/java_tools.py"],
+     ["data", "admin", "group", "consumer-group", "transactions"]),
+    ("kafkajs 2.2", npm, ["node", HERE / "clients/kafkajs_groups.js"],
+     ["data", "admin", "group", "resume", "transactions"]),
     ("@platformatic/kafka 1.35", npm, ["node", HERE / "clients/platformatic_groups.mjs"],
      ["group", "resume", "consumer-group"]),
-    ("kafka-python", python_venv, [VENV, HERE / "clients/kafka_python.py"], ["data", "admin", "group", "resume"]),
+    ("kafka-python", python_venv, [VENV, HERE / "clients/kafka_python.py"],
+     ["data", "admin", "group", "resume", "transactions"]),
     ("aiokafka", python_venv, [VENV, HERE / "clients/aiokafka_client.py"], ["data", "resume", "transactions"]),
     ("franz-go", golang, [CACHE / "goclients", "franz"], FEATURES[:1] + FEATURES[2:4] + ["transactions"]),
     ("sarama", golang, [CACHE / "goclients", "sarama"], ["data", "group", "resume"]),
-    ("@confluentinc/kafka-javascript", never("its native part does not build here"), [], []),
+    ("@confluentinc/kafka-javascript 1.10 (librdkafka 2.15)", confluent_js, ["node", HERE / "clients/confluent.js"],
+     FEATURES),
 ]
 
 
@@ -121,14 +148,16 @@ def try_client(broker, why_not, command, features):
     if reason is not None:
         return {feature: "not run" for feature in FEATURES}, reason
     cells, problems = {}, []
+    environment = {**os.environ, "SENTINEL_SERVER": broker.address, "JAVA_TOOLS": str(JAVA_TOOLS),
+                   "CONFLUENT_JS": str(CONFLUENT_JS / "node_modules/@confluentinc/kafka-javascript")}
     for feature in FEATURES:
         if feature not in features:
             cells[feature] = "-"
             continue
         try:
-            done = run(*command, feature, timeout=180, env={**os.environ, "SENTINEL_SERVER": broker.address})
+            done = run(*command, feature, timeout=420, env=environment)
         except subprocess.TimeoutExpired:
-            done = subprocess.CompletedProcess(command, 1, b"", b"no end within 180 s")
+            done = subprocess.CompletedProcess(command, 1, b"", b"no end within 420 s")
         cells[feature] = "yes" if done.returncode == 0 else "NO"
         if done.returncode != 0:
             problems.append(f"{feature}: {last_line(done)}")

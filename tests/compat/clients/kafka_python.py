@@ -77,6 +77,23 @@ def resume():
     second.close()
 
 
+def transactions():
+    name = topic(1)
+    producer = KafkaProducer(bootstrap_servers=SERVER, transactional_id="t-" + name)
+    producer.init_transactions()
+    for value, commit in ((b"1", True), (b"2", False), (b"3", True)):
+        producer.begin_transaction()
+        for _ in range(5):
+            producer.send(name, value, partition=0)
+        (producer.commit_transaction if commit else producer.abort_transaction)()
+    producer.close()
+    c = KafkaConsumer(bootstrap_servers=SERVER, isolation_level="read_committed")
+    c.assign([TopicPartition(name, 0)])
+    c.seek_to_beginning()
+    assert poll([c], lambda m: len(m) >= 10) == [1] * 5 + [3] * 5
+    c.close()
+
+
 def admin():
     client = KafkaAdminClient(bootstrap_servers=SERVER)
     name = topic(2)
@@ -86,4 +103,5 @@ def admin():
 
 
 if __name__ == "__main__":
-    {"data": data, "group": group, "resume": resume, "admin": admin}[sys.argv[1]]()
+    {"data": data, "group": group, "resume": resume, "admin": admin,
+     "transactions": transactions}[sys.argv[1]]()

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups and transactions of kafkajs: kafkajs_groups.js FEATURE
+// Features of kafkajs: kafkajs_groups.js FEATURE
 const assert = require('assert')
 const crypto = require('crypto')
-const { Kafka, logLevel } = require('kafkajs')
+const { Kafka, CompressionTypes, ConfigResourceTypes, logLevel } = require('kafkajs')
 
 const kafka = new Kafka({ clientId: 'compat', brokers: [process.env.SENTINEL_SERVER], logLevel: logLevel.NOTHING })
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
@@ -16,12 +16,12 @@ async function makeTopic(partitions) {
   return topic
 }
 
-async function produce(topic, count, partitions) {
+async function produce(topic, count, partitions, compression = CompressionTypes.None) {
   const producer = kafka.producer()
   await producer.connect()
   const messages = []
   for (let i = 0; i < count; i++) messages.push({ value: String(i), partition: i % partitions })
-  await producer.send({ topic, messages })
+  await producer.send({ topic, messages, compression })
   await producer.disconnect()
 }
 
@@ -43,6 +43,39 @@ async function until(condition, seconds = 40) {
     assert.ok(Date.now() < end, 'timed out')
     await sleep(50)
   }
+}
+
+async function data() {
+  const topic = await makeTopic(2)
+  for (const codec of [CompressionTypes.None, CompressionTypes.GZIP]) await produce(topic, 100, 2, codec)
+  const got = []
+  const consumer = await member(topic, 'd-' + topic, got)
+  await until(() => got.length >= 200)
+  assert.strictEqual(new Set(got).size, 100)
+  await consumer.disconnect()
+}
+
+async function administer() {
+  const topic = await makeTopic(2)
+  await produce(topic, 20, 2)
+  const admin = kafka.admin()
+  await admin.connect()
+  assert.ok((await admin.listTopics()).includes(topic))
+  await admin.createPartitions({ topicPartitions: [{ topic, count: 3 }] })
+  assert.strictEqual((await admin.fetchTopicMetadata({ topics: [topic] })).topics[0].partitions.length, 3)
+  const resource = { type: ConfigResourceTypes.TOPIC, name: topic }
+  await admin.alterConfigs({ resources: [{ ...resource, configEntries: [{ name: 'retention.ms', value: '7200000' }] }] })
+  const { resources } = await admin.describeConfigs({ resources: [resource] })
+  assert.strictEqual(resources[0].configEntries.find((e) => e.configName === 'retention.ms').configValue, '7200000')
+  assert.strictEqual((await admin.fetchTopicOffsets(topic)).reduce((sum, p) => sum + Number(p.high), 0), 20)
+  await admin.setOffsets({ groupId: 'a-' + topic, topic, partitions: [{ partition: 0, offset: '7' }] })
+  const [offsets] = await admin.fetchOffsets({ groupId: 'a-' + topic, topics: [topic] })
+  assert.strictEqual(offsets.partitions.find((p) => p.partition === 0).offset, '7')
+  await admin.alterPartitionReassignments({ topics: [{ topic, partitionAssignment: [{ partition: 0, replicas: [1] }] }] }).catch(() => {}) // alone nothing can move
+  assert.strictEqual((await admin.listPartitionReassignments({})).topics.length, 0)
+  await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '5' }] })
+  await admin.deleteTopics({ topics: [topic] })
+  await admin.disconnect()
 }
 
 async function group() {
@@ -100,4 +133,4 @@ async function transactions() {
   await consumer.disconnect()
 }
 
-({ group, resume, transactions })[process.argv[2]]().then(() => process.exit(0)).catch((error) => { console.error(error); process.exit(1) })
+({ data, admin: administer, group, resume, transactions })[process.argv[2]]().then(() => process.exit(0)).catch((error) => { console.error(error); process.exit(1) })

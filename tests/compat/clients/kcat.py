@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features of kcat: kcat.py FEATURE"""
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,16 @@ def data():
     for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
         kcat("-P", "-t", topic, "-z", codec, input=lines)
     assert kcat("-C", "-t", topic, "-e") == lines * 5
+
+
+def admin():
+    topic = "kcat-" + uuid.uuid4().hex[:12]
+    kcat("-P", "-t", topic, input=b"1\n2\n3\n")
+    listed = json.loads(kcat("-L", "-J", "-t", topic))
+    assert len(listed["brokers"]) == 1 and listed["topics"][0]["partitions"][0]["leader"] == 1, listed
+    for time_asked, offset in ((-2, 0), (-1, 3), (0, 0)):
+        answer = kcat("-Q", "-t", f"{topic}:0:{time_asked}").decode()
+        assert f"{topic} [0] offset {offset}" in answer, answer
 
 
 def group():
@@ -46,4 +57,4 @@ def resume():
 
 
 if __name__ == "__main__":
-    {"data": data, "group": group, "resume": resume}[sys.argv[1]]()
+    {"data": data, "admin": admin, "group": group, "resume": resume}[sys.argv[1]]()

@@ -80,7 +80,7 @@ def group(**settings):
     members = [consumer("g-" + name, **settings) for _ in range(3)]
     for c in members:
         c.subscribe([name])
-    got = poll(members, lambda m: shared(members, 6) and len(m) >= 600)
+    got = poll(members, lambda m: shared(members, 6) and len(set(m)) == 600)
     for c in members[1:]:
         c.close()
     got += poll(members[:1], lambda m: shared(members[:1], 6))
