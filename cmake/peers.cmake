@@ -1,5 +1,5 @@
 # The peers that `sentinel bench` runs beside us: bench/peers/PEER_BENCHMARK.c becomes build/peers/PEER_BENCHMARK when the
-# peer is installed (a library, or for brokers and clusters the program PEER-server), and is left out when it is not.
+# peer is installed (a library, or for brokers and clusters the program PEER-server or PEER), and is left out when it is not.
 file(GLOB peer_sources CONFIGURE_DEPENDS bench/peers/*.c)
 foreach(source ${peer_sources})
   get_filename_component(name ${source} NAME_WE)
@@ -8,8 +8,12 @@ foreach(source ${peer_sources})
   set(libraries)
   set(shared src/cli/bench_${benchmark}_load.c) # the workload, where both sides share one
   if(benchmark STREQUAL "broker" OR benchmark STREQUAL "cluster")
-    find_program(PEER_${peer} ${peer}-server)
+    find_program(PEER_${peer} NAMES ${peer}-server ${peer})
     set(shared src/io/io_child.c)
+    if(peer STREQUAL "etcd") # speaks gRPC
+      list(APPEND shared src/cli/bench_unary.c)
+      set(libraries client)
+    endif()
   else()
     find_library(PEER_${peer} ${peer})
     set(libraries ${PEER_${peer}})

@@ -7,57 +7,37 @@
 #include "base/prng.h"
 #include "cli/bench_broker_io.h"
 #include "cli/bench_broker_load.h"
-#include "client/channel.h"
+#include "cli/bench_unary.h"
 #include "sentinel/client.h"
 #include "wire/protobuf_produce.h"
 #include "wire/protobuf_record.h"
 
-#define PRODUCE_PATH   "/sentinel.v1.ProducerService/Produce"
-#define CLIENT_MS      60000
-#define ANSWER_SECONDS 60
+#define PRODUCE_PATH "/sentinel.v1.ProducerService/Produce"
+#define CLIENT_MS    60000
 
 /* ---- unary -------------------------------------------------------------------------------------------- */
 
 struct unary {
-    struct broker_load *load;
-    struct io *io;
-    uint64_t calls_left, calls_open;
-};
-struct unary_call {
-    struct call call;
-    struct unary *unary;
-    struct channel *channel;
-    const struct writer *request;
-    uint64_t asked_ns;
+    const struct broker_load *load;
+    struct writer *requests; /* of each connection, the same again and again */
 };
 
-static void unary_start(struct unary_call *c) {
-    if (c->unary->calls_left == 0) return;
-    c->unary->calls_left--;
-    c->unary->calls_open++;
-    c->asked_ns = io_clock_ns(c->unary->io);
-    call_start(c->channel, &c->call, PRODUCE_PATH);
-    call_send(&c->call, writer_slice(c->request), (struct shared_slice){SLICE_EMPTY, NULL});
-    call_finish(&c->call);
+static const char *unary_address(void *ctx, uint32_t connection) {
+    const struct unary *unary = ctx;
+    return unary->load->leaders != NULL ? unary->load->leaders[connection] : unary->load->address;
 }
 
-static void unary_message(struct call *call, struct grpc_message *message) {
-    struct slice rest = message->bytes;
+static struct slice unary_next(void *ctx, uint32_t connection, uint64_t number) {
+    const struct unary *unary = ctx;
+    MAYBE(number > 0);
+    return writer_slice(&unary->requests[connection]);
+}
+
+static void unary_answer(void *ctx, struct slice message) {
+    MAYBE(ctx != NULL);
     struct protobuf_produce_result result;
-    if (protobuf_produce_result_next(&rest, 1, &result) != STATUS_OK || result.error.size != 0)
+    if (protobuf_produce_result_next(&message, 1, &result) != STATUS_OK || result.error.size != 0)
         bench_fail("Produce", "the broker refused records");
-    call_consumed(call, message->wire_size);
-}
-
-static void unary_done(struct call *call, int code, const char *text) {
-    struct unary_call *c = CONTAINER_OF(call, struct unary_call, call);
-    if (code != 0) bench_fail("Produce", text);
-    struct broker_load *load = c->unary->load;
-    histogram_add(&load->latency_ns, io_clock_ns(c->unary->io) - c->asked_ns);
-    load->records_done += load->batch_records;
-    load->value_bytes_done += (uint64_t)load->batch_records * load->value_bytes;
-    c->unary->calls_open--;
-    unary_start(c);
 }
 
 static void unary_request(const struct broker_load *load, int32_t partition, struct writer *out) {
@@ -78,43 +58,27 @@ static void unary_request(const struct broker_load *load, int32_t partition, str
 }
 
 void broker_load_unary(struct broker_load *load) {
-    struct unary unary = {
-        .load = load, .io = bench_io_new(), .calls_left = load->records / load->batch_records};
-    struct channel *channels = mem_calloc(load->connections, sizeof *channels);
-    struct writer *requests = mem_calloc(load->connections, sizeof *requests);
-    struct unary_call *calls = mem_calloc((size_t)load->connections * load->window, sizeof *calls);
+    struct unary unary = {.load = load, .requests = mem_calloc(load->connections, sizeof *unary.requests)};
+    for (uint32_t i = 0; i < load->connections; i++)
+        unary_request(load, (int32_t)i, &unary.requests[i]);
     histogram_init(&load->latency_ns);
-    load->records_done = load->value_bytes_done = 0;
-    for (uint32_t i = 0; i < load->connections; i++) {
-        struct diagnostic why;
-        if (channel_init(&channels[i], unary.io, load->address, &why) != STATUS_OK)
-            bench_fail("gRPC", why.text);
-        unary_request(load, (int32_t)i, &requests[i]);
-        for (uint32_t k = 0; k < load->window; k++) {
-            struct unary_call *c = &calls[i * load->window + k];
-            *c = (struct unary_call){.call = {.on_message = unary_message, .on_done = unary_done},
-                                     .unary = &unary,
-                                     .channel = &channels[i],
-                                     .request = &requests[i]};
-            unary_start(c);
-        }
-    }
-    uint64_t began_ns = io_clock_ns(unary.io), done = 0;
-    while (unary.calls_open > 0) {
-        io_turn(unary.io, NS_PER_S);
-        if (load->records_done != done) began_ns = io_clock_ns(unary.io);
-        done = load->records_done;
-        if (io_clock_ns(unary.io) - began_ns > ANSWER_SECONDS * NS_PER_S)
-            bench_fail("Produce", "no answer for a minute");
-    }
-    for (uint32_t i = 0; i < load->connections; i++) {
-        channel_release(&channels[i]);
-        writer_release(&requests[i]);
-    }
-    mem_free(channels);
-    mem_free(requests);
-    mem_free(calls);
-    io_free(unary.io);
+    struct bench_unary run = {.io = bench_io_new(),
+                              .path = PRODUCE_PATH,
+                              .connections = load->connections,
+                              .window = load->window,
+                              .calls = load->records / load->batch_records,
+                              .ctx = &unary,
+                              .address = unary_address,
+                              .request = unary_next,
+                              .answer = unary_answer,
+                              .latency_ns = &load->latency_ns};
+    bench_unary_run(&run);
+    io_free(run.io);
+    load->records_done = run.done * load->batch_records;
+    load->value_bytes_done = load->records_done * load->value_bytes;
+    for (uint32_t i = 0; i < load->connections; i++)
+        writer_release(&unary.requests[i]);
+    mem_free(unary.requests);
 }
 
 /* ---- streams ------------------------------------------------------------------------------------------ */

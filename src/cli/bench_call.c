@@ -44,11 +44,8 @@ static bool wait_for(struct bench_call *call, struct waiting *waiting, uint64_t 
 bool bench_call_open(struct bench_call *call, const char *address) {
     *call = (struct bench_call){.io = bench_io_new()};
     struct waiting waiting = {.op.done = op_done};
-    struct io_socket *socket = NULL;
-    io_connect(call->io, &waiting.op, address, &socket);
-    if (!wait_for(call, &waiting, UINT64_MAX)) return false;
-    call->socket = socket;
-    return true;
+    io_connect(call->io, &waiting.op, address, &call->socket); /* to be closed also when nobody is there */
+    return wait_for(call, &waiting, UINT64_MAX);
 }
 
 void bench_call_close(struct bench_call *call) {

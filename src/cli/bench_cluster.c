@@ -23,7 +23,11 @@
 #define LATENCY_COUNT   4000
 #define RATE            5000
 #define RATE_SECONDS    8
-#define FAILOVERS       7
+#define FAILOVERS       20
+#define SMALL_BYTES     256
+#define SMALL_WINDOW    64
+#define SMALL_CALLS     200000
+#define SMALL_STREAMED  2000000
 #define FAILOVER_ACKS   50
 #define CALL_MS         1000
 #define SETTLE_SECONDS  3
@@ -213,6 +217,36 @@ static void case_rate(void) {
     add_latency(name, &load);
 }
 
+/* Many clients that each write a little and wait, and one that streams. */
+static void case_small(void) {
+    struct broker_load load = load_of("small", MIB);
+    load.value_bytes = SMALL_BYTES;
+    load.batch_records = 1;
+    load.window = SMALL_WINDOW;
+    load.records = SMALL_CALLS / 10;
+    broker_load_unary(&load);
+    load.records = SMALL_CALLS;
+    double cpu = -sum_of("cpu_seconds_total"), seconds = -io_measure_seconds();
+    broker_load_unary(&load);
+    seconds += io_measure_seconds();
+    cpu += sum_of("cpu_seconds_total");
+    char name[BENCH_NAME_SIZE];
+    snprintf(name, sizeof name, "%d B, gRPC unary, %d clients", SMALL_BYTES, CONNECTIONS * SMALL_WINDOW);
+    add(name, "", (double)load.records_done / 1e3 / seconds, "k/s");
+    add(name, "CPU, all nodes", cpu / (double)load.records_done * 1e6, "us");
+    add_latency(name, &load);
+    load.address = c.leaders[0];
+    load.batch_records = 64;
+    load.records = SMALL_STREAMED;
+    cpu = -sum_of("cpu_seconds_total"), seconds = -io_measure_seconds();
+    broker_load_stream(&load);
+    seconds += io_measure_seconds();
+    cpu += sum_of("cpu_seconds_total");
+    snprintf(name, sizeof name, "%d B, gRPC, one stream", SMALL_BYTES);
+    add(name, "", (double)load.records_done / 1e3 / seconds, "k/s");
+    add(name, "CPU, all nodes", cpu / (double)load.records_done * 1e6, "us");
+}
+
 static struct node *node_at(const char *address) {
     for (uint32_t i = 0; i < c.options->nodes; i++)
         if (strcmp(c.nodes[i].address, address) == 0) return &c.nodes[i];
@@ -335,8 +369,9 @@ void bench_cluster_run(const struct bench_cluster_options *options, struct bench
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {{"publish", case_publish},   {"latency", case_latency}, {"rate", case_rate},
-                 {"failover", case_failover}, {"catchup", case_catchup}, {"idle", case_idle}};
+    } cases[] = {{"publish", case_publish}, {"latency", case_latency},   {"rate", case_rate},
+                 {"small", case_small},     {"failover", case_failover}, {"catchup", case_catchup},
+                 {"idle", case_idle}};
     c.options = options;
     c.report = report;
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {

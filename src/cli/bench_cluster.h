@@ -6,6 +6,7 @@
  *   publish   many requests under way, connections to the leaders; CPU of all nodes
  *   latency   one record at a time
  *   rate      records at a stated rate; the time runs from when a record was due
+ *   small     256 bytes a record over gRPC: many clients that wait for each, and one that streams
  *   failover  the leader is killed (SIGKILL): until the next record is acknowledged, as a client sees it that
  *             asks the others who leads, every 5 ms
  *   catchup   a node is stopped, the others take records, it comes back: until it has them
