@@ -241,6 +241,9 @@ static void plan_disk_error(struct plan *p, uint64_t at_ns) {
     uint64_t op = ops[prng_below(&p->prng, ARRAY_COUNT(ops))];
     uint32_t count = (uint32_t)between(p, 1, 60);
     add(p, at_ns, (struct action){.kind = ACTION_DISK_FAIL, .node = node, .a = op, .count = count});
+    /* A start reads more than a node that is up, and what it reads is everything that it knows of itself. */
+    if (op == ACTION_DISK_READ && prng_chance(&p->prng, 1, 2))
+        add_crash(p, at_ns, node, between(p, NS_PER_MS, 50 * NS_PER_MS));
     add(p, at_ns + between(p, 50 * NS_PER_MS, 3 * NS_PER_S),
         (struct action){.kind = ACTION_START, .node = node});
 }
