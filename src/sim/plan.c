@@ -24,6 +24,7 @@ struct plan {
     uint32_t nodes, cause;
     uint64_t end_ns;
     uint32_t spoiled; /* nodes whose disks may be damaged or lost, by bits */
+    uint32_t allowed; /* kinds of faults, by bits */
 };
 
 static const struct {
@@ -248,7 +249,32 @@ static void plan_disk_error(struct plan *p, uint64_t at_ns) {
         (struct action){.kind = ACTION_START, .node = node});
 }
 
+/* Far behind, what it is sent is a snapshot: there is no room for it, and readers are waiting. */
+static void plan_full_behind(struct plan *p, uint64_t at_ns) {
+    uint32_t node = a_node(p), all = ((1U << p->nodes) - 1) << 1;
+    add(p, at_ns,
+        (struct action){.kind = ACTION_PARTITION, .sets = {1U << node, all & ~(1U << node)}, .set_count = 2});
+    at_ns += between(p, 300 * NS_PER_MS, 2 * NS_PER_S);
+    for (uint32_t other = 1; other <= p->nodes; other++)
+        if (other != node) add(p, at_ns, (struct action){.kind = ACTION_COMPACT, .node = other});
+    add(p, at_ns,
+        (struct action){.kind = ACTION_DISK_FULL, .node = node, .a = prng_range(&p->prng, 1, 100) * KIB});
+    add(p, at_ns, (struct action){.kind = ACTION_HEAL});
+    for (uint32_t i = 0; i < 20; i++) {
+        at_ns += prng_below(&p->prng, 30 * NS_PER_MS);
+        add(p, at_ns, (struct action){.kind = ACTION_READ, .node = node});
+    }
+    add(p, at_ns, (struct action){.kind = ACTION_DISK_FULL, .node = node});
+    add(p, at_ns + between(p, NS_PER_MS, NS_PER_S), (struct action){.kind = ACTION_START, .node = node});
+}
+
 static void plan_full(struct plan *p, uint64_t at_ns) {
+    uint32_t needed = 1U << PLAN_partition | 1U << PLAN_compact;
+    bool of_groups = strcmp(p->scenario->workload, "raft") == 0;
+    if (of_groups && (p->allowed & needed) == needed && p->nodes > 2 && prng_chance(&p->prng, 1, 3)) {
+        plan_full_behind(p, at_ns);
+        return;
+    }
     uint32_t node = a_node(p);
     add(p, at_ns,
         (struct action){.kind = ACTION_DISK_FULL, .node = node, .a = prng_range(&p->prng, 1, 400) * KIB});
@@ -276,12 +302,27 @@ static void plan_rot(struct plan *p, uint64_t at_ns) {
     }
 }
 
+/* What a leader began that is cut off is taken back later; who restarts after that must not believe in it. */
+static void plan_lonely_change(struct plan *p, uint64_t at_ns) {
+    uint32_t all = ((1U << p->nodes) - 1) << 1, set = some_nodes(p);
+    add(p, at_ns - MIN(at_ns, between(p, NS_PER_MS, 200 * NS_PER_MS)),
+        (struct action){.kind = ACTION_PARTITION, .sets = {set, all & ~set}, .set_count = 2});
+    at_ns += between(p, 300 * NS_PER_MS, 3 * NS_PER_S);
+    add(p, at_ns, (struct action){.kind = ACTION_HEAL});
+    at_ns += between(p, 30 * NS_PER_MS, 500 * NS_PER_MS);
+    for (uint32_t node = 1; node <= p->nodes; node++)
+        add_crash(p, at_ns, node, between(p, NS_PER_MS, 100 * NS_PER_MS));
+}
+
 static void plan_members(struct plan *p, uint64_t at_ns) {
     uint32_t all = ((1U << p->nodes) - 1) << 1;
     uint32_t voters = some_nodes(p) & all, learners = some_nodes(p) & all & ~voters;
     add(p, at_ns, (struct action){.kind = ACTION_MEMBERS, .sets = {voters, learners}, .set_count = 2});
     add(p, at_ns + between(p, 10 * NS_PER_MS, 4 * NS_PER_S),
         (struct action){.kind = ACTION_MEMBERS, .sets = {all, 0}, .set_count = 2});
+    uint32_t needed = 1U << PLAN_partition | 1U << PLAN_power;
+    if ((p->allowed & needed) == needed && p->nodes > 2 && prng_chance(&p->prng, 1, 3))
+        plan_lonely_change(p, at_ns);
 }
 
 static void plan_transfer(struct plan *p, uint64_t at_ns) {
@@ -409,6 +450,7 @@ void plan_draw(const struct plan_options *options, struct scenario *scenario) {
     sim_knobs_draw(&scenario->knobs, &knobs);
     struct plan p = {.scenario = scenario,
                      .nodes = scenario->nodes,
+                     .allowed = options->faults,
                      .end_ns = options->duration_ns != 0 ? options->duration_ns : duration_ns};
     /* Partitions of brokers have three replicas at the most. */
     uint32_t replicas = strcmp(options->workload, "raft") != 0 ? MIN(scenario->nodes, 3U) : scenario->nodes;
