@@ -53,7 +53,7 @@ static void make(struct store_model *model, uint64_t seed) {
 static void crash_everywhere(bool (*busy)(struct store_model *model), enum io_sim_crash how,
                              enum io_sim_stop stop, uint64_t seed) {
     uint64_t points = 0;
-    for (uint64_t n = 1;; n++) {
+    for (uint64_t n = 1;; n += TEST_EVERY(7)) {
         struct store_model model;
         make(&model, seed);
         io_sim_node_io(model.sim, STORE_MODEL_NODE);

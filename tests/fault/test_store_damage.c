@@ -232,11 +232,13 @@ struct tally {
 static void flip_in(struct store_model *model, const struct file *file, uint64_t stride,
                     struct tally *tally) {
     uint8_t *bytes = contents_of(model->io, file), *parts = parts_of(model->io, file, bytes);
-    if (getenv("SENTINEL_SEEDS") != NULL) stride = 1;
+    bool every_byte = getenv("SENTINEL_SEEDS") != NULL;
+    uint64_t step = every_byte ? 1 : TEST_EVERY(7);
+    stride = every_byte ? 1 : stride * step;
     for (uint64_t offset = 0; offset < file->size; offset++) {
         bool live = parts[offset] != PART_DEAD, needed = parts[offset] == PART_NEEDED;
         bool ends = offset < 64 || offset + TABLE_FOOTER_SIZE >= file->size;
-        if (!live ? offset % (stride * 61) != 0 : !ends && offset % stride != 0) continue;
+        if (!live ? offset % (stride * 61) != 0 : offset % (ends ? step : stride) != 0) continue;
         io_sim_clone_disk(model->sim, STORE_MODEL_NODE, PATIENT, IO_SIM_CRASH_POWER_CLEAN);
         assert_true(io_sim_flip_bit(model->sim, PATIENT, file->path, offset, (unsigned)(offset % 8)));
         enum status inspected;
@@ -281,9 +283,10 @@ static void flips_are_noticed(void **state) {
         store_model_release(&model);
     }
     assert_int_equal(tables.missed + logs.missed + manifests.missed, 0);
-    assert_true(tables.needed > 10 && logs.live > 100 && manifests.needed > 50);
+    assert_true(tables.needed > 10 / TEST_EVERY(7) && logs.live > 100 / TEST_EVERY(7));
+    assert_true(manifests.needed > 50 / TEST_EVERY(7));
     /* Of tables it passes over what is deleted, and does without filters. */
-    assert_true(tables.live > 100 && tables.reported * 2 > tables.live);
+    assert_true(tables.live > 100 / TEST_EVERY(7) && tables.reported * 2 > tables.live);
     /* Of segments whose records are all in tables, the store reads the values only. */
     assert_true(logs.reported > 0);
 }
@@ -310,7 +313,7 @@ static void damage_before_the_last_group_is_no_torn_tail(void **state) {
     for (size_t i = 0; i < files.count; i++) {
         if (strstr(files.list[i].path, ".wal") == NULL) continue;
         uint8_t *bytes = contents_of(io, &files.list[i]);
-        for (uint64_t offset = 0; offset < files.list[i].size; offset += 7) {
+        for (uint64_t offset = 0; offset < files.list[i].size; offset += 7 * TEST_EVERY(5)) {
             if (bytes[offset] == 0) continue;
             io_sim_clone_disk(model.sim, STORE_MODEL_NODE, PATIENT, IO_SIM_CRASH_POWER_CLEAN);
             assert_true(io_sim_flip_bit(model.sim, PATIENT, files.list[i].path, offset, 4));
@@ -413,7 +416,7 @@ static void a_cut_file_is_noticed(void **state) {
         while (end > 0 && (bytes[end - 1] == 0 || is_dead(model.io, file, bytes, end - 1)))
             end--;
         if (strstr(file->path, ".sst") != NULL) end = file->size;
-        for (uint64_t n = 0; n < 12 && end > 0; n++, cuts++) {
+        for (uint64_t n = 0; n < 12 && end > 0; n += TEST_EVERY(3), cuts++) {
             io_sim_clone_disk(model.sim, STORE_MODEL_NODE, PATIENT, IO_SIM_CRASH_POWER_CLEAN);
             struct io *io = io_sim_node_io(model.sim, PATIENT);
             struct io_file *handle;
@@ -430,7 +433,7 @@ static void a_cut_file_is_noticed(void **state) {
         }
         mem_free(bytes);
     }
-    assert_true(cuts >= 36);
+    assert_true(cuts >= 36 / TEST_EVERY(3));
     store_model_release(&model);
 }
 
