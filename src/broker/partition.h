@@ -45,6 +45,7 @@ struct partition {
     enum partition_phase phase;
     enum status failure; /* FAILED: why; tried again PARTITION_RETRY_NS later */
     int64_t log_start, high_watermark, log_end;
+    int64_t watermark_told;    /* highest before it was loaded anew: readers may have seen it */
     int64_t log_start_next;    /* >= log_start: on its way to the disk (partition_trim) */
     uint64_t failed_ns;        /* FAILED: when */
     uint64_t cumulative_bytes; /* ever appended */

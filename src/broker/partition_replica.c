@@ -124,6 +124,7 @@ static enum status load(struct partition *p) {
     producer_state_init(&p->committed, p->broker->hash_seed);
     p->log_start = p->stretch_first = p->max_timestamp = 0;
     p->cumulative_bytes = p->deleted_bytes = 0;
+    p->watermark_told = MAX(p->watermark_told, p->high_watermark);
     p->high_watermark = (int64_t)raft_replica_applied(p->replica);
     enum status status = load_meta(p);
     if (status == STATUS_OK) status = load_time(p);

@@ -21,7 +21,7 @@ enum status read_replica_use(const struct partition *p) {
     enum status status = partition_replica_health(p);
     if (status != STATUS_OK) return status;
     bool fresh = raft_is_fresh(raft_replica_raft(p->replica), io_now_ns(p->broker->io), stale_ns(p->broker));
-    return fresh ? STATUS_OK : STATUS_NOT_LEADER;
+    return fresh && p->high_watermark >= p->watermark_told ? STATUS_OK : STATUS_NOT_LEADER;
 }
 
 static bool is_in(const struct broker *broker, uint64_t id, struct slice rack) {

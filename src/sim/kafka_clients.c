@@ -17,6 +17,7 @@
 #define TOPIC        KAFKA_TOPIC
 #define PARTITIONS   KAFKA_PARTITIONS
 #define PRODUCERS    4
+#define NEAR         2 /* consumers in a rack, of the first partitions */
 #define RECORDS_MAX  8
 #define JOBS_MAX     4096
 #define ANSWER_NS    (5 * NS_PER_S) /* then the connection is given up */
@@ -25,7 +26,7 @@
 #define FETCH_BYTES  (256 * KIB)
 
 enum { ERROR_NONE = 0, ERROR_OUT_OF_RANGE = 1, ERROR_EXISTS = 36, ERROR_OUT_OF_ORDER = 45 };
-enum role { ADMIN, PRODUCER, CONSUMER };
+enum role { ADMIN, PRODUCER, CONSUMER, NEAR_CONSUMER };
 enum asking { NOTHING, METADATA, CREATE_TOPIC, PRODUCER_ID, PRODUCE, FETCH };
 
 struct job {
@@ -37,7 +38,8 @@ struct client {
     uint32_t index;
     int32_t partition;
     struct kafka_link *link;
-    uint32_t leader; /* 0: unknown */
+    uint32_t leader;    /* 0: unknown */
+    uint32_t read_from; /* the follower that the leader sent us to; 0: none */
     uint32_t attempts;
     enum asking asking;
     struct io_timer timer; /* to try again, or to give an answer up */
@@ -56,6 +58,7 @@ struct client {
     struct history_reader reader;
     int64_t floor; /* no answer to what was asked may tell a lower high watermark */
     bool verified;
+    char rack[KAFKA_RACK_SIZE]; /* empty: none */
 };
 struct clients {
     struct world *world;
@@ -64,7 +67,7 @@ struct clients {
     bool topic_made, finishing, verifying;
     int16_t topic_error; /* why it was not made */
     uint32_t next_producer;
-    struct client clients[1 + PRODUCERS + PARTITIONS];
+    struct client clients[1 + PRODUCERS + PARTITIONS + NEAR];
 };
 
 static void go_on(struct client *c);
@@ -99,7 +102,9 @@ static void let_be(struct client *c) {
 static void give_up(struct client *c) {
     if (c->link != NULL) kafka_link_drop(c->link);
     c->link = NULL;
-    c->leader = 0;
+    c->leader = c->read_from = 0;
+    /* Of a backlog, too. */
+    if (c->role == NEAR_CONSUMER && prng_below(&c->prng, 4) == 0) c->reader.offset = c->reader.log_start;
     if (c->asking == PRODUCE) let_be(c);
     c->asking = NOTHING;
     io_timer_set(c->all->io, &c->timer, now(c) + RETRY_NS / 2 + prng_below(&c->prng, RETRY_NS));
@@ -185,7 +190,9 @@ static void ask_fetch(struct client *c) {
     struct kafka_fetch_ask fetch;
     kafka_fetch_ask(&fetch, TOPIC, c->partition, c->reader.offset, FETCH_BYTES);
     fetch.request.max_wait_ms = LONG_POLL_MS;
-    c->floor = c->all->history.partitions[c->partition].high_watermark;
+    fetch.request.rack_id = slice_from_text(c->rack);
+    /* A follower's own: it may be behind others, and not behind what it told over this connection. */
+    c->floor = c->read_from != 0 ? MAX(c->floor, 0) : c->all->history.partitions[c->partition].high_watermark;
     ask(c, FETCH, KAFKA_FETCH, 11, &fetch.request);
 }
 
@@ -193,6 +200,7 @@ static bool has_work(struct client *c) {
     if (c->role == ADMIN) return !c->all->topic_made;
     if (!c->all->topic_made) return false;
     if (c->role == CONSUMER) return !c->verified;
+    if (c->role == NEAR_CONSUMER) return !c->all->verifying;
     return c->batch != NULL || c->job_count != 0;
 }
 
@@ -235,6 +243,22 @@ static void verify(struct client *c) {
     world_client_event(c->all->world, 0, "a partition is read back", false);
 }
 
+static uint32_t near_node(const struct client *c) {
+    return ((uint32_t)c->partition + 1) % world_node_count(c->all->world) + 1;
+}
+
+/* The leader names the node of our rack that has it, and gives nothing itself. */
+static void take_direction(struct client *c, const struct kafka_fetch_response_partition *p) {
+    if (c->role != NEAR_CONSUMER || c->read_from != 0 || p->records.bytes.size != 0 ||
+        p->preferred_read_replica != (int32_t)near_node(c))
+        history_violate(&c->all->history,
+                        "K392: node %u sends a reader of partition %d in rack '%s' to node %d",
+                        kafka_link_node(c->link), c->partition, c->rack, p->preferred_read_replica);
+    c->read_from = (uint32_t)p->preferred_read_replica;
+    c->floor = 0;
+    tell(c, false, "sent to its rack", c->reader.offset);
+}
+
 static void take_fetched(struct client *c, const struct kafka_fetch_response *m) {
     struct history *h = &c->all->history;
     struct history_reader *r = &c->reader;
@@ -248,11 +272,16 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
         give_up(c);
         return;
     }
+    if (p->preferred_read_replica >= 0) {
+        take_direction(c, p);
+        return;
+    }
     if (p->high_watermark < c->floor)
         history_violate(h, "B4 high watermark: partition %d: %lld is told after %lld", c->partition,
                         (long long)p->high_watermark, (long long)c->floor);
     struct history_partition *known = &h->partitions[c->partition];
     known->high_watermark = MAX(known->high_watermark, p->high_watermark);
+    c->floor = p->high_watermark;
     r->high_watermark = p->high_watermark;
     r->log_start = p->log_start_offset;
     struct slice bytes = p->records.bytes, batch;
@@ -312,12 +341,16 @@ static void answered(void *ctx, const void *message) {
 static const struct kafka_link_calls link_calls = {
     .connected = link_connected, .failed = link_failed, .answered = answered};
 
+static uint32_t asked(const struct client *c) {
+    return c->read_from != 0 ? c->read_from : c->leader;
+}
+
 /* Whatever comes next: a connection, a look at the metadata, or the request itself. */
 static void go_on(struct client *c) {
     if (c->asking != NOTHING || io_timer_armed(&c->timer) || !has_work(c)) return;
     if (c->link == NULL) {
         uint32_t nodes = world_node_count(c->all->world);
-        uint32_t node = c->leader != 0 ? c->leader : (c->index + c->attempts++) % nodes + 1;
+        uint32_t node = c->leader != 0 ? asked(c) : (c->index + c->attempts++) % nodes + 1;
         c->link = kafka_link_new(c->all->io, node, &link_calls, c);
         io_timer_set(c->all->io, &c->timer, now(c) + ANSWER_NS);
         return;
@@ -326,11 +359,11 @@ static void go_on(struct client *c) {
         ask_topic(c);
     } else if (c->leader == 0) {
         ask_metadata(c);
-    } else if (c->leader != kafka_link_node(c->link)) {
+    } else if (asked(c) != kafka_link_node(c->link)) {
         kafka_link_drop(c->link);
         c->link = NULL;
         go_on(c);
-    } else if (c->role == CONSUMER) {
+    } else if (c->role == CONSUMER || c->role == NEAR_CONSUMER) {
         ask_fetch(c);
     } else if (c->idempotent && c->producer_id < 0) {
         ask_producer_id(c);
@@ -341,6 +374,10 @@ static void go_on(struct client *c) {
 }
 
 /* ---- the world's side --------------------------------------------------------------------------------- */
+
+void kafka_clients_rack(char rack[KAFKA_RACK_SIZE], uint32_t node) {
+    snprintf(rack, KAFKA_RACK_SIZE, "rack%u", node);
+}
 
 void *kafka_clients_open(struct world *world) {
     struct clients *all = mem_calloc(1, sizeof *all);
@@ -353,13 +390,18 @@ void *kafka_clients_open(struct world *world) {
         struct client *c = &all->clients[i];
         c->all = all;
         c->index = i;
-        c->role = i == 0 ? ADMIN : i <= PRODUCERS ? PRODUCER : CONSUMER;
-        c->partition = c->role == CONSUMER ? (int32_t)(i - 1 - PRODUCERS) : (int32_t)(i % PARTITIONS);
+        c->role = i == 0                        ? ADMIN
+                  : i <= PRODUCERS              ? PRODUCER
+                  : i <= PRODUCERS + PARTITIONS ? CONSUMER
+                                                : NEAR_CONSUMER;
+        c->partition = (int32_t)(i <= PRODUCERS ? i % PARTITIONS : (i - 1 - PRODUCERS) % PARTITIONS);
         c->idempotent = i % 2 == 0;
         c->producer_id = -1;
         c->prng = prng_split(&root, i + 1);
         c->reader.partition = (uint32_t)c->partition;
         io_timer_init(&c->timer, timer_fired);
+        /* Not where the partition is led at the beginning. */
+        if (c->role == NEAR_CONSUMER) kafka_clients_rack(c->rack, near_node(c));
         if (c->role == PRODUCER) c->jobs = mem_alloc(JOBS_MAX * sizeof *c->jobs);
     }
     io_timer_set(all->io, &all->clients[0].timer, io_now_ns(all->io) + NS_PER_MS);
@@ -405,7 +447,7 @@ bool kafka_clients_finished(void *clients) {
     struct clients *all = clients;
     if (!all->finishing || !producers_done(all)) return false;
     bool done = true;
-    for (uint32_t i = 1 + PRODUCERS; i < ARRAY_COUNT(all->clients); i++) {
+    for (uint32_t i = 1 + PRODUCERS; i <= PRODUCERS + PARTITIONS; i++) {
         struct client *c = &all->clients[i];
         if (!all->verifying) {
             history_reader_restart(&c->reader);

@@ -2,7 +2,8 @@
 /* kafka_clients.h: clients that speak Kafka's protocol in real bytes over simulated sockets.
  *
  * On a machine of their own, which never crashes: one that makes the topic, producers (every other one
- * idempotent), a consumer for each partition. Each has one connection at a time and one request on it; what
+ * idempotent), a consumer for each partition, and some in the rack of a node, that go where the leader sends
+ * them. Each has one connection at a time and one request on it; what
  * fails is asked again elsewhere, after a look at the metadata. What they are told is held against a history
  * (history.h) that survives all brokers: B1, B2, B4, B5, B6, B7, B8, B12, S6.
  *
@@ -19,6 +20,10 @@
 #define KAFKA_TOPIC        "simulated"
 #define KAFKA_PARTITIONS   3
 #define KAFKA_CLIENTS_NODE (SIM_NODES_MAX + 1)
+#define KAFKA_RACK_SIZE    16
+
+/* Every node is in a rack of its own. */
+void kafka_clients_rack(char rack[KAFKA_RACK_SIZE], uint32_t node);
 
 void *kafka_clients_open(struct world *world);
 void kafka_clients_close(void *clients);

@@ -30,6 +30,7 @@ struct node {
     struct server *server;
     struct broker_peer peers[SIM_NODES_MAX];
     char addresses[SIM_NODES_MAX][24];
+    char rack[KAFKA_RACK_SIZE];
     const struct raft *rafts[GROUPS_MAX]; /* [0] that of group 0, or NULL */
     uint32_t raft_count;
     bool leaving;
@@ -113,6 +114,8 @@ static struct broker_options options_of(struct node *n) {
     options.peers = n->peers;
     options.peer_count = count;
     options.advertised = n->addresses[n->number - 1];
+    kafka_clients_rack(n->rack, n->number);
+    options.rack = n->rack;
     options.election_timeout_ms = knobs->election_ms_min;
     options.store.memtable_bytes = knobs->memtable_bytes;
     options.store.wal_segment_bytes = knobs->wal_segment_bytes;
