@@ -116,6 +116,17 @@ typedef struct {
 int sentinel_moves(sentinel_client *client, const char *topic,
                    void (*visit)(void *context, const sentinel_move *move), void *context,
                    sentinel_error *error);
+typedef struct {
+    const char *topic;
+    int32_t partition;
+    const int32_t *from, *to; /* the preferred leader first */
+    size_t node_count;
+} sentinel_planned_move;
+/* What would spread copies and leaders evenly over racks and nodes, up to `max` partitions, those of a topic
+ * together; 0: up to a thousand. sentinel_topic_move does it. */
+int sentinel_rebalance_plan(sentinel_client *client, int32_t max,
+                            void (*visit)(void *context, const sentinel_planned_move *move), void *context,
+                            sentinel_error *error);
 /* Lets so much time pass. */
 void sentinel_wait(sentinel_client *client, uint32_t ms);
 

@@ -412,6 +412,18 @@ struct partition_move {
 bool broker_partition_move(struct broker *broker, const struct broker_topic *topic, int32_t partition,
                            struct partition_move *move);
 
+/* A partition that would better be elsewhere (machine/metadata_balance.h); the preferred leaders first. */
+struct planned_move {
+    struct slice topic; /* for the call */
+    int32_t partition;
+    uint32_t count;
+    int32_t from[BROKER_REPLICAS_MAX], to[BROKER_REPLICAS_MAX];
+};
+/* `max` partitions at most, 0: METADATA_BALANCE_MAX. What this node knows and hears counts. `visit` must not
+ * change anything. */
+void broker_plan_rebalance(struct broker *broker, uint32_t max,
+                           void (*visit)(void *ctx, const struct planned_move *move), void *ctx);
+
 enum node_change_kind {
     NODE_ADD,   /* announces a node that comes: EXISTS */
     NODE_DRAIN, /* its replicas go to others, and it gets none: INVALID_REPLICATION, when they find no room */

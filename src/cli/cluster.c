@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/moves.h"
+#include "cli/rebalance.h"
 #include "io/io.h"
 
 static void print_help(void) {
@@ -17,6 +18,7 @@ static void print_help(void) {
         "       sentinel cluster add-node N=HOST:PORT [OPTIONS]\n"
         "       sentinel cluster drain N [--undo] [--no-wait] [OPTIONS]\n"
         "       sentinel cluster remove-node N [OPTIONS]\n"
+        "       sentinel cluster rebalance [--dry-run] [--moves N] [OPTIONS]\n"
         "       sentinel cluster transfer-leader TOPIC PARTITION [NODE] [OPTIONS]\n"
         "       sentinel cluster checkpoint NAME [OPTIONS]\n\n"
         "status           the nodes as the one asked sees them: who is there, who leads how much, what is\n"
@@ -26,6 +28,9 @@ static void print_help(void) {
         "drain            moves everything away from a node, and waits until it holds nothing; --undo takes\n"
         "                 it back\n"
         "remove-node      removes a drained node from the cluster; its data directory is of no use then\n"
+        "rebalance        moves partitions until copies and leaders are spread evenly over racks and nodes; "
+        "may\n"
+        "                 be interrupted, and run again\n"
         "transfer-leader  hands a partition to a node that has a replica, or to its preferred leader\n"
         "checkpoint       makes a copy of the node's data as it is now, while it serves:\n"
         "                 DATA_DIR/checkpoints/NAME on the node, a complete data directory made of hard\n"
@@ -35,6 +40,8 @@ static void print_help(void) {
         "  --watch                   status again whenever it has changed, looked at every --interval "
         "seconds\n"
         "                            (default 1), until --count were shown\n"
+        "  --dry-run                 of rebalance: only say what would be moved (also with --json)\n"
+        "  --moves N                 of rebalance: so many at once (default 4)\n"
         "  --undo                    of drain: the node may hold replicas again\n"
         "  --no-wait                 of drain: begin, and do not wait for the end\n" CLIENT_OPTIONS_HELP
         "\nexamples:\n"
@@ -101,8 +108,9 @@ static void print_node(const sentinel_node *node, const char *red, const char *g
 
 struct cluster_options {
     struct client_options client;
-    bool json, undo, no_wait, watch;
+    bool json, undo, no_wait, watch, dry_run;
     int64_t interval_s, count, shown;
+    int64_t moves; /* of rebalance, at once */
 };
 
 static void print_cluster(void *context, const sentinel_cluster *cluster) {
@@ -178,7 +186,7 @@ static int transfer(sentinel_client *client, char **words, int count, sentinel_e
     return sentinel_transfer_leader(client, words[0], (int32_t)strtol(words[1], NULL, 10), node, error);
 }
 
-enum verb { STATUS, CHECKPOINT, ADD_NODE, DRAIN, REMOVE_NODE, TRANSFER_LEADER, VERB_COUNT };
+enum verb { STATUS, CHECKPOINT, ADD_NODE, DRAIN, REMOVE_NODE, REBALANCE, TRANSFER_LEADER, VERB_COUNT };
 static const struct {
     const char *name;
     int words_min, words_max;
@@ -188,6 +196,7 @@ static const struct {
                        [ADD_NODE] = {"add-node", 1, 1, "N=HOST:PORT"},
                        [DRAIN] = {"drain", 1, 1, "the number of a node"},
                        [REMOVE_NODE] = {"remove-node", 1, 1, "the number of a node"},
+                       [REBALANCE] = {"rebalance", 0, 0, "nothing more"},
                        [TRANSFER_LEADER] = {"transfer-leader", 2, 3, "TOPIC PARTITION [NODE]"}};
 
 /* What the words say, or EXIT_USAGE. */
@@ -225,6 +234,10 @@ static int run(struct cluster_options *o, sentinel_client *client, enum verb ver
     case REMOVE_NODE:
         result = sentinel_node_remove(client, node, &error);
         break;
+    case REBALANCE:
+        result = o->dry_run ? rebalance_plan(client, o->json, &error)
+                            : rebalance_run(client, (size_t)o->moves, &error);
+        break;
     case TRANSFER_LEADER:
         result = transfer(client, words, count, &error);
         break;
@@ -244,6 +257,8 @@ int cluster_main(int argc, char **argv) {
         OPTION_COUNT,
         OPTION_UNDO,
         OPTION_NO_WAIT,
+        OPTION_DRY_RUN,
+        OPTION_MOVES,
         OPTION_HELP
     };
     static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
@@ -254,9 +269,11 @@ int cluster_main(int argc, char **argv) {
                                             {"count", required_argument, NULL, OPTION_COUNT},
                                             {"undo", no_argument, NULL, OPTION_UNDO},
                                             {"no-wait", no_argument, NULL, OPTION_NO_WAIT},
+                                            {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+                                            {"moves", required_argument, NULL, OPTION_MOVES},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
-    struct cluster_options o = {.interval_s = 1};
+    struct cluster_options o = {.interval_s = 1, .moves = REBALANCE_MOVES};
     int option, status = 0;
     optind = 0;
     while (status == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -275,6 +292,10 @@ int cluster_main(int argc, char **argv) {
             status = parse_integer("cluster", "--interval", optarg, 1, 86400, &o.interval_s);
         else if (option == OPTION_COUNT)
             status = parse_integer("cluster", "--count", optarg, 1, INT64_MAX, &o.count);
+        else if (option == OPTION_DRY_RUN)
+            o.dry_run = true;
+        else if (option == OPTION_MOVES)
+            status = parse_integer("cluster", "--moves", optarg, 1, 1000, &o.moves);
         else
             status = option == OPTION_TIMEOUT ? parse_timeout("cluster", optarg, &o.client) : EXIT_USAGE;
     }
@@ -286,7 +307,8 @@ int cluster_main(int argc, char **argv) {
         verb++;
     if (count < 0 || verb == VERB_COUNT)
         return usage_error("cluster",
-                           "wants status, add-node, drain, remove-node, transfer-leader or checkpoint");
+                           "wants status, add-node, drain, remove-node, rebalance, transfer-leader or "
+                           "checkpoint");
     status = check_words(verb, words, count);
     if (status != 0) return status;
     sentinel_client *client = client_open("cluster", &o.client);

@@ -8,8 +8,7 @@
 
 #define LOOK_MS 300
 
-/* One line, redrawn on a terminal; elsewhere a new line whenever the number changes. */
-static void show(const char *what, long long left, long long *shown) {
+void moves_show(const char *what, long long left, long long *shown) {
     if (left == *shown) return;
     *shown = left;
     bool terminal = io_is_terminal(2);
@@ -36,7 +35,7 @@ int moves_wait_for_topic(sentinel_client *client, const char *topic, sentinel_er
     for (;;) {
         struct count count = {0};
         if (sentinel_moves(client, topic, count_move, &count, error) != 0) return -1;
-        show(what, count.moving, &shown);
+        moves_show(what, count.moving, &shown);
         if (count.moving == 0) return 0;
         sentinel_wait(client, LOOK_MS);
     }
@@ -77,7 +76,7 @@ int moves_wait_for_node(sentinel_client *client, int32_t node, sentinel_error *e
             sentinel_moves(client, NULL, look_at_move, &emptying, error) != 0)
             return -1;
         long long left = emptying.held + emptying.leaving;
-        show(what, left, &shown);
+        moves_show(what, left, &shown);
         if (!emptying.known || !emptying.draining || left <= 0) return 0;
         sentinel_wait(client, LOOK_MS);
     }

@@ -141,3 +141,26 @@ int sentinel_transfer_leader(sentinel_client *client, const char *topic, int32_t
     return client_simple(client, CLUSTER_SERVICE "TransferLeader", &request,
                          &sentinel__v1__transfer_leader_response__descriptor, error);
 }
+
+int sentinel_rebalance_plan(sentinel_client *client, int32_t max,
+                            void (*visit)(void *context, const sentinel_planned_move *move), void *context,
+                            sentinel_error *error) {
+    struct arena arena;
+    arena_init(&arena, 16 * KIB);
+    Sentinel__V1__PlanRebalanceRequest request = SENTINEL__V1__PLAN_REBALANCE_REQUEST__INIT;
+    request.max_moves = max;
+    Sentinel__V1__PlanRebalanceResponse *answer = client_exchange(
+        client, CLUSTER_SERVICE "PlanRebalance", &request, &sentinel__v1__plan_rebalance_response__descriptor,
+        &arena, error);
+    for (size_t i = 0; answer != NULL && i < answer->n_moves; i++) {
+        const Sentinel__V1__PlannedMove *from = answer->moves[i];
+        const sentinel_planned_move move = {.topic = from->topic,
+                                            .partition = from->partition,
+                                            .from = from->from_node_ids,
+                                            .to = from->to_node_ids,
+                                            .node_count = MIN(from->n_from_node_ids, from->n_to_node_ids)};
+        visit(context, &move);
+    }
+    arena_release(&arena);
+    return answer == NULL ? -1 : 0;
+}

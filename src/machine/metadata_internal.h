@@ -5,7 +5,7 @@
  *   metadata_move.c   who has a partition, and moves
  *   metadata_node.c   nodes
  *   metadata_store.c  the state as keys, and back
- *   metadata_place.c  choosing nodes */
+ *   metadata_place.c  choosing nodes; metadata_balance.c: choosing again */
 #ifndef SENTINEL_MACHINE_METADATA_INTERNAL_H
 #define SENTINEL_MACHINE_METADATA_INTERNAL_H
 
@@ -35,6 +35,20 @@ struct metadata_node *metadata_node_put(struct metadata *m, uint32_t number);
 void metadata_node_set_removed(struct metadata *m, uint32_t node, uint32_t incarnation);
 /* The lowest number. */
 void metadata_node_forget_removed(struct metadata *m);
+
+/* metadata_place.c: what a node has by the placement, targets of moves included. */
+struct metadata_load {
+    uint32_t node;
+    const char *rack;
+    uint64_t replicas, leaders;
+    bool taken, usable;
+};
+/* Those of the registered nodes that do not drain and that `usable` names; room for METADATA_NODES_MAX. */
+uint32_t metadata_loads(const struct metadata *m, bool (*usable)(void *ctx, uint32_t node), void *ctx,
+                        struct metadata_load *loads);
+/* NULL: none of them. */
+struct metadata_load *metadata_load_find(struct metadata_load *loads, uint32_t count, uint32_t node);
+bool metadata_same_rack(const struct metadata_load *a, const struct metadata_load *b);
 
 /* metadata_store.c */
 void metadata_save_header(const struct metadata *m, struct metadata_effects *effects);

@@ -27,6 +27,7 @@ static const struct {
     {grpc_moves_methods, ARRAY_COUNT(grpc_moves_methods)},
     {grpc_cluster_methods, ARRAY_COUNT(grpc_cluster_methods)},
     {grpc_nodes_methods, ARRAY_COUNT(grpc_nodes_methods)},
+    {grpc_rebalance_methods, ARRAY_COUNT(grpc_rebalance_methods)},
     {grpc_groups_methods, ARRAY_COUNT(grpc_groups_methods)},
     {grpc_group_offsets_methods, ARRAY_COUNT(grpc_group_offsets_methods)},
     {grpc_txn_methods, ARRAY_COUNT(grpc_txn_methods)},

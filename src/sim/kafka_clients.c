@@ -191,8 +191,9 @@ static void ask_fetch(struct client *c) {
     kafka_fetch_ask(&fetch, TOPIC, c->partition, c->reader.offset, FETCH_BYTES);
     fetch.request.max_wait_ms = LONG_POLL_MS;
     fetch.request.rack_id = slice_from_text(c->rack);
-    /* A follower's own: it may be behind others, and not behind what it told over this connection. */
-    c->floor = c->read_from != 0 ? MAX(c->floor, 0) : c->all->history.partitions[c->partition].high_watermark;
+    /* A node that is asked for any replica answers as a follower, too: it may be behind others, and not
+     * behind what it told over this connection. */
+    if (c->role != NEAR_CONSUMER) c->floor = c->all->history.partitions[c->partition].high_watermark;
     ask(c, FETCH, KAFKA_FETCH, 11, &fetch.request);
 }
 
@@ -255,7 +256,6 @@ static void take_direction(struct client *c, const struct kafka_fetch_response_p
                         "K392: node %u sends a reader of partition %d in rack '%s' to node %d",
                         kafka_link_node(c->link), c->partition, c->rack, p->preferred_read_replica);
     c->read_from = (uint32_t)p->preferred_read_replica;
-    c->floor = 0;
     tell(c, false, "sent to its rack", c->reader.offset);
 }
 
@@ -352,6 +352,7 @@ static void go_on(struct client *c) {
         uint32_t nodes = world_node_count(c->all->world);
         uint32_t node = c->leader != 0 ? asked(c) : (c->index + c->attempts++) % nodes + 1;
         c->link = kafka_link_new(c->all->io, node, &link_calls, c);
+        c->floor = 0;
         io_timer_set(c->all->io, &c->timer, now(c) + ANSWER_NS);
         return;
     }

@@ -53,6 +53,40 @@ class Nodes(unittest.TestCase):
                     time.sleep(0.05)
                 self.assertNotIn("add-node", cluster.log_text(1))
 
+    def test_a_new_node_gets_its_share(self):
+        with Cluster(3) as cluster:
+            cluster.create("t", PARTITIONS)
+            cluster.create("u", 3, replicas=2)
+            load = Load(cluster.servers)
+            address = f"127.0.0.1:{free_ports(1)[0]}"
+            cluster.run("cluster", "add-node", f"4={address}")
+            cluster.nodes.append(4)
+            cluster.addresses[4] = address
+            cluster.start(4)
+            plan = []
+
+            def planned():
+                plan[:] = json.loads(cluster.run("cluster", "rebalance", "--dry-run", "--json", node=2).stdout)["moves"]
+                return any(4 in move["to"] for move in plan)
+
+            cluster.until(planned, what="a plan that knows the new node")
+            copies = sum(node not in move["from"] for move in plan for node in move["to"])
+            self.assertEqual(copies, 3)  # of 15, and the others keep 4
+            text = cluster.run("cluster", "rebalance", "--dry-run", node=2).stdout.decode()
+            self.assertRegex(text, rf"\n{len(plan)} partitions to move, 3 copies, \d+ bytes\n$")
+            begun = subprocess.Popen([SENTINEL, "cluster", "rebalance", "--moves", "1", "--server", cluster.addresses[1]],
+                                     stderr=subprocess.DEVNULL)
+            time.sleep(0.4)
+            begun.kill()  # whatever it had begun goes on by itself, and the next one does the rest
+            begun.wait()
+            done = cluster.run("cluster", "rebalance", "--moves", "20", node=3)
+            self.assertIn(b"0 left", done.stderr)
+            nodes = self.status(cluster, 3)["nodes"]
+            self.assertEqual(sorted(n["replicas"] for n in nodes), [3, 4, 4, 4])
+            self.assertIn(b"\n0 partitions to move", b"\n" + cluster.run("cluster", "rebalance", "--dry-run").stdout)
+            self.assertIn(b"0 left", cluster.run("cluster", "rebalance").stderr)
+            self.check(load, cluster.servers)
+
     def test_one_broker_grows_to_three(self):
         with Cluster(3) as cluster:
             for node in cluster.nodes:
