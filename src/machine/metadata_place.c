@@ -136,7 +136,7 @@ enum status metadata_place_again(const struct metadata *m, const struct metadata
                                  struct writer *placement, struct diagnostic *diagnostic) {
     struct metadata_load loads[METADATA_NODES_MAX];
     uint32_t count = metadata_loads(m, usable, ctx, loads), usable_count = count;
-    int16_t have = 0;
+    int16_t have = 0, deleting = 0;
     /* What it has stays, also on a node that is down: it has the data. */
     for (uint32_t i = 0; i < replicas->count; i++) {
         const struct metadata_node *node = metadata_node(m, replicas->nodes[i]);
@@ -153,7 +153,9 @@ enum status metadata_place_again(const struct metadata *m, const struct metadata
         most(loads, count)->taken = false;
     for (uint32_t i = 0; i < count; i++) {
         const struct metadata_left *left = metadata_left_behind(replicas, loads[i].node);
-        if (left != NULL && left->kind == METADATA_CLOSING) loads[i].usable = false; /* its old copy */
+        if (left == NULL || left->kind != METADATA_CLOSING) continue;
+        deleting += loads[i].usable;
+        loads[i].usable = false; /* its old copy */
     }
     struct metadata_load *added = NULL;
     struct writer fresh;
@@ -171,6 +173,9 @@ enum status metadata_place_again(const struct metadata *m, const struct metadata
     writer_release(&fresh);
     if (placement->size > first && load_be32(placement->data + first) != replicas->nodes[0])
         choose_leader(loads, count, placement, first);
+    if (have < replication && have + deleting >= replication)
+        return diagnose(diagnostic, STATUS_UNAVAILABLE,
+                        "%d nodes still delete their old copies of it: ask again in a moment", deleting);
     return have == replication && replication <= METADATA_REPLICAS_MAX && replication > 0
                ? STATUS_OK
                : too_few(m, replication, usable_count, diagnostic);

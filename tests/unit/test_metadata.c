@@ -637,6 +637,26 @@ static void nodes_come_and_go(void **state) {
     assert_status(change_node(f, METADATA_REMOVE_NODE, 9, 0), STATUS_NOT_FOUND);
 }
 
+/* Soon there will be enough nodes: that is told in another way than that there are too few. */
+static void old_copies_are_waited_for(void **state) {
+    struct fixture *f = *state;
+    bool down[16] = {false};
+    struct writer placement;
+    struct diagnostic why;
+    for (uint32_t node = 1; node <= 3; node++)
+        assert_status(register_node(f, node, 10 + node, ""), STATUS_OK);
+    assert_status(create_placed(f, "t", 1, 1, 3, down), STATUS_OK);
+    const struct metadata_replicas *replicas = replicas_of(f, "t", 0);
+    assert_status(set_replicas(f, "t", 0, (uint32_t[]){1}, 1), STATUS_OK);
+    assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
+    for (int16_t wanted = 2; wanted <= 4; wanted++) {
+        writer_init(&placement);
+        assert_status(metadata_place_again(f->state, replicas, wanted, any_node, down, &placement, &why),
+                      wanted <= 3 ? STATUS_UNAVAILABLE : STATUS_INVALID_REPLICATION);
+        writer_release(&placement);
+    }
+}
+
 /* More numbers than are remembered: the lowest are forgotten, and what is stored says the same. */
 static void so_many_removed_nodes_are_remembered(void **state) {
     struct fixture *f = *state;
@@ -736,6 +756,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_move_that_was_changed_often_can_still_be_cancelled, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nodes_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(old_copies_are_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(so_many_removed_nodes_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_are_stored_and_never_overtake_a_deletion, setup, teardown),
     };
