@@ -21,6 +21,7 @@
 #define IDENTITY_VERSION_ALONE 1 /* metadata_log.c */
 #define NOTICE_LEADERS         1
 #define NOTICE_LOG_START       2
+#define NOTICE_DEPARTING       3
 #define ANNOUNCE_TICKS         20 /* who leads what is told again so often, should it have been lost */
 
 /* ---- identity -------------------------------------------------------------------------------------------
@@ -426,10 +427,42 @@ static void take_log_start(struct cluster *cluster, uint32_t node, struct reader
     partition_replica_follow_start(raft_replica_ctx(replica), (int64_t)log_start);
 }
 
+/* ---- who leaves: two that do must not hand over to each other ------------------------------------------ */
+
+bool cluster_node_departs(const struct cluster *cluster, uint32_t node) {
+    for (uint32_t i = 0; i < cluster->departing_count; i++)
+        if (cluster->departing[i] == node) return true;
+    return false;
+}
+
+static void note_departing(struct cluster *cluster, uint32_t node) {
+    if (cluster_node_departs(cluster, node) || cluster->departing_count == PEERS_MAX) return;
+    cluster->departing[cluster->departing_count++] = node;
+}
+
+static void forget_departing(struct cluster *cluster, uint32_t node) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < cluster->departing_count; i++)
+        if (cluster->departing[i] != node) cluster->departing[kept++] = cluster->departing[i];
+    cluster->departing_count = kept;
+}
+
+/* Again and again: a notice may be lost, and a connection begin anew. */
+static void tell_departing(struct cluster *cluster) {
+    struct writer notice;
+    struct peer_info peer;
+    writer_init(&notice);
+    writer_u8(&notice, NOTICE_DEPARTING);
+    for (uint32_t i = 0; peers_get(cluster->peers, i, &peer); i++)
+        send_notice(cluster, peer.node, &notice);
+    writer_release(&notice);
+}
+
 static void on_notice(void *ctx, uint32_t node, struct shared_slice body) {
     struct reader in = reader_make(body.bytes);
     uint8_t kind = reader_u8(&in);
     if (kind == NOTICE_LOG_START) take_log_start(ctx, node, &in);
+    if (kind == NOTICE_DEPARTING) note_departing(ctx, node);
     if (kind != NOTICE_LEADERS) return;
     while (reader_remaining(&in) >= 16) {
         uint64_t group = reader_be64(&in);
@@ -439,12 +472,14 @@ static void on_notice(void *ctx, uint32_t node, struct shared_slice body) {
 
 static void on_down(void *ctx, uint32_t node) {
     struct cluster *cluster = ctx;
+    forget_departing(cluster, node);
     raft_host_node_down(cluster->host, node);
     forward_node_gone(cluster, node);
 }
 
 static void on_up(void *ctx, uint32_t node) {
     struct cluster *cluster = ctx;
+    forget_departing(cluster, node);
     raft_host_node_up(cluster->host, node);
     forward_node_gone(cluster, node);
     announce_all_to(cluster, node);
@@ -505,6 +540,7 @@ static void know_registered(struct cluster *cluster) {
 
 static void check_left(struct cluster *cluster) {
     if (!cluster->leaving || cluster->left == NULL) return;
+    tell_departing(cluster);
     bool nothing_left = members_hand_over(cluster);
     if (!nothing_left && io_now_ns(cluster->broker->io) < cluster->leave_deadline_ns) return;
     void (*left)(void *ctx) = cluster->left;

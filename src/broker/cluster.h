@@ -71,6 +71,8 @@ struct cluster {
     struct list groups_away, groups_served; /* coordinator_forward.c */
     struct list served_calls;               /* coordinator_remote.c */
     bool leaving, stopping;
+    uint32_t departing[PEERS_MAX]; /* others that are leaving, by their word, as long as they are connected */
+    uint32_t departing_count;
     uint64_t leave_deadline_ns;
     void (*left)(void *ctx);
     void *left_ctx;
@@ -103,6 +105,8 @@ void cluster_announce(struct cluster *cluster, const struct raft_replica *replic
  * leads next. */
 void cluster_tell_log_start(struct cluster *cluster, const struct raft_replica *replica, int64_t log_start);
 bool cluster_node_is_up(const struct cluster *cluster, uint32_t node);
+/* It hands over what it leads, and takes nothing over. */
+bool cluster_node_departs(const struct cluster *cluster, uint32_t node);
 
 /* members.c: makes the members of the groups led here what they should be, one step a tick. */
 void members_tend(struct cluster *cluster);

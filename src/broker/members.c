@@ -247,7 +247,9 @@ static void ask_for_fresh_metadata(struct cluster *cluster) {
 static void balance(struct cluster *cluster, struct raft_replica *replica, uint32_t preferred) {
     const struct raft *raft = raft_replica_raft(replica);
     const struct metadata_node *node = metadata_node(&cluster->broker->metadata, preferred);
-    if (preferred == cluster->node || node == NULL || !cluster_node_is_up(cluster, preferred)) return;
+    if (preferred == cluster->node || node == NULL || !cluster_node_is_up(cluster, preferred) ||
+        cluster_node_departs(cluster, preferred))
+        return;
     uint64_t id = raft_id(preferred, node->incarnation);
     int at = raft_config_find(raft_config(raft), id);
     const struct raft_progress *progress = raft_progress(raft, id);
@@ -296,17 +298,38 @@ void members_tend(struct cluster *cluster) {
 /* ---- leaving
  * ----------------------------------------------------------------------------------------------- */
 
+struct leaving {
+    struct cluster *cluster;
+    bool nothing; /* is led here that another could take */
+};
+
+/* The voter with the longest log that is there to stay; RAFT_NO_ID: none. */
+static uint64_t best_heir(const struct cluster *cluster, const struct raft *raft) {
+    const struct raft_config *config = raft_config(raft);
+    const struct raft_progress *best = NULL;
+    for (uint32_t i = 0; i < config->member_count; i++) {
+        uint64_t id = config->members[i].id;
+        const struct raft_progress *progress = raft_progress(raft, id);
+        if (id == raft->options->id || (config->members[i].flags & RAFT_VOTER) == 0 || progress->down ||
+            cluster_node_departs(cluster, raft_id_node(id)))
+            continue;
+        if (best == NULL || progress->match > best->match) best = progress;
+    }
+    return best == NULL ? RAFT_NO_ID : best->id;
+}
+
 static void hand_over(void *ctx, struct raft_replica *replica) {
+    struct leaving *leaving = ctx;
+    const struct raft *raft = raft_replica_raft(replica);
     if (!raft_replica_is_leader(replica)) return;
-    const struct raft_config *config = raft_config(raft_replica_raft(replica));
-    if (config->member_count == 1) return; /* there is nobody */
-    *(bool *)ctx = false;
-    if (raft_replica_raft(replica)->transfer_to == RAFT_NO_ID)
-        MAYBE(raft_replica_transfer(replica, RAFT_NO_ID) == STATUS_OK);
+    uint64_t heir = best_heir(leaving->cluster, raft);
+    if (heir == RAFT_NO_ID) return; /* there is nobody */
+    leaving->nothing = false;
+    if (raft->transfer_to == RAFT_NO_ID) MAYBE(raft_replica_transfer(replica, heir) == STATUS_OK);
 }
 
 bool members_hand_over(struct cluster *cluster) {
-    bool nothing = true;
-    raft_host_visit(cluster->host, hand_over, &nothing);
-    return nothing;
+    struct leaving leaving = {cluster, true};
+    raft_host_visit(cluster->host, hand_over, &leaving);
+    return leaving.nothing;
 }

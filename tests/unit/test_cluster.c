@@ -164,6 +164,33 @@ static void rolling_restarts_keep_serving(void **state) {
     cluster_world_close(&world);
 }
 
+static void set_flag(void *ctx) {
+    *(bool *)ctx = true;
+}
+
+/* Nodes that leave at the same time: none takes over from another, and who stays leads. */
+static void many_that_leave_wait_for_nobody(void **state) {
+    (void)state;
+    for (uint32_t leaving = 2; leaving <= 5; leaving++) {
+        open_with_topic(30 + leaving, 5, 6, 3);
+        for (int p = 0; p < 6; p++)
+            cluster_world_produce_numbers(&world, "t", p, 0, 5, -1);
+        int32_t controller = broker_controller(world.nodes[1].broker);
+        bool left[6] = {false};
+        uint64_t before = io_sim_now(world.sim);
+        uint32_t nodes[5], count = 0;
+        for (uint32_t i = 0; i < leaving; i++)
+            nodes[count++] = ((uint32_t)controller - 1 + i) % 5 + 1;
+        for (uint32_t i = 0; i < count; i++)
+            broker_leave(world.nodes[nodes[i]].broker, set_flag, &left[i]);
+        for (uint32_t i = 0; i < count; i++)
+            while (!left[i] && io_sim_now(world.sim) - before < 5 * NS_PER_S)
+                cluster_world_run(&world, 5);
+        assert_true(io_sim_now(world.sim) - before < NS_PER_S);
+        cluster_world_close(&world);
+    }
+}
+
 static void fewer_replicas_than_nodes_are_spread(void **state) {
     (void)state;
     open_with_topic(22, 3, 6, 1);
@@ -326,6 +353,7 @@ int main(void) {
         cmocka_unit_test(a_wiped_node_is_rebuilt),
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(rolling_restarts_keep_serving),
+        cmocka_unit_test(many_that_leave_wait_for_nobody),
         cmocka_unit_test(fewer_replicas_than_nodes_are_spread),
         cmocka_unit_test(deleted_records_stay_deleted),
         cmocka_unit_test(epochs_tell_where_they_end),
