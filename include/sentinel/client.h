@@ -130,9 +130,10 @@ int sentinel_rebalance_plan(sentinel_client *client, int32_t max,
 /* Lets so much time pass. */
 void sentinel_wait(sentinel_client *client, uint32_t ms);
 
-#define SENTINEL_LATEST   (-1)
-#define SENTINEL_EARLIEST (-2)
-/* position: SENTINEL_LATEST or SENTINEL_EARLIEST; offsets: room for partition_count. */
+#define SENTINEL_LATEST      (-1)
+#define SENTINEL_EARLIEST    (-2)
+#define SENTINEL_LAST_STABLE (-3) /* the end for readers of committed records */
+/* position: one of these; offsets: room for partition_count. */
 int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t position, int64_t *offsets,
                           int32_t partition_count, sentinel_error *error);
 
@@ -255,6 +256,7 @@ sentinel_consumer *sentinel_consumer_open_group(sentinel_client *client, const c
 typedef struct {
     int32_t partition;   /* without a group; default -1: all */
     int64_t from;        /* default SENTINEL_LATEST */
+    bool from_time;      /* `from` is a time, in milliseconds since 1970: the first record at or after it */
     const char *group;   /* default NULL: none */
     bool read_committed; /* only what is committed of transactions; default: what is stored */
 } sentinel_consumer_options;

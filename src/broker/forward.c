@@ -248,8 +248,12 @@ static void serve(struct served *served, struct slice topic, int32_t partition, 
             .topic = topic, .partition = partition, .offset = (int64_t)number, .done = deletion_done};
         broker_delete_records(broker, &served->deletion);
     } else {
-        served->lookup = (struct list_offset){
-            .topic = topic, .partition = partition, .timestamp_ms = (int64_t)number, .done = list_done};
+        served->lookup = (struct list_offset){.topic = topic,
+                                              .partition = partition,
+                                              .timestamp_ms = (int64_t)number,
+                                              .read_committed = reader_remaining(in) > 0 &&
+                                                                reader_u8(in) != 0,
+                                              .done = list_done};
         broker_list_offset(broker, &served->lookup);
     }
 }
@@ -262,7 +266,8 @@ void forward_request(struct cluster *cluster, uint32_t node, uint64_t number, st
     bool fits = op == FORWARD_APPEND || op == FORWARD_APPEND_TXN ||
                 (op == FORWARD_FETCH && reader_remaining(&in) == 13) ||
                 ((op == FORWARD_LIST || op == FORWARD_DELETE) && reader_remaining(&in) == 8) ||
-                op == FORWARD_DESCRIBE || (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
+                (op == FORWARD_LIST && reader_remaining(&in) == 9) || op == FORWARD_DESCRIBE ||
+                (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
     if (!reader_ok(&in) || !fits || topic.size > TOPIC_NAME_SIZE_MAX) return;
     struct served *served = mem_calloc(1, sizeof *served);
     served->cluster = cluster;

@@ -384,11 +384,11 @@ static void lookup_answered(struct forward *forward, enum status status, struct 
 static bool forward_lookup(struct list_offset *request) {
     struct broker *broker = request->broker;
     if (!forward_is_elsewhere(broker, request->topic, request->partition)) return false;
-    uint8_t number[8];
+    uint8_t number[8 + 1] = {[8] = 1};
     struct chain rest;
     store_be64(number, (uint64_t)request->timestamp_ms);
     chain_init(&rest);
-    chain_append_copy(&rest, slice_make(number, sizeof number));
+    chain_append_copy(&rest, slice_make(number, request->read_committed ? 9 : 8));
     request->forwarding.answered = lookup_answered;
     bool sent = forward_start(broker, &request->forwarding, FORWARD_LIST, request->topic, request->partition,
                               &rest);

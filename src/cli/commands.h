@@ -17,7 +17,7 @@
     X("consume", consume_main, "print records")                                                              \
     X("group", group_main, "list, describe, move and delete consumer groups")                                \
     X("txn", txn_main, "list, describe and abort transactions")                                              \
-    X("cluster", cluster_main, "show the cluster")                                                           \
+    X("cluster", cluster_main, "show the cluster, change its nodes, back them up")                           \
     X("inspect", inspect_main, "show what a data directory or file holds, also a damaged one")               \
     X("bench", bench_main, "measure it, beside the peers that are installed")                                \
     X("sim", sim_main, "run the real broker in the simulator, with crashes")                                 \

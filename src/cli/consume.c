@@ -23,7 +23,7 @@ struct consume {
     int64_t looked_ms;    /* likewise: at what the group has committed */
     sentinel_client *connection;
     int64_t partition, from, count;
-    bool until_end, any_replica, json, quiet, read_committed;
+    bool until_end, any_replica, json, quiet, read_committed, from_time;
     int32_t partition_count;
     int64_t *ends; /* with --until-end */
     struct progress progress;
@@ -35,7 +35,8 @@ static void print_help(void) {
         "usage: sentinel consume TOPIC [OPTIONS]\n\n"
         "Prints the records of a topic, from now on or from where --from says.\n\n"
         "options:\n" CLIENT_OPTIONS_HELP "  --partition P             only this partition\n"
-        "  --from beginning|end|N    where to start (default end); N: an offset\n"
+        "  --from beginning|end|N|@T where to start (default end); N: an offset; T: a time in milliseconds\n"
+        "                            since 1970\n"
         "  --group G                 as a member of this group: partitions are shared with its other "
         "members,\n"
         "                            reading starts where the group has committed (else at --from), and "
@@ -58,7 +59,8 @@ static void print_help(void) {
         "  --quiet                   no summary\n\n"
         "examples:\n"
         "  sentinel consume greetings --from beginning --until-end\n"
-        "  sentinel consume orders --partition 3 --from 1000 --count 10 --format '%%o %%k %%v\\n'\n");
+        "  sentinel consume orders --partition 3 --from 1000 --count 10 --format '%%o %%k %%v\\n'\n"
+        "  sentinel consume orders --from @$(date -d '1 hour ago' +%%s000) --until-end\n");
 }
 
 /* ---- the command line ------------------------------------------------------------------------------------
@@ -85,9 +87,12 @@ static int parse_from(struct consume *c, const char *text) {
     if (strcmp(text, "end") == 0) return c->from = SENTINEL_LATEST, 0;
     char *end;
     errno = 0;
-    c->from = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || c->from < 0)
-        return usage_error("consume", "--from wants beginning, end or an offset, not '%s'", text);
+    c->from_time = text[0] == '@';
+    const char *number = text + c->from_time;
+    c->from = strtoll(number, &end, 10);
+    if (end == number || *end != '\0' || errno != 0 || c->from < 0)
+        return usage_error("consume", "--from wants beginning, end, an offset, or @ and a time, not '%s'",
+                           text);
     return 0;
 }
 
@@ -162,7 +167,8 @@ static int parse_arguments(struct consume *c, int argc, char **argv) {
     if (c->group[0] == '\0') return usage_error("consume", "--group wants a name");
     if (c->partition >= 0)
         return usage_error("consume", "--partition cannot be chosen in a group: it is assigned");
-    if (c->from >= 0) return usage_error("consume", "--from wants beginning or end in a group");
+    if (c->from >= 0 && !c->from_time)
+        return usage_error("consume", "--from wants beginning, end or a time in a group");
     return -1;
 }
 
@@ -269,7 +275,8 @@ static void count_partitions(void *context, const sentinel_topic *topic) {
 static int find_ends(struct consume *c, sentinel_client *client, sentinel_error *error) {
     if (sentinel_topic_describe(client, c->topic, count_partitions, c, error) != 0) return -1;
     c->ends = mem_calloc((size_t)c->partition_count, sizeof *c->ends);
-    return sentinel_list_offsets(client, c->topic, SENTINEL_LATEST, c->ends, c->partition_count, error);
+    int64_t end = c->read_committed ? SENTINEL_LAST_STABLE : SENTINEL_LATEST;
+    return sentinel_list_offsets(client, c->topic, end, c->ends, c->partition_count, error);
 }
 
 struct group_look {
@@ -362,6 +369,7 @@ static int run(struct consume *c, sentinel_client *client) {
     if (c->any_replica) sentinel_read_any_replica(client);
     const sentinel_consumer_options options = {.partition = (int32_t)c->partition,
                                                .from = c->from,
+                                               .from_time = c->from_time,
                                                .group = c->group,
                                                .read_committed = c->read_committed};
     sentinel_consumer *consumer = sentinel_consumer_open_with(client, c->topic, &options, &error);

@@ -170,25 +170,29 @@ static int describe(struct group_options *o, sentinel_client *client, const char
 /* ---- reset-offsets and delete ---------------------------------------------------------------------------
  */
 
+struct reset_shown {
+    int rows, failures;
+};
+
 static void reset_one(void *context, const sentinel_group_reset *reset) {
-    int *failures = context;
+    struct reset_shown *shown = context;
+    if (shown->rows++ == 0) printf("%-24s %9s %12s %12s\n", "TOPIC", "PARTITION", "FROM", "TO");
     printf("%-24s %9d", reset->topic, reset->partition);
     print_number(reset->old_offset, 12);
     print_number(reset->new_offset, 12);
     printf("%s%s\n", reset->error == NULL ? "" : "  ", reset->error == NULL ? "" : reset->error);
-    *failures += reset->error != NULL;
+    shown->failures += reset->error != NULL;
 }
 
 static int reset(struct group_options *o, sentinel_client *client, const char *name) {
     if (!o->has_target) return usage_error("group", "reset-offsets wants --to");
     sentinel_error error = {0};
-    int failures = 0;
+    struct reset_shown shown = {0};
     o->reset.topics = o->topics;
     o->reset.dry_run = o->dry_run;
-    printf("%-24s %9s %12s %12s\n", "TOPIC", "PARTITION", "FROM", "TO");
-    if (sentinel_group_reset_offsets(client, name, &o->reset, reset_one, &failures, &error) != 0)
+    if (sentinel_group_reset_offsets(client, name, &o->reset, reset_one, &shown, &error) != 0)
         return client_failed("group", &error);
-    return failures != 0;
+    return shown.failures != 0;
 }
 
 static int delete (sentinel_client *client, const char *name) {

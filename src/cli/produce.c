@@ -213,6 +213,7 @@ static int report(struct produce *p, int result, const sentinel_error *error) {
         return 0;
     }
     const char *why = p->first_failure[0] != '\0' ? p->first_failure : error->message;
+    if (p->sent == 0) return command_failed("produce", "%s", why); /* it did not come to that */
     return command_failed("produce", "%llu of %llu records read were not acknowledged: %s",
                           (unsigned long long)(p->sent - p->acknowledged), (unsigned long long)p->sent, why);
 }

@@ -253,6 +253,9 @@ static int check_verb(const struct topic_options *o, const char *verb, int names
     if (names != wanted)
         return usage_error("topic", wanted == 0 ? "list takes no name" : "%s wants one topic name", verb);
     int moves = (o->replicas != 0) + (o->placement_count != 0) + o->cancel;
+    if (o->partitions != 0 && strcmp(verb, "alter") == 0)
+        return usage_error("topic", "'add-partitions NAME --partitions TOTAL' gives a topic more; fewer it "
+                                    "never has");
     bool alters = strcmp(verb, "alter") == 0, creates = strcmp(verb, "create") == 0;
     if (alters && (moves > 1 || (moves == 0 && o->config_count == 0)))
         return usage_error("topic", "alter wants --config NAME=VALUE, or one of --replicas, --placement and "
@@ -289,7 +292,8 @@ int topic_main(int argc, char **argv) {
         if ((status = take_option(&o, option, optarg)) != 0) return status;
     }
     if (optind == argc)
-        return usage_error("topic", "what about a topic? create, list, describe, alter, delete ...");
+        return usage_error("topic",
+                           "what about a topic? create, list, describe, alter, add-partitions or delete");
     const char *verb = argv[optind++];
     if ((status = check_verb(&o, verb, argc - optind)) != 0) return status;
     sentinel_client *client = client_open("topic", &o.client);

@@ -12,7 +12,7 @@
 
 struct txn_options {
     struct client_options client;
-    bool json, any;
+    bool json;
     int64_t open_for_s;
 };
 
@@ -68,8 +68,6 @@ static void list_one(void *context, const sentinel_transaction *txn) {
         print_json(txn, false);
         return;
     }
-    if (!o->any) printf("%-32s %-15s %12s %6s %10s\n", "ID", "STATE", "PRODUCER", "EPOCH", "OPEN FOR");
-    o->any = true;
     printf("%-32s %-15s %12" PRId64 " %6d", txn->id, txn->state, txn->producer_id, txn->epoch);
     if (txn->start_time_ms < 0)
         printf(" %10s\n", "-");
@@ -95,6 +93,8 @@ static void describe_one(void *context, const sentinel_transaction *txn) {
 static int run(struct txn_options *o, sentinel_client *client, const char *verb, const char *id) {
     sentinel_error error = {0};
     int status;
+    if (strcmp(verb, "list") == 0 && !o->json)
+        printf("%-32s %-15s %12s %6s %10s\n", "ID", "STATE", "PRODUCER", "EPOCH", "OPEN FOR");
     if (strcmp(verb, "list") == 0)
         status = sentinel_transaction_list(client, o->open_for_s * 1000, list_one, o, &error);
     else if (strcmp(verb, "describe") == 0)

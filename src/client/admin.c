@@ -236,6 +236,8 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
     start.position_case = SENTINEL__V1__START_POSITION__POSITION_ANCHOR;
     start.anchor = position == SENTINEL_EARLIEST ? SENTINEL__V1__ANCHOR__ANCHOR_EARLIEST
                                                  : SENTINEL__V1__ANCHOR__ANCHOR_LATEST;
+    if (position == SENTINEL_LAST_STABLE)
+        request.isolation = SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
     request.name = (char *)(uintptr_t)topic;
     request.position = &start;
     Sentinel__V1__ListOffsetsResponse *answer = client_exchange(

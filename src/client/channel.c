@@ -244,9 +244,12 @@ static void connected(struct io_op *op) {
         io_socket_close(channel->socket);
         channel->socket = NULL;
         char why[256];
+        const char *reason = op->status == STATUS_UNAVAILABLE
+                                 ? "nobody listens there; is 'sentinel serve' running?"
+                             : op->status == STATUS_NOT_FOUND ? "there is no host of that name"
+                                                              : status_text(op->status);
         snprintf(why, sizeof why, "cannot connect to %s: %s", channel->servers[channel->current].text,
-                 op->status == STATUS_UNAVAILABLE ? "nobody listens there; is 'sentinel serve' running?"
-                                                  : status_text(op->status));
+                 reason);
         schedule_retry(channel);
         fail_waiting(channel, why);
         return;

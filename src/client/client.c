@@ -109,6 +109,7 @@ static bool unary_is_done(void *ctx) {
 int client_unary(struct sentinel_client *client, const char *path, struct slice request,
                  struct buffer **answer, sentinel_error *error) {
     uint64_t deadline = client_deadline(client, client->timeout_ns);
+    char last[512] = ""; /* why it was not sent */
     for (;;) {
         struct unary unary = {.call = {.on_message = unary_message, .on_done = unary_done}};
         call_start(&client->channel, &unary.call, path);
@@ -121,11 +122,13 @@ int client_unary(struct sentinel_client *client, const char *path, struct slice 
             return 0;
         }
         buffer_unref(unary.answer);
+        if (!done && last[0] != '\0') return client_fail(error, SENTINEL_UNAVAILABLE, "%s", last);
         if (!done) return client_fail(error, SENTINEL_TIMED_OUT, "no answer within the client's timeout");
         uint64_t now = io_clock_ns(client->io);
         if (unary.code != GRPC_UNAVAILABLE || unary.call.sent || now + RETRY_PAUSE_NS >= deadline)
             return client_fail(error, unary.code == 0 ? 13 : unary.code, "%s",
                                unary.code == 0 ? "the server sent no answer" : unary.message);
+        snprintf(last, sizeof last, "%s", unary.message);
         client_wait(client, now + RETRY_PAUSE_NS, never, NULL);
     }
 }

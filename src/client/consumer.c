@@ -43,7 +43,7 @@ struct sentinel_consumer {
     struct sentinel_client *client;
     char *topic, *group; /* group: NULL: none */
     uint64_t commits_sent, commits_answered;
-    bool started, read_committed;
+    bool started, read_committed, from_time;
     int32_t partition; /* -1: all */
     int64_t from;
     struct position *positions;
@@ -293,6 +293,10 @@ static void start_stream(struct sentinel_consumer *c) {
     Sentinel__V1__StartPosition from;
     Sentinel__V1__ConsumeCredit credit = SENTINEL__V1__CONSUME_CREDIT__INIT;
     set_start(&from, c->from);
+    if (c->from_time) {
+        from.position_case = SENTINEL__V1__START_POSITION__POSITION_TIMESTAMP_MS;
+        from.timestamp_ms = c->from;
+    }
     credit.bytes = CREDIT_BYTES;
     credit.records = CREDIT_RECORDS;
     topic.topic = c->topic;
@@ -455,6 +459,7 @@ sentinel_consumer *sentinel_consumer_open_with(sentinel_client *client, const ch
     c->group = options->group == NULL ? NULL : mem_strdup(options->group);
     c->partition = options->group == NULL ? options->partition : -1;
     c->from = options->from;
+    c->from_time = options->from_time;
     c->read_committed = options->read_committed;
     list_init(&c->received);
     arena_init(&c->arena, 64 * KIB);

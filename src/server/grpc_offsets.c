@@ -86,6 +86,11 @@ static void list_offsets(struct grpc_call *call, struct grpc_message *message) {
         grpc_call_fail_field(call, "position", "an anchor, or a time of 0 or later");
         return;
     }
+    bool committed = request->isolation == SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
+    if (!committed && request->isolation > SENTINEL__V1__ISOLATION__ISOLATION_READ_UNCOMMITTED) {
+        grpc_call_fail_field(call, "isolation", "no such value");
+        return;
+    }
     const struct broker_topic *topic = grpc_partition_find_topic(call, all->topic);
     if (topic == NULL) return;
     if (request->n_partitions > (size_t)topic->partition_count) {
@@ -105,6 +110,7 @@ static void list_offsets(struct grpc_call *call, struct grpc_message *message) {
                                                .partition = partition,
                                                .timestamp_ms = timestamp_ms,
                                                .forward = true,
+                                               .read_committed = committed,
                                                .done = lookup_done};
     }
     all->busy = all->count;

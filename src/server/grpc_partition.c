@@ -24,7 +24,10 @@ static struct slice print_number(char *text, size_t size, int64_t number) {
 static void build(struct built *built, const struct grpc_partition_error *error) {
     char quoted[300];
     log_quote(quoted, sizeof quoted, error->topic);
-    built->error = grpc_error_from_status(error->status, error->message);
+    bool silent = error->message == NULL || error->message[0] == '\0';
+    const char *none = error->partition < 0 ? "there is no such topic" : "there is no such partition";
+    built->error = grpc_error_from_status(
+        error->status, silent && error->status == STATUS_UNKNOWN_TOPIC ? none : error->message);
     built->error.metadata = built->pairs;
     add_pair(built, "topic", error->topic);
     int text_size;

@@ -112,12 +112,14 @@ static void change_done(struct topic_change *topic_change) {
     struct change *change = CONTAINER_OF(topic_change, struct change, change);
     struct grpc_call *call = change->call;
     if (!call->ended) {
-        if (topic_change->status != STATUS_OK)
-            grpc_partition_fail(call,
-                                &(struct grpc_partition_error){.status = topic_change->status,
-                                                               .topic = slice_from_text(change->name),
-                                                               .partition = -1,
-                                                               .message = topic_change->diagnostic.text});
+        enum status status = topic_change->status;
+        bool names_it = status == STATUS_EXISTS || status == STATUS_UNKNOWN_TOPIC; /* as we do here */
+        if (status != STATUS_OK)
+            grpc_partition_fail(call, &(struct grpc_partition_error){
+                                          .status = status,
+                                          .topic = slice_from_text(change->name),
+                                          .partition = -1,
+                                          .message = names_it ? NULL : topic_change->diagnostic.text});
         else
             change->answer(change);
     }

@@ -100,6 +100,31 @@ static enum status shown_by(uint32_t node, const char *id, char *text, size_t si
     return shown.listing.base.status;
 }
 
+struct waiting_end {
+    struct list_offset lookup;
+    bool done;
+};
+
+static void end_told(struct list_offset *lookup) {
+    CONTAINER_OF(lookup, struct waiting_end, lookup)->done = true;
+}
+
+/* Where the partition ends for a reader of committed records, as this node tells. */
+static int64_t stable_end(uint32_t node, int partition) {
+    struct waiting_end waiting = {.lookup = {.topic = SLICE_LITERAL("t"),
+                                             .partition = partition,
+                                             .timestamp_ms = OFFSET_LATEST,
+                                             .forward = true,
+                                             .read_committed = true,
+                                             .done = end_told}};
+    broker_list_offset(world.nodes[node].broker, &waiting.lookup);
+    for (int i = 0; i < 1000 && !waiting.done; i++)
+        cluster_world_run(&world, 10);
+    assert_true(waiting.done);
+    assert_status(waiting.lookup.status, STATUS_OK);
+    return waiting.lookup.offset;
+}
+
 static void any_node_may_be_asked(void **state) {
     (void)state;
     char text[512];
@@ -111,7 +136,10 @@ static void any_node_may_be_asked(void **state) {
         struct cluster_txn txn = begin(id, 60000);
         assert_status(cluster_txn_append(&txn, "t", i % PARTITIONS, "dropped"), STATUS_OK);
         assert_status(cluster_txn_offset(&txn, id, "t", 0, 7), STATUS_OK);
+        int64_t open = stable_end(1, i % PARTITIONS);
         for (uint32_t node = 1; node <= 3; node++) {
+            assert_int_equal(stable_end(node, i % PARTITIONS), open);
+            if (i < PARTITIONS) assert_int_equal(open, 0); /* and not behind the record */
             char expected[64];
             snprintf(expected, sizeof expected, "%s Ongoing 2;", id);
             assert_status(shown_by(node, id, text, sizeof text), STATUS_OK);

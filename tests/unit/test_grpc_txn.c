@@ -6,6 +6,7 @@
 #include "sentinel/v1/consumer_service.pb-c.h"
 #include "sentinel/v1/group_service.pb-c.h"
 #include "sentinel/v1/producer_service.pb-c.h"
+#include "sentinel/v1/topic_service.pb-c.h"
 #include "sentinel/v1/transaction_service.pb-c.h"
 #include "server/grpc_call.h"
 #include "wire/record_batch.h"
@@ -457,6 +458,30 @@ static void members_wait_for_offsets_that_are_about_to_be_committed(void **state
     }
 }
 
+/* Where the log ends depends on who reads. */
+static void the_end_is_told_to_both_kinds_of_readers(void **state) {
+    (void)state;
+    struct worker worker = begin("w");
+    produced(&worker, 0, "one");
+    end(&worker, true);
+    produced(&worker, 0, "two");
+    produced(&worker, 0, "three");
+    for (int committed = 0; committed < 2; committed++) {
+        int32_t partition = 0;
+        Sentinel__V1__ListOffsetsRequest request = SENTINEL__V1__LIST_OFFSETS_REQUEST__INIT;
+        request.name = TEXT("t");
+        request.n_partitions = 1;
+        request.partitions = &partition;
+        if (committed == 1) request.isolation = SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
+        struct grpc_world_call *call = grpc_world_unary(&world, "/sentinel.v1.TopicService/ListOffsets",
+                                                        &request.base);
+        Sentinel__V1__ListOffsetsResponse *response = sentinel__v1__list_offsets_response__unpack(
+            NULL, call->messages[0].size, call->messages[0].data);
+        assert_int_equal(response->offsets[0]->offset, committed == 1 ? 2 : 4); /* a record, a marker */
+        sentinel__v1__list_offsets_response__free_unpacked(response, NULL);
+    }
+}
+
 /* ---- lists --------------------------------------------------------------------------------------------- */
 
 static Sentinel__V1__ListTransactionsResponse *list(Sentinel__V1__ListTransactionsRequest *request) {
@@ -577,6 +602,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(offsets_count_when_it_is_committed, open_world, close_world),
         cmocka_unit_test_setup_teardown(members_wait_for_offsets_that_are_about_to_be_committed, open_world,
                                         close_world),
+        cmocka_unit_test_setup_teardown(the_end_is_told_to_both_kinds_of_readers, open_world, close_world),
         cmocka_unit_test_setup_teardown(listed_in_pages, open_world, close_world),
         cmocka_unit_test_setup_teardown(one_is_shown_with_its_places, open_world, close_world),
         cmocka_unit_test_setup_teardown(clients_that_go_away, open_world, close_world),
