@@ -97,7 +97,7 @@ def main():
             try:
                 Worker(channel, *names).run()
             except grpc.RpcError as error:  # what was begun is aborted when it begins again
-                if reason(error) == "PRODUCER_FENCED":
+                if reason(error) in ("PRODUCER_FENCED", "INVALID_PRODUCER_ID_MAPPING"):
                     sys.exit("another worker of this name has taken over")
                 print(f"begins again: {error.details()}", file=sys.stderr)
                 time.sleep(0.1)

@@ -77,8 +77,10 @@ struct begin {
     int32_t timeout_ms;
 };
 
+static void begin_done(struct group_call *group_call);
+
 static void begin_try(struct begin *begin) {
-    begin->part.txn.call.forward = true;
+    begin->part.txn.call = (struct group_call){.done = begin_done, .forward = true};
     coordinator_txn_begin(grpc_call_broker(begin->part.call), &begin->part.txn,
                           &(struct txn_begin){.id = begin->part.who.id,
                                               .timeout_ms = begin->timeout_ms,
@@ -133,7 +135,6 @@ static void begin_transaction(struct grpc_call *call, struct grpc_message *messa
         return;
     }
     begin->timeout_ms = request->timeout_ms == 0 ? TIMEOUT_MS_DEFAULT : request->timeout_ms;
-    begin->part.txn.call.done = begin_done;
     begin->pause_ns = RETRY_NS_MIN;
     begin->end_ns = io_now_ns(grpc_call_io(call)) + RETRY_NS_ALL;
     begin->ask.done = begin_asked;
@@ -159,6 +160,13 @@ static void ending_done(struct group_call *group_call) {
     struct ending *ending = CONTAINER_OF(group_call, struct ending, part.txn.call);
     struct grpc_call *call = ending->part.call;
     enum status status = status_of(&ending->part.txn);
+    /* Of the last epoch of an id nothing can be committed; who begins again gets another id (machine/txn.h).
+     */
+    if (status == STATUS_PRODUCER_FENCED && ending->part.who.epoch == TXN_EPOCH_MAX) {
+        grpc_txn_fail(call, ending->part.who.id, STATUS_TXN_ABORTABLE,
+                      "aborted: the epochs of its producer id are used up, begin again");
+        return;
+    }
     if (status != STATUS_OK) {
         bool none = ending->forced && status == STATUS_INVALID_TXN_STATE;
         grpc_txn_fail(call, ending->part.who.id, status,

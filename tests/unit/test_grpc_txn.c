@@ -2,6 +2,7 @@
 /* Transactions over gRPC: what readers of committed records see, who is fenced, what an operator may do. */
 #include "lib/test.h"
 
+#include "broker/coordinator.h"
 #include "lib/grpc_world.h"
 #include "sentinel/v1/consumer_service.pb-c.h"
 #include "sentinel/v1/group_service.pb-c.h"
@@ -354,6 +355,42 @@ static void an_operator_aborts_one_that_hangs(void **state) {
     expect_error(call_end(&worker, false, false), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
 }
 
+struct beginning {
+    struct txn_call call;
+    bool done;
+};
+
+static void begun(struct group_call *call) {
+    CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct beginning, call)->done = true;
+}
+
+/* As after many thousand transactions: the worker begins again, under another producer id. */
+static void epochs_are_used_up(void **state) {
+    (void)state;
+    struct worker worker = begin("w");
+    for (int32_t epoch = worker.identity.producer_epoch; epoch < TXN_EPOCH_MAX; epoch++) {
+        struct beginning beginning = {.call = {.call = {.done = begun}}};
+        coordinator_txn_begin(world.broker, &beginning.call,
+                              &(struct txn_begin){.id = SLICE_LITERAL("w"),
+                                                  .timeout_ms = 60000,
+                                                  .producer_id = -1,
+                                                  .epoch = -1,
+                                                  .fresh_id = 1000});
+        while (!beginning.done)
+            grpc_world_run(&world, 1);
+        worker.identity.producer_epoch = beginning.call.epoch;
+    }
+    assert_int_equal(worker.identity.producer_epoch, TXN_EPOCH_MAX);
+    produced(&worker, 0, "dropped");
+    expect_error(call_end(&worker, true, false), 10, "TXN_ABORTABLE", "");
+    struct worker next = begin("w");
+    assert_true(next.identity.producer_id != worker.identity.producer_id);
+    expect_error(call_end(&worker, true, false), 9, "INVALID_PRODUCER_ID_MAPPING", "");
+    produced(&next, 0, "kept");
+    end(&next, true);
+    expect(0, "kept,");
+}
+
 static void wrong_calls(void **state) {
     (void)state;
     struct worker worker = {"", SENTINEL__V1__PRODUCER_IDENTITY__INIT};
@@ -598,6 +635,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(ends_may_be_sent_again, open_world, close_world),
         cmocka_unit_test_setup_teardown(time_is_up, open_world, close_world),
         cmocka_unit_test_setup_teardown(an_operator_aborts_one_that_hangs, open_world, close_world),
+        cmocka_unit_test_setup_teardown(epochs_are_used_up, open_world, close_world),
         cmocka_unit_test_setup_teardown(wrong_calls, open_world, close_world),
         cmocka_unit_test_setup_teardown(offsets_count_when_it_is_committed, open_world, close_world),
         cmocka_unit_test_setup_teardown(members_wait_for_offsets_that_are_about_to_be_committed, open_world,
