@@ -83,6 +83,7 @@ REQUESTS = {
     "ClusterService/DrainNode": [['node_id: 1']],
     "ClusterService/RemoveNode": [['node_id: 1']],
     "ClusterService/TransferLeader": [['topic: "t" partition: 0 node_id: 1']],
+    "ClusterService/PlanRebalance": [['max_moves: 5'], ['']],
     "ClusterService/CreateCheckpoint": [['name: "c"']],
 }
 
