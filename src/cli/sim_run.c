@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "cli/commands.h"
 #include "cli/sim_command.h"
 #include "io/io.h"
@@ -13,8 +14,8 @@
 #include "sim/report.h"
 #include "sim/shrink.h"
 
-#define SHRINK_RUNS_MAX 600
-#define SHRINK_MS_MAX   90000
+#define SHRINK_RUNS_MAX 10000
+#define SHRINK_MS_MAX   60000
 
 void sim_summarize(struct sim_summary *summary, const struct world_result *result) {
     *summary = (struct sim_summary){.ok = result->ok,
@@ -98,11 +99,12 @@ struct chase {
     uint64_t until_ms;
 };
 
-static bool still_fails(void *ctx, const struct scenario *scenario) {
+static bool still_fails(void *ctx, const struct scenario *scenario, uint64_t *failed_at_ns) {
     const struct chase *chase = ctx;
     struct sim_summary summary;
     if ((uint64_t)io_system_wall_ms() > chase->until_ms) return false;
     run_isolated(scenario, true, &summary, NULL);
+    *failed_at_ns = summary.failed_at_ns;
     size_t size = invariant_size(chase->failure);
     return !summary.ok && invariant_size(summary.failure) == size &&
            memcmp(summary.failure, chase->failure, size) == 0;
@@ -129,13 +131,16 @@ void sim_explain(const struct sim_command *command, const struct scenario *scena
     struct sim_summary again;
     scenario_init(&log);
     run_isolated(scenario, true, &again, &log);
+    struct action until = {.at_ns = again.failed_at_ns, .kind = ACTION_WAIT, .count = 1, .a = NS_PER_MS};
+    if (log.count != 0 && log.actions[log.count - 1].kind != ACTION_CONVERGE) scenario_add(&log, &until);
     struct chase chase = {summary->failure, (uint64_t)io_system_wall_ms() + SHRINK_MS_MAX};
-    struct shrink shrink = {.fails = still_fails,
-                            .ctx = &chase,
-                            .failed_at_ns = summary->failed_at_ns,
-                            .runs_max = SHRINK_RUNS_MAX};
+    struct shrink shrink = {
+        .fails = still_fails, .ctx = &chase, .failed_at_ns = UINT64_MAX, .runs_max = SHRINK_RUNS_MAX};
     /* What was really done, with nodes instead of roles; else what was planned. */
-    if (log.count == 0 || !still_fails(&chase, &log)) scenario_copy(&log, scenario);
+    if (log.count == 0 || !still_fails(&chase, &log, &shrink.failed_at_ns)) {
+        scenario_copy(&log, scenario);
+        shrink.failed_at_ns = summary->failed_at_ns;
+    }
     uint32_t before = log.count;
     if (!command->as_it_is) {
         shrink_scenario(&shrink, &log);

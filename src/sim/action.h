@@ -86,7 +86,6 @@ struct action {
     uint32_t sets[4]; /* bit n: node n; groups of a partition, or members */
     uint32_t set_count;
     char name[ACTION_NAME_MAX + 1];
-    uint32_t cause; /* actions of one fault (its begin and its end) share a number; 0: none */
 };
 
 /* What names stand for while lines are read; a name is known once an action has given it. */

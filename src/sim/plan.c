@@ -21,7 +21,7 @@ enum { STREAM_SHAPE = 101, STREAM_FAULTS, STREAM_WORKLOAD, STREAM_KNOBS };
 struct plan {
     struct scenario *scenario;
     struct prng prng; /* of the kind at work */
-    uint32_t nodes, cause;
+    uint32_t nodes;
     uint64_t end_ns;
     uint32_t spoiled; /* nodes whose disks may be damaged or lost, by bits */
     uint32_t allowed; /* kinds of faults, by bits */
@@ -82,7 +82,6 @@ static uint64_t between(struct plan *p, uint64_t min_ns, uint64_t max_ns) {
 
 static void add(struct plan *p, uint64_t at_ns, struct action action) {
     action.at_ns = MIN(at_ns, p->end_ns);
-    action.cause = p->cause;
     if (action.count == 0) action.count = 1;
     scenario_add(p->scenario, &action);
 }
@@ -356,7 +355,6 @@ static void plan_one(struct plan *p, enum plan_fault kind, uint64_t at_ns) {
         [PLAN_slowdisk] = plan_slow_disk,  [PLAN_rot] = plan_rot,
         [PLAN_members] = plan_members,     [PLAN_transfer] = plan_transfer,
         [PLAN_compact] = plan_compact,     [PLAN_restart] = plan_restart};
-    p->cause++;
     if (kind == PLAN_oneway || kind == PLAN_flap)
         plan_link(p, at_ns, kind == PLAN_flap);
     else
@@ -396,7 +394,6 @@ static void draw_workload(struct plan *p, struct prng workload) {
     p->prng = workload;
     uint64_t gap_ns = between(p, 3 * NS_PER_MS, 200 * NS_PER_MS);
     uint32_t size_max = (uint32_t)between(p, 10, 4000);
-    p->cause = 0;
     for (uint64_t at_ns = 0; at_ns < p->end_ns; at_ns += 1 + prng_below(&p->prng, 2 * gap_ns)) {
         uint32_t node = prng_chance(&p->prng, 3, 4) ? ACTION_NODE_LEADER : a_node(p);
         if (prng_chance(&p->prng, 1, 8)) {

@@ -4,13 +4,40 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define SIZE_SMALL 16U
+#define SIZE_SMALL  16U
+#define SEEDS_MIN   2U
+#define SEEDS_MAX   8U
+#define THIN_MISSES 40U
+
+/* What is left out moves everything that is drawn in a run: a failure that needs a race may come with another
+ * seed. So many are tried, more where runs are short. */
+static uint32_t seeds_for(const struct scenario *scenario) {
+    return MAX(SEEDS_MIN, MIN(SEEDS_MAX, 400U / MAX(1U, scenario->count)));
+}
+
+/* What comes later was never done, but waited for. */
+static void cut_after(struct scenario *scenario, uint64_t failed_at_ns) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < scenario->count; i++)
+        if (scenario->actions[i].at_ns == ACTION_UNTIMED || scenario->actions[i].at_ns <= failed_at_ns)
+            scenario->actions[kept++] = scenario->actions[i];
+    if (kept == scenario->count) return;
+    scenario->count = kept;
+    scenario_add(scenario,
+                 &(struct action){.at_ns = failed_at_ns, .kind = ACTION_WAIT, .count = 1, .a = NS_PER_MS});
+}
 
 static bool try_it(struct shrink *s, struct scenario *scenario, struct scenario *candidate) {
-    bool fails = s->runs < s->runs_max && s->fails(s->ctx, candidate);
-    s->runs++;
-    if (fails) scenario_copy(scenario, candidate);
-    return fails;
+    uint32_t seeds = seeds_for(candidate);
+    for (uint32_t i = 0; i < seeds && s->runs < s->runs_max; i++, candidate->seed++) {
+        uint64_t failed_at_ns = UINT64_MAX;
+        s->runs++;
+        if (!s->fails(s->ctx, candidate, &failed_at_ns)) continue;
+        cut_after(candidate, failed_at_ns);
+        scenario_copy(scenario, candidate);
+        return true;
+    }
+    return false;
 }
 
 /* Takes away those for which `drop` is set. */
@@ -28,49 +55,42 @@ static bool without(struct shrink *s, struct scenario *scenario, const bool *dro
     return fails;
 }
 
-static void drop_what_comes_later(struct shrink *s, struct scenario *scenario) {
-    bool *drop = mem_calloc(scenario->count + 1, sizeof *drop);
-    for (uint32_t i = 0; i < scenario->count; i++)
-        drop[i] = scenario->actions[i].at_ns != ACTION_UNTIMED &&
-                  scenario->actions[i].at_ns > s->failed_at_ns;
-    without(s, scenario, drop);
-    /* The end is needed only by failures that show there. */
-    memset(drop, 0, scenario->count + 1);
-    for (uint32_t i = 0; i < scenario->count; i++)
-        drop[i] = scenario->actions[i].kind == ACTION_CONVERGE;
-    without(s, scenario, drop);
-    mem_free(drop);
-}
-
-/* Whole faults, begin and end together; then what is of one kind. */
-static void drop_groups(struct shrink *s, struct scenario *scenario) {
+/* All actions of one kind. */
+static void drop_kinds(struct shrink *s, struct scenario *scenario) {
     bool *drop = mem_calloc(scenario->count + 1, sizeof *drop);
     for (enum action_kind kind = 0; kind < ACTION_KIND_END; kind++) {
         memset(drop, 0, scenario->count + 1);
         for (uint32_t i = 0; i < scenario->count; i++)
-            drop[i] = scenario->actions[i].kind == kind && kind != ACTION_CONVERGE;
-        without(s, scenario, drop);
-    }
-    uint32_t highest = 0;
-    for (uint32_t i = 0; i < scenario->count; i++)
-        highest = MAX(highest, scenario->actions[i].cause);
-    for (uint32_t cause = 1; cause <= highest; cause++) {
-        memset(drop, 0, scenario->count + 1);
-        for (uint32_t i = 0; i < scenario->count; i++)
-            drop[i] = scenario->actions[i].cause == cause;
+            drop[i] = scenario->actions[i].kind == kind;
         without(s, scenario, drop);
     }
     mem_free(drop);
 }
 
-static void drop_chunks(struct shrink *s, struct scenario *scenario) {
+/* Any half, then any quarter, then any eighth of all actions, again and again: where a failure needs few of
+ * them and luck, this finds some that have it. */
+static void thin_out(struct shrink *s, struct scenario *scenario) {
     bool *drop = mem_calloc(scenario->count + 1, sizeof *drop);
-    for (uint32_t size = MAX(1U, scenario->count / 2); s->runs < s->runs_max; size /= 2) {
+    struct prng prng;
+    prng_init(&prng, scenario->seed);
+    for (uint32_t part = 2; part <= 8; part *= 2)
+        for (uint32_t misses = 0; misses < THIN_MISSES && s->runs < s->runs_max; misses++) {
+            for (uint32_t i = 0; i < scenario->count; i++)
+                drop[i] = prng_chance(&prng, 1, part);
+            if (without(s, scenario, drop)) misses = 0;
+        }
+    mem_free(drop);
+}
+
+/* Rows of actions, from halves down to `least` at once. */
+static void drop_rows(struct shrink *s, struct scenario *scenario, uint32_t least) {
+    bool *drop = mem_calloc(scenario->count + 1, sizeof *drop);
+    for (uint32_t size = MAX(1U, scenario->count / 2); size >= least && s->runs < s->runs_max; size /= 2) {
         bool any = false;
         for (uint32_t at = 0; at < scenario->count && s->runs < s->runs_max;) {
             memset(drop, 0, scenario->count + 1);
             for (uint32_t i = at; i < at + size && i < scenario->count; i++)
-                drop[i] = scenario->actions[i].kind != ACTION_CONVERGE;
+                drop[i] = true;
             if (without(s, scenario, drop))
                 any = true;
             else
@@ -80,6 +100,17 @@ static void drop_chunks(struct shrink *s, struct scenario *scenario) {
         if (size == 1) size = 2; /* once more: what was needed before may not be now */
     }
     mem_free(drop);
+}
+
+static void fewer_nodes(struct shrink *s, struct scenario *scenario) {
+    struct scenario candidate;
+    scenario_init(&candidate);
+    for (uint32_t nodes = 1; nodes < scenario->nodes; nodes++) {
+        scenario_copy(&candidate, scenario);
+        candidate.nodes = nodes;
+        if (try_it(s, scenario, &candidate)) break;
+    }
+    scenario_release(&candidate);
 }
 
 static void usual_knobs(struct shrink *s, struct scenario *scenario) {
@@ -148,11 +179,20 @@ static void shorter_waits(struct shrink *s, struct scenario *scenario) {
 }
 
 void shrink_scenario(struct shrink *s, struct scenario *scenario) {
-    drop_what_comes_later(s, scenario);
-    drop_groups(s, scenario);
-    drop_chunks(s, scenario);
-    usual_knobs(s, scenario);
-    plainer_values(s, scenario);
-    shorter_waits(s, scenario);
-    drop_chunks(s, scenario);
+    cut_after(scenario, s->failed_at_ns);
+    drop_kinds(s, scenario);
+    fewer_nodes(s, scenario);
+    /* Much at once first: runs get quicker with every success. */
+    drop_rows(s, scenario, MAX(scenario->count / 16, 2U));
+    uint32_t before;
+    do {
+        before = scenario->count;
+        thin_out(s, scenario);
+        usual_knobs(s, scenario);
+        drop_rows(s, scenario, 1);
+        plainer_values(s, scenario);
+        shorter_waits(s, scenario);
+        drop_kinds(s, scenario);
+        fewer_nodes(s, scenario);
+    } while (scenario->count < before);
 }

@@ -124,7 +124,7 @@ static uint64_t find_spare(struct store_model *model) {
 }
 
 /* A file may have been the next segment before a power cut that kept its first group and not its header. It
- * is wiped before it can be the next segment again: see tests/scenarios/first-group-torn-twice.scn. */
+ * is wiped before it can be the next segment again: torn the other way, it would bring that group back. */
 static void a_file_is_wiped_before_it_is_a_segment_again(void **state) {
     (void)state;
     struct store_model model;

@@ -163,8 +163,9 @@ static void a_run_is_the_same_each_time_and_when_driven_by_its_log(void **state)
 }
 
 /* Fails as long as two certain actions are there. */
-static bool has_both(void *ctx, const struct scenario *scenario) {
+static bool has_both(void *ctx, const struct scenario *scenario, uint64_t *failed_at_ns) {
     (void)ctx;
+    MAYBE(*failed_at_ns == UINT64_MAX);
     bool wiped = false, healed = false;
     for (uint32_t i = 0; i < scenario->count; i++) {
         wiped = wiped || scenario->actions[i].kind == ACTION_WIPE;
