@@ -3,18 +3,29 @@
 import asyncio
 import os
 import sys
+import time
 import uuid
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 SERVER = os.environ["SENTINEL_SERVER"]
 
 
-async def produce(name, count, **settings):
+async def make_topic(partitions):
+    name = "aio-" + uuid.uuid4().hex[:12]
+    client = AIOKafkaAdminClient(bootstrap_servers=SERVER)
+    await client.start()
+    await client.create_topics([NewTopic(name, partitions, 1)])
+    await client.close()
+    return name
+
+
+async def produce(name, count, partitions=1, **settings):
     producer = AIOKafkaProducer(bootstrap_servers=SERVER, **settings)
     await producer.start()
     for i in range(count):
-        await producer.send_and_wait(name, b"%d" % i)
+        await producer.send_and_wait(name, b"%d" % i, partition=i % partitions)
     await producer.stop()
 
 
@@ -56,7 +67,34 @@ async def resume():
 
 
 async def group():
-    await resume()
+    name = await make_topic(4)
+    await produce(name, 80, 4)
+    members = [consumer(name, "g-" + name, session_timeout_ms=10000, heartbeat_interval_ms=300) for _ in range(2)]
+    got = set()
+
+    async def until(condition):
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, len(got)
+            for member in members:
+                for records in (await member.getmany(timeout_ms=100)).values():
+                    got.update(record.value for record in records)
+
+    await asyncio.gather(*(member.start() for member in members))
+    await until(lambda: all(len(m.assignment()) == 2 for m in members) and len(got) == 80)
+    await members.pop().stop()
+    await until(lambda: len(members[0].assignment()) == 4)
+    await members[0].stop()
+
+
+async def admin():
+    name = await make_topic(2)
+    client = AIOKafkaAdminClient(bootstrap_servers=SERVER)
+    await client.start()
+    assert name in await client.list_topics()
+    assert len((await client.describe_topics([name]))[0]["partitions"]) == 2
+    await client.delete_topics([name])
+    await client.close()
 
 
 async def transactions():
@@ -76,4 +114,5 @@ async def transactions():
 
 
 if __name__ == "__main__":
-    asyncio.run({"data": data, "group": group, "resume": resume, "transactions": transactions}[sys.argv[1]]())
+    asyncio.run({"data": data, "admin": admin, "group": group, "resume": resume,
+                 "transactions": transactions}[sys.argv[1]]())

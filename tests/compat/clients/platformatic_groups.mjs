@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups of @platformatic/kafka: platformatic_groups.mjs FEATURE
+// Features of @platformatic/kafka: platformatic_groups.mjs FEATURE
 import assert from 'node:assert'
 import crypto from 'node:crypto'
 import { Admin, Consumer, MessagesStreamModes, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka'
@@ -52,7 +52,10 @@ async function group(options) {
   assert.strictEqual(new Set(got).size, 40)
 }
 
+const both = () => import('../platformatic.mjs') // data and administration in one go
 const features = {
+  data: both,
+  admin: both,
   resume, group,
   'consumer-group': async () => {
     await group({ groupProtocol: 'consumer' })

@@ -11,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var server = os.Getenv("SENTINEL_SERVER")
@@ -67,9 +68,61 @@ func franzTake(client *kgo.Client, count int) []string {
 	return got
 }
 
-func franzGroup(topic, group string) *kgo.Client {
-	return franzClient(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+func franzGroup(topic, group string, more ...kgo.Opt) *kgo.Client {
+	return franzClient(append(more, kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+}
+
+// One reads a part, another one the rest.
+func franzResume(topic string, more ...kgo.Opt) {
+	ctx, cancel := limit()
+	defer cancel()
+	franzProduce(topic, 0, 60)
+	first := franzGroup(topic, "g-"+topic, more...)
+	got := franzTake(first, 25)
+	check(first.CommitUncommittedOffsets(ctx))
+	first.Close()
+	second := franzGroup(topic, "g-"+topic, more...)
+	got = append(got, franzTake(second, 35)...)
+	seen := map[string]bool{}
+	for _, value := range got {
+		seen[value] = true
+	}
+	expect(len(seen) == 60 && len(got) == 60, len(seen), " of 60, ", len(got), " records")
+	describe := kmsg.NewPtrConsumerGroupDescribeRequest()
+	describe.Groups = []string{"g-" + topic}
+	described, err := describe.RequestWith(ctx, second)
+	check(err)
+	modern := described.Groups[0].ErrorCode == 0 && len(described.Groups[0].Members) == 1
+	expect(modern == (len(more) > 0), "the other protocol: ", described.Groups[0].ErrorCode)
+	second.Close()
+}
+
+func franzCopy(source, sink string) {
+	ctx, cancel := limit()
+	defer cancel()
+	franzProduce(source, 0, 50)
+	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(server), kgo.AllowAutoTopicCreation(),
+		kgo.TransactionalID("c-"+source), kgo.ConsumerGroup("c-"+source), kgo.ConsumeTopics(source),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	check(err)
+	defer session.Close()
+	for round, done := 1, 0; done < 50; round++ {
+		fetches := session.PollRecords(ctx, 10)
+		check(ctx.Err())
+		check(session.Begin())
+		count := 0
+		fetches.EachRecord(func(r *kgo.Record) {
+			session.Produce(ctx, &kgo.Record{Topic: sink, Value: append([]byte("out "), r.Value...)}, nil)
+			count++
+		})
+		committed, err := session.End(ctx, kgo.TransactionEndTry(round != 2)) // the second one is aborted
+		check(err)
+		if committed {
+			done += count
+		}
+	}
 }
 
 func franz(feature string) {
@@ -83,19 +136,17 @@ func franz(feature string) {
 		expect(len(franzTake(client, 50)) == 50, "records")
 		client.Close()
 	case "group", "resume":
-		franzProduce(topic, 0, 60)
-		first := franzGroup(topic, "g-"+topic)
-		got := franzTake(first, 25)
-		check(first.CommitUncommittedOffsets(ctx))
-		first.Close()
-		second := franzGroup(topic, "g-"+topic)
-		got = append(got, franzTake(second, 35)...)
-		seen := map[string]bool{}
-		for _, value := range got {
-			seen[value] = true
+		franzResume(topic)
+	case "consumer-group": // franz-go asks whoever wants it to say so
+		franzResume(topic, kgo.WithContext(context.WithValue(context.Background(), "opt_in_kafka_next_gen_balancer_beta", true)))
+	case "exactly-once":
+		franzCopy(topic, topic+"-out")
+		reader := franzClient(kgo.ConsumeTopics(topic+"-out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		for i, value := range franzTake(reader, 50) {
+			expect(value == fmt.Sprint("out ", i), "at ", i, ": ", value)
 		}
-		expect(len(seen) == 60 && len(got) == 60, len(seen), " of 60, ", len(got), " records")
-		second.Close()
+		reader.Close()
 	case "transactions":
 		client := franzClient(kgo.TransactionalID("t-" + topic))
 		for _, commit := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
@@ -168,8 +219,36 @@ func saramaTake(topic, group string, count int) []string {
 	return h.got
 }
 
+func saramaAdmin(topic string) {
+	admin, err := sarama.NewClusterAdmin([]string{server}, saramaConfig())
+	check(err)
+	check(admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: 2, ReplicationFactor: 1}, false))
+	topics, err := admin.ListTopics()
+	check(err)
+	expect(topics[topic].NumPartitions == 2, "listed")
+	check(admin.CreatePartitions(topic, 3, nil, false))
+	value := "7200000"
+	check(admin.AlterConfig(sarama.TopicResource, topic, map[string]*string{"retention.ms": &value}, false))
+	entries, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
+	check(err)
+	found := false
+	for _, entry := range entries {
+		found = found || (entry.Name == "retention.ms" && entry.Value == value)
+	}
+	expect(found, "retention.ms")
+	check(admin.DeleteRecords(topic, map[int32]int64{0: 0}))
+	_, err = admin.ListConsumerGroups()
+	check(err)
+	check(admin.DeleteTopic(topic))
+	check(admin.Close())
+}
+
 func saramaRun(feature string) {
 	topic := name("sarama")
+	if feature == "admin" {
+		saramaAdmin(topic)
+		return
+	}
 	producer, err := sarama.NewSyncProducer([]string{server}, saramaConfig())
 	check(err)
 	for i := 0; i < 60; i++ {
