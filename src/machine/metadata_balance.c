@@ -8,6 +8,7 @@
 struct balancing {
     struct metadata_load loads[METADATA_NODES_MAX];
     uint32_t node_count;
+    uint64_t low, high;                  /* what a node has of copies when they are spread evenly */
     struct metadata_balance *partitions; /* all that may be moved */
     uint32_t partition_count, changed, max;
 };
@@ -47,16 +48,13 @@ enum reason {
     REASON_COUNT
 };
 
-static bool helps(struct balancing *b, enum reason reason, const struct metadata_load *from,
+static bool helps(const struct balancing *b, enum reason reason, const struct metadata_load *from,
                   const struct metadata_load *to, uint32_t crowd_before, uint32_t crowd_after) {
     if (reason == RACK) return crowd_after < crowd_before;
     if (crowd_after > crowd_before) return false;
     if (reason == EVEN) return from->replicas >= to->replicas + 2;
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < b->node_count; i++)
-        total += b->loads[i].replicas;
-    uint64_t low = total / b->node_count, high = (total + b->node_count - 1) / b->node_count;
-    return (from->replicas > high && to->replicas < high) || (from->replicas > low && to->replicas < low);
+    return (from->replicas > b->high && to->replicas < b->high) ||
+           (from->replicas > b->low && to->replicas < b->low);
 }
 
 /* The copy at `at` to the node that has fewest of those where it helps; false: there is none. */
@@ -122,6 +120,15 @@ static void improve(struct balancing *b, int reason) {
     }
 }
 
+/* No move changes how many there are. */
+static void find_shares(struct balancing *b) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < b->node_count; i++)
+        total += b->loads[i].replicas;
+    b->low = total / b->node_count;
+    b->high = (total + b->node_count - 1) / b->node_count;
+}
+
 static void take_partitions(struct balancing *b, const struct metadata *m) {
     b->partitions = mem_calloc((size_t)m->partition_total + 1, sizeof *b->partitions);
     MAP_FOREACH(it, &m->by_name) {
@@ -141,6 +148,7 @@ uint32_t metadata_plan_balance(const struct metadata *m, bool (*usable)(void *ct
     struct balancing b = {.max = max};
     b.node_count = metadata_loads(m, usable, ctx, b.loads);
     if (b.node_count == 0) return 0;
+    find_shares(&b);
     take_partitions(&b, m);
     for (int reason = 0; reason <= REASON_COUNT; reason++)
         improve(&b, reason);
