@@ -34,7 +34,8 @@ static void print_help(void) {
         "  --faults LIST         all, none, or some of the names below, with commas (default all)\n"
         "  --workload NAME       raft: a replicated log (default); kafka: brokers with clients; groups: and\n"
         "                        with consumer groups; transactions: and with copying in transactions;\n"
-        "                        churn: and with topics that come and go; broker: one broker\n"
+        "                        churn: and with topics that come and go; grpc: and with gRPC clients;\n"
+        "                        broker: one broker\n"
         "  --jobs N              processes that work through the seeds (default 1)\n"
         "  --report FILE.html    a page that shows the run: messages, crashes, partitions, logs\n"
         "  --trace FILE          every event of the run, as lines\n"
@@ -227,9 +228,9 @@ static int run_scenario(const struct sim_command *s) {
 static int run(const struct sim_command *s) {
     if (strcmp(s->workload, "broker") == 0) return sim_broker(s);
     if (!world_has_workload(s->workload))
-        return usage_error("sim",
-                           "there is no workload '%s': raft, kafka, groups, transactions, churn, broker",
-                           s->workload);
+        return usage_error(
+            "sim", "there is no workload '%s': raft, kafka, groups, transactions, churn, grpc, broker",
+            s->workload);
     if (s->scenario_path != NULL) return run_scenario(s);
     if (s->first_seed != s->last_seed) {
         if (s->trace_path != NULL || s->report_path != NULL || s->log_path != NULL)

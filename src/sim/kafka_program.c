@@ -13,6 +13,7 @@
 #include "broker/broker.h"
 #include "broker/leftovers.h"
 #include "server/server.h"
+#include "sim/grpc_clients.h"
 #include "sim/kafka_churn.h"
 #include "sim/kafka_clients.h"
 #include "sim/kafka_groups.h"
@@ -293,4 +294,15 @@ const struct program_calls churn_program = {
     .finish = kafka_churn_finish,
     .finished = kafka_churn_finished,
     .report = kafka_churn_report,
+};
+
+const struct program_calls grpc_program = {
+    .name = "grpc",
+    NODE_CALLS,
+    .open = grpc_clients_open,
+    .close = grpc_clients_close,
+    .operate = grpc_clients_operate,
+    .finish = grpc_clients_finish,
+    .finished = grpc_clients_finished,
+    .report = grpc_clients_report,
 };

@@ -45,6 +45,6 @@ struct program_calls {
 };
 
 extern const struct program_calls raft_program, kafka_program, groups_program, transactions_program,
-    churn_program;
+    churn_program, grpc_program;
 
 #endif
