@@ -419,8 +419,10 @@ static void run(struct fetch *fetch) {
         wait_for_more(fetch);
 }
 
+/* It was woken before, perhaps, and asks already or reads. */
 static void poll_fired(struct io_timer *timer) {
-    schedule(CONTAINER_OF(timer, struct fetch_state, poll)->fetch);
+    struct fetch_state *state = CONTAINER_OF(timer, struct fetch_state, poll);
+    if (state->it == NULL && !state->remote_waits) schedule(state->fetch);
 }
 
 void broker_fetch(struct broker *broker, struct fetch *fetch) {

@@ -22,6 +22,7 @@ bool forward_is_elsewhere(struct broker *broker, struct slice topic, int32_t par
 bool forward_send(struct broker *broker, struct forward *forward, uint32_t node, enum forward_op op,
                   struct chain *rest) {
     struct cluster *cluster = broker->cluster;
+    ASSERT(list_empty(&forward->link)); /* one question at a time */
     const uint8_t head = (uint8_t)op;
     struct chain body;
     chain_init(&body);
