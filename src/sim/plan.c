@@ -11,6 +11,7 @@
 
 #define ROT_MEMTABLE_BYTES 131072U
 #define ROT_SCRUB_MS       1000U
+#define EIO_MEMTABLE_BYTES 16384U
 #define CONVERGE_NS        (30 * NS_PER_S)
 /* What brokers do by themselves, and what only brokers do. */
 #define PLAN_FAULTS_OF_GROUPS  (1U << PLAN_transfer | 1U << PLAN_compact)
@@ -380,6 +381,9 @@ static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
         p->scenario->knobs.memtable_bytes = ROT_MEMTABLE_BYTES;
         p->scenario->knobs.scrub_interval_ms = ROT_SCRUB_MS;
     }
+    /* And so should what cannot be read: what a start reads is in tables then. */
+    if ((on & 1U << PLAN_eio) != 0 && prng_chance(faults, 1, 2))
+        p->scenario->knobs.memtable_bytes = EIO_MEMTABLE_BYTES;
     for (uint32_t kind = 0; kind < PLAN_FAULT_COUNT; kind++) {
         p->prng = streams[kind];
         uint64_t gap_ns = between(p, 200 * NS_PER_MS, p->end_ns);
