@@ -8,6 +8,10 @@
 
 #define SNAPSHOT_BYTES_MAX   (256 * MIB)
 #define SNAPSHOT_PIECE_BYTES (256 * KIB)
+/* So many groups a turn hear of a node: with thousands of them the loop has others to serve meanwhile, and
+ * others would take a node that is long silent for dead in its turn. */
+#define TELL_MAX 256u
+#define WORK_MAX 512u /* likewise: groups worked off at the end of one turn */
 
 /* The store cannot read these keys, of one group or of several. */
 static void keys_damaged(void *ctx, struct slice first, struct slice last) {
@@ -16,6 +20,9 @@ static void keys_damaged(void *ctx, struct slice first, struct slice last) {
         replica_damaged_keys(MAP_ENTRY(it)->value, first, last);
 }
 
+static void tell_fired(struct io_timer *timer);
+static void work_fired(struct io_timer *timer);
+
 struct raft_host *raft_host_new(const struct raft_host_options *options) {
     struct raft_host *host = mem_calloc(1, sizeof *host);
     host->options = *options;
@@ -23,6 +30,9 @@ struct raft_host *raft_host_new(const struct raft_host_options *options) {
     if (host->options.snapshot_piece_bytes == 0) host->options.snapshot_piece_bytes = SNAPSHOT_PIECE_BYTES;
     map_init(&host->replicas, options->seed);
     list_init(&host->dirty);
+    list_init(&host->telling);
+    io_timer_init(&host->tell_timer, tell_fired);
+    io_timer_init(&host->work_timer, work_fired);
     list_init(&host->writes);
     raft_effects_init(&host->effects);
     raft_message_decoder_init(&host->decoder);
@@ -36,6 +46,9 @@ void raft_host_free(struct raft_host *host) {
     ASSERT(host->replicas.count == 0);
     store_on_damage(host->options.store, NULL, NULL);
     if (host->run_scheduled) io_defer_cancel(&host->run);
+    io_timer_cancel(host->options.io, &host->tell_timer);
+    io_timer_cancel(host->options.io, &host->work_timer);
+    mem_free(host->news);
     LIST_FOREACH(it, &host->writes) {
         struct replica_write *write = CONTAINER_OF(it, struct replica_write, link);
         list_remove(it);
@@ -52,18 +65,29 @@ void raft_host_free(struct raft_host *host) {
 
 /* ---- the end of the turn ------------------------------------------------------------------------------ */
 
-static void run(struct io_op *op) {
-    struct raft_host *host = CONTAINER_OF(op, struct raft_host, run);
-    host->run_scheduled = false;
+static void work_some(struct raft_host *host) {
     struct list *node;
-    while ((node = list_pop_front(&host->dirty)) != NULL)
+    host->run_scheduled = true; /* what is woken meanwhile is worked off here, or by the timer */
+    for (uint32_t i = 0; i < WORK_MAX && (node = list_pop_front(&host->dirty)) != NULL; i++)
         replica_work(CONTAINER_OF(node, struct raft_replica, dirty));
+    host->run_scheduled = false;
+    if (!list_empty(&host->dirty))
+        io_timer_set(host->options.io, &host->work_timer, io_now_ns(host->options.io));
+}
+
+static void work_fired(struct io_timer *timer) {
+    work_some(CONTAINER_OF(timer, struct raft_host, work_timer));
+}
+
+static void run(struct io_op *op) {
+    work_some(CONTAINER_OF(op, struct raft_host, run));
 }
 
 void raft_host_wake(struct raft_replica *r) {
     struct raft_host *host = r->host;
     if (list_empty(&r->dirty)) list_push_back(&host->dirty, &r->dirty);
-    if (host->run_scheduled) return;
+    /* What is left for the next turn takes it along. */
+    if (host->run_scheduled || io_timer_armed(&host->work_timer)) return;
     host->run_scheduled = true;
     host->run.done = run;
     io_defer(host->options.io, &host->run);
@@ -122,21 +146,51 @@ static bool concerns(const struct raft_replica *r, uint32_t node) {
     return false;
 }
 
-static void tell_all(struct raft_host *host, enum raft_event_kind kind, uint32_t node) {
-    MAP_FOREACH(it, &host->replicas) {
-        struct raft_replica *r = MAP_ENTRY(it)->value;
-        if (r->failure != STATUS_OK || !concerns(r, node)) continue;
-        struct raft_event event = {.kind = kind, .node = node};
-        MAYBE(replica_step(r, &event) == STATUS_OK);
+static void tell(struct raft_replica *r, const struct node_news *news) {
+    if (r->failure != STATUS_OK || !concerns(r, news->node)) return;
+    struct raft_event event = {.kind = news->up ? RAFT_EVENT_PEER_UP : RAFT_EVENT_PEER_DOWN,
+                               .node = news->node};
+    MAYBE(replica_step(r, &event) == STATUS_OK);
+}
+
+/* Those that know the least come first, so those that know everything come last. */
+static void tell_some(struct raft_host *host) {
+    for (uint32_t i = 0; i < TELL_MAX && !list_empty(&host->telling); i++) {
+        struct raft_replica *r = CONTAINER_OF(list_first(&host->telling), struct raft_replica, telling);
+        if (r->told == host->news_number) return;
+        uint64_t told = r->told;
+        r->told = host->news_number;
+        list_remove(&r->telling);
+        list_push_back(&host->telling, &r->telling);
+        for (uint32_t n = 0; n < host->news_count; n++)
+            if (host->news[n].number > told) tell(r, &host->news[n]);
     }
+    io_timer_set(host->options.io, &host->tell_timer, io_now_ns(host->options.io));
+}
+
+static void tell_fired(struct io_timer *timer) {
+    tell_some(CONTAINER_OF(timer, struct raft_host, tell_timer));
+}
+
+/* A group that has not heard the word before this one hears this one alone. */
+static void take_news(struct raft_host *host, uint32_t node, bool up) {
+    uint32_t n = 0;
+    while (n < host->news_count && host->news[n].node != node)
+        n++;
+    if (n == host->news_count) {
+        host->news_count++;
+        host->news = mem_realloc(host->news, host->news_count * sizeof *host->news);
+    }
+    host->news[n] = (struct node_news){.node = node, .up = up, .number = ++host->news_number};
+    tell_some(host);
 }
 
 void raft_host_node_down(struct raft_host *host, uint32_t node) {
-    tell_all(host, RAFT_EVENT_PEER_DOWN, node);
+    take_news(host, node, false);
 }
 
 void raft_host_node_up(struct raft_host *host, uint32_t node) {
-    tell_all(host, RAFT_EVENT_PEER_UP, node);
+    take_news(host, node, true);
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------ */

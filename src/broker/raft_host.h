@@ -88,7 +88,8 @@ struct raft_host *raft_host_new(const struct raft_host_options *options);
 void raft_host_free(struct raft_host *host);
 /* One encoded message from another node; what is kept of it is referenced. */
 void raft_host_deliver(struct raft_host *host, struct shared_slice message);
-/* What the failure detector says: wakes sleeping groups, and lets elections begin early. */
+/* What the failure detector says: wakes sleeping groups, and lets elections begin early. Where there are
+ * hundreds of groups, some hear of it now and others in later turns; the last word counts. */
 void raft_host_node_down(struct raft_host *host, uint32_t node);
 void raft_host_node_up(struct raft_host *host, uint32_t node);
 /* NULL: no such group here. */

@@ -439,6 +439,7 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
     r->host = host;
     r->options = *options;
     list_init(&r->dirty);
+    list_init(&r->telling);
     list_init(&r->writes);
     list_init(&r->proposals);
     list_init(&r->held);
@@ -458,6 +459,8 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
     uint8_t key[8];
     store_be64(key, options->group);
     map_put(&host->replicas, slice_make(key, sizeof key), r);
+    r->told = host->news_number;
+    list_push_back(&host->telling, &r->telling);
     *result = r;
     return STATUS_OK;
 }
@@ -526,6 +529,7 @@ void raft_replica_close(struct raft_replica *r, bool drop) {
     map_remove(&host->replicas, slice_make(key, sizeof key));
     drop_all(r, STATUS_CLOSED);
     list_remove(&r->dirty);
+    list_remove(&r->telling);
     LIST_FOREACH(it, &r->writes) {
         struct replica_write *write = CONTAINER_OF(it, struct replica_write, own);
         list_remove(it);

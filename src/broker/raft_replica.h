@@ -17,11 +17,24 @@
 #include "broker/raft_host.h"
 #include "raft/raft_message.h"
 
+/* What the failure detector said last of a node. */
+struct node_news {
+    uint32_t node;
+    bool up;
+    uint64_t number; /* the later the higher */
+};
+
 struct raft_host {
     struct raft_host_options options;
     struct map replicas; /* group, 8 bytes big-endian -> struct raft_replica */
     struct list dirty;   /* struct raft_replica.dirty: has work for the end of the turn */
-    struct list writes;  /* struct replica_write.link: all under way */
+    struct list telling; /* struct raft_replica.telling: all, those that know the least first */
+    struct node_news *news;
+    uint32_t news_count;
+    uint64_t news_number;       /* of the latest; 0: there was none */
+    struct io_timer tell_timer; /* some do not know it yet */
+    struct io_timer work_timer; /* some are still dirty after this turn */
+    struct list writes;         /* struct replica_write.link: all under way */
     struct io_op run;
     bool run_scheduled, stepping;
     struct raft_effects effects;
@@ -76,6 +89,8 @@ struct raft_replica {
     struct raft_host *host;
     struct raft_replica_options options;
     struct list dirty;
+    struct list telling;
+    uint64_t told; /* node_news.number of what it knows */
     struct raft raft;
     struct io_timer timer;   /* the core's deadline, or RAFT_REOPEN_NS */
     enum status failure;     /* OK: alive */

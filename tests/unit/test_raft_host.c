@@ -253,6 +253,104 @@ static void a_follower_refuses_proposals(void **state) {
     replica_world_close(&world);
 }
 
+/* ---- many groups ----------------------------------------------------------------------------------------
+ */
+
+static void set_true(void *ctx) {
+    *(bool *)ctx = true;
+}
+
+#define MANY_GROUPS  600u
+#define TOLD_AT_ONCE 256u
+
+struct told {
+    uint32_t downs, ups;
+};
+
+static void count_told(void *ctx, const struct raft *raft, const struct raft_event *event) {
+    struct told *told = ctx;
+    assert_non_null(raft);
+    told->downs += event->kind == RAFT_EVENT_PEER_DOWN;
+    told->ups += event->kind == RAFT_EVENT_PEER_UP;
+}
+
+static void apply_nothing(void *ctx, const struct raft_entry *entries, uint32_t count,
+                          struct store_write *write) {
+    assert_null(ctx);
+    assert_non_null(entries);
+    assert_true(count > 0);
+    assert_non_null(write);
+}
+
+static void drop_message(void *ctx, uint32_t node, struct chain *message) {
+    assert_null(ctx);
+    assert_true(node > 0);
+    chain_release(message);
+}
+
+static const struct raft_machine idle_machine = {.apply = apply_nothing};
+
+static void open_many(struct raft_host *host, struct raft_replica **replicas) {
+    struct raft_config *founding = mem_calloc(1, raft_config_size(3));
+    founding->member_count = 3;
+    for (uint32_t i = 0; i < 3; i++)
+        founding->members[i] = (struct raft_member){raft_id(i + 1, 1), RAFT_VOTER};
+    for (uint32_t i = 0; i < MANY_GROUPS; i++) {
+        struct raft_replica_options options = {.group = 100 + i,
+                                               .format = RAFT_FORMAT_PLAIN,
+                                               .machine = &idle_machine,
+                                               .founding = founding,
+                                               .priority = RAFT_PRIORITY_MAX};
+        struct diagnostic why;
+        assert_status(raft_replica_open(host, &options, &replicas[i], &why), STATUS_OK);
+    }
+    mem_free(founding);
+}
+
+/* The loop has others to serve: no turn belongs to the failure detector's word. */
+static void many_groups_hear_of_a_node_in_turns(void **state) {
+    (void)state;
+    start_all(8, 1, RAFT_FORMAT_PLAIN);
+    struct store *store;
+    struct store_options store_options = {.dir = "many", .partition_prefix_size = 9};
+    assert_status(store_open(world.nodes[0].io, &store_options, &store, &world.why), STATUS_OK);
+    struct told told = {0};
+    struct raft_host_watch watch = {.before = count_told};
+    struct raft_host_options options = {.io = world.nodes[0].io,
+                                        .store = store,
+                                        .raft = world.raft,
+                                        .send = drop_message,
+                                        .watch = &watch,
+                                        .watch_ctx = &told};
+    options.raft.id = raft_id(1, 1);
+    struct raft_host *host = raft_host_new(&options);
+    static struct raft_replica *replicas[MANY_GROUPS];
+    open_many(host, replicas);
+    raft_host_node_down(host, 2);
+    assert_int_equal(told.downs, TOLD_AT_ONCE);
+    replica_world_run(&world, 5);
+    assert_int_equal(told.downs, MANY_GROUPS);
+    raft_host_node_down(host, 3);
+    raft_host_node_up(host, 3); /* all hear this, the last word, and not all the other */
+    assert_int_equal(told.downs, MANY_GROUPS + TOLD_AT_ONCE);
+    assert_int_equal(told.ups, TOLD_AT_ONCE);
+    for (uint32_t i = 0; i < 10; i++) /* meanwhile some are closed */
+        raft_replica_close(replicas[MANY_GROUPS - 1 - i], true);
+    replica_world_run(&world, 5);
+    assert_int_equal(told.downs, MANY_GROUPS + TOLD_AT_ONCE);
+    assert_in_range(told.ups, MANY_GROUPS - 10, MANY_GROUPS);
+    for (uint32_t i = 0; i < MANY_GROUPS - 10; i++)
+        raft_replica_close(replicas[i], false);
+    replica_world_run(&world, 100);
+    raft_host_free(host);
+    bool closed = false;
+    store_shutdown(store, set_true, &closed);
+    replica_world_run(&world, 1000);
+    assert_true(closed);
+    store_close(store);
+    replica_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_nodes_elect_and_replicate),
@@ -266,6 +364,7 @@ int main(void) {
         cmocka_unit_test(no_descriptors_are_survived),
         cmocka_unit_test(reads_are_answered_where_they_are_asked),
         cmocka_unit_test(a_follower_refuses_proposals),
+        cmocka_unit_test(many_groups_hear_of_a_node_in_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
