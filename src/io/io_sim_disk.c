@@ -192,6 +192,14 @@ static bool disk_is_full(const struct io_sim_disk *disk) {
            (disk->seen_pages + 1) * IO_SIM_PAGE_SIZE > disk->faults.capacity_bytes;
 }
 
+static void note_overwritten(struct io_sim_inode *inode, uint64_t from, uint64_t to) {
+    if (to > inode->seen.size) return; /* it grows */
+    bool first = inode->overwritten.synced || inode->overwritten.from == inode->overwritten.to;
+    inode->overwritten.from = first ? from : MIN(inode->overwritten.from, from);
+    inode->overwritten.to = first ? to : MAX(inode->overwritten.to, to);
+    inode->overwritten.synced = false;
+}
+
 int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, const uint8_t *data, size_t size,
                        uint64_t offset) {
     if (size == 0) return 0;
@@ -219,6 +227,7 @@ int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, con
         return ENOSPC;
     }
     bool whole = change->size == size;
+    note_overwritten(inode, offset, offset + change->size);
     inode->seen.size = MAX(inode->seen.size, offset + change->size);
     damages_overwrite(inode, offset, change->size);
     change_add(disk, inode, change);
@@ -251,6 +260,7 @@ int io_sim_inode_truncate(struct io_sim_disk *disk, struct io_sim_inode *inode, 
 
 void io_sim_inode_sync(struct io_sim_disk *disk, struct io_sim_inode *inode, uint64_t mark) {
     (void)disk;
+    inode->overwritten.synced = true;
     struct io_sim_change *change;
     while ((change = first_change(inode)) != NULL && change->sequence <= mark) {
         change_keep(inode, change);
@@ -291,6 +301,7 @@ bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *number
         if (size == 0 || at++ != choice % files) continue;
         *number = inode->number;
         *offset = choice / files % size;
+        if (*offset >= inode->overwritten.from && *offset < inode->overwritten.to) return false;
         io_sim_inode_damage(inode, *offset, (uint8_t)(1U << choice / files / size % 8));
         return true;
     }

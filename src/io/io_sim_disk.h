@@ -37,6 +37,10 @@ struct io_sim_inode {
     struct list pending; /* of struct io_sim_change */
     uint32_t pending_count;
     uint64_t last_change; /* sequence of the latest change of its contents */
+    struct {              /* written in place since the last sync, or up to it; from == to: nothing was */
+        uint64_t from, to;
+        bool synced;
+    } overwritten;
     struct list damages;
 };
 struct io_sim_disk {
@@ -101,7 +105,9 @@ void io_sim_inode_sync(struct io_sim_disk *disk, struct io_sim_inode *inode, uin
  * Failures?", ATC 2020). */
 void io_sim_inode_sync_failed(struct io_sim_disk *disk, struct io_sim_inode *inode);
 /* A bit of one of all files on the disk, a small one as likely as a large one, but for the few written last:
- * what is being written is not at rest. false: there are none. */
+ * what is being written is not at rest. Nor, in a file that is written in place, what was written last: the
+ * last group of a log, which cannot be told from an unfinished one (docs/formats.md). false: it is that, or
+ * there are no files. */
 bool io_sim_disk_rot(struct io_sim_disk *disk, uint64_t choice, uint64_t *inode, uint64_t *offset);
 void io_sim_inode_damage(struct io_sim_inode *inode, uint64_t offset,
                          uint8_t flip_mask); /* 0: break its sector */

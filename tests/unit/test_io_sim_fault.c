@@ -112,6 +112,35 @@ static void damage_stays_until_overwritten(void **state) {
     io_sim_free(sim);
 }
 
+/* A log's last group is not at rest, however long ago it was written. */
+static void what_was_written_last_in_place_does_not_rot(void **state) {
+    (void)state;
+    struct io_sim *sim = io_sim_new(1);
+    struct io *io = io_sim_node_io(sim, 0);
+    uint8_t data[5 * SECTOR];
+    size_t read;
+    script_create_synced(io, "log", 'a', 5);
+    struct io_file *file = script_open(io, "log");
+    script_write(file, 'b', 3, 1);
+    script_sync(file);
+    script_write(file, 'c', 1, 1);
+    script_write(file, 'c', 2, 1);
+    script_sync(file);
+    script_create_synced(io, "f", 'f', 1);
+    script_create_synced(io, "g", 'g', 1);
+    script_create_synced(io, "h", 'h', 1);
+    unsigned rotten = 0;
+    for (uint64_t choice = 0; choice < 5 * (uint64_t)SECTOR; choice++)
+        rotten += io_sim_rot(sim, 0, choice);
+    assert_int_equal(rotten, 3 * SECTOR);
+    assert_status(io_file_read_at(file, data, sizeof data, 0, &read), STATUS_OK);
+    for (size_t i = 0; i < sizeof data; i++)
+        assert_int_equal(data[i] == (uint8_t) "accba"[i / SECTOR], i / SECTOR == 1 || i / SECTOR == 2);
+    io_file_close(file);
+    io_free(io);
+    io_sim_free(sim);
+}
+
 static void a_direct_file_refuses_what_hardware_would(void **state) {
     (void)state;
     struct io_sim *sim = io_sim_new(1);
@@ -308,6 +337,7 @@ int main(void) {
         cmocka_unit_test(errors_come_when_asked_for),
         cmocka_unit_test(a_full_disk_takes_what_fits_and_recovers),
         cmocka_unit_test(damage_stays_until_overwritten),
+        cmocka_unit_test(what_was_written_last_in_place_does_not_rot),
         cmocka_unit_test(a_direct_file_refuses_what_hardware_would),
         cmocka_unit_test(a_careful_program_survives_a_crash_at_each_operation),
         cmocka_unit_test(a_stopped_disk_has_no_effect_any_more),
