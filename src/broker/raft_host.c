@@ -165,6 +165,7 @@ static void tell_some(struct raft_host *host) {
         for (uint32_t n = 0; n < host->news_count; n++)
             if (host->news[n].number > told) tell(r, &host->news[n]);
     }
+    if (list_empty(&host->telling)) return; /* nobody to tell; who is opened later asks himself */
     io_timer_set(host->options.io, &host->tell_timer, io_now_ns(host->options.io));
 }
 

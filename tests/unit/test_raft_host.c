@@ -351,6 +351,31 @@ static void many_groups_hear_of_a_node_in_turns(void **state) {
     replica_world_close(&world);
 }
 
+/* A node of a cluster that is being formed has none: nothing is left to do, and nothing is done. */
+static void a_host_without_groups_rests(void **state) {
+    (void)state;
+    start_all(9, 1, RAFT_FORMAT_PLAIN);
+    struct store *store;
+    struct store_options store_options = {.dir = "none", .partition_prefix_size = 9};
+    assert_status(store_open(world.nodes[0].io, &store_options, &store, &world.why), STATUS_OK);
+    struct raft_host_options options = {
+        .io = world.nodes[0].io, .store = store, .raft = world.raft, .send = drop_message};
+    options.raft.id = raft_id(1, 1);
+    struct raft_host *host = raft_host_new(&options);
+    raft_host_node_down(host, 2);
+    raft_host_node_up(host, 2);
+    uint64_t until_ns = io_sim_now(world.sim) + 5 * NS_PER_MS, before = io_sim_event_count(world.sim);
+    assert_true(io_sim_run_until(world.sim, until_ns));
+    assert_in_range(io_sim_event_count(world.sim) - before, 0, 1000);
+    raft_host_free(host);
+    bool closed = false;
+    store_shutdown(store, set_true, &closed);
+    replica_world_run(&world, 1000);
+    assert_true(closed);
+    store_close(store);
+    replica_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_nodes_elect_and_replicate),
@@ -365,6 +390,7 @@ int main(void) {
         cmocka_unit_test(reads_are_answered_where_they_are_asked),
         cmocka_unit_test(a_follower_refuses_proposals),
         cmocka_unit_test(many_groups_hear_of_a_node_in_turns),
+        cmocka_unit_test(a_host_without_groups_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
