@@ -33,7 +33,8 @@ static void done(struct io_job *job) {
 }
 
 static void start(struct wal_cold *cold) {
-    if (cold->running || cold->gathered_bytes < WAL_COLD_BYTES) return;
+    bool due = cold->gathered_bytes >= WAL_COLD_BYTES || cold->gathered_count == WAL_COLD_RANGES;
+    if (cold->running || !due) return;
     memcpy(cold->told, cold->gathered, cold->gathered_count * sizeof *cold->told);
     cold->told_count = cold->gathered_count;
     cold->gathered_count = 0;

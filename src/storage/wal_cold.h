@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* wal_cold.h: what of the log the page cache need not keep.
  *
- *   a group is durable ─> its cold values ─> gathered until WAL_COLD_BYTES ─(a job)─> the kernel forgets them
+ *   a group is durable ─> its cold values ─> gathered until they are many ─(a job)─> the kernel forgets them
  *
  * A follower's copy of a partition is written and, as long as its leader lives, hardly ever read; the newest
  * of it are in the memtable besides. Kept, it takes from the page cache what consumers of this node's own
@@ -13,7 +13,8 @@
  *
  * Owner   the log. The job opens files by name: a segment may be closed, used again or gone meanwhile.
  * Errors  none: a hint that is lost costs page cache.  Loop: shard thread, and its job.
- * Bounds  WAL_COLD_RANGES; what is more is forgotten here, and kept by the kernel. */
+ * Bounds  WAL_COLD_RANGES; what comes beyond them while a job runs is forgotten here, and kept by the kernel.
+ */
 #ifndef SENTINEL_STORAGE_WAL_COLD_H
 #define SENTINEL_STORAGE_WAL_COLD_H
 
@@ -21,8 +22,8 @@
 #include "io/io.h"
 #include "storage/layout.h"
 
-#define WAL_COLD_BYTES       (4 * MIB)
-#define WAL_COLD_RANGES      32u
+#define WAL_COLD_BYTES       (4 * MIB)  /* so many are worth a job, */
+#define WAL_COLD_RANGES      32u        /* and so are so many places */
 #define WAL_COLD_STRETCH_MIN (16 * KIB) /* of one partition in one group, on average */
 
 struct wal_cold_range {
