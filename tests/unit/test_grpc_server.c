@@ -35,6 +35,52 @@ static void expect_error(const struct grpc_world_call *call, int code, const cha
     assert_slice_equal(error.field, slice_from_text(field));
 }
 
+/* ---- topics -----------------------------------------------------------------------------------------
+ */
+
+static struct grpc_world_call *send_unary(const char *path, const ProtobufCMessage *message) {
+    struct grpc_world_call *call = grpc_world_call(&world.client, path, NULL);
+    grpc_world_send(call, message);
+    grpc_world_finish(call);
+    return call;
+}
+
+/* What a node knows when it is asked may be old: a change is held against what there is when its turn comes.
+ */
+static void an_update_comes_behind_what_was_asked_before(void **state) {
+    (void)state;
+    Sentinel__V1__CreateTopicRequest create = SENTINEL__V1__CREATE_TOPIC_REQUEST__INIT;
+    create.name = "updated";
+    Sentinel__V1__TopicConfigValue value = SENTINEL__V1__TOPIC_CONFIG_VALUE__INIT, *values = &value;
+    value.name = "retention.ms";
+    value.value = "1234567";
+    Sentinel__V1__UpdateTopicRequest update = SENTINEL__V1__UPDATE_TOPIC_REQUEST__INIT;
+    update.name = "updated";
+    update.set = &values;
+    update.n_set = 1;
+    struct grpc_world_call *first = send_unary("/sentinel.v1.TopicService/CreateTopic", &create.base);
+    struct grpc_world_call *second = send_unary("/sentinel.v1.TopicService/UpdateTopic", &update.base);
+    grpc_world_await(&world, first);
+    grpc_world_await(&world, second);
+    assert_int_equal(first->grpc_status, 0);
+    assert_int_equal(second->grpc_status, 0);
+    Sentinel__V1__UpdateTopicResponse *response = sentinel__v1__update_topic_response__unpack(
+        NULL, second->messages[0].size, second->messages[0].data);
+    assert_non_null(response);
+    bool told = false;
+    for (size_t i = 0; i < response->topic->n_configs; i++)
+        told = told || (strcmp(response->topic->configs[i]->name, "retention.ms") == 0 &&
+                        strcmp(response->topic->configs[i]->value, "1234567") == 0);
+    assert_true(told);
+    sentinel__v1__update_topic_response__free_unpacked(response, NULL);
+    update.name = "other";
+    expect_error(grpc_world_unary(&world, "/sentinel.v1.TopicService/UpdateTopic", &update.base),
+                 GRPC_NOT_FOUND, "UNKNOWN_TOPIC", "");
+    value.value = "never"; /* said before anything is known of the topic */
+    expect_error(grpc_world_unary(&world, "/sentinel.v1.TopicService/UpdateTopic", &update.base),
+                 GRPC_INVALID_ARGUMENT, "INVALID_CONFIG", "set[0]");
+}
+
 /* ---- what every call has in common
  * -------------------------------------------------------------------------------------- */
 
@@ -452,6 +498,7 @@ int main(void) {
         cmocka_unit_test(test_trailers_only),
         cmocka_unit_test(test_health),
         cmocka_unit_test(test_reflection),
+        cmocka_unit_test(an_update_comes_behind_what_was_asked_before),
         cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, open_world, close_world);
