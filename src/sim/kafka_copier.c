@@ -20,6 +20,9 @@
 
 enum {
     ERROR_NONE = 0,
+    ERROR_LOADING = 14,
+    ERROR_NO_COORDINATOR = 15,
+    ERROR_NOT_COORDINATOR = 16,
     ERROR_EXISTS = 36,
     ERROR_FENCED_OLD = 47, /* InvalidProducerEpoch */
     ERROR_CONCURRENT = 51,
@@ -62,7 +65,16 @@ static void begin_anew(struct kafka_copier *c, uint64_t pause_ns) {
     memset(c->source_leaders, 0, sizeof c->source_leaders);
     memset(c->target_leaders, 0, sizeof c->target_leaders);
     forget_batch(c);
+    c->ending = false;
     later(c, pause_ns);
+}
+
+/* Nothing is known of what was asked. An end is asked for again as it was, half of the times. */
+static void try_again(struct kafka_copier *c) {
+    bool ending = c->second && c->step == COPIER_END && prng_chance(&c->prng, 1, 2);
+    ending = ending || (c->ending && c->step == COPIER_FIND_TXN);
+    begin_anew(c, RETRY_NS);
+    c->ending = ending;
 }
 
 static uint32_t node_of(const struct kafka_copier_channel *channel) {
@@ -81,7 +93,7 @@ static void link_failed(void *ctx) {
     struct kafka_copier *c = channel->copier;
     bool waiting = !channel->connected || c->asked_of == node_of(channel);
     drop(channel);
-    if (waiting) begin_anew(c, RETRY_NS);
+    if (waiting) try_again(c);
 }
 
 static void answered(void *ctx, const void *message);
@@ -115,7 +127,8 @@ static void ask_identity(struct kafka_copier *c) {
     kafka_message_init(&kafka_schema_init_producer_id_request, &request);
     request.transactional_id = slice_from_text(c->options.id);
     request.transaction_timeout_ms = TXN_TIMEOUT_MS;
-    ask(c, c->txn_node, KAFKA_INIT_PRODUCER_ID, 4, &request);
+    c->second = prng_chance(&c->prng, 1, 2);
+    ask(c, c->txn_node, KAFKA_INIT_PRODUCER_ID, c->second ? 5 : 4, &request);
 }
 
 static void ask_offsets(struct kafka_copier *c) {
@@ -197,7 +210,7 @@ static void ask_produce(struct kafka_copier *c, uint32_t target) {
     make_batch(c, target);
     kafka_produce_ask(&produce, c->options.target, (int32_t)target, c->batch);
     produce.request.transactional_id = slice_from_text(c->options.id);
-    ask(c, c->target_leaders[target], KAFKA_PRODUCE, 9, &produce.request);
+    ask(c, c->target_leaders[target], KAFKA_PRODUCE, c->second ? 12 : 9, &produce.request);
 }
 
 static void ask_add_offsets(struct kafka_copier *c) {
@@ -228,7 +241,7 @@ static void ask_commit_offsets(struct kafka_copier *c) {
     request.producer_epoch = c->epoch;
     request.topics = &topic;
     request.topics_count = 1;
-    ask(c, c->group_node, KAFKA_TXN_OFFSET_COMMIT, 3, &request);
+    ask(c, c->group_node, KAFKA_TXN_OFFSET_COMMIT, c->second ? 5 : 3, &request);
 }
 
 static void ask_end(struct kafka_copier *c) {
@@ -238,7 +251,7 @@ static void ask_end(struct kafka_copier *c) {
     request.producer_id = c->producer_id;
     request.producer_epoch = c->epoch;
     request.committed = c->committing;
-    ask(c, c->txn_node, KAFKA_END_TXN, 3, &request);
+    ask(c, c->txn_node, KAFKA_END_TXN, c->second ? 5 : 3, &request);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------ */
@@ -253,6 +266,8 @@ static bool passed(struct kafka_copier *c, int16_t error) {
         begin_anew(c, TAKEOVER_NS);
     } else if (error == ERROR_CONCURRENT) {
         later(c, RETRY_NS); /* the same again: the transaction before is being ended */
+    } else if (error == ERROR_LOADING || error == ERROR_NO_COORDINATOR || error == ERROR_NOT_COORDINATOR) {
+        try_again(c);
     } else {
         begin_anew(c, RETRY_NS);
     }
@@ -269,16 +284,23 @@ static void take_coordinator(struct kafka_copier *c, const struct kafka_find_coo
         c->txn_node = node;
     else
         c->group_node = node;
-    c->step = c->step == COPIER_FIND_TXN ? COPIER_INIT : COPIER_OFFSETS;
+    if (c->step == COPIER_FIND_TXN)
+        c->step = c->ending ? COPIER_END : COPIER_INIT;
+    else
+        c->step = COPIER_OFFSETS;
+}
+
+static void be(struct kafka_copier *c, int64_t producer_id, int16_t epoch) {
+    c->producer_id = producer_id;
+    c->epoch = epoch;
+    memset(c->sequences, 0, sizeof c->sequences);
+    txn_history_identity(c->options.history, c->options.index, epoch);
 }
 
 static void take_identity(struct kafka_copier *c, const struct kafka_init_producer_id_response *r) {
     if (!passed(c, r->error_code)) return;
-    c->producer_id = r->producer_id;
-    c->epoch = r->producer_epoch;
-    memset(c->sequences, 0, sizeof c->sequences);
-    txn_history_identity(c->options.history, c->options.index, r->producer_epoch);
-    tell(c, "takes over");
+    be(c, r->producer_id, r->producer_epoch);
+    tell(c, c->second ? "takes over, of the second generation" : "takes over");
     c->step = COPIER_FIND_GROUP;
 }
 
@@ -349,7 +371,7 @@ static void take_fetched(struct kafka_copier *c, const struct kafka_fetch_respon
     }
     c->number = txn_history_begin(c->options.history);
     c->committing = c->steady || !prng_chance(&c->prng, 1, 5);
-    c->step = COPIER_ADD;
+    c->step = c->second ? COPIER_PRODUCE : COPIER_ADD;
 }
 
 static void take_added(struct kafka_copier *c, const struct kafka_add_partitions_to_txn_response *r) {
@@ -365,7 +387,10 @@ static void take_produced(struct kafka_copier *c, const struct kafka_produce_res
     if (!passed(c, error)) return;
     txn_history_taken(c->options.history, c->options.index, c->epoch, "a batch", c->late);
     c->sequences[target] += (int32_t)c->record_count;
-    c->step = c->step == COPIER_PRODUCE ? COPIER_PRODUCE_SECOND : COPIER_ADD_OFFSETS;
+    if (c->step == COPIER_PRODUCE)
+        c->step = COPIER_PRODUCE_SECOND;
+    else
+        c->step = c->second ? COPIER_COMMIT_OFFSETS : COPIER_ADD_OFFSETS;
 }
 
 static void take_offsets_committed(struct kafka_copier *c, const struct kafka_txn_offset_commit_response *r) {
@@ -379,7 +404,9 @@ static void take_ended(struct kafka_copier *c, const struct kafka_end_txn_respon
     txn_history_ended(c->options.history, c->number, c->committing);
     if (c->committing) c->positions[c->partition] = c->end;
     tell(c, c->committing ? "has committed" : "has aborted");
-    c->step = COPIER_FETCH;
+    if (c->second) be(c, r->producer_id, r->producer_epoch);
+    c->step = c->ending ? COPIER_FIND_GROUP : COPIER_FETCH; /* it has forgotten who is who */
+    c->ending = false;
 }
 
 static void answered(void *ctx, const void *message) {
@@ -519,7 +546,7 @@ static void timer_fired(struct io_timer *timer) {
     for (uint32_t node = 1; node <= c->options.node_count; node++)
         connecting = connecting || (c->channels[node].link != NULL && !c->channels[node].connected);
     if (c->asked_of != 0 || connecting)
-        begin_anew(c, RETRY_NS);
+        try_again(c);
     else
         go_on(c);
 }

@@ -8,6 +8,11 @@
  * on until it is told that it is fenced. What fails is begun anew from the first step, as a careful client
  * does. A fifth of the transactions are aborted.
  *
+ * Half of the times it begins anew as a producer of the second generation (KIP-890, transaction.version 2):
+ * Produce 12 and TxnOffsetCommit 5 add to the transaction what they are for, nothing else does; EndTxn 5
+ * gives out the next epoch, and nothing of the epoch before is taken any more (B9). An EndTxn 5 that was not
+ * answered is asked for again, half of the times: it must come to the same.
+ *
  * Owner   the clients. Loop: theirs. */
 #ifndef SENTINEL_SIM_KAFKA_COPIER_H
 #define SENTINEL_SIM_KAFKA_COPIER_H
@@ -69,6 +74,8 @@ struct kafka_copier {
     /* the transaction */
     uint32_t number, partition, record_count;
     int64_t offsets[KAFKA_COPIER_RECORDS], end;
+    bool second;           /* generation, since it last asked who it is */
+    bool ending;           /* looks for the coordinator to ask for the end again */
     bool committing, late; /* late: a later epoch had been given out when it was asked */
     struct buffer *batch;
 };
