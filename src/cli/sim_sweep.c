@@ -39,7 +39,7 @@ struct sweep {
     struct sim_summary first; /* failure, of the lowest seed that failed */
     uint64_t first_seed;
     uint64_t actions[ACTION_KIND_END];
-    struct probes probes;
+    struct probes probes, seeds_with; /* hits, and seeds that had any */
     int64_t started_ms, shown_ms;
     bool stopping;
 };
@@ -122,8 +122,10 @@ static void take_result(struct sweep *s, uint32_t worker, const struct message *
     s->equal_ns_max = MAX(s->equal_ns_max, summary->equal_ns);
     for (size_t i = 0; i < ACTION_KIND_END; i++)
         s->actions[i] += summary->actions[i];
-    for (size_t i = 0; i < PROBE_COUNT; i++)
+    for (size_t i = 0; i < PROBE_COUNT; i++) {
         s->probes.hits[i] += summary->probes.hits[i];
+        s->seeds_with.hits[i] += summary->probes.hits[i] != 0;
+    }
     if (!summary->ok) failed(s, message->seed, summary);
 }
 
@@ -176,7 +178,8 @@ static void print_probes(const struct sweep *s) {
     printf("\n");
     for (uint32_t i = 0; i < PROBE_COUNT && !s->command->quiet; i++)
         if (s->probes.hits[i] != 0)
-            printf("  %10" PRIu64 "  %s\n", s->probes.hits[i], probe_text((enum probe_id)i));
+            printf("  %10" PRIu64 " in %6" PRIu64 " seeds  %s\n", s->probes.hits[i], s->seeds_with.hits[i],
+                   probe_text((enum probe_id)i));
 }
 
 static void print_actions(const struct sweep *s) {

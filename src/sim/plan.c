@@ -9,15 +9,15 @@
 #include "io/io_sim.h"
 #include "raft/raft.h"
 
-#define ROT_MEMTABLE_BYTES 131072U
-#define ROT_SCRUB_MS       1000U
-#define EIO_MEMTABLE_BYTES 16384U
-#define CONVERGE_NS        (30 * NS_PER_S)
+#define ROT_MEMTABLE_BYTES  131072U
+#define BUSY_MEMTABLE_BYTES 16384U
+#define BUSY_SCRUB_MS       1000U
+#define CONVERGE_NS         (30 * NS_PER_S)
 /* What brokers do by themselves, and what only brokers do. */
 #define PLAN_FAULTS_OF_GROUPS  (1U << PLAN_transfer | 1U << PLAN_compact)
 #define PLAN_FAULTS_OF_BROKERS (1U << PLAN_restart)
 
-enum { STREAM_SHAPE = 101, STREAM_FAULTS, STREAM_WORKLOAD, STREAM_KNOBS };
+enum { STREAM_SHAPE = 101, STREAM_FAULTS, STREAM_WORKLOAD, STREAM_KNOBS, STREAM_STORAGE };
 
 struct plan {
     struct scenario *scenario;
@@ -118,9 +118,32 @@ static void plan_partition(struct plan *p, uint64_t at_ns) {
     add(p, at_ns + between(p, 100 * NS_PER_MS, 5 * NS_PER_S), (struct action){.kind = ACTION_HEAL});
 }
 
+/* Nobody hears the leader, or it hears nobody, or both: for about as long as it takes to elect another one,
+ * again and again, so that it sometimes still leads when it hears of that one. Mended is everything: who
+ * leads then is another, perhaps. */
+static void plan_lonely_leader(struct plan *p, uint64_t at_ns, bool flapping) {
+    static const struct action out = {.kind = ACTION_CUT, .node = ACTION_NODE_LEADER, .to = ACTION_NODE_ANY};
+    static const struct action in = {.kind = ACTION_CUT, .node = ACTION_NODE_ANY, .to = ACTION_NODE_LEADER};
+    uint32_t times = flapping ? (uint32_t)prng_range(&p->prng, 2, 6) : 1;
+    for (uint32_t i = 0; i < times; i++) {
+        bool heard = !flapping && prng_chance(&p->prng, 1, 2);
+        uint64_t for_ns = flapping ? prng_range(&p->prng, 100 * NS_PER_MS, 600 * NS_PER_MS)
+                                   : between(p, 100 * NS_PER_MS, 5 * NS_PER_S);
+        if (!heard) add(p, at_ns, out);
+        if (heard || flapping) add(p, at_ns, in);
+        add(p, at_ns + for_ns,
+            (struct action){.kind = ACTION_MEND, .node = ACTION_NODE_ANY, .to = ACTION_NODE_ANY});
+        at_ns += for_ns + between(p, 30 * NS_PER_MS, 600 * NS_PER_MS);
+    }
+}
+
 static void plan_link(struct plan *p, uint64_t at_ns, bool flapping) {
     uint32_t from = a_node(p), to = prng_chance(&p->prng, 1, 4) ? ACTION_NODE_ANY : a_node(p);
     if (from == to || p->nodes == 1) return;
+    if (prng_chance(&p->prng, 1, 4)) {
+        plan_lonely_leader(p, at_ns, flapping);
+        return;
+    }
     if (prng_chance(&p->prng, 1, 4)) {
         to = from;
         from = ACTION_NODE_ANY;
@@ -364,7 +387,24 @@ static void plan_one(struct plan *p, enum plan_fault kind, uint64_t at_ns) {
 
 /* ---- the whole ---------------------------------------------------------------------------------------- */
 
-static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
+/* A log that is flushed at every append and read through all the time meets other states than one that stays
+ * in memory, and costs twice the time: so it is in a share of the runs, in more of those whose disks do harm.
+ */
+static void draw_storage(struct plan *p, struct prng storage, uint32_t on) {
+    struct sim_knobs *knobs = &p->scenario->knobs;
+    bool rot = (on & 1U << PLAN_rot) != 0, eio = (on & 1U << PLAN_eio) != 0;
+    /* What rots should be in use: tables, soon, and not only the log that they come from; and be found. */
+    if (rot) {
+        knobs->memtable_bytes = ROT_MEMTABLE_BYTES;
+        knobs->scrub_interval_ms = BUSY_SCRUB_MS;
+    }
+    /* And so should what cannot be read: what a start reads is in tables then. */
+    if (!prng_chance(&storage, rot || eio ? 2 : 1, 4)) return;
+    knobs->memtable_bytes = BUSY_MEMTABLE_BYTES;
+    knobs->scrub_interval_ms = BUSY_SCRUB_MS;
+}
+
+static void draw_faults(struct plan *p, struct prng *faults, struct prng storage, uint32_t allowed) {
     struct prng streams[PLAN_FAULT_COUNT];
     uint32_t on = 0;
     for (uint32_t kind = 0; kind < PLAN_FAULT_COUNT; kind++) {
@@ -376,14 +416,7 @@ static void draw_faults(struct plan *p, struct prng *faults, uint32_t allowed) {
     on &= brokers ? ~PLAN_FAULTS_OF_GROUPS : ~PLAN_FAULTS_OF_BROKERS;
     /* Fewer voters survive fewer losses: while disks may be lost, all nodes stay members. */
     if ((on & (1U << PLAN_wipe | 1U << PLAN_rot)) != 0) on &= ~(1U << PLAN_members);
-    /* What rots should be in use: tables, soon, and not only the log that they come from; and be found. */
-    if ((on & 1U << PLAN_rot) != 0) {
-        p->scenario->knobs.memtable_bytes = ROT_MEMTABLE_BYTES;
-        p->scenario->knobs.scrub_interval_ms = ROT_SCRUB_MS;
-    }
-    /* And so should what cannot be read: what a start reads is in tables then. */
-    if ((on & 1U << PLAN_eio) != 0 && prng_chance(faults, 1, 2))
-        p->scenario->knobs.memtable_bytes = EIO_MEMTABLE_BYTES;
+    draw_storage(p, storage, on);
     for (uint32_t kind = 0; kind < PLAN_FAULT_COUNT; kind++) {
         p->prng = streams[kind];
         uint64_t gap_ns = between(p, 200 * NS_PER_MS, p->end_ns);
@@ -458,7 +491,7 @@ void plan_draw(const struct plan_options *options, struct scenario *scenario) {
     uint32_t may_spoil = (replicas - 1) / 2, first = (uint32_t)prng_below(&shape, scenario->nodes);
     for (uint32_t i = 0; i < may_spoil; i++)
         p.spoiled |= 1U << ((first + i) % scenario->nodes + 1);
-    draw_faults(&p, &faults, options->faults);
+    draw_faults(&p, &faults, prng_split(&root, STREAM_STORAGE), options->faults);
     draw_workload(&p, prng_split(&root, STREAM_WORKLOAD));
     sort_actions(scenario);
     scenario_add(scenario, &(struct action){.at_ns = p.end_ns, .kind = ACTION_CONVERGE, .a = CONVERGE_NS});

@@ -27,6 +27,7 @@
     X(crash_kept_writes, "a write under way survived a crash, unreported")                                   \
     X(truncated, "a follower cut off entries of an old leader")                                              \
     X(truncated_own, "a former leader cut off its own entries")                                              \
+    X(truncated_leading, "a leader cut off its own entries when it heard of a later one")                    \
     X(append_refused, "an append did not fit the follower's log")                                            \
     X(append_old_term, "an append of an old term arrived")                                                   \
     X(commit_without_leader_disk, "committed before the leader's own disk had it")                           \

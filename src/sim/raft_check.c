@@ -34,6 +34,7 @@ void raft_check_truncation(struct raft_checker *checker, struct checked_member *
     const struct shadow_image *view = &member->shadow.view;
     EXPECT(raft->role != RAFT_LEADER, "R4 leader append-only: %" PRIx64 " cuts its log at %" PRIu64,
            member->id, from);
+    bool own = false;
     for (uint32_t i = view->count; i-- > 0 && view->log[i].entry.end > from;) {
         const struct raft_committed *committed = raft_ghost_find(&member->group->ghost,
                                                                  view->log[i].entry.end);
@@ -41,9 +42,11 @@ void raft_check_truncation(struct raft_checker *checker, struct checked_member *
                "R12 no truncation below commit: %" PRIx64 " cuts off [%" PRIu64 ",%" PRIu64 ")", member->id,
                view->log[i].entry.base, view->log[i].entry.end);
         PROBE_IF(checker->probes, config_rolled_back, view->log[i].entry.kind == RAFT_ENTRY_CONFIG);
+        own = own || raft_ghost_led(&member->group->ghost, view->log[i].entry.term) == member->id;
     }
     PROBE(checker->probes, truncated);
-    PROBE_IF(checker->probes, truncated_own, member->before.role == RAFT_LEADER);
+    PROBE_IF(checker->probes, truncated_own, own);
+    PROBE_IF(checker->probes, truncated_leading, own && member->before.role == RAFT_LEADER);
 }
 
 /* R16: a leader begins a change when the one before is committed and so is an entry of its own term. */

@@ -118,6 +118,10 @@ void raft_ghost_leader(struct raft_ghost *ghost, uint64_t term, uint64_t id) {
     ghost->leaders[term] = id;
 }
 
+uint64_t raft_ghost_led(const struct raft_ghost *ghost, uint64_t term) {
+    return term < ghost->leader_capacity ? ghost->leaders[term] : 0;
+}
+
 void raft_ghost_vote(struct raft_ghost *ghost, uint64_t voter, uint64_t term, uint64_t candidate) {
     ghost->votes = reserve(ghost->votes, ghost->vote_count, &ghost->vote_capacity, sizeof *ghost->votes);
     struct raft_cast_vote *known = (struct raft_cast_vote *)slot_of(ghost->votes, ghost->vote_capacity,

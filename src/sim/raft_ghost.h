@@ -65,6 +65,7 @@ void raft_ghost_entry(struct raft_ghost *ghost, const struct raft_stored *stored
 /* The entry of this term that ends there in some log; NULL: none does. */
 const struct raft_identity *raft_ghost_identity(const struct raft_ghost *ghost, uint64_t end, uint64_t term);
 void raft_ghost_leader(struct raft_ghost *ghost, uint64_t term, uint64_t id);
+uint64_t raft_ghost_led(const struct raft_ghost *ghost, uint64_t term); /* by whom; 0: nobody, so far */
 void raft_ghost_vote(struct raft_ghost *ghost, uint64_t voter, uint64_t term, uint64_t candidate);
 /* A member says that its log is committed up to this entry. `who` for the message. */
 void raft_ghost_commit(struct raft_ghost *ghost, const struct raft_stored *stored, uint64_t term,
