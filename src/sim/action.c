@@ -41,6 +41,7 @@ static const struct form {
     {ACTION_CRASH_AT, 0, "crash %N %W %O %K"},
     {ACTION_CRASH_AT, 0, "crash %N %W %O"},
     {ACTION_START, 0, "start %N"},
+    {ACTION_START, 0, "start %N with knobs %A"},
     {ACTION_PAUSE, 0, "pause %N for %D"},
     {ACTION_CLOCK, 0, "clock %N drift %I wall %J"},
     {ACTION_WIPE, 0, "wipe %N"},
@@ -475,6 +476,7 @@ void action_print(struct writer *to, const struct action *action, const struct a
     while (form->kind != action->kind ||
            (action->kind == ACTION_EXPECT && form->expectation != (enum expectation)action->a))
         form++;
+    if (action->kind == ACTION_START && action->a != 0) form++; /* as something else */
     if (action->at_ns != ACTION_UNTIMED) {
         writer_text(to, "at ");
         print_duration(to, action->at_ns);

@@ -38,10 +38,10 @@ enum action_kind {
     /* nodes */
     ACTION_CRASH,    /* a: enum io_sim_crash */
     ACTION_CRASH_AT, /* a: enum action_disk_op; b: enum io_sim_stop; count-th such operation from now */
-    ACTION_START,
-    ACTION_PAUSE, /* for a ns */
-    ACTION_CLOCK, /* a: drift in ppm, b: offset of the wall clock in ms (both signed) */
-    ACTION_WIPE,  /* its disk is lost: it goes down, and comes back as another member */
+    ACTION_START,    /* `a`: with other knobs from now on, drawn from this number; 0: with those it had */
+    ACTION_PAUSE,    /* for a ns */
+    ACTION_CLOCK,    /* a: drift in ppm, b: offset of the wall clock in ms (both signed) */
+    ACTION_WIPE,     /* its disk is lost: it goes down, and comes back as another member */
     /* disks */
     ACTION_DISK_FAIL, /* the count-th operation of kind a (enum action_disk_op) from now fails */
     ACTION_DISK_SLOW, /* count times slower */

@@ -153,6 +153,17 @@ static bool start(struct world *w, uint32_t node) {
     return true;
 }
 
+/* What it is from now on: a later version, or another configuration, as operators roll them out. */
+static bool start_as(struct world *w, uint32_t node, uint64_t knobs) {
+    if (knobs != 0 && !world_is_up(w, node)) {
+        struct prng prng;
+        prng_init(&prng, knobs);
+        w->nodes[node].knobs = w->scenario->knobs;
+        sim_knobs_draw(&w->nodes[node].knobs, &prng);
+    }
+    return start(w, node);
+}
+
 static bool pause(struct world *w, uint32_t node, uint64_t ns) {
     if (!world_is_up(w, node)) return false;
     PROBE_IF(&w->result->probes, paused_leader, world_leader(w, 0) == node);
@@ -194,7 +205,7 @@ static bool act_on_node(struct world *w, const struct action *action) {
     case ACTION_CRASH_AT:
         return crash_at(w, action);
     case ACTION_START:
-        return start(w, node);
+        return start_as(w, node, action->a);
     case ACTION_PAUSE:
         return pause(w, node, action->a);
     case ACTION_CLOCK:

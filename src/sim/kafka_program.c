@@ -23,6 +23,7 @@
 #include "sim/world.h"
 
 #define GROUPS_MAX 256U
+#define DRAIN_MS   500U /* an orderly stop waits so long for requests under way */
 
 struct node {
     struct world *world;
@@ -103,7 +104,7 @@ static const struct raft_host_watch watch = {.started = on_started,
 /* ---- life --------------------------------------------------------------------------------------------- */
 
 static struct broker_options options_of(struct node *n) {
-    const struct sim_knobs *knobs = world_knobs(n->world);
+    const struct sim_knobs *knobs = world_node_knobs(n->world, n->number);
     struct broker_options options = broker_options_default();
     uint32_t count = world_node_count(n->world);
     for (uint32_t i = 0; i < count; i++) {
@@ -205,9 +206,20 @@ static void move_all(struct node *n, const struct action *action) {
         move_partition(n, p, action->sets[0]);
 }
 
-static void left(void *ctx) {
+/* In order, as `sentinel serve` stops (cli/serve.c). */
+static void down(void *ctx) {
     struct node *n = ctx;
     world_left(n->world, n->number);
+}
+
+static void drained(void *ctx) {
+    struct node *n = ctx;
+    broker_shutdown(n->broker, down, n);
+}
+
+static void left(void *ctx) {
+    struct node *n = ctx;
+    server_drain(n->server, DRAIN_MS, drained, n);
 }
 
 static bool act(void *program, const struct action *action) {

@@ -13,6 +13,7 @@
 #define BUSY_MEMTABLE_BYTES 16384U
 #define BUSY_SCRUB_MS       1000U
 #define CONVERGE_NS         (30 * NS_PER_S)
+#define STOP_NS_MAX         (3 * NS_PER_S) /* of an orderly stop: who was not down when it was to be started */
 /* What brokers do by themselves, and what only brokers do. */
 #define PLAN_FAULTS_OF_GROUPS  (1U << PLAN_transfer | 1U << PLAN_compact)
 #define PLAN_FAULTS_OF_BROKERS (1U << PLAN_restart)
@@ -358,11 +359,13 @@ static void plan_compact(struct plan *p, uint64_t at_ns) {
 }
 
 static void plan_restart(struct plan *p, uint64_t at_ns) {
-    uint32_t node = a_node(p), count = prng_chance(&p->prng, 1, 3) ? p->nodes : 1;
-    for (uint32_t i = 0; i < count; i++) { /* one after the other, sometimes */
+    uint32_t node = a_node(p), count = prng_chance(&p->prng, 1, 2) ? p->nodes : 1;
+    uint64_t knobs = prng_chance(&p->prng, 2, 3) ? prng_next(&p->prng) >> 32 : 0;
+    for (uint32_t i = 0; i < count; i++) { /* all, one after the other: something else is rolled out */
         add(p, at_ns, (struct action){.kind = ACTION_STOP, .node = node});
         at_ns += between(p, 50 * NS_PER_MS, 2 * NS_PER_S);
-        add(p, at_ns, (struct action){.kind = ACTION_START, .node = node});
+        add(p, at_ns, (struct action){.kind = ACTION_START, .node = node, .a = knobs});
+        add(p, at_ns + STOP_NS_MAX, (struct action){.kind = ACTION_START, .node = node, .a = knobs});
         at_ns += between(p, 10 * NS_PER_MS, NS_PER_S);
         node = node % p->nodes + 1;
     }

@@ -97,6 +97,10 @@ const struct sim_knobs *world_knobs(const struct world *w) {
     return &w->scenario->knobs;
 }
 
+const struct sim_knobs *world_node_knobs(const struct world *w, uint32_t node) {
+    return &w->nodes[node].knobs;
+}
+
 uint32_t world_node_count(const struct world *w) {
     return w->node_count;
 }
@@ -463,6 +467,7 @@ static void world_init(struct world *w, const struct world_options *options, str
     for (uint32_t node = 1; node <= w->node_count; node++) {
         w->nodes[node].prng = prng_split(&nodes, node);
         w->nodes[node].incarnation = 1;
+        w->nodes[node].knobs = w->scenario->knobs;
         w->nodes[node].priority = RAFT_PRIORITY_MAX;
     }
     w->checker = raft_checker_new(&result->probes);

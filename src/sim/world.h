@@ -53,6 +53,8 @@ void world_result_release(struct world_result *result);
 /* ---- for programs ------------------------------------------------------------------------------------- */
 
 const struct sim_knobs *world_knobs(const struct world *world);
+/* Those of one node: others than the world's when it was started as something else. */
+const struct sim_knobs *world_node_knobs(const struct world *world, uint32_t node);
 uint32_t world_node_count(const struct world *world);
 /* Grows with every disk the node lost. */
 uint32_t world_incarnation(const struct world *world, uint32_t node);

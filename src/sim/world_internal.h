@@ -20,6 +20,7 @@ struct world_node {
     bool spoiled;     /* its disk has been damaged: it may refuse to serve */
     bool disk_faults; /* its disk fails or is full just now */
     bool left;        /* it has handed over what it led, and stops */
+    struct sim_knobs knobs;
     struct prng prng;
 };
 struct drop_rule {

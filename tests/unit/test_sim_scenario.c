@@ -38,6 +38,8 @@ static void the_full_form_of_a_line_is_printed_and_read_again(void **state) {
         {"latency 50us..1.5ms", "latency 50us..1.5ms"},
         {"disk 2 fail fsync", "disk 2 fail fsync 1"},
         {"append 100 to leader", "append 100 x 1 to leader"},
+        {"start 2", "start 2"},
+        {"start 2 with knobs 77", "start 2 with knobs 77"},
         {"members 1 2 ~4", "members 1 2 ~4"},
         {"expect leader 3 within 2s", "expect leader 3 within 2s"},
         {"expect leader within 2s as L", "expect leader * within 2s as L"},
