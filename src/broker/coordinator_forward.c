@@ -195,7 +195,7 @@ void away_serve_beat(struct served *served, struct reader *in) {
     beat.owned = owned;
     bool changed;
     begin_call(served, tell_beat);
-    if (reader_ok(in) && beat.group.size > 0 && beat.member_id.size > 0)
+    if (reader_ok(in))
         coordinator_beat(served->cluster->broker, &served->call, &beat, &changed);
     else
         served_free(served);
@@ -207,7 +207,7 @@ void away_serve_commit(struct served *served, struct reader *in) {
     struct group_commit commit = {0};
     away_take_offsets(in, served, &commit);
     begin_call(served, tell_commit);
-    if (reader_ok(in) && commit.who.group.size > 0)
+    if (reader_ok(in))
         coordinator_commit(served->cluster->broker, &served->call, &commit);
     else
         served_free(served);
@@ -216,7 +216,7 @@ void away_serve_commit(struct served *served, struct reader *in) {
 void away_serve_read(struct served *served, struct reader *in) {
     const struct group_identity who = away_take_identity(in);
     begin_call(served, tell_group);
-    if (reader_ok(in) && who.group.size > 0)
+    if (reader_ok(in))
         coordinator_read(served->cluster->broker, &served->call, &who);
     else
         served_free(served);
@@ -225,7 +225,7 @@ void away_serve_read(struct served *served, struct reader *in) {
 void away_serve_delete(struct served *served, struct reader *in) {
     struct slice group = away_take(in);
     begin_call(served, tell_status);
-    if (reader_ok(in) && group.size > 0)
+    if (reader_ok(in))
         coordinator_delete_group(served->cluster->broker, &served->call, group);
     else
         served_free(served);

@@ -119,7 +119,7 @@ void away_serve_txn_commit(struct served *served, struct reader *in) {
     commit->adds = reader_u8(in) != 0;
     away_take_offsets(in, served, &commit->commit);
     commit->call.call.done = txn_done;
-    if (reader_ok(in) && commit->commit.who.group.size > 0)
+    if (reader_ok(in))
         coordinator_txn_commit_offsets(served->cluster->broker, commit);
     else
         served_free(served);

@@ -251,6 +251,23 @@ static void groups_are_served_by_every_node(void **state) {
     cluster_world_close(&world);
 }
 
+/* A name that no group can have is refused at once, by whichever node. */
+static void a_group_without_a_name_is_refused_everywhere(void **state) {
+    (void)state;
+    cluster_world_open(&world, 63, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 4, 3), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    for (uint32_t node = 1; node <= 3; node++) {
+        assert_int_equal(read_group(node, "").members, 0);
+        assert_status(commit(node, "", 1), STATUS_INVALID_GROUP_ID);
+        struct waiting_call gone = waiting_new();
+        coordinator_delete_group(world.nodes[node].broker, &gone.call, SLICE_LITERAL(""));
+        assert_status(wait(&gone), STATUS_GROUP_NOT_FOUND);
+    }
+    cluster_world_close(&world);
+}
+
 /* ---- what a snapshot tells -------------------------------------------------------------------------------
  */
 
@@ -305,6 +322,7 @@ int main(void) {
         cmocka_unit_test(leaders_are_asked_whoever_is_asked),
         cmocka_unit_test(no_leader_is_named_that_is_down),
         cmocka_unit_test(groups_are_served_by_every_node),
+        cmocka_unit_test(a_group_without_a_name_is_refused_everywhere),
         cmocka_unit_test(a_snapshot_tells_the_members_of_new_partitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
