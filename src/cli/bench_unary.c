@@ -45,7 +45,6 @@ static void ask(struct client *c) {
 static void take_message(struct call *call, struct grpc_message *message) {
     const struct client *c = CONTAINER_OF(call, struct client, call);
     c->run->unary->answer(c->run->unary->ctx, message->bytes);
-    call_consumed(call, message->wire_size);
 }
 
 static void answered(struct call *call, int code, const char *text) {
@@ -100,7 +99,6 @@ struct single {
 static void take_single(struct call *call, struct grpc_message *message) {
     const struct single *single = CONTAINER_OF(call, struct single, call);
     if (single->answer != NULL) writer_bytes(single->answer, message->bytes);
-    call_consumed(call, message->wire_size);
 }
 
 static void single_done(struct call *call, int code, const char *text) {

@@ -103,12 +103,6 @@ void call_finish(struct call *call) {
     schedule_pump(call->channel);
 }
 
-void call_consumed(struct call *call, size_t size) {
-    if (call->stream == NULL) return;
-    http2_consume(call->stream, size);
-    schedule_pump(call->channel);
-}
-
 void call_cancel(struct call *call) {
     if (!call->started || call->stopped) return;
     call->stopped = true;
@@ -157,12 +151,10 @@ static void on_headers(void *owner, struct http2_stream *stream, const struct ht
 
 static void on_data(void *owner, struct http2_stream *stream, struct slice bytes) {
     (void)owner;
+    http2_consume(stream, bytes.size);
     while (bytes.size != 0) {
         struct call *call = http2_stream_user(stream);
-        if (call == NULL) {
-            http2_consume(stream, bytes.size);
-            return;
-        }
+        if (call == NULL) return;
         struct grpc_message message;
         enum status status = grpc_message_next(&call->reader, &bytes, &message);
         if (status == STATUS_PENDING) return;

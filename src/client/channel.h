@@ -6,6 +6,9 @@
  * When the connection cannot be made or is lost, every call under way ends with UNAVAILABLE; whoever started
  * it knows whether to start it again. The next call connects anew, to the next server of the list.
  *
+ * What has come is given back to the stream's window at once, so that a message may be larger than the
+ * window; who wants less to come asks for less (ConsumeCredit).
+ *
  * Owner   calls are embedded in their owner and stay until on_done, or call_cancel. Loop: one thread. */
 #ifndef SENTINEL_CLIENT_CHANNEL_H
 #define SENTINEL_CLIENT_CHANNEL_H
@@ -64,8 +67,6 @@ void call_start(struct channel *channel, struct call *call, const char *path);
 /* A message: `head` is copied, then `body` (may have no bytes) by reference. */
 void call_send(struct call *call, struct slice head, struct shared_slice body);
 void call_finish(struct call *call); /* nothing more is sent */
-/* Bytes of messages that were used: opens the window. */
-void call_consumed(struct call *call, size_t size);
 void call_cancel(struct call *call); /* on_done is not called; idempotent */
 
 #endif

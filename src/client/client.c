@@ -92,7 +92,6 @@ struct unary {
 static void unary_message(struct call *call, struct grpc_message *message) {
     struct unary *unary = CONTAINER_OF(call, struct unary, call);
     if (unary->answer == NULL) unary->answer = buffer_copy(message->bytes);
-    call_consumed(call, message->wire_size);
 }
 
 static void unary_done(struct call *call, int code, const char *message) {

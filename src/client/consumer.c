@@ -236,7 +236,6 @@ static void on_message(struct call *call, struct grpc_message *message) {
     enum protobuf_consumed_kind kind;
     struct slice inner;
     struct protobuf_records records;
-    size_t size = message->wire_size;
     if (protobuf_consumed_read(message->bytes, &kind, &inner, &records) != STATUS_OK)
         fail(c, 13, "the server sent a malformed message");
     else if (kind == PROTOBUF_CONSUMED_RECORDS)
@@ -247,7 +246,6 @@ static void on_message(struct call *call, struct grpc_message *message) {
         take_assignment(c, inner);
     else if (kind == PROTOBUF_CONSUMED_COMMITTED)
         take_committed(c, inner);
-    call_consumed(call, size);
 }
 
 static void on_done(struct call *call, int code, const char *message) {

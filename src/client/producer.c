@@ -177,14 +177,12 @@ static void on_opened(struct sentinel_producer *p, const struct protobuf_produce
 static void on_message(struct call *call, struct grpc_message *message) {
     struct sentinel_producer *p = CONTAINER_OF(call, struct sentinel_producer, call);
     struct protobuf_produce_reply reply;
-    size_t size = message->wire_size;
     if (protobuf_produce_reply_read(message->bytes, &reply) != STATUS_OK)
         fail_all(p, 13, "the server sent a malformed acknowledgement");
     else if (reply.is_opened)
         on_opened(p, &reply);
     else
         acknowledge(p, &reply);
-    call_consumed(call, size);
 }
 
 static void on_done(struct call *call, int code, const char *message) {

@@ -29,7 +29,6 @@ static void on_message(struct call *call, struct grpc_message *message) {
     watch->answered = true;
     if (answer != NULL && !watch->stopped) watch->stopped = !watch->visit(watch->context, &arena, answer);
     arena_release(&arena);
-    call_consumed(call, message->wire_size);
 }
 
 static void on_done(struct call *call, int code, const char *message) {

@@ -341,7 +341,6 @@ static void take_consumed(struct grpc_client *c, struct slice bytes) {
 
 static void on_message(struct call *call, struct grpc_message *message) {
     struct grpc_client *c = CONTAINER_OF(call, struct grpc_client, call);
-    size_t size = message->wire_size;
     enum asking asked = c->asking;
     c->heard_ns = now(c);
     if (asked == IDENTITY) take_identity(c, message->bytes);
@@ -349,7 +348,6 @@ static void on_message(struct call *call, struct grpc_message *message) {
     if (asked == STREAM) take_reply(c, message->bytes);
     if (asked == CONSUME) take_consumed(c, message->bytes);
     check(c->all);
-    if (c->asking != NOTHING) call_consumed(call, size);
 }
 
 /* ---- what comes next ---------------------------------------------------------------------------------- */

@@ -42,7 +42,6 @@ static enum status inflate(const struct grpc_message_reader *reader, struct grpc
 }
 
 static enum status complete(struct grpc_message_reader *reader, struct grpc_message *message) {
-    message->wire_size = GRPC_MESSAGE_HEADER_SIZE + reader->partial_size;
     bool compressed = reader->header[0] == 1;
     reader->header_filled = 0;
     reader->partial_filled = reader->partial_size = 0;

@@ -21,7 +21,6 @@ enum grpc_encoding { GRPC_IDENTITY, GRPC_GZIP };
 struct grpc_message {
     struct slice bytes;
     struct buffer *owner;
-    size_t wire_size; /* as it came, header included: what may be given back to the window */
 };
 
 struct grpc_message_reader {

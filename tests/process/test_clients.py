@@ -66,6 +66,15 @@ class Clients(unittest.TestCase):
         theirs = kcat(self.broker, "-C", "-t", "binary3", "-e", "-q", "-f", "%k %p\n")
         self.assertEqual(sorted(ours.split(b"\n")), sorted(theirs.split(b"\n")))
 
+    def test_records_larger_than_the_window_of_a_stream(self):
+        self.broker.run("topic", "create", "large", "--config", "max.message.bytes=8388608")
+        producer = kafka.Producer({"bootstrap.servers": self.broker.address, "message.max.bytes": 8000000})
+        for size in (3000000, 7000000):
+            producer.produce("large", value=b"y" * size)
+            self.assertEqual(producer.flush(30), 0)
+        out = self.broker.run("consume", "large", "--from", "beginning", "--until-end", "--quiet").stdout
+        self.assertEqual([len(line) for line in out.splitlines()], [3000000, 7000000])
+
     def test_offsets_by_time_and_from_an_offset(self):
         data = self.lines(100, b"timed")
         kcat(self.broker, "-P", "-t", "timed", input=data)
