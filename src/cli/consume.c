@@ -43,9 +43,12 @@ static void print_help(void) {
         "what\n"
         "                            was printed is committed every second and at the end\n"
         "  --count N                 stop after N records\n"
-        "  --until-end               stop at what was the end when the command started; in a group, a "
-        "member\n"
-        "                            without partitions stops when the others have committed as far\n"
+        "  --until-end               stop at what was the end when the command started; in a group, what "
+        "comes\n"
+        "                            meanwhile may be printed too, and a member without partitions stops "
+        "when "
+        "the\n"
+        "                            others have committed as far\n"
         "  --any-replica             from the server's own copies too, where another node leads: committed, "
         "and\n"
         "                            at most some seconds old\n"
@@ -333,6 +336,12 @@ static int commit(struct consume *c, sentinel_consumer *consumer, enum commit_wh
     return result == 0 || (error->code == SENTINEL_UNAVAILABLE && !now) ? 0 : result;
 }
 
+/* In a group all is printed that comes: what this member has read no other one will see. */
+static bool is_behind_end(const struct consume *c, const sentinel_record *record) {
+    return c->until_end && c->group == NULL &&
+           (record->partition >= c->partition_count || record->offset >= c->ends[record->partition]);
+}
+
 static int consume_all(struct consume *c, sentinel_consumer *consumer, sentinel_error *error) {
     bool idle = false;
     while (c->count == 0 || c->records < (uint64_t)c->count) {
@@ -347,7 +356,7 @@ static int consume_all(struct consume *c, sentinel_consumer *consumer, sentinel_
             fflush(stdout);
             continue;
         }
-        if (c->until_end && record.offset >= c->ends[record.partition]) continue;
+        if (is_behind_end(c, &record)) continue;
         if (c->json)
             print_json(c, &record);
         else

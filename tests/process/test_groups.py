@@ -203,6 +203,29 @@ class Groups(unittest.TestCase):
             reading.kill()
             reading.communicate()
 
+    def test_what_comes_behind_the_end_is_not_committed_unseen(self):
+        self.broker.run("topic", "create", "grows", "--partitions", "2")
+
+        def produce(partition, count, value):
+            producer = kafka.Producer({"bootstrap.servers": self.broker.address})
+            for _ in range(count):
+                producer.produce("grows", value=value, partition=partition)
+            self.assertEqual(producer.flush(30), 0)
+        produce(0, 10, b"early")
+        produce(1, 20000, b"x" * 1000)  # more than the reader takes while nobody takes what it prints
+        reading = self.spawn("grows", "--group", "g-grows", "--from", "beginning", "--until-end")
+        seen = reading.stdout.readline()
+        produce(0, 10, b"late")
+        self.broker.run("topic", "add-partitions", "grows", "--partitions", "3")
+        time.sleep(0.5)
+        produce(2, 1, b"late")
+        seen += reading.communicate()[0]
+        self.assertEqual(reading.returncode, 0)
+        self.assertEqual((seen.count(b"early"), seen.count(b"x\n")), (10, 20000))
+        rest = self.broker.run("consume", "grows", "--group", "g-grows", "--from", "beginning", "--until-end",
+                               "--quiet").stdout
+        self.assertEqual((seen + rest).count(b"late"), 11)
+
     def test_offsets_of_one_protocol_serve_the_other(self):
         self.fill("both", 1, 100)
         consumer = self.consumer("g-both")
