@@ -264,7 +264,9 @@ sentinel_consumer_options sentinel_consumer_options_default(void);
 sentinel_consumer *sentinel_consumer_open_with(sentinel_client *client, const char *topic,
                                                const sentinel_consumer_options *options,
                                                sentinel_error *error);
-/* Commits everything handed out, and waits for it. */
+/* Commits everything handed out, and waits for it, also while another node takes the group over. UNAVAILABLE:
+ * the connection was lost or nobody coordinates the group in time; what is not committed may be handed out
+ * again. */
 int sentinel_consumer_commit(sentinel_consumer *consumer, sentinel_error *error);
 /* Whether this consumer reads the partition: without a group, whether it is known. */
 bool sentinel_consumer_reads(const sentinel_consumer *consumer, int32_t partition);

@@ -19,6 +19,7 @@
 #define CREDIT_RECORDS     ((int64_t)1 << 40) /* bytes are what bounds memory */
 #define GRPC_ABORTED       10
 #define RECONNECT_PAUSE_NS (50 * NS_PER_MS)
+#define RECOMMIT_PAUSE_NS  (100 * NS_PER_MS)
 #define INFLATE_MAX        (256 * MIB)
 #define HEADERS_MAX        256
 
@@ -43,6 +44,7 @@ struct sentinel_consumer {
     struct sentinel_client *client;
     char *topic, *group; /* group: NULL: none */
     uint64_t commits_sent, commits_answered;
+    sentinel_error refused; /* the last commit's, which passes; code 0: none */
     bool started, read_committed, from_time;
     int32_t partition; /* -1: all */
     int64_t from;
@@ -211,6 +213,18 @@ static void take_assignment(struct sentinel_consumer *c, struct slice inner) {
     sentinel__v1__consume_assignment__free_unpacked(assignment, NULL);
 }
 
+/* Another node takes the group over, or the member's epoch has just moved: what was handed out is still this
+ * member's, and is committed with the next. */
+static void take_refusal(struct sentinel_consumer *c, const Google__Rpc__Status *error) {
+    if (error->code != GRPC_UNAVAILABLE && error->code != GRPC_ABORTED) {
+        fail(c, error->code, error->message);
+        return;
+    }
+    client_fail(&c->refused, SENTINEL_UNAVAILABLE, "%s", error->message);
+    for (int32_t i = 0; i < c->partition_count; i++)
+        c->positions[i].committed = -1;
+}
+
 static void take_committed(struct sentinel_consumer *c, struct slice inner) {
     Sentinel__V1__ConsumeCommitted *committed = sentinel__v1__consume_committed__unpack(NULL, inner.size,
                                                                                         inner.data);
@@ -218,7 +232,7 @@ static void take_committed(struct sentinel_consumer *c, struct slice inner) {
     if (committed == NULL)
         fail(c, 13, "the server sent a malformed answer");
     else if (committed->error != NULL)
-        fail(c, committed->error->code, committed->error->message);
+        take_refusal(c, committed->error);
     if (committed != NULL) sentinel__v1__consume_committed__free_unpacked(committed, NULL);
 }
 
@@ -490,19 +504,36 @@ static bool is_committed(void *ctx) {
     return c->failed || !c->streaming || c->commits_answered == c->commits_sent;
 }
 
+static bool is_broken(void *ctx) {
+    const struct sentinel_consumer *c = ctx;
+    return c->failed || !c->streaming;
+}
+
+/* False: not answered in time. */
+static bool try_commit(struct sentinel_consumer *c, uint64_t deadline) {
+    c->refused.code = 0;
+    if (!c->failed) MAYBE(send_commit(c));
+    return client_wait(c->client, deadline, is_committed, c);
+}
+
 int sentinel_consumer_commit(sentinel_consumer *c, sentinel_error *error) {
     if (c->group == NULL) return client_fail(error, 9, "this consumer is in no group");
     if (!c->streaming && !c->failed)
         return client_fail(error, SENTINEL_UNAVAILABLE, "the connection is being made again");
-    if (!c->failed) MAYBE(send_commit(c));
-    bool answered = client_wait(c->client, client_deadline(c->client, c->client->timeout_ns), is_committed,
-                                c);
+    uint64_t deadline = client_deadline(c->client, c->client->timeout_ns);
+    bool answered = try_commit(c, deadline);
+    while (answered && c->refused.code != 0 && !c->failed && c->streaming) {
+        uint64_t again = client_deadline(c->client, RECOMMIT_PAUSE_NS);
+        if (again >= deadline) break;
+        if (!client_wait(c->client, again, is_broken, c)) answered = try_commit(c, deadline);
+    }
     if (c->failed) {
         if (error != NULL) *error = c->error;
         return -1;
     }
     if (!answered) return client_fail(error, SENTINEL_TIMED_OUT, "the commit was not answered in time");
-    return c->streaming ? 0 : client_fail(error, SENTINEL_UNAVAILABLE, "the connection was lost");
+    if (!c->streaming) return client_fail(error, SENTINEL_UNAVAILABLE, "the connection was lost");
+    return c->refused.code == 0 ? 0 : client_fail(error, c->refused.code, "%s", c->refused.message);
 }
 
 bool sentinel_consumer_reads(const sentinel_consumer *c, int32_t partition) {

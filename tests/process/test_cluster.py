@@ -5,17 +5,19 @@ Idempotent librdkafka producers keep records in flight while nodes are killed, s
 home, at random. Then everything is read, and held against every acknowledgement.
 CLUSTER_ROUNDS says how many failures (4 by default, `make soak` has more), CLUSTER_SEED which.
 """
+import json
 import logging
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 import unittest
 
 import confluent_kafka as kafka
 
-from lib.cluster import Cluster
+from lib.cluster import SENTINEL, Cluster
 
 logging.getLogger("quiet").disabled = True
 ROUNDS = int(os.environ.get("CLUSTER_ROUNDS", "4"))
@@ -146,6 +148,33 @@ class ThreeNodes(unittest.TestCase):
             self.check(load, read_all(cluster.servers, PARTITIONS))
             print(f"from SIGKILL of a leader to the next acknowledgement: {load.gap_ns / 1e6:.0f} ms", flush=True)
             self.assertLess(load.gap_ns, 5e9)  # the machine may be busy; targets are measured elsewhere
+
+    def test_members_outlive_their_coordinator(self):
+        """The node that is asked lives on and the partition's leader too: only commits have to wait."""
+        with Cluster(arguments=["--set", "cluster.election-timeout-ms=1000"]) as cluster:
+            cluster.create("any")
+            cluster.run("topic", "create", "t", "--placement", "0=1,2")
+            members = [subprocess.Popen([SENTINEL, "consume", "t", "--group", f"g{i}", "--from", "beginning", "--quiet",
+                                         "--server", cluster.addresses[1]], stdout=subprocess.DEVNULL)
+                       for i in range(8)]
+            try:
+                cluster.run("produce", "t", input=b"before\n" * 100, node=1)
+                time.sleep(0.5)
+                cluster.kill(3)
+                for _ in range(15):  # each has something to commit, again and again
+                    cluster.run("produce", "t", input=b"meanwhile\n" * 50, node=1)
+                    time.sleep(0.1)
+
+                def is_done(group):
+                    shown = cluster.run("group", "describe", group, "--json", node=1, check=False)
+                    return shown.returncode == 0 and json.loads(shown.stdout)["lag"] == 0
+                for i in range(8):
+                    cluster.until(lambda: is_done(f"g{i}"), what=f"the end of g{i}")
+                self.assertEqual([member.poll() for member in members], [None] * 8)
+            finally:
+                for member in members:
+                    member.kill()
+                    member.wait()
 
     def test_one_of_three_refuses_and_says_why(self):
         with Cluster() as cluster:
