@@ -144,11 +144,13 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
 
 struct raft_config *cluster_founding(const struct cluster *cluster,
                                      const struct metadata_replicas *replicas) {
-    if (replicas->founded == 0) return NULL;
-    struct raft_config *config = mem_calloc(1, raft_config_size(replicas->count));
+    uint32_t founders[METADATA_REPLICAS_MAX];
+    uint32_t count = replicas->founded == 0 ? 0 : metadata_founders(replicas, founders);
+    if (count == 0) return NULL;
+    struct raft_config *config = mem_calloc(1, raft_config_size(count));
     bool ours = false;
-    for (uint32_t i = 0; i < replicas->count; i++) {
-        const struct metadata_node *node = metadata_node(&cluster->broker->metadata, replicas->nodes[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct metadata_node *node = metadata_node(&cluster->broker->metadata, founders[i]);
         if (node == NULL || node->registered > replicas->founded) {
             mem_free(config);
             return NULL;

@@ -21,6 +21,18 @@ const struct metadata_left *metadata_left_behind(const struct metadata_replicas 
     return NULL;
 }
 
+uint32_t metadata_founders(const struct metadata_replicas *replicas, uint32_t nodes[METADATA_REPLICAS_MAX]) {
+    if (!metadata_is_moving(replicas)) {
+        memcpy(nodes, replicas->nodes, replicas->count * sizeof *nodes);
+        return replicas->count;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < replicas->move->count; i++)
+        if (replicas->move->left[i].kind == METADATA_ORIGINAL && count < METADATA_REPLICAS_MAX)
+            nodes[count++] = replicas->move->left[i].node;
+    return count;
+}
+
 bool metadata_has_replica(const struct metadata_replicas *replicas, uint32_t node) {
     if (metadata_is_placed(replicas, node)) return true;
     const struct metadata_left *left = metadata_left_behind(replicas, node);
@@ -159,7 +171,6 @@ static void set_target(struct metadata *m, struct metadata_replicas *replicas, s
     for (uint32_t i = 0; i < replicas->count; i++)
         leave(replicas->move, replicas->nodes[i], moving ? METADATA_ABANDONED : METADATA_ORIGINAL);
     take_nodes(replicas, placement, 0, placement.size / 4);
-    if (others) replicas->founded = 0;
 }
 
 static void cancel(struct metadata *m, struct metadata_replicas *replicas) {
@@ -181,9 +192,14 @@ static void drop_left(struct metadata_replicas *replicas, uint32_t index) {
     replicas->move = NULL;
 }
 
+/* The members are the target, so somebody has founded it. */
 static void moved(struct metadata *m, struct metadata_replicas *replicas) {
     struct metadata_move *move = replicas->move;
-    uint32_t kept = 0;
+    uint32_t founders[METADATA_REPLICAS_MAX], kept = 0;
+    bool same = metadata_founders(replicas, founders) == replicas->count;
+    for (uint32_t i = 0; same && i < replicas->count; i++)
+        same = metadata_is_placed(replicas, founders[i]);
+    if (!same) replicas->founded = 0;
     for (uint32_t i = 0; i < move->count; i++) {
         struct metadata_left left = move->left[i];
         const struct metadata_node *node = metadata_node(m, left.node);

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/prng.h"
 #include "broker/cluster.h"
+#include "broker/controller.h"
 #include "broker/coordinator.h"
 #include "broker/keys.h"
 #include "broker/moves.h"
@@ -306,6 +307,35 @@ static bool is_node(uint32_t asked, uint32_t node) {
 }
 
 /* Until nothing is on it. */
+/* The founders were down when it was made, and it is to go elsewhere before they have heard of either: they
+ * found it all the same, and then it goes. */
+static void a_partition_moves_before_anybody_founded_it(void **state) {
+    (void)state;
+    open_world(11, 5);
+    for (uint32_t node = 4; node <= 5; node++)
+        cluster_world_crash(&world, node, IO_SIM_CRASH_POWER);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create_on(&world, 1, "t", (int32_t[]){4, 5}, 2), STATUS_OK);
+    assert_status(cluster_world_move(&world, 1, "t", 0, (int32_t[]){2, 3, 0}, 0), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    for (uint32_t node = 1; node <= 3; node++) { /* who comes later is told by a snapshot */
+        struct raft_replica *controller = controller_replica(world.nodes[node].broker->cluster);
+        raft_replica_compact(controller, raft_replica_applied(controller));
+    }
+    cluster_world_run(&world, 1000);
+    for (uint32_t node = 4; node <= 5; node++)
+        cluster_world_start(&world, node);
+    assert_true(cluster_world_settle(&world, 1, "t", 30000));
+    int32_t nodes[BROKER_REPLICAS_MAX];
+    assert_int_equal(replicas_of(4, "t", 0, nodes), 2);
+    assert_int_equal(nodes[0] + nodes[1], 2 + 3);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 20, -1);
+    cluster_world_expect_numbers(&world, "t", 0, 20);
+    for (uint32_t node = 4; node <= 5; node++)
+        assert_int_equal(cluster_world_keys(&world, node, "t", 0), 0);
+    cluster_world_close(&world);
+}
+
 static void drain(uint32_t asked, uint32_t node, const char *topic, int partitions) {
     assert_status(cluster_world_change_node(&world, asked, NODE_DRAIN, node), STATUS_OK);
     for (int waited = 0; waited < 200; waited++) {
@@ -517,6 +547,7 @@ int main(void) {
         cmocka_unit_test(moves_survive_crashes),
         cmocka_unit_test(who_gave_its_copy_away_elects_nobody_from_before),
         cmocka_unit_test(a_copy_that_cannot_be_opened_is_given_away),
+        cmocka_unit_test(a_partition_moves_before_anybody_founded_it),
         cmocka_unit_test(the_first_topic_waits_for_its_nodes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
         cmocka_unit_test(a_drain_passes_over_what_has_no_room),

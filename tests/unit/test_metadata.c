@@ -529,7 +529,11 @@ static void what_is_left_behind_is_told_to_go_before_it_may_come_back(void **sta
     assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
     assert_true(replicas->move == NULL && replicas->founded == founded);
     assert_status(set_replicas(f, "t", 0, (uint32_t[]){first[0], 4, 5}, 3), STATUS_OK);
-    assert_true(metadata_is_moving(replicas) && replicas->founded == 0);
+    /* While it moves, those where it was made may still have to found it. */
+    uint32_t founders[METADATA_REPLICAS_MAX];
+    assert_true(metadata_is_moving(replicas) && replicas->founded == founded);
+    assert_int_equal(metadata_founders(replicas, founders), 3);
+    assert_memory_equal(founders, first, sizeof first);
     uint64_t version = replicas->move->version;
     for (uint32_t node = 1; node <= 5; node++)
         assert_true(metadata_has_replica(replicas, node));
@@ -542,6 +546,9 @@ static void what_is_left_behind_is_told_to_go_before_it_may_come_back(void **sta
     assert_memory_equal(replicas->nodes, first, sizeof first);
     assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
     assert_false(metadata_is_moving(replicas));
+    assert_int_equal(replicas->founded, founded);
+    assert_int_equal(metadata_founders(replicas, founders), 3);
+    assert_memory_equal(founders, first, sizeof first);
     assert_int_equal(replicas->move->count, 2);
     assert_false(metadata_has_replica(replicas, 4));
     assert_status(set_replicas(f, "t", 0, (uint32_t[]){4}, 1), STATUS_UNAVAILABLE);
@@ -551,7 +558,9 @@ static void what_is_left_behind_is_told_to_go_before_it_may_come_back(void **sta
     assert_status(say(f, METADATA_DROPPED, "t", 0, 4, since), STATUS_NOT_FOUND);
     assert_status(set_replicas(f, "t", 0, (uint32_t[]){4}, 1), STATUS_OK);
     assert_int_equal(metadata_left_behind(replicas, 5)->kind, METADATA_CLOSING); /* still */
+    assert_int_equal(replicas->founded, founded);
     assert_status(say(f, METADATA_MOVED, "t", 0, 0, replicas->move->version), STATUS_OK);
+    assert_int_equal(replicas->founded, 0);
     assert_int_equal(metadata_left_behind(replicas, 5)->since, since);
     assert_status(say(f, METADATA_DROPPED, "t", 0, 5, since), STATUS_OK);
     /* A disk that is lost has nothing to delete. */
