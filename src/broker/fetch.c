@@ -189,6 +189,29 @@ static bool look_at(struct fetch *fetch, struct fetch_partition *part) {
     return part->status == STATUS_OK && part->read_from < 0 && part->offset < limit_of(fetch, part);
 }
 
+/* All that reach into what may be read, before anything is: while it is, the partition may be loaded anew,
+ * given away, deleted, or forget what ended below a new log start. */
+static void note_aborted(const struct fetch *fetch, struct fetch_partition *part, const struct partition *p) {
+    const struct producer_state *state = partition_producers(p);
+    uint32_t from = state->aborted_count;
+    while (from > 0 && state->aborted[from - 1].last_offset >= part->offset)
+        from--;
+    if (!fetch->read_committed || from == state->aborted_count) return;
+    part->aborted = mem_alloc((state->aborted_count - from) * sizeof *part->aborted);
+    for (uint32_t i = from; i < state->aborted_count; i++)
+        if (state->aborted[i].first_offset < part->last_stable_offset)
+            part->aborted[part->aborted_count++] = (struct fetch_aborted){
+                state->aborted[i].producer_id, state->aborted[i].first_offset, state->aborted[i].last_offset};
+}
+
+/* Of those the ones that reach into what was read. */
+static void keep_aborted(struct fetch_partition *part, int64_t last_offset) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < part->aborted_count && part->batch_count > 0; i++)
+        if (part->aborted[i].first_offset <= last_offset) part->aborted[kept++] = part->aborted[i];
+    part->aborted_count = kept;
+}
+
 static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
     struct fetch_state *state = fetch->state;
@@ -203,6 +226,7 @@ static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     size_t room = (size_t)MAX(fetch->bytes_max, 0);
     room -= MIN(room, state->bytes);
     store_iterator_expect(state->it, MIN(room, (size_t)MAX(part->bytes_max, 0)), ahead);
+    note_aborted(fetch, part, p);
 }
 
 /* A consumer that reads a backlog comes back for what follows: the disk may be asked for it now. */
@@ -312,21 +336,6 @@ static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
     return state->remote_waits;
 }
 
-/* Every one that reaches into what was read; more do no harm. */
-static void add_aborted(const struct fetch *fetch, struct fetch_partition *part) {
-    const struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
-    if (p == NULL || part->batch_count == 0 || !fetch->read_committed) return;
-    const struct producer_state *state = partition_producers(p);
-    uint32_t from = state->aborted_count;
-    while (from > 0 && state->aborted[from - 1].last_offset >= part->offset)
-        from--;
-    part->aborted = mem_alloc((state->aborted_count - from + 1) * sizeof *part->aborted);
-    for (uint32_t i = from; i < state->aborted_count; i++)
-        if (state->aborted[i].first_offset < part->last_stable_offset)
-            part->aborted[part->aborted_count++] = (struct fetch_aborted){
-                state->aborted[i].producer_id, state->aborted[i].first_offset, state->aborted[i].last_offset};
-}
-
 bool fetch_is_aborted(const struct fetch_partition *part, const struct record_batch *batch) {
     if ((batch->attributes & (BATCH_TRANSACTIONAL | BATCH_CONTROL)) != BATCH_TRANSACTIONAL) return false;
     for (uint32_t i = 0; i < part->aborted_count; i++)
@@ -365,7 +374,7 @@ static enum status read_partition(struct fetch *fetch, struct fetch_partition *p
     }
     if (status == STATUS_PENDING) return status;
     close_log(fetch, part);
-    if (status == STATUS_OK || status == STATUS_END) add_aborted(fetch, part);
+    keep_aborted(part, state->last_offset);
     if (status != STATUS_OK && status != STATUS_END) {
         drop_batches(fetch, part);
         part->status = status;

@@ -99,7 +99,7 @@ struct metadata_replicas {
     uint8_t count;
     bool own_key; /* is stored under a key of its own, not with its topic */
     uint32_t nodes[METADATA_REPLICAS_MAX];
-    uint64_t founded; /* index of the command that made it; 0: it went to other nodes since */
+    uint64_t founded;           /* index of the command that made it; 0: it went to other nodes since */
     struct metadata_move *move; /* NULL: nothing is left behind anywhere */
 };
 struct metadata_node {
@@ -150,8 +150,8 @@ uint32_t metadata_removed_incarnation(const struct metadata *m, uint32_t node);
 /* Whether the node may have a replica: it is in the placement, or left behind and not told to close. */
 bool metadata_has_replica(const struct metadata_replicas *replicas, uint32_t node);
 bool metadata_is_placed(const struct metadata_replicas *replicas, uint32_t node);
-/* Those who found it, as long as `founded` is not 0: where it was made, also while it is moved away from there;
- * how many. */
+/* Those who found it, as long as `founded` is not 0: where it was made, also while it is moved away from
+ * there; how many. */
 uint32_t metadata_founders(const struct metadata_replicas *replicas, uint32_t nodes[METADATA_REPLICAS_MAX]);
 /* NULL: not left behind. */
 const struct metadata_left *metadata_left_behind(const struct metadata_replicas *replicas, uint32_t node);

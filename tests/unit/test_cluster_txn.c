@@ -401,6 +401,59 @@ static void everything_at_random(void **state) {
     }
 }
 
+static bool is_fetched, is_deleted;
+
+static void deleted(struct topic_change *change) {
+    assert_status(change->status, STATUS_OK);
+    is_deleted = true;
+}
+
+static void fetched(struct fetch *fetch) {
+    is_fetched = fetch->partition_count == 1;
+}
+
+/* Batches that are given to a reader of committed records come with what was aborted of them, whatever
+ * becomes of the partition while they are read from the disk. */
+static void what_was_aborted_is_told_by_a_read_that_outlives_its_topic(void **state) {
+    (void)state;
+    cluster_world_open_alone(&world, 9);
+    cluster_world_run(&world, 1000);
+    io_sim_set_read_now(world.sim, 0, 0); /* so that there is a while */
+    char large[3001] = {0};
+    memset(large, 'x', sizeof large - 1);
+    uint32_t given = 0;
+    for (int steps = 0; steps < 60; steps++) {
+        assert_status(cluster_world_create(&world, 1, "t", 1, 1), STATUS_OK);
+        struct cluster_txn txn = begin("tx", 60000);
+        assert_status(cluster_txn_append(&txn, "t", 0, "dropped"), STATUS_OK);
+        assert_status(cluster_txn_end(&txn, false), STATUS_OK);
+        for (int i = 0; i < 60; i++) /* to the disk with it */
+            cluster_world_produce(&world, "t", 0, large, -1, 0);
+        cluster_world_run(&world, 500);
+        cluster_world_shutdown(&world, 1);
+        cluster_world_start(&world, 1);
+        is_fetched = is_deleted = false;
+        struct fetch_partition part = {.topic = SLICE_LITERAL("t"), .bytes_max = MIB, .leader_epoch = -1};
+        struct fetch fetch = {.partitions = &part,
+                              .partition_count = 1,
+                              .bytes_max = MIB,
+                              .read_committed = true,
+                              .done = fetched};
+        struct topic_change deletion = {.kind = TOPIC_DELETE, .name = SLICE_LITERAL("t"), .done = deleted};
+        broker_fetch(world.nodes[1].broker, &fetch);
+        for (int i = 0; i < steps; i++)
+            assert_true(io_sim_step(world.sim));
+        broker_change_topic(world.nodes[1].broker, &deletion);
+        while (!is_fetched || !is_deleted)
+            cluster_world_run(&world, 1);
+        given += part.batch_count != 0;
+        assert_int_equal(part.aborted_count, part.batch_count != 0);
+        fetch_release(&fetch);
+    }
+    assert_true(given > 0);
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(markers_go_to_every_node),
@@ -410,6 +463,7 @@ int main(void) {
         cmocka_unit_test(the_next_coordinator_carries_it_out),
         cmocka_unit_test(time_is_up_also_for_the_next_coordinator),
         cmocka_unit_test(a_topic_that_is_new_to_the_coordinator),
+        cmocka_unit_test(what_was_aborted_is_told_by_a_read_that_outlives_its_topic),
         cmocka_unit_test(everything_at_random),
     };
     return cmocka_run_group_tests_name("cluster_txn", tests, NULL, NULL);
