@@ -235,7 +235,7 @@ static void identity_durable(struct store_write *write) {
 /* The cluster is this node alone, with all that its disk holds; others join it. */
 static enum status adopt(struct cluster *cluster, struct diagnostic *diagnostic) {
     struct metadata *m = &cluster->broker->metadata;
-    enum status status = metadata_log_load(cluster->broker, diagnostic);
+    enum status status = metadata_log_load(cluster->broker, m, diagnostic);
     if (status == STATUS_OK && m->cluster_id[0] == '\0')
         status = diagnose(diagnostic, STATUS_CORRUPT, "the cluster's id in '%s' is missing",
                           cluster->broker->data_dir);

@@ -33,6 +33,10 @@ struct command_run {
 struct controller {
     struct cluster *cluster;
     struct raft_replica *replica;
+    /* What is stored, while that is less than what was applied and told: a write failed, or a snapshot is
+     * older. It is applied anew to this, and stored; the broker's own waits for it. NULL: they are the same.
+     */
+    struct metadata *stored;
     struct list calls; /* struct controller_call: of this node */
     struct list queue; /* struct command_run: waiting */
     uint32_t queue_count;
@@ -294,18 +298,37 @@ static void put_keys(const struct metadata_effects *effects, struct store_write 
     }
 }
 
+/* What the deletion of a topic left when it was applied first, and could not be stored. */
+static void delete_again(const struct metadata_effects *effects, struct store_write *write) {
+    for (uint32_t i = 0; i < effects->dropped_count; i++) {
+        struct key from = key_group_start(effects->dropped_groups[i]);
+        struct key to = key_group_start(effects->dropped_groups[i] + 1);
+        store_delete_range(write, key_slice(&from), key_slice(&to));
+    }
+}
+
+static void forget_stored(struct controller *c) {
+    if (c->stored != NULL) metadata_release(c->stored);
+    mem_free(c->stored);
+    c->stored = NULL;
+}
+
 static void apply_entry(struct controller *c, const struct raft_entry *entry, struct store_write *write) {
     struct broker *broker = c->cluster->broker;
+    struct metadata *metadata = c->stored != NULL ? c->stored : &broker->metadata;
     struct metadata_command command;
     struct diagnostic why = {.text = "the command does not parse"};
     struct metadata_effects effects;
     metadata_effects_init(&effects);
     enum status status = metadata_decode(entry->payload.bytes, &command);
-    if (status == STATUS_OK) status = metadata_check(&broker->metadata, &command, &why);
+    if (status == STATUS_OK) status = metadata_check(metadata, &command, &why);
     if (status == STATUS_OK) {
-        metadata_apply(&broker->metadata, broker->metadata.applied_index + 1, &command, &effects);
+        metadata_apply(metadata, metadata->applied_index + 1, &command, &effects);
         put_keys(&effects, write);
-        topics_applied(broker, &command);
+        if (c->stored == NULL)
+            topics_applied(broker, &command);
+        else
+            delete_again(&effects, write);
     } else {
         /* It was checked before it was logged: the same on all nodes, whatever it is. */
         log_error(broker->log, "metadata command refused position=%" PRIu64 " reason=\"%s\"", entry->base,
@@ -315,6 +338,7 @@ static void apply_entry(struct controller *c, const struct raft_entry *entry, st
     if (run != NULL && run->proposed && run->propose.base == entry->base && run->propose.term == entry->term)
         finish_run(c, run, status, entry->end, effects.first_producer_id, why.text);
     metadata_effects_release(&effects);
+    if (c->stored != NULL && c->stored->applied_index == broker->metadata.applied_index) forget_stored(c);
 }
 
 static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {
@@ -336,9 +360,20 @@ static void changed(void *ctx) {
     schedule(c);
 }
 
+/* What was applied is committed: nobody hears of an older state than before, and no replica is dropped
+ * because its topic is in none that is stored here. */
 static enum status reopened(void *ctx) {
     struct controller *c = ctx;
-    return topics_reload(c->cluster->broker);
+    struct broker *broker = c->cluster->broker;
+    struct diagnostic why;
+    forget_stored(c);
+    c->stored = mem_alloc(sizeof *c->stored);
+    metadata_init(c->stored, broker->hash_seed);
+    enum status status = metadata_log_load(broker, c->stored, &why);
+    if (status != STATUS_OK) log_error(broker->log, "metadata reload failed: %s", why.text);
+    if (status == STATUS_OK && c->stored->applied_index < broker->metadata.applied_index) return STATUS_OK;
+    forget_stored(c);
+    return status == STATUS_OK ? topics_reload(broker) : status;
 }
 
 static enum status installed(void *ctx, uint64_t end) {
@@ -543,7 +578,7 @@ enum status controller_open(struct cluster *cluster, const struct raft_config *f
         return status;
     }
     cluster->controller = c;
-    return metadata_log_load(cluster->broker, diagnostic);
+    return metadata_log_load(cluster->broker, &cluster->broker->metadata, diagnostic);
 }
 
 void controller_close(struct cluster *cluster) {
@@ -556,6 +591,7 @@ void controller_close(struct cluster *cluster) {
         finish_call(CONTAINER_OF(it, struct controller_call, link), STATUS_CLOSED);
     }
     raft_replica_close(c->replica, false);
+    forget_stored(c);
     mem_free(c);
     cluster->controller = NULL;
 }

@@ -51,13 +51,14 @@ static void schedule(struct metadata_log *log) {
 
 /* ---- loading ------------------------------------------------------------------------------------------ */
 
-enum status metadata_log_load(struct broker *broker, struct diagnostic *diagnostic) {
+enum status metadata_log_load(struct broker *broker, struct metadata *metadata,
+                              struct diagnostic *diagnostic) {
     struct key lower = key_prefix(0, KEY_STATE), upper = key_prefix(0, KEY_RAFT);
     struct store_iterator *it = store_iterator_open(broker->store, key_slice(&lower), key_slice(&upper),
                                                     STORE_ITERATOR_BLOCKING, NULL, NULL);
     enum status status = store_iterator_seek(it, key_slice(&lower));
     while (status == STATUS_OK) {
-        status = metadata_load(&broker->metadata, key_state_rest(store_iterator_key(it)),
+        status = metadata_load(metadata, key_state_rest(store_iterator_key(it)),
                                store_iterator_value(it).bytes);
         if (status == STATUS_OK) status = store_iterator_next(it);
     }
@@ -152,7 +153,7 @@ enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnost
     bool first_start;
     if (broker->cluster != NULL) return STATUS_OK; /* by the controller, when it is there */
     enum status status = check_node(broker, &first_start, diagnostic);
-    if (status == STATUS_OK) status = metadata_log_load(broker, diagnostic);
+    if (status == STATUS_OK) status = metadata_log_load(broker, &broker->metadata, diagnostic);
     if (status == STATUS_OK && first_start) found_cluster(broker);
     return status;
 }
@@ -241,7 +242,7 @@ static void command_durable(struct store_write *write) {
         metadata_release(&broker->metadata);
         metadata_init(&broker->metadata, broker->hash_seed);
         struct diagnostic why;
-        if (metadata_log_load(broker, &why) != STATUS_OK)
+        if (metadata_log_load(broker, &broker->metadata, &why) != STATUS_OK)
             log_error(broker->log, "metadata reload failed: %s", why.text);
     }
     finish(log, status);

@@ -28,8 +28,9 @@ struct metadata_request {
 
 /* 22 characters of randomness. */
 void metadata_random_id(struct io *io, char text[METADATA_CLUSTER_ID_SIZE + 1]);
-/* Reads the stored state into the empty broker->metadata; blocks. */
-enum status metadata_log_load(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
+/* Reads the stored state into `metadata`, which is empty; blocks. */
+enum status metadata_log_load(struct broker *broker, struct metadata *metadata,
+                              struct diagnostic *diagnostic) MUST_USE;
 /* Loads the state; blocks; at start. */
 enum status metadata_log_open(struct broker *broker, struct diagnostic *diagnostic) MUST_USE;
 void metadata_log_close(struct broker *broker);

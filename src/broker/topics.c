@@ -391,7 +391,7 @@ enum status topics_reload(struct broker *broker) {
     metadata_release(&broker->metadata);
     metadata_init(&broker->metadata, broker->hash_seed);
     struct diagnostic why;
-    enum status status = metadata_log_load(broker, &why);
+    enum status status = metadata_log_load(broker, &broker->metadata, &why);
     if (status != STATUS_OK) {
         log_error(broker->log, "metadata reload failed: %s", why.text);
         return status;

@@ -3,6 +3,8 @@
  * up. docs/operations.md says of each what an operator sees. */
 #include "lib/test.h"
 
+#include <stdio.h>
+
 #include "base/buffer.h"
 #include "base/mem.h"
 #include "lib/cluster_world.h"
@@ -113,10 +115,69 @@ static void a_follower_cannot_keep_up(void **state) {
     cluster_world_close(&world);
 }
 
+static void changed(struct topic_change *change) {
+    change->placement_count = 1; /* an answer came */
+}
+
+/* Partitions that the node tells of, each with its copies. */
+static int32_t partitions_told(uint32_t node, const char *name) {
+    struct broker *broker = world.nodes[node].broker;
+    const struct broker_topic *topic = broker_topic_find(broker, slice_from_text(name));
+    for (int32_t i = 0; topic != NULL && i < topic->partition_count; i++) {
+        int32_t nodes[BROKER_REPLICAS_MAX];
+        assert_int_equal(broker_partition_replicas(broker, topic, i, false, nodes), 3);
+    }
+    return topic == NULL ? 0 : topic->partition_count;
+}
+
+/* A disk is full while it should store a change of metadata that was applied: until it is stored after all,
+ * the node goes on telling of what it told, and what was acknowledged meanwhile stays. */
+static void what_a_node_told_it_tells_though_its_disk_is_full(void **state) {
+    (void)state;
+    open_with_topic(5);
+    int sent = 0, went_back = 0;
+    for (uint32_t round = 0; round < 24; round++) {
+        uint32_t node = round % 3 + 1;
+        char name[16];
+        snprintf(name, sizeof name, "u%u", round);
+        io_sim_disk_faults(world.sim, node - 1)->no_space_countdown = round / 3 + 1;
+        struct topic_change more = {.kind = TOPIC_ADD_PARTITIONS,
+                                    .name = SLICE_LITERAL("t"),
+                                    .partition_count = (int32_t)round + 2,
+                                    .done = changed};
+        struct topic_change new = {.kind = TOPIC_CREATE,
+                                   .name = slice_from_text(name),
+                                   .partition_count = 1,
+                                   .replication = 3,
+                                   .config = topic_config_default(),
+                                   .done = changed};
+        broker_change_topic(world.nodes[node % 3 + 1].broker, &more);
+        broker_change_topic(world.nodes[node % 3 + 1].broker, &new);
+        int32_t most[2] = {0};
+        for (int look = 0; look < 400; look++) {
+            const int32_t told[2] = {partitions_told(node, "t"), partitions_told(node, name)};
+            for (int i = 0; i < 2; i++) {
+                went_back += told[i] < most[i];
+                most[i] = MAX(most[i], told[i]);
+            }
+            cluster_world_run(&world, 10);
+        }
+        io_sim_disk_faults(world.sim, node - 1)->no_space_countdown = 0;
+        for (int i = 0; i < 6000 && more.placement_count + new.placement_count < 2; i++)
+            cluster_world_run(&world, 10);
+        produce(sent, sent + 5);
+        sent += 5;
+    }
+    assert_int_equal(went_back, 0);
+    expect_read(sent);
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clocks_are_hours_apart),
         cmocka_unit_test(links_work_one_way),
+        cmocka_unit_test(what_a_node_told_it_tells_though_its_disk_is_full),
         cmocka_unit_test(a_follower_cannot_keep_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
