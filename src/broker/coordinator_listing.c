@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Lists of what all nodes coordinate: each is asked for its own. A node that is down coordinates nothing. */
+/* Lists of what all nodes coordinate: each is asked for its own. A node that is down coordinates nothing;
+ * while nobody has taken over from it, the list is not whole. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/coordinator_away.h"
@@ -58,10 +59,19 @@ static bool ask(struct listing_part *part, uint32_t node, enum away_kind kind, s
     return part->busy;
 }
 
+/* Somebody is known to lead each coordinator. */
+static bool all_are_led(struct cluster *cluster) {
+    for (uint32_t i = 0; i < COORDINATOR_COUNT; i++)
+        if (cluster_leader(cluster, COORDINATOR_GROUP_FIRST + i).node == 0) return false;
+    return true;
+}
+
 static void ask_all(struct broker *broker, struct coordinator_listing *listing, enum away_kind kind) {
     struct broker_node nodes[BROKER_NODES_MAX];
     uint32_t count = broker->cluster == NULL ? 0 : broker_nodes(broker, nodes);
     begin(broker, listing, count);
+    if (broker->cluster != NULL && listing->status == STATUS_OK && !all_are_led(broker->cluster))
+        listing->status = STATUS_COORDINATOR_UNAVAILABLE;
     for (uint32_t i = 0; i < count; i++)
         if (nodes[i].node != broker->options.node_id && nodes[i].up)
             MAYBE(ask(&listing->parts[i], (uint32_t)nodes[i].node, kind, SLICE_EMPTY));
