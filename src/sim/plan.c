@@ -260,15 +260,29 @@ static void plan_wipe(struct plan *p, uint64_t at_ns) {
     add(p, at_ns, (struct action){.kind = ACTION_MEMBERS, .sets = {all, 0}, .set_count = 2});
 }
 
+/* A start reads more than a node that is up, and what it reads is everything that it knows of itself: one
+ * start after the other fails somewhere on its way. */
+static void plan_starts_that_cannot_read(struct plan *p, uint64_t at_ns) {
+    uint32_t node = a_node(p), times = (uint32_t)prng_range(&p->prng, 2, 6);
+    for (uint32_t i = 0; i < times; i++) {
+        uint32_t count = (uint32_t)between(p, 1, 60);
+        add(p, at_ns,
+            (struct action){.kind = ACTION_DISK_FAIL, .node = node, .a = ACTION_DISK_READ, .count = count});
+        add_crash(p, at_ns, node, between(p, NS_PER_MS, 50 * NS_PER_MS));
+        at_ns += between(p, 50 * NS_PER_MS, NS_PER_S);
+    }
+    add(p, at_ns, (struct action){.kind = ACTION_START, .node = node});
+}
+
 static void plan_disk_error(struct plan *p, uint64_t at_ns) {
     static const enum action_disk_op ops[] = {ACTION_DISK_WRITE, ACTION_DISK_SYNC, ACTION_DISK_READ};
-    uint32_t node = a_node(p);
     uint64_t op = ops[prng_below(&p->prng, ARRAY_COUNT(ops))];
-    uint32_t count = (uint32_t)between(p, 1, 60);
+    if (op == ACTION_DISK_READ && prng_chance(&p->prng, 1, 2)) {
+        plan_starts_that_cannot_read(p, at_ns);
+        return;
+    }
+    uint32_t node = a_node(p), count = (uint32_t)between(p, 1, 60);
     add(p, at_ns, (struct action){.kind = ACTION_DISK_FAIL, .node = node, .a = op, .count = count});
-    /* A start reads more than a node that is up, and what it reads is everything that it knows of itself. */
-    if (op == ACTION_DISK_READ && prng_chance(&p->prng, 1, 2))
-        add_crash(p, at_ns, node, between(p, NS_PER_MS, 50 * NS_PER_MS));
     add(p, at_ns + between(p, 50 * NS_PER_MS, 3 * NS_PER_S),
         (struct action){.kind = ACTION_START, .node = node});
 }
