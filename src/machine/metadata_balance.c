@@ -6,6 +6,7 @@
 #include "machine/metadata_internal.h"
 
 struct balancing {
+    const struct metadata *metadata;
     struct metadata_load loads[METADATA_NODES_MAX];
     uint32_t node_count;
     uint64_t low, high;                  /* what a node has of copies when they are spread evenly */
@@ -17,13 +18,15 @@ static struct metadata_load *load_of(struct balancing *b, uint32_t node) {
     return metadata_load_find(b->loads, b->node_count, node);
 }
 
-/* Other copies of the partition in the rack of `load`, but for the one at `without`. */
-static uint32_t beside(struct balancing *b, const struct metadata_balance *p,
+/* Other copies of the partition in the rack of `load`, on nodes that are down too; not the one at `without`.
+ */
+static uint32_t beside(const struct balancing *b, const struct metadata_balance *p,
                        const struct metadata_load *load, uint32_t without) {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < p->count; i++) {
-        const struct metadata_load *other = i == without ? NULL : load_of(b, p->nodes[i]);
-        count += other != NULL && other != load && metadata_same_rack(other, load);
+    for (uint32_t i = 0; i < p->count && load->rack[0] != '\0'; i++) {
+        const struct metadata_node *other = i == without ? NULL : metadata_node(b->metadata, p->nodes[i]);
+        count += other != NULL && other->node != load->node &&
+                 slice_equal(slice_from_text(other->rack), slice_from_text(load->rack));
     }
     return count;
 }
@@ -48,25 +51,31 @@ enum reason {
     REASON_COUNT
 };
 
-static bool helps(const struct balancing *b, enum reason reason, const struct metadata_load *from,
-                  const struct metadata_load *to, uint32_t crowd_before, uint32_t crowd_after) {
-    if (reason == RACK) return crowd_after < crowd_before;
-    if (crowd_after > crowd_before) return false;
+/* As far as the number of copies goes. */
+static bool evens(const struct balancing *b, enum reason reason, const struct metadata_load *from,
+                  const struct metadata_load *to) {
+    if (reason == RACK) return true;
     if (reason == EVEN) return from->replicas >= to->replicas + 2;
     return (from->replicas > b->high && to->replicas < b->high) ||
            (from->replicas > b->low && to->replicas < b->low);
 }
 
+/* Most plans find nothing to do for most copies: what is cheap to know is asked first. */
+static bool helps(const struct balancing *b, const struct metadata_balance *p, uint32_t at,
+                  enum reason reason, const struct metadata_load *from, const struct metadata_load *to) {
+    if (!evens(b, reason, from, to) || holds(p, to->node)) return false;
+    uint32_t before = beside(b, p, from, at), after = beside(b, p, to, at);
+    return reason == RACK ? after < before : after <= before;
+}
+
 /* The copy at `at` to the node that has fewest of those where it helps; false: there is none. */
 static bool move_copy(struct balancing *b, struct metadata_balance *p, uint32_t at, enum reason reason) {
     struct metadata_load *from = load_of(b, p->nodes[at]), *best = NULL;
-    if (from == NULL) return false;
-    uint32_t crowd = beside(b, p, from, at);
-    if (reason == RACK && crowd == 0) return false;
+    if (from == NULL || (reason == RACK && beside(b, p, from, at) == 0)) return false;
     for (uint32_t i = 0; i < b->node_count; i++) {
         struct metadata_load *to = &b->loads[i];
-        if (holds(p, to->node) || (best != NULL && best->replicas <= to->replicas)) continue;
-        if (helps(b, reason, from, to, crowd, beside(b, p, to, at))) best = to;
+        if (best != NULL && best->replicas <= to->replicas) continue;
+        if (helps(b, p, at, reason, from, to)) best = to;
     }
     if (best == NULL) return false;
     from->replicas--;
@@ -145,7 +154,7 @@ static void take_partitions(struct balancing *b, const struct metadata *m) {
 
 uint32_t metadata_plan_balance(const struct metadata *m, bool (*usable)(void *ctx, uint32_t node), void *ctx,
                                uint32_t max, struct metadata_balance *plan) {
-    struct balancing b = {.max = max};
+    struct balancing b = {.metadata = m, .max = max};
     b.node_count = metadata_loads(m, usable, ctx, b.loads);
     if (b.node_count == 0) return 0;
     find_shares(&b);

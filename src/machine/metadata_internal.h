@@ -48,7 +48,6 @@ uint32_t metadata_loads(const struct metadata *m, bool (*usable)(void *ctx, uint
                         struct metadata_load *loads);
 /* NULL: none of them. */
 struct metadata_load *metadata_load_find(struct metadata_load *loads, uint32_t count, uint32_t node);
-bool metadata_same_rack(const struct metadata_load *a, const struct metadata_load *b);
 
 /* metadata_store.c */
 void metadata_save_header(const struct metadata *m, struct metadata_effects *effects);

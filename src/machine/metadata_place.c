@@ -28,7 +28,7 @@ static void count_load(const struct metadata *m, struct metadata_load *loads, ui
     }
 }
 
-bool metadata_same_rack(const struct metadata_load *a, const struct metadata_load *b) {
+static bool same_rack(const struct metadata_load *a, const struct metadata_load *b) {
     return a->rack[0] != '\0' && slice_equal(slice_from_text(a->rack), slice_from_text(b->rack));
 }
 
@@ -37,7 +37,7 @@ static uint32_t rack_load(const struct metadata_load *loads, uint32_t count,
                           const struct metadata_load *load) {
     uint32_t taken = 0;
     for (uint32_t i = 0; i < count; i++)
-        taken += loads[i].taken && &loads[i] != load && metadata_same_rack(&loads[i], load);
+        taken += loads[i].taken && &loads[i] != load && same_rack(&loads[i], load);
     return taken;
 }
 

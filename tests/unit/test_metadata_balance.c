@@ -215,6 +215,22 @@ static void what_is_down_or_moving_is_left_alone(void **state) {
     assert_int_equal(make_plan(METADATA_BALANCE_MAX), 0);
 }
 
+/* The copy on a node that is down is there all the same: none comes beside it into its rack. */
+static void racks_of_nodes_that_are_down_count(void **state) {
+    (void)state;
+    static const char *const racks[] = {"", "a", "a", "b", "b"};
+    for (uint32_t node = 1; node <= 4; node++)
+        add_node(node, racks[node]);
+    add_topic("t", 12, (uint32_t[]){1, 3}, 2);
+    down[1] = true;
+    carry_out(make_plan(METADATA_BALANCE_MAX));
+    const struct metadata_topic *topic = metadata_find(&m, SLICE_LITERAL("t"));
+    for (int32_t p = 0; p < 12; p++)
+        assert_int_equal(racks_of(&topic->replicas[p], racks), 2);
+    struct spread s = spread(4);
+    assert_true(s.least == 0 && s.most == 12); /* 2 has none, 1 keeps all of its own */
+}
+
 /* Whatever the state: a plan ends, spreads as far as racks allow, is bounded, and in pieces comes to the
  * same. */
 static void plans_come_to_an_end(void **state) {
@@ -254,6 +270,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(leaders_move_without_copies, setup, teardown),
         cmocka_unit_test_setup_teardown(racks_come_first, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_down_or_moving_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(racks_of_nodes_that_are_down_count, setup, teardown),
         cmocka_unit_test_setup_teardown(plans_come_to_an_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
