@@ -173,6 +173,18 @@ static void tell_fired(struct io_timer *timer) {
     tell_some(CONTAINER_OF(timer, struct raft_host, tell_timer));
 }
 
+void raft_host_elected(struct raft_replica *r) {
+    struct raft_host *host = r->host;
+    bool misses_one = false;
+    for (uint32_t n = 0; n < host->news_count; n++)
+        misses_one |= !host->news[n].up && concerns(r, host->news[n].node);
+    if (!misses_one) return;
+    r->told = 0;
+    list_remove(&r->telling);
+    list_push_front(&host->telling, &r->telling);
+    io_timer_set(host->options.io, &host->tell_timer, io_now_ns(host->options.io));
+}
+
 /* A group that has not heard the word before this one hears this one alone. */
 static void take_news(struct raft_host *host, uint32_t node, bool up) {
     uint32_t n = 0;

@@ -124,6 +124,9 @@ struct raft_replica {
 
 /* raft_host.c */
 void raft_host_wake(struct raft_replica *replica);
+/* It leads now: it will hear once more who is down. Followers do not remember, and a leader that waits for
+ * one who is gone never sleeps. */
+void raft_host_elected(struct raft_replica *replica);
 
 /* raft_replica.c */
 enum status replica_step(struct raft_replica *replica, struct raft_event *event);

@@ -93,7 +93,7 @@
  *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP). It must tell of a
  *       peer that was restarted too, even if it never noticed that it was gone: it may have been the leader.
  *       For ten election timeouts after that nobody falls asleep by a message of that leader, which may be a
- *       late one of its earlier life.
+ *       late one of its earlier life. Who has just been elected is told who is down, and sleeps without them.
  *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
  *       it acknowledged) and fetches the damaged entries from any member, identified by (end, term)
  *       (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be committed

@@ -376,6 +376,30 @@ static void a_host_without_groups_rests(void **state) {
     replica_world_close(&world);
 }
 
+/* Thousands of groups may have lost their leader with a node, and rest all the same until it is back. */
+static void a_group_sleeps_under_a_leader_elected_after_a_crash(void **state) {
+    (void)state;
+    replica_world_open(&world, 12, 3);
+    world.raft.sleep_after_ns = 500 * NS_PER_MS;
+    for (uint32_t i = 1; i <= 3; i++)
+        replica_world_start(&world, i);
+    replica_world_propose_many(&world, 20);
+    assert_true(replica_world_settle(&world, 5000));
+    uint32_t gone = replica_world_leader(&world, 1000);
+    replica_world_run(&world, 3000);
+    assert_true(raft_replica_raft(world.nodes[gone - 1].replica)->asleep);
+    replica_world_crash(&world, gone, IO_SIM_CRASH_PROCESS);
+    replica_world_run(&world, 10000);
+    uint32_t leader = replica_world_leader(&world, 5000);
+    assert_int_not_equal(leader, 0);
+    for (uint32_t i = 1; i <= 3; i++)
+        if (i != gone) assert_true(raft_replica_raft(world.nodes[i - 1].replica)->asleep);
+    replica_world_start(&world, gone);
+    replica_world_propose_many(&world, 20);
+    assert_true(replica_world_settle(&world, 5000));
+    replica_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_nodes_elect_and_replicate),
@@ -391,6 +415,7 @@ int main(void) {
         cmocka_unit_test(a_follower_refuses_proposals),
         cmocka_unit_test(many_groups_hear_of_a_node_in_turns),
         cmocka_unit_test(a_host_without_groups_rests),
+        cmocka_unit_test(a_group_sleeps_under_a_leader_elected_after_a_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
