@@ -53,6 +53,12 @@ void *kafka_groups_open(struct world *world) {
     g->clients = kafka_clients_open(world);
     g->io = io_sim_node_io(world_sim(world), KAFKA_CLIENTS_NODE);
     for (uint32_t i = 0; i < GROUPS; i++) {
+        /* Some of its members are static; all of a classic one are cooperative, or none. */
+        struct prng kind;
+        prng_init(&kind, world_node_seed(world, KAFKA_CLIENTS_NODE));
+        uint32_t statics = (uint32_t)prng_below(&kind, 1U << MEMBERS);
+        if (prng_chance(&kind, 1, 3)) statics = 0;
+        bool cooperative = i == 0 && prng_chance(&kind, 1, 2);
         group_history_init(&g->histories[i], kafka_clients_history(g->clients), names[i],
                            i == 0 ? 0 : PATIENCE_NS);
         for (uint32_t k = 0; k < MEMBERS; k++) {
@@ -61,6 +67,9 @@ void *kafka_groups_open(struct world *world) {
                                                    .group_id = names[i],
                                                    .topic = KAFKA_TOPIC,
                                                    .consumer = i != 0,
+                                                   .is_static = (statics >> k & 1) != 0,
+                                                   .statics = statics != 0,
+                                                   .cooperative = cooperative,
                                                    .index = k,
                                                    .node_count = world_node_count(world),
                                                    .told = told,

@@ -10,13 +10,15 @@
 #include "base/units.h"
 #include "sim/kafka_requests.h"
 
-#define ANSWER_NS     (5 * NS_PER_S) /* then the connection is given up */
-#define RETRY_NS      (60 * NS_PER_MS)
-#define IDLE_NS       (40 * NS_PER_MS) /* with nothing to read */
-#define FETCH_BYTES   (64 * KIB)
-#define COMMIT_AFTER  3 /* fetches with records */
-#define REJOIN_NS_MAX NS_PER_S
-#define SLEEP_NS_MAX  ((uint64_t)KAFKA_MEMBER_SESSION_MS * NS_PER_MS) /* and half of it more */
+#define ANSWER_NS       (5 * NS_PER_S) /* then the connection is given up */
+#define RETRY_NS        (60 * NS_PER_MS)
+#define IDLE_NS         (40 * NS_PER_MS) /* with nothing to read */
+#define FETCH_BYTES     (64 * KIB)
+#define COMMIT_AFTER    3 /* fetches with records */
+#define REJOIN_NS_MAX   NS_PER_S
+#define EPOCH_LEAVES    (-1)
+#define EPOCH_STEPS_OUT (-2) /* a static member that will come back */
+#define SLEEP_NS_MAX    ((uint64_t)KAFKA_MEMBER_SESSION_MS * NS_PER_MS) /* and half of it more */
 
 enum {
     ERROR_NONE = 0,
@@ -25,8 +27,10 @@ enum {
     ERROR_ILLEGAL_GENERATION = 22,
     ERROR_REBALANCING = 27,
     ERROR_ID_REQUIRED = 79,
+    ERROR_FENCED_INSTANCE = 82,
     ERROR_GROUP_NOT_FOUND = 69,
     ERROR_FENCED_EPOCH = 110,
+    ERROR_UNRELEASED_INSTANCE = 111,
     ERROR_STALE_EPOCH = 113
 };
 
@@ -68,15 +72,34 @@ static void forget(struct kafka_member *m, bool with_id) {
     if (m->generation > 0 && (m->owned & m->known) != 0) {
         m->stale_set = m->owned & m->known;
         m->stale_generation = m->generation;
+        m->stale_replaced = false;
+        memcpy(m->stale_id, m->id, sizeof m->id);
         for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
             m->stale[p] = m->readers[p].offset;
     }
     for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
         group_history_lets_go(m->options.group, m->options.index, p);
     m->generation = 0;
-    m->synced = false;
+    m->synced = m->rejoin = false;
     m->owned = m->wanted = m->known = m->dirty = 0;
     if (with_id && !m->options.consumer) m->id[0] = '\0';
+}
+
+static struct slice instance_of(const struct kafka_member *m) {
+    return m->options.is_static ? slice_from_text(m->instance) : SLICE_EMPTY;
+}
+
+/* Who it is in the group's history: the instance, or the member of that id. */
+static uint64_t key_of(struct slice instance, struct slice id) {
+    return hash_of(instance.size != 0 ? instance : id);
+}
+
+/* A process of its own, which knows nothing of those before. */
+static void live(struct kafka_member *m) {
+    m->lives++;
+    m->id[0] = '\0';
+    if (m->options.consumer)
+        snprintf(m->id, sizeof m->id, "member-%s-%u-%u", m->options.group_id, m->options.index, m->lives);
 }
 
 /* ---- connections -------------------------------------------------------------------------------------- */
@@ -152,12 +175,15 @@ static void ask_join(struct kafka_member *m) {
     struct kafka_join_group_request request;
     kafka_message_init(&kafka_schema_join_group_request_protocol, &protocol);
     kafka_message_init(&kafka_schema_join_group_request, &request);
+    uint8_t owned = (uint8_t)(m->owned & m->known);
+    if (m->options.cooperative && m->generation == 0) owned = 0;
     protocol.name = SLICE_LITERAL("simulated");
-    protocol.metadata = SLICE_LITERAL("m");
+    protocol.metadata = slice_make(&owned, 1);
     request.group_id = slice_from_text(m->options.group_id);
     request.session_timeout_ms = KAFKA_MEMBER_SESSION_MS;
     request.rebalance_timeout_ms = KAFKA_MEMBER_JOIN_MS;
     request.member_id = slice_from_text(m->id);
+    request.group_instance_id = instance_of(m);
     request.protocol_type = SLICE_LITERAL("consumer");
     request.protocols = &protocol;
     request.protocols_count = 1;
@@ -165,11 +191,24 @@ static void ask_join(struct kafka_member *m) {
     ask(m, MEMBER_JOIN, KAFKA_JOIN_GROUP, 9, &request);
 }
 
-/* The leader gives partition p to the (p + generation)-th member: everybody moves at every generation. */
+/* Nobody is given what another still has. */
+static bool is_held(const struct kafka_member *m, uint32_t partition, uint32_t but) {
+    for (uint32_t i = 0; i < m->other_count; i++)
+        if (i != but && has(m->others[i].owned, partition)) return true;
+    return false;
+}
+
+/* The leader gives partition p to the (p + generation)-th member: everybody moves at every generation. In a
+ * cooperative group it is the p-th in the order of their ids: it comes to rest. */
 static uint8_t share_of(const struct kafka_member *m, uint32_t member) {
+    uint32_t rank = 0, shift = m->options.cooperative ? 0 : (uint32_t)m->generation;
     uint8_t set = 0;
+    for (uint32_t i = 0; i < m->other_count; i++)
+        rank += strcmp(m->others[i].id, m->others[member].id) < 0;
+    if (!m->options.cooperative) rank = member;
     for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
-        if ((p + (uint32_t)m->generation) % m->other_count == member) set |= (uint8_t)(1U << p);
+        if ((p + shift) % m->other_count == rank && !(m->options.cooperative && is_held(m, p, member)))
+            set |= (uint8_t)(1U << p);
     return set;
 }
 
@@ -181,13 +220,14 @@ static void ask_sync(struct kafka_member *m) {
     for (uint32_t i = 0; i < m->other_count; i++) {
         kafka_message_init(&kafka_schema_sync_group_request_assignment, &shares[i]);
         sets[i] = share_of(m, i);
-        shares[i].member_id = slice_from_text(m->others[i]);
+        shares[i].member_id = slice_from_text(m->others[i].id);
         shares[i].assignment = slice_make(&sets[i], 1);
-        group_history_computed(m->options.group, m->generation, hash_of(shares[i].member_id), sets[i]);
+        group_history_computed(m->options.group, m->generation, m->others[i].key, sets[i]);
     }
     request.group_id = slice_from_text(m->options.group_id);
     request.generation_id = m->generation;
     request.member_id = slice_from_text(m->id);
+    request.group_instance_id = instance_of(m);
     request.protocol_type = SLICE_LITERAL("consumer");
     request.protocol_name = SLICE_LITERAL("simulated");
     request.assignments = shares;
@@ -201,10 +241,11 @@ static void ask_beat_classic(struct kafka_member *m) {
     request.group_id = slice_from_text(m->options.group_id);
     request.generation_id = m->generation;
     request.member_id = slice_from_text(m->id);
+    request.group_instance_id = instance_of(m);
     ask(m, MEMBER_BEAT, KAFKA_HEARTBEAT, 4, &request);
 }
 
-/* Everything each time; epoch 0 joins, -1 leaves. What is not wanted any more is given up with it. */
+/* Everything each time; epoch 0 joins, those below leave. What is not wanted any more is given up with it. */
 static void ask_beat_consumer(struct kafka_member *m, int32_t epoch) {
     struct kafka_consumer_group_heartbeat_request_topic topic;
     struct kafka_consumer_group_heartbeat_request request;
@@ -223,6 +264,7 @@ static void ask_beat_consumer(struct kafka_member *m, int32_t epoch) {
     topic.partitions = partitions;
     request.group_id = slice_from_text(m->options.group_id);
     request.member_id = slice_from_text(m->id);
+    request.instance_id = instance_of(m);
     request.member_epoch = epoch;
     request.rebalance_timeout_ms = KAFKA_MEMBER_JOIN_MS;
     request.subscribed_topic_names = &name;
@@ -243,7 +285,7 @@ static void ask_beat(struct kafka_member *m) {
 
 static void ask_leave(struct kafka_member *m) {
     if (m->options.consumer) {
-        ask_beat_consumer(m, -1);
+        ask_beat_consumer(m, EPOCH_LEAVES);
         return;
     }
     struct kafka_leave_group_request_member member;
@@ -251,6 +293,7 @@ static void ask_leave(struct kafka_member *m) {
     kafka_message_init(&kafka_schema_leave_group_request_member, &member);
     kafka_message_init(&kafka_schema_leave_group_request, &request);
     member.member_id = slice_from_text(m->id);
+    member.group_instance_id = instance_of(m);
     request.group_id = slice_from_text(m->options.group_id);
     request.members = &member;
     request.members_count = 1;
@@ -294,6 +337,7 @@ static void ask_commit(struct kafka_member *m, bool stale) {
     topic.partitions = partitions;
     int32_t generation = stale ? m->stale_generation : m->generation;
     m->stale_asked = stale;
+    m->stale_fenced = stale && m->stale_replaced;
     m->commit_set = stale ? m->stale_set : m->dirty & m->owned;
     m->late_set = 0;
     for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++) {
@@ -308,7 +352,8 @@ static void ask_commit(struct kafka_member *m, bool stale) {
     if (stale) m->stale_set = 0;
     request.group_id = slice_from_text(m->options.group_id);
     request.generation_id_or_member_epoch = generation;
-    request.member_id = slice_from_text(m->id);
+    request.member_id = slice_from_text(stale ? m->stale_id : m->id);
+    request.group_instance_id = instance_of(m);
     request.topics = &topic;
     request.topics_count = 1;
     ask(m, MEMBER_COMMIT, KAFKA_OFFSET_COMMIT, m->options.consumer ? 9 : 8, &request);
@@ -338,12 +383,19 @@ static bool is_member(struct kafka_member *m, int16_t error) {
         return true;
     case ERROR_UNKNOWN_MEMBER:
     case ERROR_FENCED_EPOCH:
+    case ERROR_FENCED_INSTANCE:
         tell(m, "is none any more, error", error);
         forget(m, true);
         return false;
+    case ERROR_UNRELEASED_INSTANCE: /* the process before has not been missed yet */
+        later(m, 4 * RETRY_NS);
+        return false;
+    case ERROR_REBALANCING:
+        m->rejoin = m->options.cooperative;
+        if (!m->rejoin) forget(m, false);
+        return false;
     case ERROR_ILLEGAL_GENERATION:
     case ERROR_GROUP_NOT_FOUND:
-    case ERROR_REBALANCING:
         forget(m, false);
         return false;
     case ERROR_STALE_EPOCH: /* the next beat tells more */
@@ -364,6 +416,11 @@ static void take_coordinator(struct kafka_member *m, const struct kafka_find_coo
         give_up(m, &m->control);
 }
 
+/* It has joined: whoever was this instance before is none any more. */
+static void replaces(struct kafka_member *m) {
+    if (m->options.is_static && strcmp(m->id, m->stale_id) != 0) m->stale_replaced = true;
+}
+
 static void take_joined(struct kafka_member *m, const struct kafka_join_group_response *r) {
     if (r->error_code == ERROR_ID_REQUIRED) {
         set_id(m, r->member_id);
@@ -371,16 +428,23 @@ static void take_joined(struct kafka_member *m, const struct kafka_join_group_re
     }
     if (!is_member(m, r->error_code)) return;
     set_id(m, r->member_id);
+    replaces(m);
     m->generation = r->generation_id;
-    m->synced = false;
+    m->synced = m->rejoin = false;
     m->other_count = 0;
-    group_history_joined(m->options.group, m->floor_generation, r->generation_id, hash_of(r->leader),
-                         hash_of(r->protocol_name));
-    if (slice_compare(r->leader, r->member_id) != 0) return;
+    /* The leader may be an instance, of which there was another process before. */
+    group_history_joined(m->options.group, m->floor_generation, r->generation_id,
+                         m->options.statics ? 0 : hash_of(r->leader), hash_of(r->protocol_name));
+    if (slice_compare(r->leader, r->member_id) != 0 || r->skip_assignment) return;
     m->other_count = (uint32_t)MIN(r->members_count, (int32_t)GROUP_HISTORY_MEMBERS);
-    for (uint32_t i = 0; i < m->other_count; i++)
-        snprintf(m->others[i], sizeof m->others[i], "%.*s", (int)r->members[i].member_id.size,
-                 (const char *)r->members[i].member_id.data);
+    for (uint32_t i = 0; i < m->other_count; i++) {
+        const struct kafka_join_group_response_member *member = &r->members[i];
+        struct kafka_member_other *other = &m->others[i];
+        snprintf(other->id, sizeof other->id, "%.*s", (int)member->member_id.size,
+                 (const char *)member->member_id.data);
+        other->key = key_of(member->group_instance_id, member->member_id);
+        other->owned = member->metadata.size == 1 ? member->metadata.data[0] : 0;
+    }
 }
 
 static void own(struct kafka_member *m, uint32_t set) {
@@ -392,21 +456,38 @@ static void own(struct kafka_member *m, uint32_t set) {
     m->dirty &= m->owned;
 }
 
+/* Another gets it in the next generation: what was read of it may still be committed in this one. */
+static void give_away(struct kafka_member *m, uint32_t lost) {
+    m->rejoin = true;
+    m->stale_set = lost & m->dirty & m->known;
+    m->stale_generation = m->generation;
+    m->stale_replaced = false;
+    memcpy(m->stale_id, m->id, sizeof m->id);
+    for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
+        m->stale[p] = m->readers[p].offset;
+}
+
 static void take_synced(struct kafka_member *m, const struct kafka_sync_group_response *r) {
     if (!is_member(m, r->error_code)) return;
     uint8_t set = r->assignment.size == 1 ? r->assignment.data[0] : 0;
     if (r->assignment.size == 1)
-        group_history_delivered(m->options.group, m->generation, hash_of(slice_from_text(m->id)), set);
+        group_history_delivered(m->options.group, m->generation,
+                                key_of(instance_of(m), slice_from_text(m->id)), set);
     m->synced = true;
     m->beat_ns = now(m);
+    uint32_t known = m->options.cooperative ? m->known & set : 0, lost = m->owned & ~set;
+    if (lost != 0) give_away(m, lost);
     m->owned = 0;
     own(m, set);
+    m->known = known;
+    m->dirty &= known;
     tell(m, "joins generation", m->generation);
 }
 
 static void take_beat(struct kafka_member *m, const struct kafka_consumer_group_heartbeat_response *r) {
     if (!is_member(m, r->error_code)) return;
     if (m->generation == 0) tell(m, "joins at epoch", r->member_epoch);
+    if (m->generation == 0) replaces(m);
     m->generation = r->member_epoch;
     if (r->assignment != NULL) {
         m->wanted = 0;
@@ -448,6 +529,12 @@ static void take_committed(struct kafka_member *m, const struct kafka_offset_com
         const struct kafka_offset_commit_response_partition *partition = &r->topics[0].partitions[i];
         uint32_t p = (uint32_t)partition->partition_index;
         if (p >= KAFKA_MEMBER_PARTITIONS || !has(m->commit_set, p)) continue;
+        if (partition->error_code == ERROR_NONE && m->stale_fenced)
+            history_violate(
+                m->options.group->history,
+                "B13 committed offsets: group %s: partition %u is committed by %s, in whose place "
+                "another process of its instance had joined",
+                m->options.group_id, p, m->stale_id);
         if (partition->error_code == ERROR_NONE) {
             group_history_committed(m->options.group, m->options.index, m->generation, p, m->committing[p],
                                     has(m->late_set, p));
@@ -459,7 +546,8 @@ static void take_committed(struct kafka_member *m, const struct kafka_offset_com
         error = partition->error_code;
         m->options.group->refused += has(m->late_set, p);
         if (error != ERROR_UNKNOWN_MEMBER && error != ERROR_ILLEGAL_GENERATION &&
-            error != ERROR_FENCED_EPOCH && error != ERROR_STALE_EPOCH && error != ERROR_REBALANCING)
+            error != ERROR_FENCED_EPOCH && error != ERROR_STALE_EPOCH && error != ERROR_REBALANCING &&
+            error != ERROR_FENCED_INSTANCE)
             group_history_uncertain(m->options.group, p, m->committing[p]);
     }
     if (m->stale_asked) return; /* whatever it was told */
@@ -525,6 +613,7 @@ static void answered(void *ctx, const void *message) {
     if (asked == MEMBER_FETCH) take_fetched(m, message);
     if (asked == MEMBER_LEAVE) {
         forget(m, true);
+        if (m->options.is_static) live(m);
         later(m, REJOIN_NS_MAX);
     }
     m->options.told(m->options.ctx, 0, NULL);
@@ -538,10 +627,26 @@ static bool beat_is_due(const struct kafka_member *m) {
     return now(m) >= m->beat_ns + KAFKA_MEMBER_BEAT_MS * NS_PER_MS;
 }
 
-/* True: it leaves, or sleeps. */
+/* The process ends in the middle of anything, and another of the same instance takes its place. */
+static void crash(struct kafka_member *m) {
+    tell(m, "crashes, in generation", m->generation);
+    forget(m, false);
+    drop(&m->control);
+    drop(&m->data);
+    m->coordinator = 0;
+    live(m);
+    later(m, REJOIN_NS_MAX);
+}
+
+/* True: it leaves, sleeps or crashes. */
 static bool has_a_whim(struct kafka_member *m) {
-    if (m->steady || !prng_chance(&m->prng, 1, 120)) return false;
-    if (prng_chance(&m->prng, 1, 2)) {
+    if (m->steady || !prng_chance(&m->prng, 1, 50)) return false;
+    if (m->options.is_static && prng_chance(&m->prng, 3, 4)) {
+        if (m->options.consumer && prng_chance(&m->prng, 1, 2))
+            ask_beat_consumer(m, EPOCH_STEPS_OUT);
+        else
+            crash(m);
+    } else if (prng_chance(&m->prng, 1, 2)) {
         ask_leave(m);
     } else {
         tell(m, "sleeps, in generation", m->generation);
@@ -600,7 +705,9 @@ static void go_on(struct kafka_member *m) {
         MAYBE(connect_to(m, &m->control, m->coordinator));
     else if (m->options.consumer && m->generation == 0)
         ask_beat(m);
-    else if (m->generation == 0)
+    else if (m->rejoin && m->stale_set != 0 && prng_chance(&m->prng, 1, 2))
+        ask_commit(m, true);
+    else if (m->generation == 0 || m->rejoin)
         ask_join(m);
     else if (!m->options.consumer && !m->synced)
         ask_sync(m);
@@ -629,7 +736,9 @@ void kafka_member_init(struct kafka_member *m, const struct kafka_member_options
     io_timer_init(&m->timer, timer_fired);
     for (uint32_t p = 0; p < KAFKA_MEMBER_PARTITIONS; p++)
         m->readers[p].partition = p;
-    if (options->consumer) snprintf(m->id, sizeof m->id, "member-%s-%u", options->group_id, options->index);
+    if (options->is_static)
+        snprintf(m->instance, sizeof m->instance, "instance-%s-%u", options->group_id, options->index);
+    live(m);
 }
 
 void kafka_member_start(struct kafka_member *m) {

@@ -11,6 +11,11 @@
  * what it lost to another generation, as clients do that commit without waiting. What it is told is held
  * against the group's history.
  *
+ * A static member (group.instance.id) also crashes, and comes back within its session as another process of
+ * the same instance; what is left of the process before may still commit, and must be fenced. A member of a
+ * cooperative group keeps what it owns while the group rebalances, says what that is when it joins, and
+ * joins once more when it has let go of something.
+ *
  * Owner   the clients. Loop: theirs. Bounds: KAFKA_MEMBER_PARTITIONS partitions of one topic. */
 #ifndef SENTINEL_SIM_KAFKA_MEMBER_H
 #define SENTINEL_SIM_KAFKA_MEMBER_H
@@ -30,7 +35,10 @@ struct kafka_member_options {
     struct io *io;
     struct group_history *group;
     const char *group_id, *topic;
-    bool consumer; /* KIP-848 */
+    bool consumer;    /* KIP-848 */
+    bool is_static;   /* has a group.instance.id */
+    bool statics;     /* some of its group have */
+    bool cooperative; /* classic only; all of the group */
     uint32_t index, node_count;
     uint64_t seed;
     /* Something was acknowledged, or went wrong. */
@@ -67,6 +75,9 @@ struct kafka_member {
     char id[KAFKA_MEMBER_ID_MAX]; /* empty: to be given one (classic) */
     int32_t generation;           /* 0: not a member */
     bool synced;                  /* classic: has its assignment */
+    bool rejoin;                  /* cooperative: joins anew, and keeps what it has */
+    char instance[48];            /* empty: none */
+    uint32_t lives;               /* of the instance */
     uint32_t owned, wanted;       /* by bits; consumer: wanted is what the group says */
     uint32_t known, dirty;        /* offsets have been asked for; there is something to commit */
     bool topic_known;
@@ -75,7 +86,11 @@ struct kafka_member {
     bool beat_first;  /* it is behind: before anything else */
     /* classic: to be handed in by a leader */
     uint32_t other_count;
-    char others[GROUP_HISTORY_MEMBERS][KAFKA_MEMBER_ID_MAX];
+    struct kafka_member_other {
+        char id[KAFKA_MEMBER_ID_MAX];
+        uint64_t key;   /* as in the group's history */
+        uint32_t owned; /* cooperative: what it says */
+    } others[GROUP_HISTORY_MEMBERS];
     /* reading */
     struct history_reader readers[KAFKA_MEMBER_PARTITIONS];
     uint32_t next, fetched_since_commit;
@@ -86,6 +101,9 @@ struct kafka_member {
     /* What it had read and not committed when it lost its generation: a late commit of that comes yet. */
     uint32_t stale_set;
     int32_t stale_generation;
+    char stale_id[KAFKA_MEMBER_ID_MAX];
+    bool stale_replaced; /* another process of the instance has joined: it is fenced */
+    bool stale_fenced;   /* it was, when the commit under way was asked for */
     int64_t stale[KAFKA_MEMBER_PARTITIONS];
     bool stale_asked; /* the commit under way is that one */
     uint32_t fetching;
