@@ -260,27 +260,53 @@ enum status group_delete_offset(struct group_machine *m, struct group_step *step
     return STATUS_OK;
 }
 
+static void drop_pending(struct group_step *step, const struct group *group,
+                         struct group_transaction *transaction, struct group_offset *offset) {
+    struct offset_key key = key_of(offset->topic, offset->partition);
+    group_save_offset_removed(step, group, &transaction->producer, offset);
+    offset_free(map_remove(&transaction->offsets, key_slice(&key)));
+}
+
+static bool is_of(const struct group_step *step, const struct group_offset *offset, struct slice topic) {
+    (void)step;
+    return slice_equal(offset->topic, topic);
+}
+
+static bool is_gone(const struct group_step *step, const struct group_offset *offset, struct slice topic) {
+    struct group_topic found;
+    (void)topic;
+    return !uuid_is_zero(offset->topic_id) && (!step->topics.find(step->topics.ctx, offset->topic, &found) ||
+                                               !uuid_equal(found.id, offset->topic_id));
+}
+
+/* What waits for a transaction goes, too: its end would bring it back, to a later topic of that name. */
+static void drop_those(struct group_step *step, struct group *group,
+                       bool (*goes)(const struct group_step *step, const struct group_offset *offset,
+                                    struct slice topic),
+                       struct slice topic) {
+    MAP_FOREACH(it, &group->offsets) {
+        struct group_offset *offset = MAP_ENTRY(it)->value;
+        if (goes(step, offset, topic)) drop(step, group, offset);
+    }
+    MAP_FOREACH(it, &group->transactions) {
+        struct group_transaction *transaction = MAP_ENTRY(it)->value;
+        MAP_FOREACH(of, &transaction->offsets) {
+            struct group_offset *offset = MAP_ENTRY(of)->value;
+            if (goes(step, offset, topic)) drop_pending(step, group, transaction, offset);
+        }
+        if (transaction->offsets.count == 0) end_transaction(step, group, transaction, false);
+    }
+}
+
 void group_topic_deleted(struct group_machine *m, struct group_step *step, struct slice topic) {
     MAP_FOREACH(it, &m->groups) {
-        struct group *group = MAP_ENTRY(it)->value;
-        MAP_FOREACH(inner, &group->offsets) {
-            struct group_offset *offset = MAP_ENTRY(inner)->value;
-            if (slice_equal(offset->topic, topic)) drop(step, group, offset);
-        }
+        drop_those(step, MAP_ENTRY(it)->value, is_of, topic);
     }
 }
 
 void group_topics_gone(struct group_machine *m, struct group_step *step) {
     MAP_FOREACH(it, &m->groups) {
-        struct group *group = MAP_ENTRY(it)->value;
-        MAP_FOREACH(inner, &group->offsets) {
-            struct group_offset *offset = MAP_ENTRY(inner)->value;
-            struct group_topic topic;
-            if (uuid_is_zero(offset->topic_id)) continue;
-            if (!step->topics.find(step->topics.ctx, offset->topic, &topic) ||
-                !uuid_equal(topic.id, offset->topic_id))
-                drop(step, group, offset);
-        }
+        drop_those(step, MAP_ENTRY(it)->value, is_gone, SLICE_EMPTY);
     }
 }
 
