@@ -67,9 +67,10 @@ static void fail(struct cleaner *c, enum status status) {
     end_visit(c);
 }
 
-/* What was under way is over. True: the partition is still there. */
+/* What was under way is over. True: the partition is still there, and nothing on its way deletes it: what is
+ * written behind that would stay. */
 static bool still_there(struct cleaner *c) {
-    if (c->partition != NULL && !c->broker->closing) return true;
+    if (c->partition != NULL && !c->partition->topic->deleting && !c->broker->closing) return true;
     end_visit(c);
     broker_check_shutdown(c->broker);
     return false;

@@ -7,7 +7,10 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "broker/broker_state.h"
+#include "broker/cleaner.h"
 #include "broker/cleaner_map.h"
+#include "broker/leftovers.h"
 #include "lib/broker_world.h"
 #include "lib/test.h"
 #include "wire/record_filter.h"
@@ -302,6 +305,27 @@ static void more_keys_than_the_map_holds(void **state) {
     check_nothing_else();
 }
 
+/* Whatever is under way when the topic is deleted: nothing is written behind its deletion. */
+static void a_topic_deleted_in_the_middle_leaves_nothing(void **state) {
+    struct broker_world *w = *state;
+    struct prng prng;
+    prng_init(&prng, 12);
+    for (int i = 0; i < 60; i++) {
+        start_model();
+        assert_status(broker_world_create(w, "t", 1, "cleanup.policy", "compact", "min.cleanable.dirty.ratio",
+                                          "0", NULL),
+                      STATUS_OK);
+        for (int n = 0; n < 15; n++)
+            send(w, &prng, 1 + (int)prng_below(&prng, 40), KEYS, 10);
+        while (cleaner_is_idle(w->broker->cleaner))
+            io_sim_run_until(w->sim, io_sim_now(w->sim) + 20 * NS_PER_US);
+        io_sim_run_until(w->sim, io_sim_now(w->sim) + prng_below(&prng, 2 * NS_PER_MS));
+        assert_status(broker_world_delete(w, "t"), STATUS_OK);
+        broker_world_run(w, 2 * CHECK_MS);
+        assert_int_equal(leftovers_find(w->broker), 0);
+    }
+}
+
 static void crashes_in_the_middle(void **state) {
     struct broker_world *w = *state;
     for (uint64_t seed = 1; seed <= 12; seed++) {
@@ -407,6 +431,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_least_lag_goes_before_the_longest, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(what_was_too_young_is_learned_later, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(more_keys_than_the_map_holds, setup, broker_world_teardown),
+        cmocka_unit_test_setup_teardown(a_topic_deleted_in_the_middle_leaves_nothing, setup,
+                                        broker_world_teardown),
         cmocka_unit_test_setup_teardown(crashes_in_the_middle, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(shutdowns_in_the_middle, setup, broker_world_teardown),
         cmocka_unit_test_setup_teardown(sequences_outlive_their_records, setup, broker_world_teardown),
