@@ -12,6 +12,7 @@ struct append_txn {
     /* When it was asked: */
     int32_t leader_epoch;
     int64_t marker_offset;
+    struct uuid topic_id; /* one that was deleted and made again is another */
     size_t topic_size;
     char topic[TOPIC_NAME_SIZE_MAX];
 };
@@ -48,7 +49,7 @@ static void told(struct txn_ask *ask) {
     struct partition *p = broker_partition(
         append->broker, slice_make((const uint8_t *)txn->topic, txn->topic_size), append->partition);
     enum status status = told_status(ask->status);
-    if (p == NULL) status = STATUS_UNKNOWN_TOPIC;
+    if (p == NULL || !uuid_equal(p->topic->public.id, txn->topic_id)) status = STATUS_UNKNOWN_TOPIC;
     if (status != STATUS_OK) diagnose(&append->diagnostic, status, "%s", status_text(status));
     txn->resume(append, p, status);
 }
@@ -60,6 +61,7 @@ static void ask(struct partition *p, struct append *append, const struct record_
     txn->resume = resume;
     txn->leader_epoch = partition_epoch(p);
     txn->marker_offset = marker_offset(p, batch->producer_id);
+    txn->topic_id = p->topic->public.id;
     txn->topic_size = p->topic->name.size;
     memcpy(txn->topic, p->topic->name.data, txn->topic_size);
     txn->ask.done = told;

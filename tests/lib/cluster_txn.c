@@ -144,13 +144,8 @@ static enum status add(struct cluster_txn *txn, const struct txn_place *place) {
 
 /* ---- records and offsets ------------------------------------------------------------------------------- */
 
-struct waiting_append {
-    struct append append;
-    bool done;
-};
-
 static void appended(struct append *append) {
-    CONTAINER_OF(append, struct waiting_append, append)->done = true;
+    CONTAINER_OF(append, struct cluster_txn_sent, append)->done = true;
 }
 
 static struct buffer *one_record(const struct cluster_txn *txn, int partition, const char *value) {
@@ -168,21 +163,36 @@ static struct buffer *one_record(const struct cluster_txn *txn, int partition, c
     return batch;
 }
 
+static void start_append(struct cluster_txn *txn, struct cluster_txn_sent *sent, uint32_t node,
+                         const char *topic, int partition, const char *value, bool joins) {
+    struct buffer *batch = one_record(txn, partition, value);
+    sent->done = false;
+    sent->append = (struct append){.topic = slice_from_text(topic),
+                                   .partition = partition,
+                                   .batch = {slice_make(batch->data, batch->size), batch},
+                                   .transactional_id = slice_from_text(txn->id),
+                                   .joins_transaction = joins,
+                                   .forward = txn->world->forward,
+                                   .done = appended};
+    broker_append(txn->world->nodes[node].broker, &sent->append);
+    buffer_unref(batch);
+}
+
+void cluster_txn_send(struct cluster_txn *txn, struct cluster_txn_sent *sent, uint32_t node,
+                      const char *topic, int partition, const char *value) {
+    start_append(txn, sent, node, topic, partition, value, true);
+}
+
+enum status cluster_txn_sent_wait(struct cluster_txn *txn, struct cluster_txn_sent *sent) {
+    wait_for(txn->world, &sent->done);
+    return sent->append.status;
+}
+
 static enum status try_append(struct cluster_txn *txn, uint32_t node, const char *topic, int partition,
                               const char *value, bool joins) {
-    struct waiting_append waiting = {.done = false};
-    struct buffer *batch = one_record(txn, partition, value);
-    waiting.append = (struct append){.topic = slice_from_text(topic),
-                                     .partition = partition,
-                                     .batch = {slice_make(batch->data, batch->size), batch},
-                                     .transactional_id = slice_from_text(txn->id),
-                                     .joins_transaction = joins,
-                                     .forward = txn->world->forward,
-                                     .done = appended};
-    broker_append(txn->world->nodes[node].broker, &waiting.append);
-    buffer_unref(batch);
-    wait_for(txn->world, &waiting.done);
-    return waiting.append.status;
+    struct cluster_txn_sent sent;
+    start_append(txn, &sent, node, topic, partition, value, joins);
+    return cluster_txn_sent_wait(txn, &sent);
 }
 
 enum status cluster_txn_try_append(struct cluster_txn *txn, uint32_t node, const char *topic, int partition,

@@ -33,6 +33,16 @@ void cluster_txn_end_unanswered(struct cluster_txn *txn, uint32_t node, bool com
 enum status cluster_txn_try_append(struct cluster_txn *txn, uint32_t node, const char *topic, int partition,
                                    const char *value);
 
+/* An append that is under way while the test goes on; the batch makes its partition part of the transaction.
+ */
+struct cluster_txn_sent {
+    struct append append;
+    bool done;
+};
+void cluster_txn_send(struct cluster_txn *txn, struct cluster_txn_sent *sent, uint32_t node,
+                      const char *topic, int partition, const char *value);
+enum status cluster_txn_sent_wait(struct cluster_txn *txn, struct cluster_txn_sent *sent);
+
 /* What a reader of committed records sees from the beginning to the high watermark, joined with '\n'; waits
  * until nothing is open. */
 void cluster_txn_read(struct cluster_world *w, const char *topic, int partition, struct writer *out);

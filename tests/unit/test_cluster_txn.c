@@ -292,6 +292,33 @@ static void a_topic_that_is_new_to_the_coordinator(void **state) {
     cluster_world_close(&world);
 }
 
+/* While a batch waits for the coordinator's word its topic is deleted, and another gets the name. */
+static void a_batch_does_not_go_to_the_next_topic_of_the_name(void **state) {
+    (void)state;
+    open_world(12);
+    int32_t controller = broker_controller(world.nodes[1].broker);
+    uint32_t leader = (uint32_t)controller;
+    struct cluster_txn txn = begin(id_for(leader, false), 60000);
+    assert_status(cluster_world_create_on(&world, leader, "u", &controller, 1), STATUS_OK);
+    assert_int_equal(cluster_world_leader(&world, leader, "u", 0), leader);
+    io_sim_pause_node(world.sim, cluster_txn_coordinator(&world, txn.id) - 1,
+                      io_sim_now(world.sim) + 120 * NS_PER_MS);
+    struct cluster_txn_sent sent;
+    cluster_txn_send(&txn, &sent, leader, "u", 0, "value");
+    assert_status(cluster_world_delete(&world, leader, "u"), STATUS_OK);
+    assert_status(cluster_world_create_on(&world, leader, "u", &controller, 1), STATUS_OK);
+    assert_int_equal(cluster_world_leader(&world, leader, "u", 0), leader);
+    assert_false(sent.done);
+    assert_status(cluster_txn_sent_wait(&txn, &sent), STATUS_UNKNOWN_TOPIC);
+    assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+    struct writer have;
+    writer_init(&have);
+    cluster_txn_read(&world, "u", 0, &have);
+    assert_string_equal((const char *)have.data, "");
+    writer_release(&have);
+    cluster_world_close(&world);
+}
+
 /* ---- at random ----------------------------------------------------------------------------------------- */
 
 #define STORM_PRODUCERS 4
@@ -464,6 +491,7 @@ int main(void) {
         cmocka_unit_test(time_is_up_also_for_the_next_coordinator),
         cmocka_unit_test(a_topic_that_is_new_to_the_coordinator),
         cmocka_unit_test(what_was_aborted_is_told_by_a_read_that_outlives_its_topic),
+        cmocka_unit_test(a_batch_does_not_go_to_the_next_topic_of_the_name),
         cmocka_unit_test(everything_at_random),
     };
     return cmocka_run_group_tests_name("cluster_txn", tests, NULL, NULL);
