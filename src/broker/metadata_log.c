@@ -26,6 +26,7 @@ struct metadata_log {
     uint32_t refusals; /* by controllers, of what seems possible here */
     bool knows_all;    /* that was acknowledged before it was asked */
     bool configures;   /* BUSY: others have configured it meanwhile */
+    bool unanswered;   /* the last request, until its time was up: there was no controller */
     bool calling, reading;
     struct io_op next;
     bool next_scheduled;
@@ -224,6 +225,7 @@ static void put_node(struct metadata_log *log) {
 static void finish(struct metadata_log *log, enum status status) {
     struct metadata_request *request = log->current;
     log->current = NULL;
+    log->unanswered = status == STATUS_UNAVAILABLE && io_now_ns(log->broker->io) >= log->deadline_ns;
     request->done(request, status, status == STATUS_OK ? &log->effects : NULL);
     metadata_effects_release(&log->effects);
     schedule(log);
@@ -345,12 +347,16 @@ static void knows_all(struct raft_read_index *read) {
     attempt(log);
 }
 
+static enum status no_controller(struct metadata_log *log) {
+    return diagnose(log->current->diagnostic, STATUS_UNAVAILABLE,
+                    "no controller says what there is: fewer than half of the nodes are there");
+}
+
 static void ask_for_all(struct metadata_log *log) {
     struct io *io = log->broker->io;
     struct raft_replica *replica = controller_replica(log->broker->cluster);
     if (replica == NULL || io_now_ns(io) >= log->deadline_ns) {
-        finish(log, diagnose(log->current->diagnostic, STATUS_UNAVAILABLE,
-                             "no controller says what there is: fewer than half of the nodes are there"));
+        finish(log, no_controller(log));
         return;
     }
     io_timer_set(io, &log->timer, io_now_ns(io) + ASK_AGAIN_NS);
@@ -372,11 +378,18 @@ static void run_next(struct metadata_log *log) {
     log->current = CONTAINER_OF(node, struct metadata_request, link);
     log->knows_all = false;
     log->refusals = 0;
-    log->deadline_ns = io_now_ns(log->broker->io) + CONTROLLER_TIMEOUT_NS;
+    uint64_t now_ns = io_now_ns(log->broker->io);
+    /* Those before it have waited for a controller, and it with them: its time is theirs. */
+    if (log->unanswered && now_ns - log->current->proposed_ns >= CONTROLLER_TIMEOUT_NS) {
+        finish(log, no_controller(log));
+        return;
+    }
+    log->deadline_ns = now_ns + CONTROLLER_TIMEOUT_NS;
     attempt(log);
 }
 
 void metadata_log_propose(struct broker *broker, struct metadata_request *request) {
+    request->proposed_ns = io_now_ns(broker->io);
     list_push_back(&broker->metadata_log->queue, &request->link);
     schedule(broker->metadata_log);
 }

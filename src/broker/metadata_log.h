@@ -21,10 +21,12 @@ struct metadata_request {
                  const struct metadata_effects *effects);
     struct diagnostic *diagnostic; /* may be NULL */
     bool validate_only;
+    uint64_t proposed_ns; /* not the caller's */
     struct list link;
 };
 
-/* In a cluster the commands go to the controller (controller.h), one at a time from each node. */
+/* In a cluster the commands go to the controller (controller.h), one at a time from each node. When there is
+ * none, who has waited as long as one waits for a controller is told so with the first. */
 
 /* 22 characters of randomness. */
 void metadata_random_id(struct io *io, char text[METADATA_CLUSTER_ID_SIZE + 1]);

@@ -114,6 +114,42 @@ static void a_minority_refuses(void **state) {
     cluster_world_close(&world);
 }
 
+struct many_changes {
+    struct topic_change changes[20];
+    uint32_t done;
+};
+static struct many_changes many;
+
+static void one_of_many(struct topic_change *change) {
+    assert_status(change->status, STATUS_UNAVAILABLE);
+    many.done++;
+}
+
+/* Changes wait for each other, but not one after the other for a controller that is not there. */
+static void many_changes_wait_for_a_controller_at_once(void **state) {
+    (void)state;
+    open_with_topic(9, 3, 1, 3);
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_POWER);
+    cluster_world_crash(&world, 3, IO_SIM_CRASH_POWER);
+    cluster_world_run(&world, 5000);
+    many = (struct many_changes){.done = 0};
+    for (size_t i = 0; i < ARRAY_COUNT(many.changes); i++) {
+        many.changes[i] = (struct topic_change){.kind = TOPIC_CREATE,
+                                                .name = i % 2 == 0 ? SLICE_LITERAL("t") : SLICE_LITERAL("u"),
+                                                .partition_count = 1,
+                                                .replication = 1,
+                                                .config = topic_config_default(),
+                                                .done = one_of_many};
+        broker_change_topic(world.nodes[1].broker, &many.changes[i]);
+    }
+    cluster_world_run(&world, 12000);
+    assert_int_equal(many.done, ARRAY_COUNT(many.changes));
+    cluster_world_start(&world, 2);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "u", 1, 1), STATUS_OK);
+    cluster_world_close(&world);
+}
+
 static void a_wiped_node_is_rebuilt(void **state) {
     (void)state;
     for (uint32_t victim = 1; victim <= 3; victim++) {
@@ -350,6 +386,7 @@ int main(void) {
         cmocka_unit_test(who_does_not_lead_says_so),
         cmocka_unit_test(failures_lose_and_double_nothing),
         cmocka_unit_test(a_minority_refuses),
+        cmocka_unit_test(many_changes_wait_for_a_controller_at_once),
         cmocka_unit_test(a_wiped_node_is_rebuilt),
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(rolling_restarts_keep_serving),
