@@ -270,6 +270,7 @@ static enum status reopened(void *ctx) {
     struct partition *p = ctx;
     append_fail_all(p, STATUS_NOT_LEADER);
     cleaner_detach(p);
+    partition_trim_detach(p); /* of a log start that what is loaded now may not reach yet */
     enum status status = load(p);
     fetch_wake(p, UINT64_MAX);
     return status;

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/mem.h"
+#include "broker/partition_replica.h"
 #include "lib/cluster_world.h"
 
 #define HOUR_MS ((int64_t)3600 * 1000)
@@ -173,12 +174,39 @@ static void what_a_node_told_it_tells_though_its_disk_is_full(void **state) {
     cluster_world_close(&world);
 }
 
+/* A copy that stands still, because there was no room, hears where the log begins just before it is opened
+ * anew, from what is stored. */
+static void a_log_begins_later_while_a_copy_is_opened_anew(void **state) {
+    (void)state;
+    uint64_t opened = UINT64_MAX; /* the first time tells when that is */
+    for (uint64_t before = 0; before < 2 * NS_PER_MS; before += 100 * NS_PER_US) {
+        open_with_topic(4);
+        produce(0, 50);
+        uint32_t leader = cluster_world_leader(&world, 1, "t", 0), full = leader % 3 + 1;
+        struct partition *p = broker_partition(world.nodes[full].broker, SLICE_LITERAL("t"), 0);
+        cluster_world_run(&world, 1000);
+        io_sim_disk_faults(world.sim, full - 1)->no_space_countdown = 1;
+        produce(50, 60);
+        assert_status(raft_replica_health(p->replica), STATUS_NO_SPACE);
+        while (raft_replica_health(p->replica) != STATUS_OK && io_sim_now(world.sim) < opened - before)
+            io_sim_run_until(world.sim, io_sim_now(world.sim) + 20 * NS_PER_US);
+        if (raft_replica_health(p->replica) == STATUS_OK) opened = io_sim_now(world.sim);
+        partition_replica_follow_start(p, 50);
+        cluster_world_run(&world, 3000);
+        assert_status(raft_replica_health(p->replica), STATUS_OK);
+        partition_check(p);
+        produce(60, 70);
+        cluster_world_close(&world);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clocks_are_hours_apart),
         cmocka_unit_test(links_work_one_way),
         cmocka_unit_test(what_a_node_told_it_tells_though_its_disk_is_full),
         cmocka_unit_test(a_follower_cannot_keep_up),
+        cmocka_unit_test(a_log_begins_later_while_a_copy_is_opened_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
