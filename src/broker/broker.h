@@ -55,7 +55,9 @@ struct broker_options {
     int32_t partitions_total_max;
     size_t append_bytes_in_flight_max; /* unsynced appends; above it append answers BUSY later, callers hold
                                           back */
-    size_t fetch_bytes_held_max; /* batches in fetches not released; above it a fetch gets FETCH_SHARE */
+    /* Batches in fetches not released, and answers that clients have not taken; above it a fetch gets
+     * FETCH_SHARE. */
+    size_t fetch_bytes_held_max;
     uint64_t retention_check_ms;
     uint64_t cleaner_check_ms; /* compaction by key looks for work so often */
     size_t cleaner_map_bytes;  /* for the keys of one pass; 24 bytes each */
@@ -268,6 +270,9 @@ void broker_fetch(struct broker *broker, struct fetch *fetch);
 void broker_fetch_cancel(struct fetch *fetch);
 /* Drops the batches; after done. */
 void fetch_release(struct fetch *fetch);
+/* So many more (or fewer) bytes of answers that clients have not taken yet: what was given to a fetch and
+ * released counts there until it is sent. */
+void broker_count_answers(struct broker *broker, int64_t bytes);
 /* Whether a batch of the answer belongs to a transaction that was aborted; with read_committed. */
 struct record_batch;
 bool fetch_is_aborted(const struct fetch_partition *partition, const struct record_batch *batch);

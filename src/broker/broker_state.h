@@ -47,7 +47,8 @@ struct broker {
     uint64_t appends_in_flight;
     struct list resume;                /* struct io_op, told when append_bytes_in_flight falls */
     struct list fetches;               /* struct fetch_state: all under way */
-    size_t fetch_bytes_held;           /* batches given to fetches that were not released */
+    size_t fetch_bytes_held;           /* batches given to fetches that were not released, or asked for */
+    size_t answer_bytes;               /* that clients have not taken: broker_count_answers */
     struct sent_readers *sent_readers; /* read_replica.c; NULL: nobody was sent anywhere yet */
     bool closing, store_stopping, store_resume_set;
     bool abandoning; /* closed without a shutdown: a simulated crash */

@@ -31,7 +31,9 @@ struct fetch_state {
     bool positioned, expired, scheduled;
     bool full;             /* a limit kept bytes back: waiting brings nothing */
     struct forward remote; /* of the current partition, led elsewhere */
+    size_t remote_bytes;   /* asked for: counted as held until the answer is here */
     bool remote_waits, remote_done, any_remote;
+    bool remote_short;    /* less was asked for than the client wants */
     struct io_timer poll; /* partitions led elsewhere cannot wake us */
     size_t bytes;
     struct fetch_wait waits[];
@@ -104,12 +106,18 @@ void fetch_release(struct fetch *fetch) {
     }
 }
 
+static void remote_over(struct fetch *fetch) {
+    fetch->broker->fetch_bytes_held -= fetch->state->remote_bytes;
+    fetch->state->remote_bytes = 0;
+}
+
 static void free_state(struct fetch *fetch) {
     struct fetch_state *state = fetch->state;
     stop_waiting(fetch);
     io_timer_cancel(fetch->broker->io, &fetch->timer);
     io_timer_cancel(fetch->broker->io, &state->poll);
     forward_cancel(&state->remote);
+    remote_over(fetch);
     if (state->scheduled) io_defer_cancel(&fetch->op);
     if (state->it != NULL) store_iterator_close(state->it);
     list_remove(&state->link);
@@ -212,6 +220,20 @@ static void keep_aborted(struct fetch_partition *part, int64_t last_offset) {
     part->aborted_count = kept;
 }
 
+/* What the client still wants of it. */
+static size_t wanted_of(const struct fetch *fetch, const struct fetch_partition *part) {
+    size_t max = (size_t)MAX(fetch->bytes_max, 0), part_max = (size_t)MAX(part->bytes_max, 0);
+    return MIN(max - MIN(max, fetch->state->bytes), part_max - MIN(part_max, part->bytes));
+}
+
+/* What it may hold beside what it holds, as others hold so much. Asked when something is added: many fetches
+ * that begin or are woken at once all saw an empty broker before. */
+static size_t room_of(const struct fetch *fetch) {
+    const struct broker *broker = fetch->broker;
+    size_t held = broker->fetch_bytes_held + broker->answer_bytes, max = broker->options.fetch_bytes_held_max;
+    return MAX(max - MIN(max, held), FETCH_SHARE - MIN(FETCH_SHARE, fetch->state->bytes));
+}
+
 static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     struct partition *p = broker_partition(fetch->broker, part->topic, part->partition);
     struct fetch_state *state = fetch->state;
@@ -223,9 +245,7 @@ static void open_log(struct fetch *fetch, struct fetch_partition *part) {
     size_t ahead = 0;
     for (uint32_t i = 0; i < PARTITION_FETCH_ENDS; i++)
         if (p->fetch_ends[i].offset == part->offset) ahead = MAX(ahead, p->fetch_ends[i].ahead);
-    size_t room = (size_t)MAX(fetch->bytes_max, 0);
-    room -= MIN(room, state->bytes);
-    store_iterator_expect(state->it, MIN(room, (size_t)MAX(part->bytes_max, 0)), ahead);
+    store_iterator_expect(state->it, MIN(room_of(fetch), wanted_of(fetch, part)), ahead);
     note_aborted(fetch, part, p);
 }
 
@@ -256,11 +276,7 @@ static void add_batch(struct fetch *fetch, struct fetch_partition *part, struct 
 
 static bool has_room(const struct fetch *fetch, const struct fetch_partition *part, size_t size) {
     if (fetch->state->bytes == 0) return true; /* the first batch always: a reader is never stuck */
-    const struct broker *broker = fetch->broker;
-    size_t bytes = fetch->state->bytes + size;
-    if (bytes > FETCH_SHARE && broker->fetch_bytes_held + size > broker->options.fetch_bytes_held_max)
-        return false;
-    return part->bytes + size <= (size_t)MAX(part->bytes_max, 0) && bytes <= (size_t)MAX(fetch->bytes_max, 0);
+    return size <= wanted_of(fetch, part) && size <= room_of(fetch);
 }
 
 static enum status next_batch(struct fetch_state *state, const struct key *lower) {
@@ -300,7 +316,9 @@ static void remote_answered(struct forward *forward, enum status status, struct 
     part->status = status;
     part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
     part->from_follower = false;
+    remote_over(fetch);
     take_remote(fetch, part, body);
+    state->full |= state->remote_short && part->batch_count > 0;
     state->remote_waits = false;
     state->remote_done = true;
     run(fetch);
@@ -318,13 +336,13 @@ static bool is_remote(const struct fetch *fetch, const struct fetch_partition *p
 static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
     struct fetch_state *state = fetch->state;
     if (!is_remote(fetch, part)) return false;
-    size_t room = (size_t)MAX(fetch->bytes_max, 0) - MIN(state->bytes, (size_t)MAX(fetch->bytes_max, 0));
+    size_t wanted = wanted_of(fetch, part), asked = MIN(wanted, room_of(fetch));
     struct writer numbers;
     struct chain rest;
     writer_init(&numbers);
     chain_init(&rest);
     writer_be64(&numbers, (uint64_t)part->offset);
-    writer_be32(&numbers, (uint32_t)MIN((size_t)MAX(part->bytes_max, 0), room));
+    writer_be32(&numbers, (uint32_t)asked);
     writer_u8(&numbers, fetch->read_committed);
     chain_append_copy(&rest, writer_slice(&numbers));
     writer_release(&numbers);
@@ -333,7 +351,11 @@ static bool ask_remote(struct fetch *fetch, struct fetch_partition *part) {
     state->remote_waits = forward_start(fetch->broker, &state->remote, FORWARD_FETCH, part->topic,
                                         part->partition, &rest);
     chain_release(&rest);
-    return state->remote_waits;
+    if (!state->remote_waits) return false;
+    state->remote_short = asked < wanted;
+    state->remote_bytes = asked;
+    fetch->broker->fetch_bytes_held += asked;
+    return true;
 }
 
 bool fetch_is_aborted(const struct fetch_partition *part, const struct record_batch *batch) {
@@ -464,6 +486,10 @@ void broker_fetch(struct broker *broker, struct fetch *fetch) {
         io_timer_set(broker->io, &fetch->timer, io_now_ns(broker->io) + fetch->wait_max_ms * NS_PER_MS);
     broker->stats.fetches++;
     schedule(fetch);
+}
+
+void broker_count_answers(struct broker *broker, int64_t bytes) {
+    broker->answer_bytes += (size_t)bytes;
 }
 
 void broker_fetch_cancel(struct fetch *fetch) {

@@ -33,7 +33,7 @@ static void free_when_quiet(struct connection *c) {
     struct buffer *in = c->in;
     account(c, NULL);
     buffer_unref(in);
-    c->server->send_queued_bytes -= c->out.size;
+    server_count_queued(c->server, -(int64_t)c->out.size);
     chain_release(&c->out);
     struct server *server = c->server;
     list_remove(&c->link);
@@ -145,7 +145,7 @@ static void send_done(struct io_op *op) {
     }
     c->server->metrics.sent_bytes += c->slice_bytes;
     chain_consume(&c->out, c->slice_bytes);
-    c->server->send_queued_bytes -= c->slice_bytes;
+    server_count_queued(c->server, -(int64_t)c->slice_bytes);
     if (c->send_full && send_below(c)) {
         c->send_full = false;
         if (c->protocol->writable != NULL) c->protocol->writable(c->state);
@@ -160,10 +160,14 @@ void connection_send(struct connection *c, struct chain *bytes) {
         chain_release(bytes);
         return;
     }
-    c->server->send_queued_bytes += bytes->size;
+    server_count_queued(c->server, (int64_t)bytes->size);
     chain_append_chain(&c->out, bytes);
     if (send_above(c)) c->send_full = true;
     schedule(c);
+}
+
+void connection_count_queued(struct connection *c, int64_t bytes) {
+    server_count_queued(c->server, bytes);
 }
 
 size_t connection_send_queued(const struct connection *c) {

@@ -62,6 +62,9 @@ struct io_address connection_local(const struct connection *connection);
  */
 void connection_send(struct connection *connection, struct chain *bytes);
 size_t connection_send_queued(const struct connection *connection);
+/* Bytes of answers that the protocol keeps itself until the client has room: so many more, or fewer. They
+ * count with those in the send queue. */
+void connection_count_queued(struct connection *connection, int64_t bytes);
 /* A protocol that has enough unfinished work: nothing more is received until false. Counts as separate from
  * the send queue's own pausing. */
 void connection_pause(struct connection *connection, bool paused);

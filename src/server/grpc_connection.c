@@ -71,12 +71,18 @@ static const struct http2_callbacks session_callbacks = {
 /* ---- sending
  * ------------------------------------------------------------------------------------------------- */
 
+static void count_queued(struct grpc_connection *connection, size_t bytes) {
+    connection_count_queued(connection->connection, (int64_t)bytes - (int64_t)connection->counted_bytes);
+    connection->counted_bytes = bytes;
+}
+
 static void pump(struct grpc_connection *connection) {
     struct chain frames;
     chain_init(&frames);
     size_t queued = connection_send_queued(connection->connection);
     if (queued < CONNECTION_SEND_HIGH)
         http2_produce(connection->session, &frames, CONNECTION_SEND_HIGH - queued);
+    count_queued(connection, http2_session_queued(connection->session));
     if (frames.size != 0) connection_send(connection->connection, &frames);
     chain_release(&frames);
     if (http2_session_done(connection->session)) connection_close(connection->connection);
@@ -89,6 +95,7 @@ static void pump_done(struct io_op *op) {
 }
 
 void grpc_connection_wake(struct grpc_connection *connection) {
+    count_queued(connection, http2_session_queued(connection->session));
     if (connection->pumping) return;
     connection->pumping = true;
     connection->pump.done = pump_done;
@@ -192,6 +199,7 @@ static void grpc_close(void *state) {
     struct grpc_connection *connection = state;
     io_timer_cancel(connection->io, &connection->keepalive);
     http2_session_free(connection->session); /* ends every call */
+    count_queued(connection, 0);
     if (connection->waits_for_resume) broker_on_resume_cancel(&connection->resume);
     if (connection->pumping) io_defer_cancel(&connection->pump);
     ASSERT(list_empty(&connection->calls));

@@ -19,6 +19,7 @@ struct grpc_connection {
     const struct grpc_method *last_method; /* clients mostly repeat themselves */
     size_t partial_bytes;                  /* of incomplete messages, all calls */
     size_t held_bytes;                     /* in the backlogs of calls that are held */
+    size_t counted_bytes;                  /* queued in the session, as told to connection_count_queued */
     struct io_op pump;                     /* frames go out once a turn, after everything that made them */
     struct io_timer keepalive;
     uint64_t received_ns; /* when the peer was last heard */

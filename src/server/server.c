@@ -167,6 +167,11 @@ void server_free(struct server *server) {
     mem_free(server);
 }
 
+void server_count_queued(struct server *server, int64_t bytes) {
+    server->send_queued_bytes += (size_t)bytes;
+    broker_count_answers(server->broker, bytes);
+}
+
 void server_memory_freed(struct server *server) {
     struct list waiters;
     list_init(&waiters);

@@ -21,7 +21,7 @@ struct server {
     uint32_t connection_count;
     size_t large_buffer_bytes; /* receive buffers above CONNECTION_RECEIVE_SIZE */
     struct list memory_waiters;
-    size_t send_queued_bytes; /* of all connections */
+    size_t send_queued_bytes; /* of all connections, what waits in streams for a window among it */
     struct io_timer sweep;    /* set while a connection may hold more than an idle one needs */
     bool sweeping;
     uint64_t moved_at_trim; /* bytes received and sent, when it was seen that much had moved */
@@ -37,6 +37,8 @@ struct server {
 /* NULL when `which` is not among `allowed`. */
 const struct protocol *server_protocol(enum server_protocols which, unsigned allowed);
 void server_memory_freed(struct server *server);
+/* So many more, or fewer, bytes wait to be sent. */
+void server_count_queued(struct server *server, int64_t bytes);
 /* A connection holds a grown buffer: it is to be looked at again in a while. */
 void server_sweep_later(struct server *server);
 void server_connection_gone(struct server *server);

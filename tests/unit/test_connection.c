@@ -2,6 +2,7 @@
 /* Connections on a simulated machine: how long somebody may hold what others wait for. */
 #include "lib/test.h"
 
+#include "broker/broker_state.h"
 #include "lib/kafka_world.h"
 
 #define TIMEOUT_MS  2000
@@ -232,6 +233,78 @@ static void answers_that_nobody_takes_are_bounded_together(void **state) {
     small_close(&world, &small);
 }
 
+/* Bytes of records in partition 0 of "read" from offset 0 that each of `count` clients is given, all of whom
+ * have asked before the first is answered. */
+static size_t fetched_at_once(struct kafka_world *world, struct kafka_world_client *clients, int count,
+                              const struct kafka_fetch_request *request) {
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++) {
+        kafka_world_connect(world, &clients[i]);
+        clients[i].deaf = true;
+    }
+    for (int i = 0; i < count; i++)
+        kafka_world_send(&clients[i], KAFKA_FETCH, 4, i, request);
+    kafka_world_run(world, 3000);
+    for (int i = 0; i < count; i++) {
+        arena_clear(&world->arena);
+        kafka_world_hear(&clients[i]);
+        const struct kafka_fetch_response *response = kafka_world_receive(world, &clients[i], KAFKA_FETCH, 4,
+                                                                          i);
+        const struct kafka_fetch_response_partition *part = &response->responses[0].partitions[0];
+        assert_int_equal(part->error_code, 0);
+        assert_true(part->records.bytes.size > 0);
+        bytes += part->records.bytes.size;
+        kafka_world_disconnect(world, &clients[i]);
+    }
+    return bytes;
+}
+
+/* Fetches that come in one turn all see that nobody waits for anything; what the first is given counts when
+ * the second is read all the same, also when the first is answered by then. */
+static void fetches_that_come_together_are_bounded_together(void **state) {
+    (void)state;
+    enum { CLIENTS = 8, LIMIT = 2 * MIB };
+    struct kafka_world world;
+    kafka_world_open(&world, 11, true);
+    kafka_world_topic(&world, "read", 1);
+    world.broker->options.fetch_bytes_held_max = LIMIT;
+    struct buffer *batch = kafka_world_batch(4000, CODEC_NONE);
+    struct kafka_produce_request_partition part;
+    struct kafka_produce_request_topic topic;
+    struct kafka_produce_request produce;
+    kafka_message_init(&kafka_schema_produce_request_partition, &part);
+    kafka_message_init(&kafka_schema_produce_request_topic, &topic);
+    kafka_message_init(&kafka_schema_produce_request, &produce);
+    part.records.bytes = slice_make(batch->data, batch->size);
+    topic.name = slice_from_text("read");
+    topic.partition_data = &part;
+    produce.topic_data = &topic;
+    topic.partition_data_count = produce.topic_data_count = 1;
+    produce.acks = -1;
+    for (size_t bytes = 0; bytes < LIMIT; bytes += batch->size) {
+        const struct kafka_produce_response *answer = kafka_world_call(&world, KAFKA_PRODUCE, 8, &produce);
+        assert_int_equal(answer->responses[0].partition_responses[0].error_code, 0);
+    }
+    buffer_unref(batch);
+    struct kafka_fetch_request_partition wanted_part;
+    struct kafka_fetch_request_topic wanted_topic;
+    struct kafka_fetch_request wanted;
+    kafka_message_init(&kafka_schema_fetch_request_partition, &wanted_part);
+    kafka_message_init(&kafka_schema_fetch_request_topic, &wanted_topic);
+    kafka_message_init(&kafka_schema_fetch_request, &wanted);
+    wanted_part.partition_max_bytes = wanted.max_bytes = 50 << 20;
+    wanted_topic.topic = slice_from_text("read");
+    wanted_topic.partitions = &wanted_part;
+    wanted.topics = &wanted_topic;
+    wanted_topic.partitions_count = wanted.topics_count = 1;
+    static struct kafka_world_client clients[CLIENTS];
+    size_t bytes = fetched_at_once(&world, clients, CLIENTS, &wanted);
+    assert_true(bytes > LIMIT / 2 && bytes <= LIMIT + CLIENTS * FETCH_SHARE);
+    /* All was taken: one alone is given everything again. */
+    assert_true(fetched_at_once(&world, clients, 1, &wanted) > LIMIT - LIMIT / 4);
+    kafka_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_large_message_that_stops_does_not_keep_others_waiting),
@@ -242,6 +315,7 @@ int main(void) {
         cmocka_unit_test(a_burst_leaves_nothing_behind),
         cmocka_unit_test(receiving_grows_with_what_comes),
         cmocka_unit_test(answers_that_nobody_takes_are_bounded_together),
+        cmocka_unit_test(fetches_that_come_together_are_bounded_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
