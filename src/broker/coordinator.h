@@ -146,7 +146,11 @@ struct txn_ending {
     bool moves_epoch;  /* KIP-890 */
     bool may_be_empty; /* a commit of what never began is done, too */
     bool forced;       /* aborted whoever has it: of `who` only the id counts */
+    int64_t fresh_id;  /* broker_new_producer_id when txn_ending_takes_id, else -1 */
 };
+static inline bool txn_ending_takes_id(const struct txn_ending *ending) {
+    return !ending->forced && txn_end_takes_id(&ending->who, ending->moves_epoch);
+}
 void coordinator_txn_end(struct broker *broker, struct txn_call *call, const struct txn_ending *ending);
 
 /* What partitions and groups ask, wherever the transaction is coordinated: may something of `who` be stored

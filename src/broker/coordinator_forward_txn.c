@@ -53,6 +53,7 @@ bool coordinator_forward_txn_end(struct broker *broker, struct txn_call *call,
     writer_init(&out);
     put_producer(&out, &ending->who);
     writer_u8(&out, (uint8_t)how);
+    if (txn_ending_takes_id(ending)) writer_be64(&out, (uint64_t)ending->fresh_id);
     return away_start(broker, &call->call, node, AWAY_TXN_END, ending->who.id, &out, take_call, NULL);
 }
 
@@ -106,8 +107,10 @@ void away_serve_txn_end(struct served *served, struct reader *in) {
     ending.moves_epoch = (how & END_MOVES_EPOCH) != 0;
     ending.may_be_empty = (how & END_MAY_BE_EMPTY) != 0;
     ending.forced = (how & END_FORCED) != 0;
+    bool takes_id = txn_ending_takes_id(&ending);
+    ending.fresh_id = takes_id ? (int64_t)reader_be64(in) : -1;
     served->txn.call.call.done = txn_done;
-    if (reader_ok(in))
+    if (reader_ok(in) && (!takes_id || ending.fresh_id >= 0))
         coordinator_txn_end(served->cluster->broker, &served->txn.call, &ending);
     else
         served_free(served);

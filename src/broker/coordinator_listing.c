@@ -154,9 +154,10 @@ struct txn_visiting {
 
 static void visit_txn(void *ctx, const struct txn *txn) {
     const struct txn_visiting *visiting = ctx;
+    const struct txn_identity identity = txn_marker_identity(txn);
     struct txn_summary summary = {.id = txn->id,
-                                  .producer_id = txn->producer_id,
-                                  .epoch = txn->epoch,
+                                  .producer_id = identity.producer_id,
+                                  .epoch = identity.epoch,
                                   .phase = txn->phase,
                                   .timeout_ms = txn->timeout_ms,
                                   .started_wall_ms = txn->started_wall_ms,

@@ -181,9 +181,10 @@ static struct marker_job *job_new(struct coordinator *c, struct txn *txn) {
     job->coordinator = c;
     job->broker = c->broker;
     job->id = own(txn->id);
+    const struct txn_identity identity = txn_marker_identity(txn);
     job->marker = (struct record_batch_marker){.commit = txn->phase == TXN_PREPARE_COMMIT,
-                                               .producer_id = txn->producer_id,
-                                               .epoch = txn->epoch,
+                                               .producer_id = identity.producer_id,
+                                               .epoch = identity.epoch,
                                                .number = txn->number};
     job->known_at = txn->known_at;
     job->after = state_log_proposed(c->log);

@@ -74,9 +74,9 @@ void coordinator_txn_end(struct broker *broker, struct txn_call *call, const str
     MAYBE(coordinator_begin_step(c));
     const struct txn_clock clock = coordinator_clock(c);
     const struct txn *txn = NULL;
+    const struct txn_end end = {ending->commit, ending->moves_epoch, ending->fresh_id};
     enum status status = ending->forced ? txn_abort(&c->txns, &c->step.change, &clock, who->id, &txn)
-                                        : txn_end(&c->txns, &c->step.change, &clock, who, ending->commit,
-                                                  ending->moves_epoch, &txn);
+                                        : txn_end(&c->txns, &c->step.change, &clock, who, &end, &txn);
     if (is_empty(status, txn, ending)) status = STATUS_OK;
     bool decided = status == STATUS_OK &&
                    (txn->phase == TXN_PREPARE_COMMIT || txn->phase == TXN_PREPARE_ABORT);

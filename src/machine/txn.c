@@ -5,7 +5,8 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define RECORD_VERSION    3
+#define RECORD_VERSION    4
+#define RECORD_ONE_ID     3 /* before an end could go on under another producer id */
 #define RECORD_UNCLAIMED  2 /* before it said who may claim */
 #define RECORD_UNNUMBERED 1 /* before transactions had numbers */
 #define KEY_TAG           't'
@@ -49,6 +50,7 @@ static void clear_places(struct txn *txn) {
 static struct txn *txn_new(struct txn_machine *m, struct slice id) {
     struct txn *txn = mem_calloc(1, sizeof *txn);
     txn->id = own(id);
+    txn->previous_producer_id = -1;
     txn->deadline_ms = NEVER;
     list_init(&txn->decided);
     map_init(&txn->places, m->hash_seed);
@@ -111,6 +113,7 @@ static void save(struct txn *txn, struct state_change *change, const struct txn_
     writer_be32(out, (uint32_t)txn->number);
     writer_be64(out, (uint64_t)txn->known_at);
     writer_u8(out, txn->previous_may_claim);
+    writer_be64(out, (uint64_t)txn->previous_producer_id);
     writer_varint64(out, txn->places.count);
     MAP_FOREACH(it, &txn->places) {
         const struct txn_place *place = MAP_ENTRY(it)->value;
@@ -164,6 +167,7 @@ enum status txn_load(struct txn_machine *m, struct slice key, struct slice value
     txn->number = version == RECORD_UNNUMBERED ? 1 : (int32_t)reader_be32(&in);
     txn->known_at = version == RECORD_UNNUMBERED ? 0 : (int64_t)reader_be64(&in);
     txn->previous_may_claim = version <= RECORD_UNCLAIMED || reader_u8(&in) != 0;
+    txn->previous_producer_id = version <= RECORD_ONE_ID ? -1 : (int64_t)reader_be64(&in);
     uint64_t count = reader_varint64(&in);
     if (phase > TXN_COMPLETE_ABORT || count > TXN_PARTITIONS_MAX || txn->producer_id < 0)
         return STATUS_MALFORMED;
@@ -193,9 +197,25 @@ static void move_epoch(struct txn *txn, int64_t fresh_id) {
     if (txn->epoch < TXN_EPOCH_MAX) {
         txn->epoch++;
     } else {
+        ASSERT(fresh_id >= 0);
+        txn->previous_producer_id = txn->producer_id;
         txn->producer_id = fresh_id;
         txn->epoch = 0;
     }
+}
+
+/* Whether it is what the producer had before the last move of the epoch. */
+static bool is_previous(const struct txn *txn, int64_t producer_id, int16_t epoch) {
+    if (txn->epoch == 0)
+        return producer_id >= 0 && producer_id == txn->previous_producer_id && epoch == TXN_EPOCH_MAX;
+    return producer_id == txn->producer_id && epoch == txn->epoch - 1;
+}
+
+struct txn_identity txn_marker_identity(const struct txn *txn) {
+    bool left_id = txn->moved_epoch && txn->epoch == 0 && txn->previous_producer_id >= 0;
+    if (is_decided(txn) && left_id)
+        return (struct txn_identity){txn->previous_producer_id, TXN_EPOCH_MAX + 1};
+    return (struct txn_identity){txn->producer_id, txn->epoch};
 }
 
 static void decide(struct txn_machine *m, struct txn *txn, struct state_change *change,
@@ -220,11 +240,12 @@ static void fence(struct txn_machine *m, struct txn *txn, struct state_change *c
 
 static enum status check_claim(const struct txn *txn, int64_t producer_id, int16_t epoch) {
     if (producer_id < 0) return STATUS_OK;
-    if (producer_id != txn->producer_id || epoch > TXN_EPOCH_MAX) return STATUS_PRODUCER_FENCED;
-    if (epoch == txn->epoch) return STATUS_OK;
+    if (epoch > TXN_EPOCH_MAX) return STATUS_PRODUCER_FENCED;
+    if (producer_id == txn->producer_id && epoch == txn->epoch) return STATUS_OK;
     /* The one before, while nobody else has asked: the answer to its last call may have been lost, or its
      * time was up. */
-    return epoch == txn->epoch - 1 && txn->previous_may_claim ? STATUS_OK : STATUS_PRODUCER_FENCED;
+    bool may = txn->previous_may_claim && is_previous(txn, producer_id, epoch);
+    return may ? STATUS_OK : STATUS_PRODUCER_FENCED;
 }
 
 enum status txn_init_producer(struct txn_machine *m, struct state_change *change,
@@ -260,8 +281,11 @@ enum status txn_init_producer(struct txn_machine *m, struct state_change *change
 
 static enum status find_owned(const struct txn_machine *m, const struct txn_producer *who, struct txn **txn) {
     *txn = map_get(&m->txns, who->id);
-    if (*txn == NULL || (*txn)->producer_id != who->producer_id) return STATUS_INVALID_PRODUCER_ID_MAPPING;
-    return who->epoch <= TXN_EPOCH_MAX ? STATUS_OK : STATUS_PRODUCER_FENCED; /* nobody was given that */
+    if (*txn == NULL) return STATUS_INVALID_PRODUCER_ID_MAPPING;
+    if ((*txn)->producer_id == who->producer_id)
+        return who->epoch <= TXN_EPOCH_MAX ? STATUS_OK : STATUS_PRODUCER_FENCED; /* nobody was given that */
+    bool old = who->producer_id >= 0 && (*txn)->previous_producer_id == who->producer_id;
+    return old ? STATUS_PRODUCER_FENCED : STATUS_INVALID_PRODUCER_ID_MAPPING;
 }
 
 enum status txn_add(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
@@ -313,34 +337,28 @@ static bool has_ended(const struct txn *txn, bool commit) {
 }
 
 enum status txn_end(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
-                    const struct txn_producer *who, bool commit, bool moves_epoch,
-                    const struct txn **result) {
+                    const struct txn_producer *who, const struct txn_end *end, const struct txn **result) {
     struct txn *txn;
     enum status status = find_owned(m, who, &txn);
-    if (status != STATUS_OK) return status;
+    if (txn == NULL) return status;
     *result = txn;
-    bool again = txn->moved_epoch && who->epoch == txn->epoch - 1;
-    if (again) return has_ended(txn, commit) ? STATUS_OK : STATUS_INVALID_TXN_STATE;
+    if (txn->moved_epoch && is_previous(txn, who->producer_id, who->epoch)) /* again */
+        return has_ended(txn, end->commit) ? STATUS_OK : STATUS_INVALID_TXN_STATE;
+    if (status != STATUS_OK) return status;
     if (who->epoch != txn->epoch) return STATUS_PRODUCER_FENCED;
     if (txn->phase != TXN_ONGOING) {
-        if (!moves_epoch && has_ended(txn, commit))
+        if (!end->moves_epoch && has_ended(txn, end->commit))
             return is_decided(txn) ? STATUS_CONCURRENT_TRANSACTIONS : STATUS_OK;
         if (is_decided(txn)) return STATUS_CONCURRENT_TRANSACTIONS;
         /* A producer that aborts what never began wants a new epoch (KIP-890). */
-        if (!moves_epoch || commit) return STATUS_INVALID_TXN_STATE;
+        if (!end->moves_epoch || end->commit) return STATUS_INVALID_TXN_STATE;
     }
-    if (!moves_epoch) {
-        txn->moved_epoch = false;
-        decide(m, txn, change, clock, commit);
-        return STATUS_OK;
+    txn->moved_epoch = end->moves_epoch;
+    if (end->moves_epoch) {
+        move_epoch(txn, end->fresh_id);
+        txn->previous_may_claim = true;
     }
-    if (txn->epoch >= TXN_EPOCH_MAX) { /* there is no next one: the producer begins anew, under another id */
-        if (txn->phase == TXN_ONGOING) fence(m, txn, change, clock, false);
-        return STATUS_PRODUCER_FENCED;
-    }
-    txn->epoch++;
-    txn->moved_epoch = txn->previous_may_claim = true;
-    decide(m, txn, change, clock, commit);
+    decide(m, txn, change, clock, end->commit);
     return STATUS_OK;
 }
 

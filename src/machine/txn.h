@@ -14,6 +14,10 @@
  * epoch, so that nothing of one transaction can be taken for part of the next. With the first one the epoch
  * stays: there the transaction's number tells a marker that comes late, or twice, from the one of the next.
  *
+ * Epochs of a producer id end with TXN_EPOCH_MAX; then the producer goes on under another id, from epoch 0,
+ * which the host has at hand (fresh_id). The markers of a transaction that ends so are the old id's, with the
+ * epoch behind the last; of the old id only the call that moved it counts when it comes again.
+ *
  * Partitions may be added through nodes that know of a topic which the coordinator has not heard of: known_at
  * is how far the metadata was that knew it, and only metadata that far can say that the topic is gone.
  *
@@ -53,6 +57,7 @@ struct txn_place {
 struct txn {
     struct slice id;
     int64_t producer_id;
+    int64_t previous_producer_id; /* whose epochs were used up; -1: none was */
     int16_t epoch;
     int32_t timeout_ms;
     enum txn_phase phase;
@@ -111,11 +116,24 @@ enum status txn_add(struct txn_machine *m, struct state_change *change, const st
 /* OK: the place is part of the ongoing transaction. */
 enum status txn_verify(const struct txn_machine *m, const struct txn_producer *who,
                        const struct txn_place *place, const struct txn **result) MUST_USE;
-/* moves_epoch: the client knows that each end moves the epoch (KIP-890). On OK the txn tells the one in
- * force. */
+struct txn_end {
+    bool commit;
+    bool moves_epoch; /* the client knows that each end moves the epoch (KIP-890) */
+    int64_t fresh_id; /* a producer id never used; -1 unless txn_end_takes_id */
+};
+static inline bool txn_end_takes_id(const struct txn_producer *who, bool moves_epoch) {
+    return moves_epoch && who->epoch == TXN_EPOCH_MAX;
+}
+/* On OK the txn tells the producer id and epoch in force. */
 enum status txn_end(struct txn_machine *m, struct state_change *change, const struct txn_clock *clock,
-                    const struct txn_producer *who, bool commit, bool moves_epoch,
+                    const struct txn_producer *who, const struct txn_end *end,
                     const struct txn **result) MUST_USE;
+struct txn_identity {
+    int64_t producer_id;
+    int16_t epoch;
+};
+/* Of the markers of the transaction that is decided; of any other, the one in force. */
+struct txn_identity txn_marker_identity(const struct txn *txn);
 
 /* Aborts the ongoing transaction without its producer, as if its time were up. OK also when it is being
  * aborted; TXN_NOT_FOUND; INVALID_TXN_STATE: there is none, or it is being committed. */

@@ -153,22 +153,16 @@ static void begin_ended(struct grpc_call *call) {
 
 struct ending {
     struct txn_part part;
-    bool commit, forced;
+    struct producer_id_request ask;
+    struct txn_ending request;
 };
 
 static void ending_done(struct group_call *group_call) {
     struct ending *ending = CONTAINER_OF(group_call, struct ending, part.txn.call);
     struct grpc_call *call = ending->part.call;
     enum status status = status_of(&ending->part.txn);
-    /* Of the last epoch of an id nothing can be committed; who begins again gets another id (machine/txn.h).
-     */
-    if (status == STATUS_PRODUCER_FENCED && ending->part.who.epoch == TXN_EPOCH_MAX) {
-        grpc_txn_fail(call, ending->part.who.id, STATUS_TXN_ABORTABLE,
-                      "aborted: the epochs of its producer id are used up, begin again");
-        return;
-    }
     if (status != STATUS_OK) {
-        bool none = ending->forced && status == STATUS_INVALID_TXN_STATE;
+        bool none = ending->request.forced && status == STATUS_INVALID_TXN_STATE;
         grpc_txn_fail(call, ending->part.who.id, status,
                       none ? "there is no open transaction to abort" : NULL);
         return;
@@ -177,19 +171,37 @@ static void ending_done(struct group_call *group_call) {
     Sentinel__V1__CommitTransactionResponse committed = SENTINEL__V1__COMMIT_TRANSACTION_RESPONSE__INIT;
     Sentinel__V1__AbortTransactionResponse aborted = SENTINEL__V1__ABORT_TRANSACTION_RESPONSE__INIT;
     committed.producer = &identity;
-    if (!ending->forced) aborted.producer = &identity;
-    grpc_call_reply_packed(call, ending->commit ? &committed.base : &aborted.base);
+    if (!ending->request.forced) aborted.producer = &identity;
+    grpc_call_reply_packed(call, ending->request.commit ? &committed.base : &aborted.base);
 }
 
-static void end_transaction(struct ending *ending) {
-    struct txn_call *txn = &ending->part.txn;
-    txn->call = (struct group_call){.done = ending_done, .forward = true};
-    coordinator_txn_end(grpc_call_broker(ending->part.call), txn,
-                        &(struct txn_ending){.who = ending->part.who,
-                                             .commit = ending->commit,
-                                             .moves_epoch = true,
-                                             .may_be_empty = true,
-                                             .forced = ending->forced});
+static void ending_asked(struct producer_id_request *ask) {
+    struct ending *ending = CONTAINER_OF(ask, struct ending, ask);
+    struct grpc_call *call = ending->part.call;
+    ending->request.fresh_id = ask->producer_id;
+    if (!call->ended && ask->status != STATUS_OK)
+        fail_txn(&ending->part, ask->status);
+    else if (!call->ended)
+        coordinator_txn_end(grpc_call_broker(call), &ending->part.txn, &ending->request);
+    grpc_call_unpin(call);
+}
+
+static void end_transaction(struct ending *ending, bool commit, bool forced) {
+    struct grpc_call *call = ending->part.call;
+    ending->part.txn.call = (struct group_call){.done = ending_done, .forward = true};
+    ending->request = (struct txn_ending){.who = ending->part.who,
+                                          .commit = commit,
+                                          .moves_epoch = true,
+                                          .may_be_empty = true,
+                                          .forced = forced,
+                                          .fresh_id = -1};
+    ending->ask.done = ending_asked;
+    if (!txn_ending_takes_id(&ending->request)) {
+        coordinator_txn_end(grpc_call_broker(call), &ending->part.txn, &ending->request);
+        return;
+    }
+    grpc_call_pin(call);
+    broker_new_producer_id(grpc_call_broker(call), &ending->ask);
 }
 
 static void commit_transaction(struct grpc_call *call, struct grpc_message *message) {
@@ -199,8 +211,7 @@ static void commit_transaction(struct grpc_call *call, struct grpc_message *mess
     if (request == NULL ||
         !read_producer(&ending->part, call, request->transactional_id, request->producer, true))
         return;
-    ending->commit = true;
-    end_transaction(ending);
+    end_transaction(ending, true, false);
 }
 
 static void abort_transaction(struct grpc_call *call, struct grpc_message *message) {
@@ -210,8 +221,7 @@ static void abort_transaction(struct grpc_call *call, struct grpc_message *messa
     if (request == NULL ||
         !read_producer(&ending->part, call, request->transactional_id, request->producer, false))
         return;
-    ending->forced = request->producer == NULL;
-    end_transaction(ending);
+    end_transaction(ending, false, request->producer == NULL);
 }
 
 static void part_ended(struct grpc_call *call) {

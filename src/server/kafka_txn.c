@@ -41,14 +41,19 @@ static void part_stop(struct kafka_request *request) {
     kafka_request_release(request);
 }
 
-static struct txn_part *part_new(struct kafka_request *request, void (*told)(struct txn_part *, int16_t)) {
-    struct txn_part *part = kafka_request_calloc(request, 1, sizeof *part);
+static void part_start(struct txn_part *part, struct kafka_request *request,
+                       void (*told)(struct txn_part *, int16_t)) {
     part->request = request;
     part->told = told;
     part->call.call.done = part_done;
     request->state = part;
     request->stop = part_stop;
     kafka_request_hold(request);
+}
+
+static struct txn_part *part_new(struct kafka_request *request, void (*told)(struct txn_part *, int16_t)) {
+    struct txn_part *part = kafka_request_calloc(request, 1, sizeof *part);
+    part_start(part, request, told);
     return part;
 }
 
@@ -131,6 +136,12 @@ void kafka_txn_add_offsets(struct kafka_request *request) {
 
 /* ---- EndTxn -------------------------------------------------------------------------------------------- */
 
+struct end_part {
+    struct txn_part part;
+    struct producer_id_request ask;
+    struct txn_ending ending;
+};
+
 static void end_told(struct txn_part *part, int16_t code) {
     struct kafka_end_txn_response *response = part->request->response;
     response->error_code = code;
@@ -139,14 +150,32 @@ static void end_told(struct txn_part *part, int16_t code) {
     response->producer_epoch = part->call.epoch;
 }
 
+static void end_id_told(struct producer_id_request *ask) {
+    struct end_part *end = CONTAINER_OF(ask, struct end_part, ask);
+    struct kafka_request *request = end->part.request;
+    if (ask->status == STATUS_OK) {
+        end->ending.fresh_id = ask->producer_id;
+        coordinator_txn_end(request->broker, &end->part.call, &end->ending);
+        return;
+    }
+    end_told(&end->part, status_kafka_code(STATUS_COORDINATOR_LOADING)); /* every client retries */
+    kafka_request_release(request);
+}
+
 void kafka_txn_end(struct kafka_request *request) {
     const struct kafka_end_txn_request *message = request->message;
-    const struct txn_ending ending = {
+    struct end_part *end = kafka_request_calloc(request, 1, sizeof *end);
+    end->ending = (struct txn_ending){
         .who = {message->transactional_id, message->producer_id, message->producer_epoch},
         .commit = message->committed,
-        .moves_epoch = request->header.api_version >= 5};
-    struct txn_part *part = part_new(request, end_told);
-    coordinator_txn_end(request->broker, &part->call, &ending);
+        .moves_epoch = request->header.api_version >= 5,
+        .fresh_id = -1};
+    part_start(&end->part, request, end_told);
+    end->ask.done = end_id_told;
+    if (txn_ending_takes_id(&end->ending))
+        broker_new_producer_id(request->broker, &end->ask);
+    else
+        coordinator_txn_end(request->broker, &end->part.call, &end->ending);
 }
 
 /* ---- TxnOffsetCommit ----------------------------------------------------------------------------------- */
@@ -289,8 +318,9 @@ static void prepare_filters(struct listing *listing) {
 static bool passes(const struct listing *listing, const struct txn *txn) {
     const struct kafka_list_transactions_request *message = listing->request->message;
     bool state = (listing->phases >> txn->phase & 1) != 0;
+    const int64_t id = txn_marker_identity(txn).producer_id;
     bool producer = message->producer_id_filters_count <= 0 ||
-                    bsearch(&txn->producer_id, listing->ids, (size_t)message->producer_id_filters_count,
+                    bsearch(&id, listing->ids, (size_t)message->producer_id_filters_count,
                             sizeof *listing->ids, by_id) != NULL;
     bool old = message->duration_filter < 0 ||
                (txn->phase == TXN_ONGOING &&
@@ -305,7 +335,7 @@ static void list_one(void *ctx, const struct txn *txn) {
     struct kafka_list_transactions_response_state *out =
         &response->transaction_states[response->transaction_states_count++];
     out->transactional_id = kafka_group_copy(listing->request, txn->id);
-    out->producer_id = txn->producer_id;
+    out->producer_id = txn_marker_identity(txn).producer_id;
     out->transaction_state = slice_from_text(txn_phase_name(txn->phase));
 }
 
@@ -332,8 +362,8 @@ static void describe(struct kafka_request *request, const struct txn *txn,
     out->transaction_state = slice_from_text(txn_phase_name(txn->phase));
     out->transaction_timeout_ms = txn->timeout_ms;
     out->transaction_start_time_ms = txn->phase == TXN_ONGOING ? txn->started_wall_ms : -1;
-    out->producer_id = txn->producer_id;
-    out->producer_epoch = txn->epoch;
+    out->producer_id = txn_marker_identity(txn).producer_id;
+    out->producer_epoch = txn_marker_identity(txn).epoch;
     out->topics = kafka_request_array(request, &kafka_schema_describe_transactions_response_topic,
                                       txn->places.count);
     MAP_FOREACH(it, &txn->places) {

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "broker/coordinator.h"
+#include "lib/txn_epochs.h"
 #include "wire/record_batch.h"
 
 #define PATIENCE_MS 60000
@@ -46,6 +47,16 @@ static bool passes(enum status status) {
     return status == STATUS_NOT_COORDINATOR || status == STATUS_COORDINATOR_LOADING ||
            status == STATUS_COORDINATOR_UNAVAILABLE || status == STATUS_CONCURRENT_TRANSACTIONS ||
            status == STATUS_NOT_LEADER || status == STATUS_UNAVAILABLE || status == STATUS_UNSTABLE_OFFSETS;
+}
+
+static void run_a_little(void *world) {
+    cluster_world_run(world, 5);
+}
+
+void cluster_txn_last_epoch(struct cluster_txn *txn) {
+    struct broker *broker = txn->world->nodes[cluster_txn_coordinator(txn->world, txn->id)].broker;
+    txn_epochs_use_up(broker, txn->id, txn->epoch, run_a_little, txn->world);
+    txn->epoch = TXN_EPOCH_MAX;
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
@@ -97,11 +108,22 @@ enum status cluster_txn_begin(struct cluster_txn *txn, int32_t timeout_ms) {
     return status;
 }
 
+/* As a server makes it, which asks for a producer id where that is needed. */
+static enum status ending_of(const struct cluster_txn *txn, uint32_t node, bool commit,
+                             struct txn_ending *ending) {
+    *ending = (struct txn_ending){
+        .who = who_is(txn), .commit = commit, .moves_epoch = !txn->keeps_epoch, .fresh_id = -1};
+    if (!txn_ending_takes_id(ending)) return STATUS_OK;
+    return cluster_world_producer_id(txn->world, node, &ending->fresh_id);
+}
+
 static enum status try_end(struct cluster_txn *txn, uint32_t node, bool commit) {
     struct waiting_call waiting = {.call = {.call = {.done = called, .forward = txn->world->forward}}};
-    const struct txn_ending ending = {.who = who_is(txn), .commit = commit, .moves_epoch = !txn->keeps_epoch};
+    struct txn_ending ending;
+    enum status status = ending_of(txn, node, commit, &ending);
+    if (status != STATUS_OK) return status;
     coordinator_txn_end(txn->world->nodes[node].broker, &waiting.call, &ending);
-    enum status status = result_of(txn->world, &waiting);
+    status = result_of(txn->world, &waiting);
     if (status == STATUS_OK && !txn->keeps_epoch) {
         txn->producer_id = waiting.call.producer_id;
         txn->epoch = waiting.call.epoch;
@@ -112,7 +134,8 @@ static enum status try_end(struct cluster_txn *txn, uint32_t node, bool commit) 
 
 void cluster_txn_end_unanswered(struct cluster_txn *txn, uint32_t node, bool commit) {
     struct waiting_call waiting = {.call = {.call = {.done = called}}};
-    const struct txn_ending ending = {.who = who_is(txn), .commit = commit, .moves_epoch = !txn->keeps_epoch};
+    struct txn_ending ending;
+    assert_status(ending_of(txn, node, commit, &ending), STATUS_OK);
     coordinator_txn_end(txn->world->nodes[node].broker, &waiting.call, &ending);
     cluster_world_run(txn->world, 1000);
     assert_false(waiting.done);

@@ -19,6 +19,8 @@ struct cluster_txn {
 };
 /* What a client retries is retried; the rest is the result. */
 enum status cluster_txn_begin(struct cluster_txn *txn, int32_t timeout_ms);
+/* Now it has the last epoch of its producer id. */
+void cluster_txn_last_epoch(struct cluster_txn *txn);
 /* The partition becomes part of the transaction with the batch, or with a call before it when the epoch is
  * kept.
  */

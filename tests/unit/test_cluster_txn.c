@@ -220,14 +220,15 @@ static void leaders_change_before_the_end(void **state) {
 
 /* The decision is taken, one partition cannot hear of it, and then the coordinator dies: the next one goes
  * on. */
-static void the_next_coordinator_carries_it_out(void **state) {
-    (void)state;
+static void carried_out_by_the_next(bool last_epoch) {
     for (int commit = 0; commit < 2; commit++) {
         open_world(6 + (uint64_t)commit);
         assert_status(cluster_world_create(&world, 1, "lone", 3, 1), STATUS_OK);
         cluster_world_run(&world, 1000);
         uint32_t alone = cluster_world_leader(&world, 1, "lone", 0);
         struct cluster_txn txn = begin(id_for(alone, false), 60000);
+        if (last_epoch) cluster_txn_last_epoch(&txn);
+        const struct cluster_txn before = txn;
         assert_status(cluster_txn_append(&txn, "t", 0, "value"), STATUS_OK);
         assert_status(cluster_txn_append(&txn, "lone", 0, "value"), STATUS_OK);
         assert_status(cluster_txn_offset(&txn, "g", "t", 0, 5), STATUS_OK);
@@ -247,12 +248,42 @@ static void the_next_coordinator_carries_it_out(void **state) {
         expect(0, commit == 1 ? "value\n" : "");
         assert_int_equal(cluster_txn_committed(&world, "g", "t", 0), commit == 1 ? 5 : -1);
         assert_status(cluster_txn_end(&txn, commit == 1), STATUS_OK); /* again: it is the same */
+        assert_true((txn.producer_id != before.producer_id) == last_epoch);
+        assert_int_equal(txn.epoch, last_epoch ? 0 : before.epoch + 1);
         /* The other end was never asked for. */
         assert_status(cluster_txn_append(&txn, "t", 0, "next"), STATUS_OK);
         assert_status(cluster_txn_end(&txn, true), STATUS_OK);
         expect(0, commit == 1 ? "value\nnext\n" : "next\n");
         cluster_world_close(&world);
     }
+}
+
+static void the_next_coordinator_carries_it_out(void **state) {
+    (void)state;
+    carried_out_by_the_next(false);
+}
+
+/* The decision, with the producer id that comes next, is all that the next one knows. */
+static void another_id_from_the_next_coordinator(void **state) {
+    (void)state;
+    carried_out_by_the_next(true);
+}
+
+/* A node that does not coordinate asks for the id, and sends it along. */
+static void another_id_through_any_node(void **state) {
+    (void)state;
+    open_world(9);
+    struct cluster_txn txn = begin(id_for(1, false), 60000);
+    cluster_txn_last_epoch(&txn);
+    const struct cluster_txn before = txn;
+    world.forward = true; /* the first node */
+    assert_status(cluster_txn_append(&txn, "t", 0, "kept"), STATUS_OK);
+    assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+    assert_true(txn.producer_id != before.producer_id && txn.epoch == 0);
+    assert_status(cluster_txn_append(&txn, "t", 0, "too"), STATUS_OK);
+    assert_status(cluster_txn_end(&txn, true), STATUS_OK);
+    expect(0, "kept\ntoo\n");
+    cluster_world_close(&world);
 }
 
 static void time_is_up_also_for_the_next_coordinator(void **state) {
@@ -488,6 +519,8 @@ int main(void) {
         cmocka_unit_test(a_late_batch_opens_nothing),
         cmocka_unit_test(leaders_change_before_the_end),
         cmocka_unit_test(the_next_coordinator_carries_it_out),
+        cmocka_unit_test(another_id_from_the_next_coordinator),
+        cmocka_unit_test(another_id_through_any_node),
         cmocka_unit_test(time_is_up_also_for_the_next_coordinator),
         cmocka_unit_test(a_topic_that_is_new_to_the_coordinator),
         cmocka_unit_test(what_was_aborted_is_told_by_a_read_that_outlives_its_topic),

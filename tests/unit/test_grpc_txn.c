@@ -4,6 +4,7 @@
 
 #include "broker/coordinator.h"
 #include "lib/grpc_world.h"
+#include "lib/txn_epochs.h"
 #include "sentinel/v1/consumer_service.pb-c.h"
 #include "sentinel/v1/group_service.pb-c.h"
 #include "sentinel/v1/producer_service.pb-c.h"
@@ -355,40 +356,32 @@ static void an_operator_aborts_one_that_hangs(void **state) {
     expect_error(call_end(&worker, false, false), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
 }
 
-struct beginning {
-    struct txn_call call;
-    bool done;
-};
-
-static void begun(struct group_call *call) {
-    CONTAINER_OF(CONTAINER_OF(call, struct txn_call, call), struct beginning, call)->done = true;
+static void run_a_little(void *context) {
+    grpc_world_run(context, 1);
 }
 
-/* As after many thousand transactions: the worker begins again, under another producer id. */
+/* As after many thousand transactions: the worker goes on under another producer id. */
 static void epochs_are_used_up(void **state) {
     (void)state;
     struct worker worker = begin("w");
-    for (int32_t epoch = worker.identity.producer_epoch; epoch < TXN_EPOCH_MAX; epoch++) {
-        struct beginning beginning = {.call = {.call = {.done = begun}}};
-        coordinator_txn_begin(world.broker, &beginning.call,
-                              &(struct txn_begin){.id = SLICE_LITERAL("w"),
-                                                  .timeout_ms = 60000,
-                                                  .producer_id = -1,
-                                                  .epoch = -1,
-                                                  .fresh_id = 1000});
-        while (!beginning.done)
-            grpc_world_run(&world, 1);
-        worker.identity.producer_epoch = beginning.call.epoch;
-    }
+    txn_epochs_use_up(world.broker, "w", (int16_t)worker.identity.producer_epoch, run_a_little, &world);
+    worker.identity.producer_epoch = TXN_EPOCH_MAX;
+    end(&worker, true); /* of nothing: it keeps its identity */
     assert_int_equal(worker.identity.producer_epoch, TXN_EPOCH_MAX);
-    produced(&worker, 0, "dropped");
-    expect_error(call_end(&worker, true, false), 10, "TXN_ABORTABLE", "");
-    struct worker next = begin("w");
-    assert_true(next.identity.producer_id != worker.identity.producer_id);
-    expect_error(call_end(&worker, true, false), 9, "INVALID_PRODUCER_ID_MAPPING", "");
-    produced(&next, 0, "kept");
-    end(&next, true);
-    expect(0, "kept,");
+    struct worker old = worker, again;
+    produced(&worker, 0, "kept");
+    end(&worker, true);
+    assert_true(worker.identity.producer_id != old.identity.producer_id);
+    assert_int_equal(worker.identity.producer_epoch, 0);
+    again = old;
+    end(&again, true); /* the answer was lost */
+    assert_true(again.identity.producer_id == worker.identity.producer_id);
+    expect_error(call_end(&old, false, false), 9, "INVALID_TXN_STATE", "");
+    produced(&worker, 0, "too");
+    end(&worker, true);
+    assert_int_equal(worker.identity.producer_epoch, 1);
+    expect_error(call_end(&old, true, false), 10, "PRODUCER_FENCED", "");
+    expect(0, "kept,too,");
 }
 
 static void wrong_calls(void **state) {

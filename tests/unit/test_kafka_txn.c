@@ -4,6 +4,7 @@
 #include "broker/coordinator.h"
 #include "lib/kafka_world.h"
 #include "lib/test.h"
+#include "lib/txn_epochs.h"
 
 static struct kafka_world world;
 
@@ -38,6 +39,18 @@ static int16_t begin_as(struct producer *producer, int64_t id, int16_t epoch, in
                                                                               4, &request);
     if (response->error_code == 0)
         *producer = (struct producer){response->producer_id, response->producer_epoch, 0};
+    return response->error_code;
+}
+
+/* Idempotent, of no transactions. */
+static int16_t begin_plain(struct producer *producer, int64_t id, int16_t epoch) {
+    struct kafka_init_producer_id_request request;
+    kafka_message_init(&kafka_schema_init_producer_id_request, &request);
+    request.producer_id = id;
+    request.producer_epoch = epoch;
+    const struct kafka_init_producer_id_response *response = kafka_world_call(&world, KAFKA_INIT_PRODUCER_ID,
+                                                                              3, &request);
+    *producer = (struct producer){response->producer_id, response->producer_epoch, 0};
     return response->error_code;
 }
 
@@ -250,6 +263,78 @@ static void an_epoch_of_its_own(void **state) {
     assert_int_equal(begin_as(&next, producer.id + 5, 0, 60000), 90);
     assert_int_equal(begin_as(&next, -1, -1, 0), 50);
     assert_int_equal(begin_as(&next, -1, -1, 100 * 60 * 1000), 50);
+}
+
+static void run_a_little(void *context) {
+    kafka_world_run(context, 1);
+}
+
+static struct producer begin_at_the_last_epoch(void) {
+    struct producer producer = begin();
+    txn_epochs_use_up(world.broker, "tx", producer.epoch, run_a_little, &world);
+    producer.epoch = TXN_EPOCH_MAX;
+    return producer;
+}
+
+/* The second generation: the answer to an end gives another producer id when the epochs of one are used up.
+ */
+static void an_end_goes_on_under_another_id(void **state) {
+    (void)state;
+    struct producer producer = begin_at_the_last_epoch();
+    struct producer old = producer, retry = producer;
+    assert_int_equal(produce(&producer, 0, 2, 12), 0);
+    assert_int_equal(end(&producer, true, 5), 0);
+    assert_true(producer.id != old.id && producer.id >= 0);
+    assert_int_equal(producer.epoch, 0);
+    assert_int_equal(look(0, 1).stable, 3);
+    assert_int_equal(look(0, 1).aborted, 0);
+
+    assert_int_equal(end(&retry, true, 5), 0); /* the answer was lost */
+    assert_true(retry.id == producer.id && retry.epoch == 0);
+    retry = old;
+    assert_int_equal(end(&retry, false, 5), 48);
+    assert_int_equal(produce(&old, 0, 1, 12), 47); /* the marker moved the epoch here */
+    assert_int_equal(produce(&old, 1, 1, 12), 47); /* here the coordinator is asked */
+    assert_int_equal(add_partition(&old, 1), 90);
+    struct producer older = {old.id, 0, 0};
+    assert_int_equal(add_partition(&older, 1), 90);
+    assert_int_equal(end(&older, true, 5), 90);
+    assert_int_equal(begin_as(&older, older.id, 0, 60000), 90);
+
+    assert_int_equal(produce(&producer, 0, 2, 12), 0);
+    assert_int_equal(produce(&producer, 1, 1, 12), 0);
+    assert_int_equal(end(&producer, false, 5), 0);
+    assert_int_equal(producer.epoch, 1);
+    assert_int_equal(end(&old, true, 5), 90);
+    assert_int_equal(look(0, 1).stable, 6);
+    assert_int_equal(look(0, 1).aborted, 1);
+    assert_int_equal(look(1, 1).stable, 2);
+}
+
+/* The first generation stays at the last epoch, and gets another id when it asks for a next one. */
+static void another_id_instead_of_another_epoch(void **state) {
+    (void)state;
+    struct producer producer = begin_at_the_last_epoch(), next, again, plain;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(add_partition(&producer, 0), 0);
+        assert_int_equal(produce(&producer, 0, 1, 11), 0);
+        assert_int_equal(end(&producer, true, 4), 0);
+    }
+    assert_int_equal(begin_as(&next, producer.id, producer.epoch, 60000), 0);
+    assert_true(next.id != producer.id && next.epoch == 0);
+    assert_int_equal(begin_as(&again, producer.id, producer.epoch, 60000), 0); /* the answer was lost */
+    assert_true(again.id == next.id && again.epoch == 1);
+    assert_int_equal(add_partition(&producer, 0), 90);
+    assert_int_equal(begin_as(&producer, producer.id, producer.epoch, 60000), 90);
+    assert_int_equal(add_partition(&again, 0), 0);
+    assert_int_equal(produce(&again, 0, 1, 11), 0);
+    assert_int_equal(end(&again, true, 4), 0);
+    assert_int_equal(look(0, 1).stable, 6);
+    /* Without a transactional id it is another one at any epoch. */
+    for (int16_t epoch = TXN_EPOCH_MAX - 1; epoch <= TXN_EPOCH_MAX; epoch++) {
+        assert_int_equal(begin_plain(&plain, next.id, epoch), 0);
+        assert_true(plain.id > next.id && plain.epoch == 0);
+    }
 }
 
 static void time_ends_a_transaction(void **state) {
@@ -558,6 +643,8 @@ int main(void) {
         IN_WORLD(every_end_moves_the_epoch),
         IN_WORLD(a_new_producer_fences_the_old_one),
         IN_WORLD(an_epoch_of_its_own),
+        IN_WORLD(an_end_goes_on_under_another_id),
+        IN_WORLD(another_id_instead_of_another_epoch),
         IN_WORLD(time_ends_a_transaction),
         IN_WORLD(offsets_are_committed_with_it),
         IN_WORLD(transactions_are_listed),

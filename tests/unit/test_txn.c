@@ -3,6 +3,7 @@
 #include "machine/txn.h"
 
 #include "base/mem.h"
+#include "base/units.h"
 #include "lib/test.h"
 
 #define TX       SLICE_LITERAL("tx")
@@ -70,18 +71,27 @@ static struct txn_producer who(int epoch) {
     return (struct txn_producer){TX, txn()->producer_id, (int16_t)epoch};
 }
 
-static enum status add(int epoch) {
+static enum status add_as(int64_t producer_id, int epoch) {
     const struct txn_place place = {SLICE_LITERAL("t"), 0};
     const struct txn_places places = {&place, 1, 0};
-    const struct txn_producer producer = who(epoch);
+    const struct txn_producer producer = {TX, producer_id, (int16_t)epoch};
     const struct txn *result;
     return txn_add(&machine, &change, &now, &producer, &places, &result);
 }
 
-static enum status end(int epoch, bool commit, bool moves_epoch) {
-    const struct txn_producer producer = who(epoch);
+static enum status add(int epoch) {
+    return add_as(txn()->producer_id, epoch);
+}
+
+static enum status end_as(int64_t producer_id, int epoch, bool commit, bool moves_epoch) {
+    const struct txn_producer producer = {TX, producer_id, (int16_t)epoch};
+    const struct txn_end end = {.commit = commit, .moves_epoch = moves_epoch, .fresh_id = fresh_id++};
     const struct txn *result;
-    return txn_end(&machine, &change, &now, &producer, commit, moves_epoch, &result);
+    return txn_end(&machine, &change, &now, &producer, &end, &result);
+}
+
+static enum status end(int epoch, bool commit, bool moves_epoch) {
+    return end_as(txn()->producer_id, epoch, commit, moves_epoch);
 }
 
 static void complete(void) {
@@ -195,12 +205,215 @@ static void a_producer_comes_back_after_its_own_moves(void **state) {
     assert_status(init(id, 9), STATUS_OK);
 }
 
+/* The producer has the last epoch of its id. */
+static int64_t begin_at_the_last_epoch(void) {
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_status(reload_as(TXN_EPOCH_MAX), STATUS_OK);
+    return txn()->producer_id;
+}
+
+static void assert_identity(int64_t producer_id, int epoch) {
+    assert_int_equal(txn()->producer_id, producer_id);
+    assert_int_equal(txn()->epoch, epoch);
+}
+
+static void assert_marker(int64_t producer_id, int epoch) {
+    const struct txn_identity marker = txn_marker_identity(txn());
+    assert_int_equal(marker.producer_id, producer_id);
+    assert_int_equal(marker.epoch, epoch);
+}
+
+/* KIP-890: the end of the last epoch's transaction gives another id; the markers are the old one's. */
+static void an_end_goes_on_under_another_id(void **state) {
+    (void)state;
+    for (int commit = 0; commit <= 1; commit++) {
+        int64_t id = begin_at_the_last_epoch(), next = fresh_id;
+        assert_status(add(TXN_EPOCH_MAX), STATUS_OK);
+        assert_status(end(TXN_EPOCH_MAX, commit, true), STATUS_OK);
+        assert_identity(next, 0);
+        for (int again = 0; again < 2; again++) { /* and where another node leads */
+            assert_int_equal(txn()->phase, commit ? TXN_PREPARE_COMMIT : TXN_PREPARE_ABORT);
+            assert_marker(id, TXN_EPOCH_MAX + 1);
+            assert_status(end_as(id, TXN_EPOCH_MAX, commit, true), STATUS_OK); /* the answer was lost */
+            assert_status(end_as(id, TXN_EPOCH_MAX, !commit, true), STATUS_INVALID_TXN_STATE);
+            assert_status(add(0), STATUS_CONCURRENT_TRANSACTIONS);
+            assert_identity(next, 0);
+            assert_status(reload(), STATUS_OK);
+        }
+        complete();
+        for (int again = 0; again < 2; again++) {
+            assert_status(end_as(id, TXN_EPOCH_MAX, commit, true), STATUS_OK);
+            assert_status(end_as(id, TXN_EPOCH_MAX, !commit, true), STATUS_INVALID_TXN_STATE);
+            assert_identity(next, 0);
+            assert_status(reload(), STATUS_OK);
+        }
+        assert_status(add(0), STATUS_OK);
+        assert_status(end(0, true, true), STATUS_OK);
+        assert_identity(next, 1);
+        assert_marker(next, 1);
+        complete();
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+/* An abort of what never began wants another epoch, too. */
+static void an_empty_abort_goes_on_under_another_id(void **state) {
+    (void)state;
+    int64_t id = begin_at_the_last_epoch();
+    assert_status(end(TXN_EPOCH_MAX, true, true), STATUS_INVALID_TXN_STATE); /* as with any epoch */
+    assert_identity(id, TXN_EPOCH_MAX);
+    int64_t next = fresh_id;
+    assert_status(end(TXN_EPOCH_MAX, false, true), STATUS_OK);
+    complete();
+    assert_identity(next, 0);
+    assert_status(end_as(id, TXN_EPOCH_MAX, false, true), STATUS_OK);
+}
+
+/* Clients of the first generation stay at an epoch, the last one too. */
+static void an_end_that_keeps_the_epoch_keeps_the_id(void **state) {
+    (void)state;
+    int64_t id = begin_at_the_last_epoch();
+    for (int i = 0; i < 3; i++) {
+        assert_status(add(TXN_EPOCH_MAX), STATUS_OK);
+        assert_status(end(TXN_EPOCH_MAX, true, false), STATUS_OK);
+        assert_marker(id, TXN_EPOCH_MAX);
+        complete();
+        assert_status(end(TXN_EPOCH_MAX, true, false), STATUS_OK);
+        assert_identity(id, TXN_EPOCH_MAX);
+    }
+}
+
+/* Whoever has the old id is the one before, whatever epoch it knows. */
+static void the_old_id_is_fenced(void **state) {
+    (void)state;
+    int64_t id = begin_at_the_last_epoch();
+    assert_status(add(TXN_EPOCH_MAX), STATUS_OK);
+    assert_status(end(TXN_EPOCH_MAX, true, true), STATUS_OK);
+    complete();
+    assert_status(reload(), STATUS_OK);
+    int64_t next = txn()->producer_id;
+    const struct txn_place place = {SLICE_LITERAL("t"), 0};
+    const struct txn *result;
+    for (int again = 0; again < 2; again++) { /* while nothing was begun, and then */
+        static const int epochs[] = {0, 1, TXN_EPOCH_MAX - 1, TXN_EPOCH_MAX, TXN_EPOCH_MAX + 1};
+        for (size_t i = 0; i < ARRAY_COUNT(epochs); i++) {
+            const struct txn_producer old = {TX, id, (int16_t)epochs[i]};
+            assert_status(add_as(id, epochs[i]), STATUS_PRODUCER_FENCED);
+            assert_status(txn_verify(&machine, &old, &place, &result), STATUS_PRODUCER_FENCED);
+            if (epochs[i] == TXN_EPOCH_MAX) continue;
+            assert_status(end_as(id, epochs[i], true, true), STATUS_PRODUCER_FENCED);
+            assert_status(init(id, epochs[i]), STATUS_PRODUCER_FENCED);
+        }
+        assert_status(end_as(id, TXN_EPOCH_MAX, true, false),
+                      again == 0 ? STATUS_OK : STATUS_INVALID_TXN_STATE);
+        assert_identity(next, 0);
+        assert_status(again == 0 ? add(0) : end(0, false, true), STATUS_OK);
+    }
+    complete();
+    assert_identity(next, 1);
+    assert_status(end_as(id, TXN_EPOCH_MAX, false, true), STATUS_PRODUCER_FENCED);
+    assert_status(init(id, TXN_EPOCH_MAX), STATUS_PRODUCER_FENCED);
+    assert_status(add_as(id - 1, 0), STATUS_INVALID_PRODUCER_ID_MAPPING); /* nobody's */
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_status(add_as(id, TXN_EPOCH_MAX), STATUS_PRODUCER_FENCED);
+}
+
+/* KIP-360 at the end of the epochs: another id, also when the answer that told it was lost. */
+static void a_producer_comes_back_under_another_id(void **state) {
+    (void)state;
+    int64_t id = begin_at_the_last_epoch(), next = fresh_id;
+    assert_status(init(id, TXN_EPOCH_MAX), STATUS_OK);
+    assert_identity(next, 0);
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(id, TXN_EPOCH_MAX - 1), STATUS_PRODUCER_FENCED);
+    assert_status(init(id, TXN_EPOCH_MAX), STATUS_OK); /* the answer was lost */
+    assert_identity(next, 1);
+    assert_status(init(id, TXN_EPOCH_MAX), STATUS_PRODUCER_FENCED);
+
+    assert_status(reload_as(TXN_EPOCH_MAX), STATUS_OK); /* in the middle of a transaction */
+    assert_status(add(TXN_EPOCH_MAX), STATUS_OK);
+    assert_status(init(next, TXN_EPOCH_MAX), STATUS_CONCURRENT_TRANSACTIONS);
+    assert_marker(next, TXN_EPOCH_MAX + 1);
+    complete();
+    int64_t third = fresh_id;
+    assert_status(init(next, TXN_EPOCH_MAX), STATUS_OK);
+    assert_identity(third, 0);
+    assert_status(init(next, TXN_EPOCH_MAX), STATUS_OK);
+    assert_identity(third, 1);
+
+    assert_status(reload_as(TXN_EPOCH_MAX), STATUS_OK); /* the answer of an end was lost, and given up */
+    assert_status(add(TXN_EPOCH_MAX), STATUS_OK);
+    assert_status(end(TXN_EPOCH_MAX, true, true), STATUS_OK);
+    assert_status(init(third, TXN_EPOCH_MAX), STATUS_CONCURRENT_TRANSACTIONS);
+    complete();
+    assert_status(init(third, TXN_EPOCH_MAX), STATUS_OK);
+    assert_int_equal(txn()->epoch, 1);
+}
+
+/* Another producer took the id when the epochs were used up. */
+static void who_took_the_id_has_another_one(void **state) {
+    (void)state;
+    int64_t id = begin_at_the_last_epoch(), next = fresh_id;
+    assert_status(init(-1, -1), STATUS_OK);
+    assert_identity(next, 0);
+    assert_status(reload(), STATUS_OK);
+    assert_status(init(id, TXN_EPOCH_MAX), STATUS_PRODUCER_FENCED);
+    assert_status(end_as(id, TXN_EPOCH_MAX, false, true), STATUS_PRODUCER_FENCED);
+    assert_status(add_as(id, TXN_EPOCH_MAX), STATUS_PRODUCER_FENCED);
+    assert_status(add(0), STATUS_OK);
+}
+
+/* Records of the version before: nothing of another id. */
+static void records_without_the_old_id_are_loaded(void **state) {
+    (void)state;
+    assert_status(init(-1, -1), STATUS_OK);
+    int64_t id = txn()->producer_id;
+    uint8_t key[] = "ttx", value[64];
+    struct writer out;
+    writer_init(&out);
+    writer_u8(&out, 3);
+    writer_be64(&out, (uint64_t)id);
+    writer_be16(&out, 7);
+    writer_be32(&out, 60000);
+    writer_u8(&out, TXN_COMPLETE_COMMIT);
+    writer_u8(&out, true);
+    writer_be64(&out, 1700000000000);
+    writer_be64(&out, 1700000000000);
+    writer_be32(&out, 5);
+    writer_be64(&out, 2);
+    writer_u8(&out, true);
+    writer_varint64(&out, 0);
+    struct slice bytes = writer_slice(&out);
+    assert_true(bytes.size <= sizeof value);
+    memcpy(value, bytes.data, bytes.size);
+    size_t size = bytes.size;
+    writer_release(&out);
+    assert_int_equal(teardown(state), 0);
+    assert_int_equal(setup(state), 0);
+    assert_status(txn_load(&machine, slice_make(key, 3), slice_make(value, size)), STATUS_OK);
+    txn_loaded(&machine, &now);
+    assert_identity(id, 7);
+    assert_status(end_as(id, 6, true, true), STATUS_OK);
+    assert_status(add_as(id - 1, 7), STATUS_INVALID_PRODUCER_ID_MAPPING);
+    assert_status(add_as(-1, 7), STATUS_INVALID_PRODUCER_ID_MAPPING);
+    assert_status(init(id, 6), STATUS_OK);
+    assert_identity(id, 8);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_transaction_under_the_epoch_behind_the_last, setup, teardown),
         cmocka_unit_test_setup_teardown(an_epoch_that_overflowed_is_loaded, setup, teardown),
         cmocka_unit_test_setup_teardown(who_was_fenced_does_not_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_producer_comes_back_after_its_own_moves, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_end_goes_on_under_another_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_empty_abort_goes_on_under_another_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_end_that_keeps_the_epoch_keeps_the_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_old_id_is_fenced, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_producer_comes_back_under_another_id, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_took_the_id_has_another_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_without_the_old_id_are_loaded, setup, teardown),
     };
     return cmocka_run_group_tests_name("txn", tests, NULL, NULL);
 }
