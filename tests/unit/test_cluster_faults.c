@@ -11,7 +11,7 @@
 #include "lib/cluster_world.h"
 
 #define HOUR_MS ((int64_t)3600 * 1000)
-#define BATCHES 800 /* of 64 KiB */
+#define BATCHES 1200 /* of 64 KiB */
 
 static struct cluster_world world;
 static int64_t producer; /* with an identity, so that a retry is stored once */
@@ -100,8 +100,9 @@ static void a_follower_cannot_keep_up(void **state) {
     for (int i = 0; i < BATCHES; i++)
         assert_status(cluster_world_append(&world, leader, "t", 0, value, -1, 0, NULL), STATUS_OK);
     assert_true(io_sim_now(world.sim) - began < BATCHES * 20 * NS_PER_MS);
-    /* Windows, queues and memtables of three nodes, and not all that it lacks. */
-    assert_true(buffer_bytes_live() < before + 32 * MIB);
+    /* Windows, queues and memtables of three nodes: 19 to 37 MiB, as timing has it, however long this goes
+     * on. All that it lacks would be 75. */
+    assert_true(buffer_bytes_live() < before + 48 * MIB);
     mem_free(value);
     io_sim_disk_faults(world.sim, slow - 1)->slow_factor = 1;
     /* It can do without the others now. */
