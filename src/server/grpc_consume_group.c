@@ -9,6 +9,7 @@
 #include "server/connection.h"
 #include "server/grpc_consume.h"
 #include "server/grpc_partition.h"
+#include "server/metrics.h"
 
 /* Heartbeats cost no network here: often enough that a rebalance is felt at once. */
 #define BEAT_NS            (200 * NS_PER_MS)
@@ -32,6 +33,7 @@ struct consume_group {
     struct group_call beat, read;
     bool member;     /* joined */
     bool beat_again; /* something was let go while one was under way */
+    bool overfull;   /* it was assigned more than it reads, and that was told */
     struct io_timer timer;
     struct group_partition *assigned;
     uint32_t assigned_count;
@@ -155,9 +157,23 @@ static void read_committed(struct consume_group *g) {
     coordinator_read(broker_of(g), &g->read, &who);
 }
 
+/* Told once a member: nothing changes until somebody does something about it. */
+static void tell_overfull(struct consume_group *g, uint32_t left_out) {
+    if (g->overfull) return;
+    g->overfull = true;
+    struct server *server = g->consume->call->server;
+    server_metrics(server)->group_members_overfull++;
+    char name[300];
+    log_warn(server_log(server),
+             "group member reads only part of what it is assigned group=%s assigned=%u unread=%u limit=%d "
+             "hint=\"start more members\"",
+             log_quote(name, sizeof name, g->name), g->assigned_count, left_out, GRPC_SOURCES_MAX);
+}
+
 static void apply_assignment(struct consume_group *g) {
     struct grpc_sources *sources = &g->consume->sources;
     bool taken = false, wanted = false;
+    uint32_t left_out = 0;
     for (uint32_t i = 0; i < sources->count; i++) {
         struct grpc_source *source = sources->list[i];
         if (!grpc_source_reads(source) || still_assigned(g, source)) continue;
@@ -168,8 +184,10 @@ static void apply_assignment(struct consume_group *g) {
         if (topic == NULL) continue;
         const struct grpc_source *source = grpc_sources_get(sources, slice_from_text(topic->name),
                                                             g->assigned[i].partition);
+        left_out += source == NULL;
         wanted |= source != NULL && !source->held && !source->looking_up;
     }
+    if (left_out != 0) tell_overfull(g, left_out);
     if (taken) {
         send_assignment(g);
         consume_stop_fetch(g->consume);

@@ -153,6 +153,8 @@ static void row_described(struct partition_ask *ask) {
     if (ask->status == STATUS_OK) {
         row->low = ask->info.log_start_offset;
         row->high = ask->info.high_watermark;
+    } else if (row->status == STATUS_OK && g->to_offset >= 0) {
+        row->status = ask->status; /* no offset can be held within what is not known */
     }
     if (--g->looking_up == 0) rows_looked_up(g);
 }
@@ -486,6 +488,8 @@ static void reply_reset(struct groups *g) {
 static void reset_done(struct group_call *call) {
     struct groups *g = CONTAINER_OF(call, struct groups, group_call);
     enum status status = call->status != STATUS_OK ? call->status : g->status;
+    for (uint32_t i = 0; i < g->row_count; i++)
+        g->rows[i].status = g->offsets[i].status; /* the group refuses each by itself */
     if (status == STATUS_UNKNOWN_MEMBER)
         fail_group(g, STATUS_GROUP_NOT_EMPTY, "the group has members: stop them first");
     else if (status != STATUS_OK)

@@ -28,6 +28,7 @@ static void build(struct built *built, const struct grpc_partition_error *error)
     const char *none = error->partition < 0 ? "there is no such topic" : "there is no such partition";
     built->error = grpc_error_from_status(
         error->status, silent && error->status == STATUS_UNKNOWN_TOPIC ? none : error->message);
+    if (error->topic.data == NULL) return;
     built->error.metadata = built->pairs;
     add_pair(built, "topic", error->topic);
     int text_size;

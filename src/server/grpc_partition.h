@@ -13,7 +13,7 @@
 
 struct grpc_partition_error {
     enum status status;
-    struct slice topic;
+    struct slice topic;  /* SLICE_EMPTY: of none in particular; a client's empty name is one all the same */
     int32_t partition;   /* -1: the topic as a whole */
     const char *message; /* NULL or empty: the status's own text */
     int64_t low, high;   /* OFFSET_OUT_OF_RANGE: the offsets there are */

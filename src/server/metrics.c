@@ -47,6 +47,9 @@ static void print_server(const struct server *server, struct writer *out) {
     counter(out, "received_bytes_total", "Bytes received from clients.", m->received_bytes);
     counter(out, "sent_bytes_total", "Bytes sent to clients.", m->sent_bytes);
     counter(out, "http_requests_total", "HTTP/1.1 requests answered.", m->http_requests);
+    counter(out, "group_members_overfull_total",
+            "Members of groups over gRPC that were assigned more partitions than they read.",
+            m->group_members_overfull);
     begin(out, "kafka_requests_total", "counter", "Kafka requests served, by API.");
     for (unsigned i = 0; i < KAFKA_API_COUNT; i++)
         writer_printf(out, "sentinel_kafka_requests_total{api=\"%s\"} %llu\n", kafka_api_at(i)->name,

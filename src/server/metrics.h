@@ -14,6 +14,7 @@ struct metrics {
     uint64_t connections_accepted, connections_refused, protocol_errors;
     uint64_t received_bytes, sent_bytes;
     uint64_t http_requests;
+    uint64_t group_members_overfull;          /* over gRPC: they were assigned more than they read */
     uint64_t kafka_requests[KAFKA_API_COUNT]; /* by kafka_api_index */
 };
 

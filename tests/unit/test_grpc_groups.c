@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Groups over gRPC: streams that share a topic's partitions, let go, commit, come back; and GroupService. */
+#include <stdio.h>
+
 #include "lib/test.h"
 
+#include "broker/broker_state.h"
+#include "broker/coordinator_state.h"
 #include "lib/grpc_world.h"
 #include "sentinel/v1/consumer_service.pb-c.h"
 #include "sentinel/v1/group_service.pb-c.h"
 #include "sentinel/v1/producer_service.pb-c.h"
+#include "server/grpc_source.h"
+#include "server/metrics.h"
 #include "wire/record_batch.h"
 
 #define CONSUME    "/sentinel.v1.ConsumerService/Consume"
@@ -50,6 +56,7 @@ struct member {
     bool started, reads[PARTITIONS], releasing[PARTITIONS];
     int64_t position[PARTITIONS];
     int assignments, committed, refused;
+    char refusal[128]; /* the last */
 };
 
 static void send(struct member *member, Sentinel__V1__ConsumeRequest__MessageCase kind, void *message) {
@@ -59,17 +66,23 @@ static void send(struct member *member, Sentinel__V1__ConsumeRequest__MessageCas
     grpc_world_send(member->call, &request.base);
 }
 
-static void join(struct member *member, const char *instance_id) {
+static void join_topics(struct member *member, const char *const *names, size_t count,
+                        const char *instance_id) {
     Sentinel__V1__StartPosition from = SENTINEL__V1__START_POSITION__INIT;
     from.position_case = SENTINEL__V1__START_POSITION__POSITION_ANCHOR;
     from.anchor = SENTINEL__V1__ANCHOR__ANCHOR_EARLIEST;
-    Sentinel__V1__ConsumeTopic topic = SENTINEL__V1__CONSUME_TOPIC__INIT, *topics[] = {&topic};
-    topic.topic = (char *)(uintptr_t) "t";
-    topic.start = &from;
+    Sentinel__V1__ConsumeTopic rows[2], *topics[2];
+    assert_true(count <= ARRAY_COUNT(rows));
+    for (size_t i = 0; i < count; i++) {
+        sentinel__v1__consume_topic__init(&rows[i]);
+        rows[i].topic = (char *)(uintptr_t)names[i];
+        rows[i].start = &from;
+        topics[i] = &rows[i];
+    }
     Sentinel__V1__ConsumeCredit credit = SENTINEL__V1__CONSUME_CREDIT__INIT;
     credit.records = credit.bytes = 1 << 20;
     Sentinel__V1__ConsumeStart start = SENTINEL__V1__CONSUME_START__INIT;
-    start.n_topics = 1;
+    start.n_topics = count;
     start.topics = topics;
     start.credit = &credit;
     start.group = (char *)(uintptr_t) "g";
@@ -77,6 +90,10 @@ static void join(struct member *member, const char *instance_id) {
     start.release_timeout_ms = 3000;
     *member = (struct member){.call = grpc_world_call(&world.client, CONSUME, NULL)};
     send(member, SENTINEL__V1__CONSUME_REQUEST__MESSAGE_START, &start);
+}
+
+static void join(struct member *member, const char *instance_id) {
+    join_topics(member, &(const char *){"t"}, 1, instance_id);
 }
 
 static void take_assignment(struct member *member, const Sentinel__V1__ConsumeAssignment *assignment) {
@@ -113,7 +130,9 @@ static void take(struct member *member) {
             break;
         case SENTINEL__V1__CONSUME_RESPONSE__MESSAGE_COMMITTED:
             member->committed += response->committed->error == NULL;
-            member->refused += response->committed->error != NULL;
+            if (response->committed->error == NULL) break;
+            member->refused++;
+            snprintf(member->refusal, sizeof member->refusal, "%s", response->committed->error->message);
             break;
         default:
             break;
@@ -189,6 +208,7 @@ static void partitions_are_shared_and_let_go(void **state) {
         if (b.reads[p]) commit(&a, p, 9);
     run(300, &a, &b);
     assert_int_equal(a.refused, 2);
+    assert_string_equal(a.refusal, "a partition is not this member's, or was let go");
     grpc_world_cancel(b.call);
     run(1000, &a, NULL);
     assert_int_equal(count(a.reads), 4);
@@ -298,6 +318,71 @@ static void groups_are_shown_moved_and_deleted(void **state) {
     sentinel__v1__list_groups_response__free_unpacked(groups, NULL);
     assert_int_equal(grpc_world_unary(&world, SERVICE "DeleteGroup", &gone.base)->grpc_status, 0);
     assert_int_equal(grpc_world_unary(&world, SERVICE "DeleteGroup", &gone.base)->grpc_status, 5);
+}
+
+/* The broker's own, but for partitions that the test wants nothing to be known of. */
+void __real_broker_ask_partition(struct broker *broker, struct partition_ask *ask);
+void __wrap_broker_ask_partition(struct broker *broker, struct partition_ask *ask);
+static int32_t unknown_range = -1;
+
+void __wrap_broker_ask_partition(struct broker *broker, struct partition_ask *ask) {
+    if (ask->partition == unknown_range) ask->partition = PARTITIONS; /* there is none */
+    __real_broker_ask_partition(broker, ask);
+}
+
+static Sentinel__V1__ResetOffsetsResponse *reset_answer(int64_t offset) {
+    const struct grpc_world_call *call = reset(offset, false);
+    assert_int_equal(call->grpc_status, 0);
+    return sentinel__v1__reset_offsets_response__unpack(NULL, call->messages[0].size, call->messages[0].data);
+}
+
+static void commit_from_outside(int partition, int64_t offset, const char *metadata) {
+    Sentinel__V1__CommitOffset row = SENTINEL__V1__COMMIT_OFFSET__INIT, *rows[] = {&row};
+    row.topic = (char *)(uintptr_t) "t";
+    row.partition = partition;
+    row.offset = offset;
+    row.metadata = (char *)(uintptr_t)metadata;
+    Sentinel__V1__CommitOffsetsRequest request = SENTINEL__V1__COMMIT_OFFSETS_REQUEST__INIT;
+    request.group = (char *)(uintptr_t) "g";
+    request.n_offsets = 1;
+    request.offsets = rows;
+    assert_int_equal(grpc_world_unary(&world, SERVICE "CommitOffsets", &request.base)->grpc_status, 0);
+}
+
+/* Partition 1 is moved, and of partition 2 is told why not; the group has what was told. */
+static void assert_one_was_moved(const Sentinel__V1__ResetOffsetsResponse *response, int64_t moved_to) {
+    assert_int_equal(response->n_offsets, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const Sentinel__V1__ResetOffset *row = response->offsets[i];
+        bool moves = row->partition == 1;
+        assert_int_equal(row->new_offset, moves ? moved_to : 60);
+        assert_true((row->error == NULL) == moves);
+    }
+    Sentinel__V1__GetGroupResponse *group = get_group();
+    for (size_t i = 0; i < 2; i++) {
+        const Sentinel__V1__GroupPartition *row = group->group->partitions[i];
+        assert_int_equal(row->committed_offset, row->partition == 1 ? moved_to : 60);
+    }
+    sentinel__v1__get_group_response__free_unpacked(group, NULL);
+}
+
+static void a_reset_tells_what_was_not_moved(void **state) {
+    (void)state;
+    for (int p = 1; p <= 2; p++) {
+        produce(p, 100);
+        commit_from_outside(p, 60, p == 2 ? "a note" : "");
+    }
+    unknown_range = 2; /* an offset cannot be held within it */
+    Sentinel__V1__ResetOffsetsResponse *response = reset_answer(5);
+    unknown_range = -1;
+    assert_one_was_moved(response, 5);
+    sentinel__v1__reset_offsets_response__free_unpacked(response, NULL);
+    /* The group refuses a note that it took when more was allowed. */
+    for (size_t i = 0; i < COORDINATOR_COUNT; i++)
+        world.broker->coordinators->list[i].groups.limits.offset_metadata_max = 2;
+    response = reset_answer(7);
+    assert_one_was_moved(response, 7);
+    sentinel__v1__reset_offsets_response__free_unpacked(response, NULL);
 }
 
 static void offsets_are_committed_from_outside(void **state) {
@@ -429,6 +514,23 @@ static void wrong_starts_are_refused(void **state) {
     assert_int_equal(a.call->grpc_status, 3);
 }
 
+/* A member reads so many partitions; that it was given more is counted, once. */
+static void a_member_says_when_it_cannot_read_all(void **state) {
+    (void)state;
+    grpc_world_topic(&world, "many", GRPC_SOURCES_MAX);
+    grpc_world_topic(&world, "one", 1);
+    const struct metrics *metrics = server_metrics(world.server);
+    const char *topics[] = {"many", "one"};
+    for (size_t count = 1; count <= 2; count++) {
+        struct member member;
+        join_topics(&member, topics, count, NULL);
+        grpc_world_run(&world, 1000);
+        assert_int_equal(metrics->group_members_overfull, count - 1);
+        grpc_world_cancel(member.call);
+        grpc_world_run(&world, 100);
+    }
+}
+
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void) {
@@ -437,6 +539,7 @@ int main(void) {
         IN_WORLD(a_static_member_comes_back),         IN_WORLD(groups_are_shown_moved_and_deleted),
         IN_WORLD(offsets_are_committed_from_outside), IN_WORLD(groups_are_watched),
         IN_WORLD(committed_offsets_are_told),         IN_WORLD(wrong_starts_are_refused),
+        IN_WORLD(a_reset_tells_what_was_not_moved),   IN_WORLD(a_member_says_when_it_cannot_read_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
