@@ -133,7 +133,8 @@ void sentinel_wait(sentinel_client *client, uint32_t ms);
 #define SENTINEL_LATEST      (-1)
 #define SENTINEL_EARLIEST    (-2)
 #define SENTINEL_LAST_STABLE (-3) /* the end for readers of committed records */
-/* position: one of these; offsets: room for partition_count. */
+/* position: one of these; offsets: room for partition_count. A partition without a leader is waited for, up
+ * to the client's timeout. */
 int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t position, int64_t *offsets,
                           int32_t partition_count, sentinel_error *error);
 

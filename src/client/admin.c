@@ -227,10 +227,55 @@ int sentinel_topic_list(sentinel_client *client, void (*visit)(void *context, co
     return answer == NULL ? -1 : 0;
 }
 
+/* A partition between two leaders refuses for a moment: asked again until the client's timeout. */
+#define LOOKUP_PAUSE_MS 50
+
+struct lookup {
+    int64_t *offsets;
+    int32_t partition_count;
+    int32_t refused; /* the last one that was, and why; reason: NULL when none was */
+    const Google__Rpc__Status *reason;
+};
+
+static void take_offsets(struct lookup *lookup, const Sentinel__V1__ListOffsetsResponse *answer) {
+    lookup->reason = NULL;
+    for (int32_t i = 0; i < lookup->partition_count; i++)
+        lookup->offsets[i] = -1;
+    for (size_t i = 0; i < answer->n_offsets; i++) {
+        const Sentinel__V1__PartitionOffset *offset = answer->offsets[i];
+        bool refused = offset->error != NULL && offset->error->code != 0;
+        if (refused && (lookup->reason == NULL || lookup->reason->code == SENTINEL_UNAVAILABLE)) {
+            lookup->refused = offset->partition;
+            lookup->reason = offset->error;
+        } else if (!refused && offset->partition >= 0 && offset->partition < lookup->partition_count) {
+            lookup->offsets[offset->partition] = offset->offset;
+        }
+    }
+}
+
+static int look_up(sentinel_client *client, const Sentinel__V1__ListOffsetsRequest *request,
+                   struct lookup *lookup, uint64_t deadline, sentinel_error *error) {
+    for (;;) {
+        struct arena arena;
+        arena_init(&arena, 16 * KIB);
+        const Sentinel__V1__ListOffsetsResponse *answer = client_exchange(
+            client, TOPIC_SERVICE "ListOffsets", request, &sentinel__v1__list_offsets_response__descriptor,
+            &arena, error);
+        if (answer != NULL) take_offsets(lookup, answer);
+        const Google__Rpc__Status *reason = answer == NULL ? NULL : lookup->reason;
+        bool again = reason != NULL && reason->code == SENTINEL_UNAVAILABLE &&
+                     client_deadline(client, LOOKUP_PAUSE_MS * NS_PER_MS) < deadline;
+        int result = answer == NULL ? -1 : 0;
+        if (reason != NULL && !again)
+            result = client_fail(error, reason->code, "partition %d: %s", lookup->refused, reason->message);
+        arena_release(&arena);
+        if (!again) return result;
+        sentinel_wait(client, LOOKUP_PAUSE_MS);
+    }
+}
+
 int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t position, int64_t *offsets,
                           int32_t partition_count, sentinel_error *error) {
-    struct arena arena;
-    arena_init(&arena, 16 * KIB);
     Sentinel__V1__ListOffsetsRequest request = SENTINEL__V1__LIST_OFFSETS_REQUEST__INIT;
     Sentinel__V1__StartPosition start = SENTINEL__V1__START_POSITION__INIT;
     start.position_case = SENTINEL__V1__START_POSITION__POSITION_ANCHOR;
@@ -240,22 +285,8 @@ int sentinel_list_offsets(sentinel_client *client, const char *topic, int64_t po
         request.isolation = SENTINEL__V1__ISOLATION__ISOLATION_READ_COMMITTED;
     request.name = (char *)(uintptr_t)topic;
     request.position = &start;
-    Sentinel__V1__ListOffsetsResponse *answer = client_exchange(
-        client, TOPIC_SERVICE "ListOffsets", &request, &sentinel__v1__list_offsets_response__descriptor,
-        &arena, error);
-    int result = answer == NULL ? -1 : 0;
-    for (int32_t i = 0; i < partition_count; i++)
-        offsets[i] = -1;
-    for (size_t i = 0; result == 0 && i < answer->n_offsets; i++) {
-        const Sentinel__V1__PartitionOffset *offset = answer->offsets[i];
-        if (offset->error != NULL && offset->error->code != 0)
-            result = client_fail(error, offset->error->code, "partition %d: %s", offset->partition,
-                                 offset->error->message);
-        else if (offset->partition >= 0 && offset->partition < partition_count)
-            offsets[offset->partition] = offset->offset;
-    }
-    arena_release(&arena);
-    return result;
+    struct lookup lookup = {.offsets = offsets, .partition_count = partition_count};
+    return look_up(client, &request, &lookup, client_deadline(client, client->timeout_ns), error);
 }
 
 /* ---- moving -----------------------------------------------------------------------------------------------

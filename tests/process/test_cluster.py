@@ -149,6 +149,15 @@ class ThreeNodes(unittest.TestCase):
             print(f"from SIGKILL of a leader to the next acknowledgement: {load.gap_ns / 1e6:.0f} ms", flush=True)
             self.assertLess(load.gap_ns, 5e9)  # the machine may be busy; targets are measured elsewhere
 
+    def test_the_end_is_found_while_the_leader_moves(self):
+        with Cluster() as cluster:
+            cluster.create("e")
+            cluster.run("produce", "e", "--quiet", input=b"x\ny\n")
+            cluster.kill(cluster.leaders("e")[0])
+            for _ in range(15):  # before anybody notices, while nobody leads, and after
+                read = cluster.run("consume", "e", "--from", "beginning", "--until-end", "--quiet")
+                self.assertEqual(read.stdout, b"x\ny\n")
+
     def test_members_outlive_their_coordinator(self):
         """The node that is asked lives on and the partition's leader too: only commits have to wait."""
         with Cluster(arguments=["--set", "cluster.election-timeout-ms=1000"]) as cluster:
