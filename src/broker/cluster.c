@@ -310,8 +310,7 @@ static enum peer_refusal hello(void *ctx, const struct peer_hello *hello) {
     return PEER_ACCEPTED;
 }
 
-/* ---- who leads what
- * ---------------------------------------------------------------------------------------- */
+/* ---- who leads what ------------------------------------------------------------------------------------ */
 
 struct known_leader cluster_leader(struct cluster *cluster, uint64_t group) {
     struct raft_replica *replica = cluster->host == NULL ? NULL : raft_host_find(cluster->host, group);
@@ -379,8 +378,7 @@ static void announce_all_to(struct cluster *cluster, uint32_t node) {
     writer_release(&notice);
 }
 
-/* ---- what peers say
- * ------------------------------------------------------------------------------------------ */
+/* ---- what peers say ------------------------------------------------------------------------------------ */
 
 static void on_message(void *ctx, uint32_t node, struct shared_slice message) {
     struct cluster *cluster = ctx;
@@ -506,8 +504,7 @@ bool cluster_node_is_up(const struct cluster *cluster, uint32_t node) {
     return cluster->peers != NULL && peers_find(cluster->peers, node, &info) && info.up;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 static bool is_member(const struct cluster *cluster, uint32_t node) {
     const struct raft_config *config = raft_config(raft_replica_raft(controller_replica(cluster)));

@@ -387,8 +387,7 @@ static const struct raft_machine machine = {.apply = apply,
                                             .reopened = reopened,
                                             .snapshot_kinds = 1u << KEY_STATE};
 
-/* ---- calls of this node
- * ------------------------------------------------------------------------------------ */
+/* ---- calls of this node -------------------------------------------------------------------------------- */
 
 static void send_call(struct controller *c, struct controller_call *call) {
     struct cluster *cluster = c->cluster;
@@ -466,8 +465,7 @@ void controller_request(struct cluster *cluster, uint32_t node, uint64_t number,
     }
 }
 
-/* ---- now and then
- * ------------------------------------------------------------------------------------------ */
+/* ---- now and then -------------------------------------------------------------------------------------- */
 
 static void registered(struct controller_call *call) {
     struct controller *c = CONTAINER_OF(call, struct controller, registration);
@@ -556,8 +554,7 @@ struct raft_replica *controller_replica(const struct cluster *cluster) {
     return cluster->controller == NULL ? NULL : cluster->controller->replica;
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 enum status controller_open(struct cluster *cluster, const struct raft_config *founding,
                             struct diagnostic *diagnostic) {

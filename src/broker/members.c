@@ -295,8 +295,7 @@ void members_tend(struct cluster *cluster) {
     ask_for_fresh_metadata(cluster);
 }
 
-/* ---- leaving
- * ----------------------------------------------------------------------------------------------- */
+/* ---- leaving ------------------------------------------------------------------------------------------- */
 
 struct leaving {
     struct cluster *cluster;

@@ -147,8 +147,7 @@ static enum status load(struct partition *p) {
     return status;
 }
 
-/* ---- the machine
- * ------------------------------------------------------------------------------------------- */
+/* ---- the machine --------------------------------------------------------------------------------------- */
 
 struct keeping {
     struct partition *partition;
@@ -323,9 +322,7 @@ static const struct raft_machine machine = {.apply = apply,
                                             .repairing = repairing,
                                             .snapshot_at_start = true};
 
-/* ---- where the log begins
- * ----------------------------------------------------------------------------------
- */
+/* ---- where the log begins ------------------------------------------------------------------------------ */
 
 void partition_replica_follow_start(struct partition *p, int64_t log_start) {
     log_start = MIN(log_start, p->high_watermark);
@@ -333,8 +330,7 @@ void partition_replica_follow_start(struct partition *p, int64_t log_start) {
     trim_to(p, log_start);
 }
 
-/* ---- life
- * --------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 void partition_replica_open(struct partition *p, const struct metadata_replicas *replicas, bool is_new) {
     struct cluster *cluster = p->broker->cluster;

@@ -2,9 +2,9 @@
 /* read_replica.h: reading from followers (KIP-392): where a leader sends a reader, and whether a follower may
  * answer one.
  *
- *   reader of rack R ─> leader ── a voter in sync in R? "read from node N" ──> follower N ── fresh ──>
- * batches ^                                                        │ └── it is not, or has not that offset:
- * NOT_LEADER, OFFSET_NOT_AVAILABLE
+ *   reader of rack R ─> leader: a voter in sync in R? "read from node N" ─> follower N
+ *        ^                                                                    │ fresh: batches
+ *        └──── NOT_LEADER, or OFFSET_NOT_AVAILABLE: it is not, or has not that offset
  *
  * IN SYNC, says the leader: the voter answers, and has what was committed READ_STALE_ELECTIONS election
  * timeouts ago (raft_is_in_sync). A leader in the reader's own rack sends nobody away.

@@ -86,8 +86,7 @@ static struct position *position_of(struct sentinel_consumer *c, int32_t partiti
     return &c->positions[partition];
 }
 
-/* ---- what comes
- * -------------------------------------------------------------------------------------------- */
+/* ---- what comes ---------------------------------------------------------------------------------------- */
 
 static void take_records(struct sentinel_consumer *c, const struct protobuf_records *records,
                          const struct grpc_message *message) {
@@ -274,8 +273,7 @@ static void on_done(struct call *call, int code, const char *message) {
         io_timer_set(c->client->io, &c->reconnect, io_now_ns(c->client->io) + RECONNECT_PAUSE_NS);
 }
 
-/* ---- the stream
- * --------------------------------------------------------------------------------------------- */
+/* ---- the stream ---------------------------------------------------------------------------------------- */
 
 static void send_request(struct sentinel_consumer *c, Sentinel__V1__ConsumeRequest *request) {
     size_t size = sentinel__v1__consume_request__get_packed_size(request);
@@ -367,8 +365,7 @@ static void give_credit_back(struct sentinel_consumer *c, size_t bytes) {
     send_request(c, &request);
 }
 
-/* ---- handing out
- * --------------------------------------------------------------------------------------------- */
+/* ---- handing out --------------------------------------------------------------------------------------- */
 
 static void end_current(struct sentinel_consumer *c) {
     c->positions[c->current->partition].next = MAX(c->positions[c->current->partition].next,

@@ -348,8 +348,7 @@ int sentinel_producer_poll(sentinel_producer *p, uint32_t wait_ms, sentinel_erro
     return p->failed ? give_error(p, error) : 0;
 }
 
-/* ---- made and closed
- * --------------------------------------------------------------------------------------- */
+/* ---- made and closed ----------------------------------------------------------------------------------- */
 
 static int take_identity(struct sentinel_producer *p, sentinel_error *error) {
     struct buffer *answer;

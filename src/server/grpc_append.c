@@ -17,8 +17,7 @@
 #define UNCOUNTED        (-1) /* a sequence number that says nothing: PRODUCER_UNCOUNTED */
 #define TIMESTAMP_MS_MAX INT64_C(253402300799999) /* the last millisecond of the year 9999 */
 
-/* ---- checking
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- checking ------------------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 4, 5))) static bool fail(struct grpc_append_failure *failure, const char *field,
                                                        enum status status, const char *format, ...) {
@@ -85,8 +84,7 @@ static bool check_request(const struct protobuf_produce *produce, struct grpc_ap
     return check_producer(produce, failure);
 }
 
-/* ---- building
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------------------ */
 
 /* A record of a request, on its way into a partition's batch. */
 struct routed {
@@ -170,9 +168,7 @@ static int by_partition(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
-/* ---- life
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 static struct slice copy_to(uint8_t *bytes, struct slice from) {
     if (from.size != 0) memcpy(bytes, from.data, from.size);
@@ -337,9 +333,7 @@ struct grpc_append *grpc_append_start(struct grpc_call *call, const struct proto
     return append;
 }
 
-/* ---- results
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- results ------------------------------------------------------------------------------------------- */
 
 static struct grpc_partition_error part_error(const struct grpc_append *append,
                                               const struct grpc_append_part *part) {

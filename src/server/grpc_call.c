@@ -15,8 +15,7 @@
 
 #define HEADER(name, value) ((struct http2_header){SLICE_LITERAL(name), value})
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------------------------------------- */
 
 static void call_free(struct grpc_call *call) {
     ASSERT(call->ended && call->pins == 0);
@@ -68,8 +67,7 @@ void grpc_call_abort(struct grpc_call *call) {
     call_end(call);
 }
 
-/* ---- answers
- * --------------------------------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------------------------------------- */
 
 static void respond(struct grpc_call *call) {
     if (call->responded) return;
@@ -218,8 +216,7 @@ void grpc_call_reply_packed(struct grpc_call *call, const ProtobufCMessage *mess
     grpc_call_finish(call);
 }
 
-/* ---- opening
- * --------------------------------------------------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------------------------------------- */
 
 struct request {
     struct slice method, path, content_type, encoding, timeout;
@@ -352,8 +349,7 @@ void grpc_call_open(struct grpc_connection *connection, struct http2_stream *str
     grpc_call_unpin(call);
 }
 
-/* ---- messages
- * -------------------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------------------ */
 
 static void fail_message(struct grpc_call *call, enum status status) {
     char text[128];
@@ -470,8 +466,7 @@ void grpc_call_drain(struct grpc_call *call) {
     if (call->method->drain != NULL) call->method->drain(call);
 }
 
-/* ---- for handlers
- * ---------------------------------------------------------------------------------------------- */
+/* ---- for handlers -------------------------------------------------------------------------------------- */
 
 void *grpc_call_unpack(struct grpc_call *call, const ProtobufCMessageDescriptor *type, struct slice bytes) {
     ProtobufCAllocator allocator = protobuf_arena_allocator(&call->arena);

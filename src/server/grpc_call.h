@@ -82,8 +82,7 @@ struct grpc_call {
     bool responded, got_message, holding, delivering, ends_after_backlog, stream_gone;
 };
 
-/* ---- for handlers
- * ------------------------------------------------------------------------------------------ */
+/* ---- for handlers -------------------------------------------------------------------------------------- */
 
 /* Sends one message: takes all of `message` (left empty). */
 void grpc_call_send(struct grpc_call *call, struct chain *message);
@@ -128,8 +127,7 @@ struct broker *grpc_call_broker(const struct grpc_call *call);
 /* Where the client reaches this node; only while the call has not ended. */
 struct connection *grpc_call_connection(const struct grpc_call *call);
 
-/* ---- for grpc_connection.c
- * ----------------------------------------------------------------------------------- */
+/* ---- for grpc_connection.c ----------------------------------------------------------------------------- */
 
 void grpc_call_open(struct grpc_connection *connection, struct http2_stream *stream,
                     const struct http2_headers *headers);

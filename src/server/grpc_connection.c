@@ -68,8 +68,7 @@ static const struct http2_callbacks session_callbacks = {
     .pong = on_pong,
 };
 
-/* ---- sending
- * ------------------------------------------------------------------------------------------------- */
+/* ---- sending ------------------------------------------------------------------------------------------- */
 
 static void count_queued(struct grpc_connection *connection, size_t bytes) {
     connection_count_queued(connection->connection, (int64_t)bytes - (int64_t)connection->counted_bytes);
@@ -102,8 +101,7 @@ void grpc_connection_wake(struct grpc_connection *connection) {
     io_defer(connection->io, &connection->pump);
 }
 
-/* ---- keepalive
- * ------------------------------------------------------------------------------------------------- */
+/* ---- keepalive ----------------------------------------------------------------------------------------- */
 
 static void keepalive_fire(struct io_timer *timer) {
     struct grpc_connection *connection = CONTAINER_OF(timer, struct grpc_connection, keepalive);
@@ -120,8 +118,7 @@ static void keepalive_fire(struct io_timer *timer) {
     }
 }
 
-/* ---- the protocol
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the protocol -------------------------------------------------------------------------------------- */
 
 static void *grpc_open(struct connection *connection) {
     struct grpc_connection *self = mem_calloc(1, sizeof *self);

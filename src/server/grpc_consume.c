@@ -21,8 +21,7 @@
 #define PROGRESS_DEFAULT_MS 5000
 #define PROGRESS_MIN_MS     100
 
-/* ---- messages
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------------------ */
 
 void consume_send(struct consume *self, const Sentinel__V1__ConsumeResponse *response) {
     self->sent_ns = io_now_ns(grpc_call_io(self->call));
@@ -92,9 +91,7 @@ static void progress_fire(struct io_timer *timer) {
     io_timer_set(io, timer, next_ns > io_now_ns(io) ? next_ns : io_now_ns(io) + self->progress_ns);
 }
 
-/* ---- fetching
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- fetching ------------------------------------------------------------------------------------------ */
 
 static bool has_credit(const struct consume *self) {
     return self->credit.records > 0 && self->credit.bytes > 0;
@@ -182,8 +179,7 @@ static bool start_fetch(struct consume *self) {
     return true;
 }
 
-/* ---- delivering
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- delivering ---------------------------------------------------------------------------------------- */
 
 /* One message from partition `current`. */
 static void deliver_some(struct consume *self) {
@@ -233,9 +229,7 @@ void consume_advance(struct consume *self) {
     if (call->half_closed && !has_credit(self)) grpc_call_finish(call);
 }
 
-/* ---- requests
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 static void positioned(struct grpc_sources *sources, struct grpc_source *source) {
     struct consume *self = CONTAINER_OF(sources, struct consume, sources);

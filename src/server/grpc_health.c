@@ -62,8 +62,7 @@ static void list(struct grpc_call *call, struct grpc_message *message) {
     grpc_call_reply_packed(call, &response.base);
 }
 
-/* ---- watching
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- watching ------------------------------------------------------------------------------------------ */
 
 struct watch {
     struct grpc_call *call;

@@ -8,8 +8,7 @@
 #include "server/grpc_partition.h"
 #include "server/grpc_service.h"
 
-/* ---- ListOffsets
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- ListOffsets --------------------------------------------------------------------------------------- */
 
 struct lookup {
     struct list_offset request;
@@ -126,8 +125,7 @@ static void list_offsets_ended(struct grpc_call *call) {
         if (all->list[i].busy) broker_list_offset_cancel(&all->list[i].request);
 }
 
-/* ---- DeleteRecords
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- DeleteRecords ------------------------------------------------------------------------------------- */
 
 struct deletion {
     struct delete_records request;

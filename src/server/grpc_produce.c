@@ -6,9 +6,7 @@
 #include "server/grpc_autocreate.h"
 #include "server/grpc_service.h"
 
-/* ---- Produce
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Produce ------------------------------------------------------------------------------------------- */
 
 struct produce {
     struct grpc_append *append; /* while it is under way */
@@ -100,8 +98,7 @@ static void produce_ended(struct grpc_call *call) {
     state->message.owner = NULL;
 }
 
-/* ---- InitProducer
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- InitProducer -------------------------------------------------------------------------------------- */
 
 struct init {
     struct producer_id_request request;

@@ -28,8 +28,7 @@ static void pay(struct grpc_records_credit *credit, int64_t records, size_t byte
     credit->bytes -= (int64_t)bytes;
 }
 
-/* ---- batches
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------------------------------------- */
 
 static enum status take_batches(struct grpc_records *records, size_t size_max,
                                 struct grpc_records_credit *credit, struct chain *out) {
@@ -57,8 +56,7 @@ static enum status take_batches(struct grpc_records *records, size_t size_max,
     return STATUS_END;
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------------------- */
 
 /* Makes `next` the next record to give: END when the batch has none. Opens the batch when it is not. */
 static enum status find_next(struct grpc_records *records) {

@@ -103,8 +103,7 @@ static bool file_declares(struct slice file, struct slice symbol) {
            has_service(file, symbol);
 }
 
-/* ---- files
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------- */
 
 struct files {
     struct slice list[FILES_MAX];
@@ -136,8 +135,7 @@ static void add_with_imports(struct files *files, struct slice file) {
         if (find_file(name, &import)) add_with_imports(files, import);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------------- */
 
 #define RESPONSE_CASE(name) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##name
 #define REQUEST_CASE(name)  GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##name

@@ -4,8 +4,7 @@
 #include "base/assert.h"
 #include "server/grpc_partition.h"
 
-/* ---- looking up
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- looking up ---------------------------------------------------------------------------------------- */
 
 static void refresh(struct grpc_source *source) {
     struct partition_info info;
@@ -91,8 +90,7 @@ bool grpc_sources_seek(struct grpc_source *source, const Sentinel__V1__StartPosi
     return position(source, wanted);
 }
 
-/* ---- from ConsumeStart
- * ----------------------------------------------------------------------------------------------- */
+/* ---- from ConsumeStart --------------------------------------------------------------------------------- */
 
 static struct grpc_source *add(struct grpc_sources *sources, struct slice topic, int32_t partition) {
     struct arena *arena = &sources->call->arena;
@@ -197,9 +195,7 @@ bool grpc_sources_start(struct grpc_sources *sources, struct grpc_call *call,
     return true;
 }
 
-/* ---- the rest
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- the rest ------------------------------------------------------------------------------------------ */
 
 struct grpc_source *grpc_sources_find(struct grpc_sources *sources, const char *topic, int32_t partition) {
     struct slice name = slice_from_text(topic);

@@ -9,8 +9,7 @@
 
 #define PAGE_SIZE_MAX 1000
 
-/* ---- a topic as a message
- * ------------------------------------------------------------------------------------------ */
+/* ---- a topic as a message ------------------------------------------------------------------------------ */
 
 static void fill_configs(struct arena *arena, const struct topic_config *config, Sentinel__V1__Topic *out) {
     unsigned count = topic_config_count();
@@ -96,9 +95,7 @@ static Sentinel__V1__Topic *topic_message(struct grpc_call *call, struct slice n
     return out;
 }
 
-/* ---- changes
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- changes ------------------------------------------------------------------------------------------- */
 
 struct change {
     struct topic_change change;
@@ -307,9 +304,7 @@ static void add_partitions(struct grpc_call *call, struct grpc_message *message)
     change_start(change, add_partitions_answer);
 }
 
-/* ---- listing
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- listing ------------------------------------------------------------------------------------------- */
 
 /* A page ends with a token: the id of its last topic. Topics come in order of creation, so one that is made
  * or deleted between two pages never hides another. When the last topic itself was deleted the listing begins
@@ -374,9 +369,7 @@ static void list_topics(struct grpc_call *call, struct grpc_message *message) {
     grpc_call_reply_packed(call, &response.base);
 }
 
-/* ---- one topic
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- one topic ----------------------------------------------------------------------------------------- */
 
 /* Each partition's leader is asked, all at once. A broker that runs alone loads partitions when they are
  * first used: for one that is not, its end is asked for, which loads it. */

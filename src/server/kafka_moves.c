@@ -172,8 +172,7 @@ void kafka_moves_list(struct kafka_request *request) {
     kafka_names_release(&names);
 }
 
-/* ---- ElectLeaders
- * ------------------------------------------------------------------------------------------ */
+/* ---- ElectLeaders -------------------------------------------------------------------------------------- */
 
 enum { ELECTION_PREFERRED = 0 };
 

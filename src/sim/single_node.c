@@ -248,8 +248,7 @@ static void check_follower(struct world *w) {
                     (unsigned long long)((io_now_ns(w->io) - f->asked_ns) / NS_PER_MS));
 }
 
-/* ---- topics made and deleted, records deleted
- * --------------------------------------------------------------- */
+/* ---- topics made and deleted, records deleted ---------------------------------------------------------- */
 
 static void churned(struct topic_change *change) {
     struct world *w = CONTAINER_OF(change, struct world, churn);
@@ -313,8 +312,7 @@ static void make_topic(struct world *w) {
     broker_change_topic(w->broker, &w->change);
 }
 
-/* ---- the node's life
- * ---------------------------------------------------------------------------------------- */
+/* ---- the node's life ----------------------------------------------------------------------------------- */
 
 static bool start_broker(struct world *w) {
     struct broker_options options = broker_options_default();

@@ -7,8 +7,7 @@ static uint64_t value_of(int64_t value) {
     return (uint64_t)value;
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 /* Where ProduceRequest, ProduceStreamBatch and ProduceStreamOpen keep what they have in common; 0: nowhere.
  */
@@ -101,8 +100,7 @@ enum status protobuf_produce_record_next(const struct protobuf_produce *produce,
     return reader_ok(&reader) ? STATUS_END : STATUS_MALFORMED;
 }
 
-/* ---- requests, the client's side
- * ---------------------------------------------------------------------------- */
+/* ---- requests, the client's side ----------------------------------------------------------------------- */
 
 static size_t producer_size(const struct protobuf_produce *p) {
     return protobuf_value_size(1, value_of(p->producer_id)) +
@@ -162,8 +160,7 @@ void protobuf_produce_stream_write_open(struct writer *out, const struct protobu
     ASSERT_EQ(out->size - start, size);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------------- */
 
 /* AppendResult: 1 partition, 2 base_offset, 3 record_count, 4 log_append_time_ms, 5 leader_epoch,
  * 6 record_indexes (packed), 7 error. */

@@ -25,8 +25,7 @@ static enum status next_bytes(struct slice *rest, uint32_t number, struct slice 
     return reader_ok(&reader) ? STATUS_END : STATUS_MALFORMED;
 }
 
-/* ---- Record: 1 key, 2 value, 3 headers, 4 timestamp_ms, 5 offset; RecordHeader: 1 name, 2 value
- * ------------ */
+/* ---- Record: 1 key, 2 value, 3 headers, 4 timestamp_ms, 5 offset; RecordHeader: 1 name, 2 value -------- */
 
 enum status protobuf_record_read(struct slice message, struct protobuf_record *record) {
     *record = (struct protobuf_record){.message = message};
@@ -93,8 +92,7 @@ void protobuf_record_write(struct writer *out, uint32_t number, const struct rec
     ASSERT_EQ(out->size - start, size);
 }
 
-/* ---- records that come back: ConsumeResponse and FetchResponse
- * ---------------------------------------------- */
+/* ---- records that come back: ConsumeResponse and FetchResponse ----------------------------------------- */
 
 /* ConsumeRecords: 1 topic, 2 partition, 3 next_offset, 4 high_watermark, 5 records, 6 record_batches. */
 static enum status consumed_records_read(struct slice message, struct protobuf_records *records) {

@@ -112,8 +112,7 @@ void cluster_world_close(struct cluster_world *w) {
     io_sim_free(w->sim);
 }
 
-/* ---- topics
- * ------------------------------------------------------------------------------------------------ */
+/* ---- topics -------------------------------------------------------------------------------------------- */
 
 struct waiting_change {
     struct topic_change change;
@@ -258,8 +257,7 @@ uint32_t cluster_world_leader(struct cluster_world *w, uint32_t asked, const cha
     return 0;
 }
 
-/* ---- records
- * ----------------------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------------------- */
 
 static struct buffer *one_record(const char *value, int64_t producer, int32_t sequence) {
     struct record_batch_builder builder;

@@ -10,8 +10,7 @@
 
 #define BUFFER_SIZE (64 * KIB)
 
-/* ---- the client's session
- * -------------------------------------------------------------------------------------------- */
+/* ---- the client's session ------------------------------------------------------------------------------ */
 
 static void take_header(struct grpc_world_call *call, const struct http2_header *header) {
     char number[16] = {0};
@@ -78,8 +77,7 @@ static void on_goaway(void *owner, int32_t last, uint32_t code, struct slice deb
 static const struct http2_callbacks callbacks = {
     .headers = on_headers, .data = on_data, .end = on_end, .closed = on_closed, .goaway = on_goaway};
 
-/* ---- the client's socket
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the client's socket ------------------------------------------------------------------------------- */
 
 static void pump(struct grpc_world_client *client);
 
@@ -174,9 +172,7 @@ void grpc_world_disconnect(struct grpc_world *world, struct grpc_world_client *c
     mem_free(client->buffer);
 }
 
-/* ---- the world
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- the world ----------------------------------------------------------------------------------------- */
 
 void grpc_world_open(struct grpc_world *world, uint64_t seed) {
     memset(world, 0, sizeof *world);
@@ -229,9 +225,7 @@ void grpc_world_await(struct grpc_world *world, struct grpc_world_call *call) {
     assert_true(call->closed);
 }
 
-/* ---- calls
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- calls --------------------------------------------------------------------------------------------- */
 
 struct grpc_world_call *grpc_world_call_headers(struct grpc_world_client *client,
                                                 const struct http2_header *headers, size_t count) {

@@ -60,9 +60,7 @@ static void produce(const char *topic, int partition, int first, int count, size
     buffer_unref(batch);
 }
 
-/* ---- Fetch
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Fetch --------------------------------------------------------------------------------------------- */
 
 static struct grpc_world_call *start_fetch(const char *topic, int64_t offset, int max_bytes, int min_bytes,
                                            int max_wait_ms, const char *timeout) {
@@ -163,9 +161,7 @@ static void test_fetch_errors(void **state) {
     expect_error(call, 3, "INVALID", "max_wait_ms");
 }
 
-/* ---- Consume
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Consume ------------------------------------------------------------------------------------------- */
 
 static void send_request(struct grpc_world_call *call, Sentinel__V1__ConsumeRequest__MessageCase which,
                          void *message) {

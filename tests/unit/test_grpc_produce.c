@@ -90,9 +90,7 @@ static Sentinel__V1__FetchResponse *fetch(const char *topic, int partition, int6
     return response;
 }
 
-/* ---- one call
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- one call ------------------------------------------------------------------------------------------ */
 
 static void test_null_empty_headers_timestamps(void **state) {
     (void)state;
@@ -349,9 +347,7 @@ static void test_cancelled_append(void **state) {
     sentinel__v1__fetch_response__free_unpacked(back, NULL);
 }
 
-/* ---- streams
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- streams ------------------------------------------------------------------------------------------- */
 
 static void send_open(struct grpc_world_call *call, const char *topic, Sentinel__V1__Acks acks) {
     Sentinel__V1__ProduceStreamOpen open = SENTINEL__V1__PRODUCE_STREAM_OPEN__INIT;

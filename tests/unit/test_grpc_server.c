@@ -81,8 +81,7 @@ static void an_update_comes_behind_what_was_asked_before(void **state) {
                  GRPC_INVALID_ARGUMENT, "INVALID_CONFIG", "set[0]");
 }
 
-/* ---- what every call has in common
- * -------------------------------------------------------------------------------------- */
+/* ---- what every call has in common --------------------------------------------------------------------- */
 
 static void expect_http(const char *method, const char *path, const char *type, int status) {
     struct http2_header headers[] = {
@@ -255,8 +254,7 @@ static void test_keepalive(void **state) {
     assert_false(world.client.closed); /* it answers our pings */
 }
 
-/* ---- the small services
- * ------------------------------------------------------------------------------------------------- */
+/* ---- the small services -------------------------------------------------------------------------------- */
 
 static void test_cluster(void **state) {
     (void)state;

@@ -344,8 +344,7 @@ static void draining_answers_long_polls_and_closes(void **state) {
     kafka_world_disconnect(&world, &idle);
 }
 
-/* ---- frames
- * ------------------------------------------------------------------------------------------------ */
+/* ---- frames -------------------------------------------------------------------------------------------- */
 
 static void a_frame_may_come_byte_by_byte(void **state) {
     (void)state;
@@ -412,8 +411,7 @@ static void api_versions_answers_any_version(void **state) {
     }
 }
 
-/* ---- topics and their neighbours
- * --------------------------------------------------------------------------- */
+/* ---- topics and their neighbours ----------------------------------------------------------------------- */
 
 static struct kafka_metadata_response *metadata(const char *name, bool create) {
     struct kafka_metadata_request_topic topic = {.name = slice_from_text(name)};
