@@ -64,6 +64,9 @@ static void greet(struct peer_inbound *inbound, const struct peer_hello *hello) 
     inbound->node = hello->node;
     inbound->incarnation = hello->incarnation;
     peer->inbounds++;
+    /* It was gone, and greets on a new connection: what we sent on ours may wait for its life before, for as
+     * long as TCP likes. */
+    if (peer->silent) peer_link_reset(peer->link, NULL);
     /* Also when it was never missed: what slept on the connection before is woken. */
     peer->up = peer->silent = false;
     peers_heard(peers, peer);
