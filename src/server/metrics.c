@@ -75,7 +75,8 @@ static void print_broker(struct server *server, struct writer *out) {
     counter(out, "readers_sent_total", "Times a leader sent a reader to a follower in its rack.",
             stats.readers_sent);
     counter(out, "fetch_waits_total", "Times a fetch waited for more records.", stats.fetch_waits);
-    counter(out, "compactions_total", "Passes of compaction by key over a partition.", stats.compactions);
+    counter(out, "compacted_passes_total", "Passes of compaction by key over a partition.",
+            stats.compactions);
     counter(out, "compacted_records_total", "Records removed by compaction by key.", stats.compacted_records);
     counter(out, "compacted_bytes_total", "Bytes of record batches removed by compaction by key.",
             stats.compacted_bytes);

@@ -2,6 +2,7 @@
 """Starting, stopping and bad input, as an operator and a hostile client would do it."""
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -221,6 +222,17 @@ class BadInput(unittest.TestCase):
                               (b"GET / HTTP/1.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n", 431)):
             with self.send(request) as client:
                 self.assertIn(str(code).encode(), client.recv(100))
+
+    def test_metrics_are_named_once_and_explained(self):
+        text = urllib.request.urlopen(f"http://{self.broker.address}/metrics").read().decode()
+        families = re.findall(r"^# TYPE sentinel_(\w+) (?:counter|gauge|histogram)$", text, re.M)
+        samples = [line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")]
+        self.assertEqual(len(families), len(set(families)), "a family twice is no Prometheus text")
+        self.assertEqual(len(samples), len(set(samples)))
+        with open("docs/operations.md") as manual:
+            table = manual.read().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+        explained = [name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)]
+        self.assertEqual(sorted(explained), sorted(families))
 
     def test_http2_floods_are_cut_off(self):
         preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
