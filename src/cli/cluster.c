@@ -48,6 +48,7 @@ static void print_help(void) {
         "  sentinel cluster status --server 127.0.0.1:9092\n"
         "  sentinel cluster add-node 4=10.0.0.4:9092\n"
         "  sentinel cluster drain 2 && sentinel cluster remove-node 2\n"
+        "  sentinel cluster rebalance --dry-run\n"
         "  sentinel cluster checkpoint monday\n");
 }
 

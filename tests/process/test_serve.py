@@ -181,6 +181,21 @@ class BadInput(unittest.TestCase):
             size, correlation, error = struct.unpack(">iih", client.recv(10))
             self.assertEqual((correlation, error), (7, 35))
 
+    def test_the_manual_lists_the_versions_that_are_advertised(self):
+        body = struct.pack(">hhih", 18, 0, 7, -1)
+        with self.send(struct.pack(">i", len(body)) + body) as client, client.makefile("rb") as answer:
+            size, correlation, error, count = struct.unpack(">iihi", answer.read(14))
+            advertised = {key: (low, high) for key, low, high in struct.iter_unpack(">hhh", answer.read(6 * count))}
+        self.assertEqual((size, correlation, error), (10 + 6 * count, 7, 0))
+        with open("docs/protocols.md") as manual:
+            rows = re.findall(r"^\| ([\d, ]+) \| [\w, ]+ \| ([\d, -]+) \|", manual.read(), re.M)
+        listed = {}
+        for keys, versions in rows:
+            for key, version in zip(keys.split(", "), versions.split(", "), strict=True):
+                low, _, high = version.partition("-")
+                listed[int(key)] = (int(low), int(high or low))
+        self.assertEqual(listed, advertised)
+
     def test_truncated_bodies_of_every_kind(self):
         for key in (0, 1, 2, 3, 10, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 44, 46, 60, 75):
             body = struct.pack(">hhih", key, 1 if key in (2, 20, 32, 35) else 0, 7, -1) + b"\x7f\xff\xff\xff"
