@@ -20,11 +20,31 @@ int parse_integer(const char *command, const char *option, const char *text, int
     return 0;
 }
 
-int parse_timeout(const char *command, const char *text, struct client_options *options) {
-    int64_t seconds;
-    int status = parse_integer(command, "--timeout", text, 1, 86400, &seconds);
-    options->timeout_ms = (uint32_t)seconds * 1000;
-    return status;
+int take_client_option(const char *command, int option, const char *value, struct client_options *options) {
+    int64_t seconds = 0;
+    int status = 0;
+    switch (option) {
+    case CLIENT_OPTION_SERVER:
+        options->server = value;
+        return 0;
+    case CLIENT_OPTION_TIMEOUT:
+        status = parse_integer(command, "--timeout", value, 1, 86400, &seconds);
+        options->timeout_ms = (uint32_t)seconds * 1000;
+        return status;
+    case CLIENT_OPTION_JSON:
+        options->json = true;
+        return 0;
+    case CLIENT_OPTION_WATCH:
+        options->watch = true;
+        return 0;
+    case CLIENT_OPTION_INTERVAL:
+        return parse_integer(command, "--interval", value, 1, 86400, &options->interval_s);
+    case CLIENT_OPTION_COUNT:
+        return parse_integer(command, "--count", value, 1, INT64_MAX, &options->count);
+    default:
+        fprintf(stderr, "'sentinel help %s' explains the options\n", command);
+        return EXIT_USAGE;
+    }
 }
 
 static int hex_digit(char c) {
@@ -60,12 +80,21 @@ sentinel_client *client_open(const char *command, const struct client_options *o
     return client;
 }
 
-void watch_separate(bool json, bool first) {
-    if (json) return;
+void watch_begin(const struct client_options *options) {
+    if (options->json) return;
     if (io_is_terminal(1))
         printf("\033[H\033[2J");
-    else if (!first)
+    else if (options->shown != 0)
         printf("\n");
+}
+
+bool watch_end(struct client_options *options) {
+    fflush(stdout);
+    return ++options->shown != options->count;
+}
+
+uint32_t watch_interval_ms(const struct client_options *options) {
+    return options->interval_s == 0 ? 1000 : (uint32_t)options->interval_s * 1000;
 }
 
 int client_failed(const char *command, const sentinel_error *error) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `sentinel cluster`: the nodes, how they come and go, who leads, and backups of their data. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,14 +108,13 @@ static void print_node(const sentinel_node *node, const char *red, const char *g
 
 struct cluster_options {
     struct client_options client;
-    bool json, undo, no_wait, watch, dry_run;
-    int64_t interval_s, count, shown;
+    bool undo, no_wait, dry_run;
     int64_t moves; /* of rebalance, at once */
 };
 
 static void print_cluster(void *context, const sentinel_cluster *cluster) {
     const struct cluster_options *o = context;
-    if (o->json) {
+    if (o->client.json) {
         print_json(cluster);
         return;
     }
@@ -136,15 +134,14 @@ static void print_cluster(void *context, const sentinel_cluster *cluster) {
 
 static bool print_next(void *context, const sentinel_cluster *cluster) {
     struct cluster_options *o = context;
-    watch_separate(o->json, o->shown++ == 0);
+    watch_begin(&o->client);
     print_cluster(o, cluster);
-    fflush(stdout);
-    return o->shown != o->count;
+    return watch_end(&o->client);
 }
 
 static int show_status(struct cluster_options *o, sentinel_client *client, sentinel_error *error) {
-    if (!o->watch) return sentinel_cluster_describe(client, print_cluster, o, error);
-    return sentinel_cluster_watch(client, (uint32_t)o->interval_s * 1000, print_next, o, error);
+    if (!o->client.watch) return sentinel_cluster_describe(client, print_cluster, o, error);
+    return sentinel_cluster_watch(client, watch_interval_ms(&o->client), print_next, o, error);
 }
 
 /* -1: it does not fit. */
@@ -236,7 +233,7 @@ static int run(struct cluster_options *o, sentinel_client *client, enum verb ver
         result = sentinel_node_remove(client, node, &error);
         break;
     case REBALANCE:
-        result = o->dry_run ? rebalance_plan(client, o->json, &error)
+        result = o->dry_run ? rebalance_plan(client, o->client.json, &error)
                             : rebalance_run(client, (size_t)o->moves, &error);
         break;
     case TRANSFER_LEADER:
@@ -248,59 +245,42 @@ static int run(struct cluster_options *o, sentinel_client *client, enum verb ver
     return result == 0 ? 0 : client_failed("cluster", &error);
 }
 
+enum { OPTION_UNDO = CLIENT_OPTION_END, OPTION_NO_WAIT, OPTION_DRY_RUN, OPTION_MOVES };
+
+static int take_option(struct cluster_options *o, int option, const char *value) {
+    switch (option) {
+    case OPTION_UNDO:
+        o->undo = true;
+        return 0;
+    case OPTION_NO_WAIT:
+        o->no_wait = true;
+        return 0;
+    case OPTION_DRY_RUN:
+        o->dry_run = true;
+        return 0;
+    case OPTION_MOVES:
+        return parse_integer("cluster", "--moves", value, 1, 1000, &o->moves);
+    default:
+        return take_client_option("cluster", option, value, &o->client);
+    }
+}
+
 int cluster_main(int argc, char **argv) {
-    enum {
-        OPTION_SERVER = 256,
-        OPTION_TIMEOUT,
-        OPTION_JSON,
-        OPTION_WATCH,
-        OPTION_INTERVAL,
-        OPTION_COUNT,
-        OPTION_UNDO,
-        OPTION_NO_WAIT,
-        OPTION_DRY_RUN,
-        OPTION_MOVES,
-        OPTION_HELP
-    };
-    static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
-                                            {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-                                            {"json", no_argument, NULL, OPTION_JSON},
-                                            {"watch", no_argument, NULL, OPTION_WATCH},
-                                            {"interval", required_argument, NULL, OPTION_INTERVAL},
-                                            {"count", required_argument, NULL, OPTION_COUNT},
+    static const struct option options[] = {CLIENT_OPTIONS,
+                                            JSON_OPTION,
+                                            WATCH_OPTIONS,
                                             {"undo", no_argument, NULL, OPTION_UNDO},
                                             {"no-wait", no_argument, NULL, OPTION_NO_WAIT},
                                             {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
                                             {"moves", required_argument, NULL, OPTION_MOVES},
-                                            {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
-    struct cluster_options o = {.interval_s = 1, .moves = REBALANCE_MOVES};
-    int option, status = 0;
+    struct cluster_options o = {.moves = REBALANCE_MOVES};
+    int option, status;
     optind = 0;
-    while (status == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) return print_help(), 0;
-        if (option == OPTION_SERVER)
-            o.client.server = optarg;
-        else if (option == OPTION_JSON)
-            o.json = true;
-        else if (option == OPTION_UNDO)
-            o.undo = true;
-        else if (option == OPTION_NO_WAIT)
-            o.no_wait = true;
-        else if (option == OPTION_WATCH)
-            o.watch = true;
-        else if (option == OPTION_INTERVAL)
-            status = parse_integer("cluster", "--interval", optarg, 1, 86400, &o.interval_s);
-        else if (option == OPTION_COUNT)
-            status = parse_integer("cluster", "--count", optarg, 1, INT64_MAX, &o.count);
-        else if (option == OPTION_DRY_RUN)
-            o.dry_run = true;
-        else if (option == OPTION_MOVES)
-            status = parse_integer("cluster", "--moves", optarg, 1, 1000, &o.moves);
-        else
-            status = option == OPTION_TIMEOUT ? parse_timeout("cluster", optarg, &o.client) : EXIT_USAGE;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == CLIENT_OPTION_HELP) return print_help(), 0;
+        if ((status = take_option(&o, option, optarg)) != 0) return status;
     }
-    if (status != 0) return status;
     char **words = argv + optind + 1;
     int count = argc - optind - 1;
     enum verb verb = STATUS;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `sentinel consume`: prints records as they come, in a format of one's own or as JSON lines. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@ struct consume {
     int64_t looked_ms;    /* likewise: at what the group has committed */
     sentinel_client *connection;
     int64_t partition, from, count;
-    bool until_end, any_replica, json, quiet, read_committed, from_time;
+    bool until_end, any_replica, quiet, read_committed, from_time;
     int32_t partition_count;
     int64_t *ends; /* with --until-end */
     struct progress progress;
@@ -70,9 +69,7 @@ static void print_help(void) {
  */
 
 enum {
-    OPTION_SERVER = 256,
-    OPTION_TIMEOUT,
-    OPTION_PARTITION,
+    OPTION_PARTITION = CLIENT_OPTION_END,
     OPTION_FROM,
     OPTION_GROUP,
     OPTION_COUNT,
@@ -80,9 +77,7 @@ enum {
     OPTION_ANY_REPLICA,
     OPTION_ISOLATION,
     OPTION_FORMAT,
-    OPTION_JSON,
-    OPTION_QUIET,
-    OPTION_HELP
+    OPTION_QUIET
 };
 
 static int parse_from(struct consume *c, const char *text) {
@@ -101,11 +96,6 @@ static int parse_from(struct consume *c, const char *text) {
 
 static int take_option(struct consume *c, int option, const char *value) {
     switch (option) {
-    case OPTION_SERVER:
-        c->client.server = value;
-        return 0;
-    case OPTION_TIMEOUT:
-        return parse_timeout("consume", value, &c->client);
     case OPTION_PARTITION:
         return parse_integer("consume", "--partition", value, 0, 1000000, &c->partition);
     case OPTION_FROM:
@@ -124,9 +114,6 @@ static int take_option(struct consume *c, int option, const char *value) {
     case OPTION_FORMAT:
         c->format = value;
         return 0;
-    case OPTION_JSON:
-        c->json = true;
-        return 0;
     case OPTION_ISOLATION:
         c->read_committed = strcmp(value, "committed") == 0;
         if (!c->read_committed && strcmp(value, "uncommitted") != 0)
@@ -136,15 +123,14 @@ static int take_option(struct consume *c, int option, const char *value) {
         c->quiet = true;
         return 0;
     default:
-        fprintf(stderr, "'sentinel help consume' explains the options\n");
-        return EXIT_USAGE;
+        return take_client_option("consume", option, value, &c->client);
     }
 }
 
 static int parse_arguments(struct consume *c, int argc, char **argv) {
     static const struct option options[] = {
-        {"server", required_argument, NULL, OPTION_SERVER},
-        {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+        CLIENT_OPTIONS,
+        JSON_OPTION,
         {"partition", required_argument, NULL, OPTION_PARTITION},
         {"from", required_argument, NULL, OPTION_FROM},
         {"group", required_argument, NULL, OPTION_GROUP},
@@ -153,15 +139,13 @@ static int parse_arguments(struct consume *c, int argc, char **argv) {
         {"any-replica", no_argument, NULL, OPTION_ANY_REPLICA},
         {"isolation", required_argument, NULL, OPTION_ISOLATION},
         {"format", required_argument, NULL, OPTION_FORMAT},
-        {"json", no_argument, NULL, OPTION_JSON},
         {"quiet", no_argument, NULL, OPTION_QUIET},
-        {"help", no_argument, NULL, OPTION_HELP},
         {NULL, 0, NULL, 0},
     };
     int option, status;
     optind = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) return print_help(), 0;
+        if (option == CLIENT_OPTION_HELP) return print_help(), 0;
         if ((status = take_option(c, option, optarg)) != 0) return status;
     }
     if (argc - optind != 1) return usage_error("consume", "wants one topic name");
@@ -357,7 +341,7 @@ static int consume_all(struct consume *c, sentinel_consumer *consumer, sentinel_
             continue;
         }
         if (is_behind_end(c, &record)) continue;
-        if (c->json)
+        if (c->client.json)
             print_json(c, &record);
         else
             print_formatted(c->format, &record);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `sentinel group`: list, describe (once or again and again), reset-offsets, delete. */
-#include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/client_options.h"
@@ -14,8 +11,7 @@
 
 struct group_options {
     struct client_options client;
-    bool json, watch, dry_run, has_target;
-    int64_t interval_s, count, shown;
+    bool dry_run, has_target;
     const char *topics[TOPICS_MAX];
     sentinel_group_reset_options reset;
 };
@@ -51,7 +47,7 @@ static void json_text(const char *name, const char *value) {
 
 static void list_one(void *context, const sentinel_group *group) {
     const struct group_options *o = context;
-    if (!o->json) {
+    if (!o->client.json) {
         printf("%-32s %-9s %-20s %d\n", group->name, group->kind, group->state, group->member_count);
         return;
     }
@@ -63,7 +59,7 @@ static void list_one(void *context, const sentinel_group *group) {
 
 static int list(struct group_options *o, sentinel_client *client) {
     sentinel_error error = {0};
-    if (!o->json) printf("%-32s %-9s %-20s %s\n", "GROUP", "KIND", "STATE", "MEMBERS");
+    if (!o->client.json) printf("%-32s %-9s %-20s %s\n", "GROUP", "KIND", "STATE", "MEMBERS");
     if (sentinel_group_list(client, list_one, o, &error) != 0) return client_failed("group", &error);
     return 0;
 }
@@ -145,25 +141,24 @@ static void describe_json(const sentinel_group *group) {
 
 static void describe_one(void *context, const sentinel_group *group) {
     const struct group_options *o = context;
-    if (o->json)
+    if (o->client.json)
         describe_json(group);
     else
         describe_text(group);
-    fflush(stdout);
 }
 
 static bool describe_next(void *context, const sentinel_group *group) {
     struct group_options *o = context;
-    watch_separate(o->json, o->shown++ == 0);
+    watch_begin(&o->client);
     describe_one(o, group);
-    return o->shown != o->count;
+    return watch_end(&o->client);
 }
 
 static int describe(struct group_options *o, sentinel_client *client, const char *name) {
     sentinel_error error = {0};
-    int status = o->watch ? sentinel_group_watch(client, name, (uint32_t)o->interval_s * 1000, describe_next,
-                                                 o, &error)
-                          : sentinel_group_describe(client, name, describe_one, o, &error);
+    int status = o->client.watch ? sentinel_group_watch(client, name, watch_interval_ms(&o->client),
+                                                        describe_next, o, &error)
+                                 : sentinel_group_describe(client, name, describe_one, o, &error);
     return status == 0 ? 0 : client_failed("group", &error);
 }
 
@@ -202,18 +197,7 @@ static int delete (sentinel_client *client, const char *name) {
 
 /* ---- the command line ---------------------------------------------------------------------------------- */
 
-enum {
-    OPTION_SERVER = 256,
-    OPTION_TIMEOUT,
-    OPTION_JSON,
-    OPTION_WATCH,
-    OPTION_INTERVAL,
-    OPTION_COUNT,
-    OPTION_TO,
-    OPTION_TOPIC,
-    OPTION_DRY_RUN,
-    OPTION_HELP
-};
+enum { OPTION_TO = CLIENT_OPTION_END, OPTION_TOPIC, OPTION_DRY_RUN };
 
 static int parse_target(struct group_options *o, const char *text) {
     o->has_target = true;
@@ -225,21 +209,6 @@ static int parse_target(struct group_options *o, const char *text) {
 
 static int take_option(struct group_options *o, int option, const char *value) {
     switch (option) {
-    case OPTION_SERVER:
-        o->client.server = value;
-        return 0;
-    case OPTION_TIMEOUT:
-        return parse_timeout("group", value, &o->client);
-    case OPTION_JSON:
-        o->json = true;
-        return 0;
-    case OPTION_WATCH:
-        o->watch = true;
-        return 0;
-    case OPTION_INTERVAL:
-        return parse_integer("group", "--interval", value, 1, 86400, &o->interval_s);
-    case OPTION_COUNT:
-        return parse_integer("group", "--count", value, 1, INT64_MAX, &o->count);
     case OPTION_TO:
         return parse_target(o, value);
     case OPTION_TOPIC:
@@ -250,8 +219,7 @@ static int take_option(struct group_options *o, int option, const char *value) {
         o->dry_run = true;
         return 0;
     default:
-        fprintf(stderr, "'sentinel help group' explains the options\n");
-        return EXIT_USAGE;
+        return take_client_option("group", option, value, &o->client);
     }
 }
 
@@ -263,22 +231,18 @@ static int run(struct group_options *o, sentinel_client *client, const char *ver
 }
 
 int group_main(int argc, char **argv) {
-    static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
-                                            {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-                                            {"json", no_argument, NULL, OPTION_JSON},
-                                            {"watch", no_argument, NULL, OPTION_WATCH},
-                                            {"interval", required_argument, NULL, OPTION_INTERVAL},
-                                            {"count", required_argument, NULL, OPTION_COUNT},
+    static const struct option options[] = {CLIENT_OPTIONS,
+                                            JSON_OPTION,
+                                            WATCH_OPTIONS,
                                             {"to", required_argument, NULL, OPTION_TO},
                                             {"topic", required_argument, NULL, OPTION_TOPIC},
                                             {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
-                                            {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
-    struct group_options o = {.interval_s = 1};
+    struct group_options o = {0};
     int option, status;
     optind = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) return print_help(), 0;
+        if (option == CLIENT_OPTION_HELP) return print_help(), 0;
         if ((status = take_option(&o, option, optarg)) != 0) return status;
     }
     int words = argc - optind;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `sentinel produce`: one record a line (or another delimiter) from a file or standard input. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,16 +60,13 @@ static void acknowledged(void *context, void *tag, int32_t partition, int64_t of
  */
 
 enum {
-    OPTION_SERVER = 256,
-    OPTION_TIMEOUT,
-    OPTION_FILE,
+    OPTION_FILE = CLIENT_OPTION_END,
     OPTION_KEY_SEPARATOR,
     OPTION_DELIMITER,
     OPTION_PARTITION,
     OPTION_ACKS,
     OPTION_RATE,
-    OPTION_QUIET,
-    OPTION_HELP
+    OPTION_QUIET
 };
 
 static int parse_acks(struct produce *p, const char *text) {
@@ -82,11 +78,6 @@ static int parse_acks(struct produce *p, const char *text) {
 
 static int take_option(struct produce *p, int option, const char *value) {
     switch (option) {
-    case OPTION_SERVER:
-        p->client.server = value;
-        return 0;
-    case OPTION_TIMEOUT:
-        return parse_timeout("produce", value, &p->client);
     case OPTION_FILE:
         p->file = value;
         return 0;
@@ -105,15 +96,13 @@ static int take_option(struct produce *p, int option, const char *value) {
         p->quiet = true;
         return 0;
     default:
-        fprintf(stderr, "'sentinel help produce' explains the options\n");
-        return EXIT_USAGE;
+        return take_client_option("produce", option, value, &p->client);
     }
 }
 
 static int parse_arguments(struct produce *p, int argc, char **argv) {
     static const struct option options[] = {
-        {"server", required_argument, NULL, OPTION_SERVER},
-        {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+        CLIENT_OPTIONS,
         {"file", required_argument, NULL, OPTION_FILE},
         {"key-separator", required_argument, NULL, OPTION_KEY_SEPARATOR},
         {"delimiter", required_argument, NULL, OPTION_DELIMITER},
@@ -121,13 +110,12 @@ static int parse_arguments(struct produce *p, int argc, char **argv) {
         {"acks", required_argument, NULL, OPTION_ACKS},
         {"rate", required_argument, NULL, OPTION_RATE},
         {"quiet", no_argument, NULL, OPTION_QUIET},
-        {"help", no_argument, NULL, OPTION_HELP},
         {NULL, 0, NULL, 0},
     };
     int option, status;
     optind = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) return print_help(), 0;
+        if (option == CLIENT_OPTION_HELP) return print_help(), 0;
         if ((status = take_option(p, option, optarg)) != 0) return status;
     }
     if (argc - optind != 1) return usage_error("produce", "wants one topic name");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `sentinel topic`: create, list, describe, alter, add-partitions, delete. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +22,7 @@ struct topic_options {
     sentinel_placement placements[PLACEMENTS_MAX];
     int32_t nodes[PLACEMENTS_MAX][NODES_MAX];
     size_t placement_count;
-    bool json, if_not_exists, cancel, no_wait;
+    bool if_not_exists, cancel, no_wait;
 };
 
 static void print_help(void) {
@@ -86,35 +85,23 @@ static int add_placement(struct topic_options *o, const char *text) {
 }
 
 enum {
-    OPTION_SERVER = 256,
-    OPTION_TIMEOUT,
-    OPTION_PARTITIONS,
+    OPTION_PARTITIONS = CLIENT_OPTION_END,
     OPTION_REPLICAS,
     OPTION_CONFIG,
-    OPTION_JSON,
     OPTION_IF_NOT_EXISTS,
     OPTION_PLACEMENT,
     OPTION_CANCEL,
-    OPTION_NO_WAIT,
-    OPTION_HELP
+    OPTION_NO_WAIT
 };
 
 static int take_option(struct topic_options *o, int option, char *value) {
     switch (option) {
-    case OPTION_SERVER:
-        o->client.server = value;
-        return 0;
-    case OPTION_TIMEOUT:
-        return parse_timeout("topic", value, &o->client);
     case OPTION_PARTITIONS:
         return parse_integer("topic", "--partitions", value, 1, 100000, &o->partitions);
     case OPTION_REPLICAS:
         return parse_integer("topic", "--replicas", value, 1, 100, &o->replicas);
     case OPTION_CONFIG:
         return add_config(o, value);
-    case OPTION_JSON:
-        o->json = true;
-        return 0;
     case OPTION_IF_NOT_EXISTS:
         o->if_not_exists = true;
         return 0;
@@ -127,14 +114,13 @@ static int take_option(struct topic_options *o, int option, char *value) {
         o->no_wait = true;
         return 0;
     default:
-        fprintf(stderr, "'sentinel help topic' explains the options\n");
-        return EXIT_USAGE;
+        return take_client_option("topic", option, value, &o->client);
     }
 }
 
 static void print_listed(void *context, const sentinel_topic *topic) {
     const struct topic_options *o = context;
-    if (!o->json) {
+    if (!o->client.json) {
         printf("%s\t%d partition%s\n", topic->name, topic->partition_count,
                topic->partition_count == 1 ? "" : "s");
         return;
@@ -181,7 +167,7 @@ static void print_replica(const sentinel_replica *replica, bool first) {
 
 static void print_described(void *context, const sentinel_topic *topic) {
     const struct topic_options *o = context;
-    if (o->json) {
+    if (o->client.json) {
         print_described_json(topic);
         return;
     }
@@ -270,17 +256,15 @@ static int check_verb(const struct topic_options *o, const char *verb, int names
 
 int topic_main(int argc, char **argv) {
     static const struct option options[] = {
-        {"server", required_argument, NULL, OPTION_SERVER},
-        {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+        CLIENT_OPTIONS,
+        JSON_OPTION,
         {"partitions", required_argument, NULL, OPTION_PARTITIONS},
         {"replicas", required_argument, NULL, OPTION_REPLICAS},
         {"config", required_argument, NULL, OPTION_CONFIG},
-        {"json", no_argument, NULL, OPTION_JSON},
         {"if-not-exists", no_argument, NULL, OPTION_IF_NOT_EXISTS},
         {"placement", required_argument, NULL, OPTION_PLACEMENT},
         {"cancel", no_argument, NULL, OPTION_CANCEL},
         {"no-wait", no_argument, NULL, OPTION_NO_WAIT},
-        {"help", no_argument, NULL, OPTION_HELP},
         {NULL, 0, NULL, 0},
     };
     static struct topic_options o; /* large */
@@ -288,7 +272,7 @@ int topic_main(int argc, char **argv) {
     int option, status;
     optind = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) return print_help(), 0;
+        if (option == CLIENT_OPTION_HELP) return print_help(), 0;
         if ((status = take_option(&o, option, optarg)) != 0) return status;
     }
     if (optind == argc)

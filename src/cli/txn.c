@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `sentinel txn`: list transactions, describe one, abort one that hangs. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 
 struct txn_options {
     struct client_options client;
-    bool json;
     int64_t open_for_s;
 };
 
@@ -64,7 +62,7 @@ static void print_json(const sentinel_transaction *txn, bool places) {
 
 static void list_one(void *context, const sentinel_transaction *txn) {
     struct txn_options *o = context;
-    if (o->json) {
+    if (o->client.json) {
         print_json(txn, false);
         return;
     }
@@ -77,7 +75,7 @@ static void list_one(void *context, const sentinel_transaction *txn) {
 
 static void describe_one(void *context, const sentinel_transaction *txn) {
     const struct txn_options *o = context;
-    if (o->json) {
+    if (o->client.json) {
         print_json(txn, true);
         return;
     }
@@ -93,7 +91,7 @@ static void describe_one(void *context, const sentinel_transaction *txn) {
 static int run(struct txn_options *o, sentinel_client *client, const char *verb, const char *id) {
     sentinel_error error = {0};
     int status;
-    if (strcmp(verb, "list") == 0 && !o->json)
+    if (strcmp(verb, "list") == 0 && !o->client.json)
         printf("%-32s %-15s %12s %6s %10s\n", "ID", "STATE", "PRODUCER", "EPOCH", "OPEN FOR");
     if (strcmp(verb, "list") == 0)
         status = sentinel_transaction_list(client, o->open_for_s * 1000, list_one, o, &error);
@@ -104,39 +102,22 @@ static int run(struct txn_options *o, sentinel_client *client, const char *verb,
     return status == 0 ? 0 : client_failed("txn", &error);
 }
 
-enum { OPTION_SERVER = 256, OPTION_TIMEOUT, OPTION_JSON, OPTION_OPEN_FOR, OPTION_HELP };
-
-static int take_option(struct txn_options *o, int option, const char *value) {
-    switch (option) {
-    case OPTION_SERVER:
-        o->client.server = value;
-        return 0;
-    case OPTION_TIMEOUT:
-        return parse_timeout("txn", value, &o->client);
-    case OPTION_JSON:
-        o->json = true;
-        return 0;
-    case OPTION_OPEN_FOR:
-        return parse_integer("txn", "--open-for", value, 0, 1 << 30, &o->open_for_s);
-    default:
-        fprintf(stderr, "'sentinel help txn' explains the options\n");
-        return EXIT_USAGE;
-    }
-}
+enum { OPTION_OPEN_FOR = CLIENT_OPTION_END };
 
 int txn_main(int argc, char **argv) {
-    static const struct option options[] = {{"server", required_argument, NULL, OPTION_SERVER},
-                                            {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-                                            {"json", no_argument, NULL, OPTION_JSON},
+    static const struct option options[] = {CLIENT_OPTIONS,
+                                            JSON_OPTION,
                                             {"open-for", required_argument, NULL, OPTION_OPEN_FOR},
-                                            {"help", no_argument, NULL, OPTION_HELP},
                                             {NULL, 0, NULL, 0}};
     struct txn_options o = {0};
     int option, status;
     optind = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) return print_help(), 0;
-        if ((status = take_option(&o, option, optarg)) != 0) return status;
+        if (option == CLIENT_OPTION_HELP) return print_help(), 0;
+        status = option == OPTION_OPEN_FOR
+                     ? parse_integer("txn", "--open-for", optarg, 0, 1 << 30, &o.open_for_s)
+                     : take_client_option("txn", option, optarg, &o.client);
+        if (status != 0) return status;
     }
     int words = argc - optind;
     const char *verb = words > 0 ? argv[optind] : "";

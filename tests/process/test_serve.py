@@ -130,6 +130,14 @@ class Start(unittest.TestCase):
             self.assertEqual(done.returncode, 2, arguments)
             self.assertIn(expected, done.stderr.decode())
 
+    def test_client_commands_take_the_same_options(self):
+        for command in ("topic", "produce", "consume", "group", "txn", "cluster"):
+            for arguments, expected in ((["--nonsense"], f"'sentinel help {command}' explains the options"),
+                                        (["--timeout", "soon"], "--timeout wants a number"), (["--server"], "--server")):
+                done = sentinel(command, *arguments)
+                self.assertEqual(done.returncode, 2, (command, arguments))
+                self.assertIn(expected, done.stderr.decode())
+
     def test_config_file_with_its_line_named(self):
         with Broker() as broker:
             path = os.path.join(broker.dir, "sentinel.conf")
