@@ -16,12 +16,13 @@
 void *client_exchange(sentinel_client *client, const char *path, const void *request,
                       const ProtobufCMessageDescriptor *descriptor, struct arena *arena,
                       sentinel_error *error) {
-    const ProtobufCMessage *message = request;
-    size_t size = protobuf_c_message_get_packed_size(message);
-    uint8_t *packed = arena_alloc(arena, size + 1);
-    protobuf_c_message_pack(message, packed);
+    struct writer bytes;
     struct buffer *answer;
-    if (client_unary(client, path, slice_make(packed, size), &answer, error) != 0) return NULL;
+    writer_init(&bytes);
+    protobuf_pack(&bytes, request);
+    int result = client_unary(client, path, writer_slice(&bytes), &answer, error);
+    writer_release(&bytes);
+    if (result != 0) return NULL;
     ProtobufCAllocator allocator = protobuf_arena_allocator(arena);
     void *unpacked = protobuf_c_message_unpack(descriptor, &allocator, answer->size, answer->data);
     buffer_unref(answer);

@@ -276,11 +276,11 @@ static void on_done(struct call *call, int code, const char *message) {
 /* ---- the stream ---------------------------------------------------------------------------------------- */
 
 static void send_request(struct sentinel_consumer *c, Sentinel__V1__ConsumeRequest *request) {
-    size_t size = sentinel__v1__consume_request__get_packed_size(request);
-    uint8_t *packed = mem_alloc(size);
-    sentinel__v1__consume_request__pack(request, packed);
-    call_send(&c->call, slice_make(packed, size), (struct shared_slice){SLICE_EMPTY, NULL});
-    mem_free(packed);
+    struct writer bytes;
+    writer_init(&bytes);
+    protobuf_pack(&bytes, &request->base);
+    call_send(&c->call, writer_slice(&bytes), (struct shared_slice){SLICE_EMPTY, NULL});
+    writer_release(&bytes);
 }
 
 static void set_start(Sentinel__V1__StartPosition *start, int64_t from) {

@@ -49,8 +49,7 @@ int client_watch(sentinel_client *client, const char *path, const void *request,
                  sentinel_error *error) {
     struct writer bytes;
     writer_init(&bytes);
-    size_t size = protobuf_c_message_get_packed_size(request);
-    MAYBE(protobuf_c_message_pack(request, writer_extend(&bytes, size)) == size);
+    protobuf_pack(&bytes, request);
     uint64_t deadline = client_deadline(client, client->timeout_ns);
     struct watch watch;
     do {

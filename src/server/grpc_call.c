@@ -112,9 +112,7 @@ void grpc_call_send_bytes(struct grpc_call *call, struct writer *message) {
 void grpc_call_send_packed(struct grpc_call *call, const ProtobufCMessage *message) {
     struct writer out;
     writer_init(&out);
-    size_t size = protobuf_c_message_get_packed_size(message);
-    size_t packed = protobuf_c_message_pack(message, writer_extend(&out, size));
-    ASSERT_EQ(packed, size);
+    protobuf_pack(&out, message);
     grpc_call_send_bytes(call, &out);
     writer_release(&out);
 }

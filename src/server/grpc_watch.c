@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/grpc_watch.h"
 
-#include "base/assert.h"
-
 static void fired(struct io_timer *timer) {
     struct grpc_watch *watch = CONTAINER_OF(timer, struct grpc_watch, timer);
     if (grpc_call_queued(watch->call) > GRPC_WATCH_QUEUED_MAX)
@@ -35,17 +33,14 @@ void grpc_watch_skip(struct grpc_watch *watch) {
 void grpc_watch_tell(struct grpc_watch *watch, const ProtobufCMessage *state) {
     struct writer now;
     writer_init(&now);
-    size_t size = protobuf_c_message_get_packed_size(state);
-    size_t packed = protobuf_c_message_pack(state, writer_extend(&now, size));
-    ASSERT_EQ(packed, size);
+    protobuf_pack(&now, state);
     if (!watch->told || !slice_equal(writer_slice(&now), writer_slice(&watch->last))) {
         watch->told = true;
-        grpc_call_send_packed(watch->call, state);
-        writer_release(&watch->last);
-        watch->last = now;
-    } else {
-        writer_release(&now);
+        writer_clear(&watch->last);
+        writer_bytes(&watch->last, writer_slice(&now));
+        grpc_call_send_bytes(watch->call, &now);
     }
+    writer_release(&now);
     grpc_watch_skip(watch);
 }
 

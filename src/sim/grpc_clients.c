@@ -255,11 +255,7 @@ static void take_reply(struct grpc_client *c, struct slice bytes) {
 static void send_request(struct grpc_client *c, const Sentinel__V1__ConsumeRequest *request) {
     struct writer bytes;
     writer_init(&bytes);
-    size_t size = sentinel__v1__consume_request__get_packed_size(request);
-    uint8_t *packed = mem_alloc(size + 1);
-    sentinel__v1__consume_request__pack(request, packed);
-    writer_bytes(&bytes, slice_make(packed, size));
-    mem_free(packed);
+    protobuf_pack(&bytes, &request->base);
     send_head(c, &bytes, NULL);
 }
 

@@ -46,9 +46,9 @@ bool grpc_message_reader_at_boundary(const struct grpc_message_reader *reader);
 
 /* Appends the header for a message of `size` bytes that the caller appends next. */
 void grpc_message_begin(struct chain *out, size_t size);
-/* A whole message; with GRPC_GZIP compressed when that makes it smaller. */
 /* What stands before a message of that size that goes out as it is. */
 void grpc_message_header(size_t size, uint8_t header[GRPC_MESSAGE_HEADER_SIZE]);
+/* A whole message; with GRPC_GZIP compressed when that makes it smaller. */
 void grpc_message_append(struct chain *out, struct slice message, enum grpc_encoding encoding);
 
 #endif

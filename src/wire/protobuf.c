@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wire/protobuf.h"
 
+#include "base/assert.h"
+
 bool protobuf_next(struct reader *reader, struct protobuf_field *field) {
     if (!reader_ok(reader) || reader_remaining(reader) == 0) return false;
     uint32_t tag = reader_varint32(reader);
@@ -60,4 +62,10 @@ static void arena_keep(void *arena, void *ptr) {
 
 ProtobufCAllocator protobuf_arena_allocator(struct arena *arena) {
     return (ProtobufCAllocator){.alloc = arena_take, .free = arena_keep, .allocator_data = arena};
+}
+
+void protobuf_pack(struct writer *out, const ProtobufCMessage *message) {
+    size_t size = protobuf_c_message_get_packed_size(message);
+    size_t packed = protobuf_c_message_pack(message, writer_extend(out, size));
+    ASSERT_EQ(packed, size);
 }

@@ -59,5 +59,7 @@ void protobuf_write_head(struct writer *out, uint32_t number, size_t size);
 /* For protobuf-c: everything unpacked lies in the arena and dies with it; freeing is nothing. The allocator
  * must not outlive the arena. */
 ProtobufCAllocator protobuf_arena_allocator(struct arena *arena);
+/* Appends the message. */
+void protobuf_pack(struct writer *out, const ProtobufCMessage *message);
 
 #endif

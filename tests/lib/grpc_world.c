@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "sentinel/v1/topic_service.pb-c.h"
+#include "wire/protobuf.h"
 
 #define BUFFER_SIZE (64 * KIB)
 
@@ -267,13 +268,13 @@ static void send_chain(struct grpc_world_call *call, struct chain *chain) {
 }
 
 void grpc_world_send(struct grpc_world_call *call, const ProtobufCMessage *message) {
-    size_t size = protobuf_c_message_get_packed_size(message);
-    uint8_t *packed = mem_alloc(size);
-    protobuf_c_message_pack(message, packed);
+    struct writer bytes;
     struct chain chain;
+    writer_init(&bytes);
     chain_init(&chain);
-    grpc_message_append(&chain, slice_make(packed, size), call->encoding);
-    mem_free(packed);
+    protobuf_pack(&bytes, message);
+    grpc_message_append(&chain, writer_slice(&bytes), call->encoding);
+    writer_release(&bytes);
     send_chain(call, &chain);
 }
 
