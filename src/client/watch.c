@@ -19,23 +19,31 @@ struct watch {
     char message[512];
 };
 
+static void end(struct watch *watch, int code, const char *message) {
+    if (watch->ended) return;
+    watch->ended = true;
+    watch->code = code;
+    snprintf(watch->message, sizeof watch->message, "%s", message);
+}
+
 static void on_message(struct call *call, struct grpc_message *message) {
     struct watch *watch = CONTAINER_OF(call, struct watch, call);
+    if (watch->ended || watch->stopped) return;
     struct arena arena;
     arena_init(&arena, 16 * KIB);
     ProtobufCAllocator allocator = protobuf_arena_allocator(&arena);
     const void *answer = protobuf_c_message_unpack(watch->descriptor, &allocator, message->bytes.size,
                                                    message->bytes.data);
     watch->answered = true;
-    if (answer != NULL && !watch->stopped) watch->stopped = !watch->visit(watch->context, &arena, answer);
+    if (answer != NULL)
+        watch->stopped = !watch->visit(watch->context, &arena, answer);
+    else
+        end(watch, 13, "the server sent a malformed answer");
     arena_release(&arena);
 }
 
 static void on_done(struct call *call, int code, const char *message) {
-    struct watch *watch = CONTAINER_OF(call, struct watch, call);
-    watch->ended = true;
-    watch->code = code;
-    snprintf(watch->message, sizeof watch->message, "%s", message);
+    end(CONTAINER_OF(call, struct watch, call), code, message);
 }
 
 static bool is_over(void *ctx) {

@@ -9,11 +9,12 @@ import sys
 import tempfile
 import time
 import unittest
+from concurrent import futures
 
 import confluent_kafka as kafka
 import grpc
 
-from lib.broker import Broker
+from lib.broker import Broker, sentinel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -235,6 +236,24 @@ class Api(unittest.TestCase):
             self.assertIn("sentinel.v1.TopicService", services)
             self.assertTrue(answers[1].file_descriptor_response.file_descriptor_proto)
             self.assertEqual(answers[2].error_response.error_code, grpc.StatusCode.NOT_FOUND.value[0])
+
+    def test_a_watcher_is_told_of_answers_that_are_none(self):
+        class Garbage(grpc.GenericRpcHandler):
+            def service(self, details):
+                return grpc.unary_stream_rpc_method_handler(lambda request, context: self.answer(context))
+
+            def answer(self, context):
+                yield b"\xff\xff"
+                while context.is_active():
+                    time.sleep(0.01)
+
+        server = grpc.server(futures.ThreadPoolExecutor(1), handlers=[Garbage()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        done = sentinel("group", "describe", "g", "--watch", "--server", f"127.0.0.1:{port}")
+        server.stop(None)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"malformed", done.stderr)
 
     def test_cluster(self):
         answer = self.call("/sentinel.v1.ClusterService/GetCluster", clusters.GetClusterRequest(),
