@@ -486,13 +486,17 @@ sentinel_consumer *sentinel_consumer_open_with(sentinel_client *client, const ch
 
 sentinel_consumer *sentinel_consumer_open(sentinel_client *client, const char *topic, int32_t partition,
                                           int64_t from, sentinel_error *error) {
-    const sentinel_consumer_options options = {.partition = partition, .from = from};
+    sentinel_consumer_options options = sentinel_consumer_options_default();
+    options.partition = partition;
+    options.from = from;
     return sentinel_consumer_open_with(client, topic, &options, error);
 }
 
 sentinel_consumer *sentinel_consumer_open_group(sentinel_client *client, const char *topic, const char *group,
                                                 int64_t from, sentinel_error *error) {
-    const sentinel_consumer_options options = {.partition = -1, .from = from, .group = group};
+    sentinel_consumer_options options = sentinel_consumer_options_default();
+    options.from = from;
+    options.group = group;
     return sentinel_consumer_open_with(client, topic, &options, error);
 }
 
