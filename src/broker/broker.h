@@ -336,8 +336,8 @@ struct partition_info {
 enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
                                   struct partition_info *info) MUST_USE;
 
-/* A question to the leader of a partition, whichever node it is; PENDING as above where this node is asked
- * and runs alone. */
+/* A question to the leader of a partition, whichever node it is. A partition that is not loaded is loaded
+ * first. */
 enum partition_ask_kind {
     PARTITION_DESCRIBE,         /* `info` and how far each replica is */
     PARTITION_TRANSFER,         /* to `node`; 0: the preferred leader; as broker_transfer_leader */
@@ -359,6 +359,7 @@ struct partition_ask {
     uint32_t replica_count;
     /* the broker's own */
     struct broker *broker;
+    struct partition_waiter waiter;
     struct forward forwarding;
     struct io_op op;
 };

@@ -60,10 +60,12 @@ static enum status describe_metadata_here(struct partition_ask *ask) {
     return STATUS_OK;
 }
 
-static enum status describe_here(struct partition_ask *ask) {
+/* PENDING only alone: what is not loaded is loaded first. */
+static enum status describe_here(struct partition_ask *ask, struct slice topic) {
     struct broker *broker = ask->broker;
-    enum status status = broker_partition_info(broker, ask->topic, ask->partition, &ask->info);
-    const struct partition *p = broker_partition(broker, ask->topic, ask->partition);
+    enum status status = broker_partition_info(broker, topic, ask->partition, &ask->info);
+    struct partition *p = broker_partition(broker, topic, ask->partition);
+    if (status == STATUS_PENDING) status = partition_use_here(p, &ask->waiter);
     bool leads = broker->cluster == NULL ||
                  (p != NULL && p->replica != NULL && raft_replica_is_leader(p->replica));
     if (status == STATUS_OK && leads) tell_replicas(ask, p->replica);
@@ -73,7 +75,7 @@ static enum status describe_here(struct partition_ask *ask) {
 static enum status serve(struct partition_ask *ask) {
     if (ask->kind == PARTITION_DESCRIBE_METADATA) return describe_metadata_here(ask);
     return ask->kind == PARTITION_DESCRIBE
-               ? describe_here(ask)
+               ? describe_here(ask, ask->topic)
                : broker_transfer_leader(ask->broker, ask->topic, ask->partition, ask->node);
 }
 
@@ -102,6 +104,19 @@ void partition_ask_serve(struct broker *broker, bool transfer, struct slice topi
 
 /* ---- asking ---------------------------------------------------------------------------------------------
  */
+
+static void answer_from_here(struct partition_ask *ask, enum status status) {
+    if (status != STATUS_PENDING) answer(ask, status);
+}
+
+static void loaded(struct partition_waiter *waiter) {
+    struct partition_ask *ask = CONTAINER_OF(waiter, struct partition_ask, waiter);
+    const struct partition *p = waiter->partition;
+    if (p == NULL || p->topic->deleting)
+        answer(ask, STATUS_UNKNOWN_TOPIC);
+    else
+        answer_from_here(ask, describe_here(ask, slice_from_text(p->topic->public.name)));
+}
 
 static void take_answer(struct partition_ask *ask, struct reader *in) {
     ask->info.log_start_offset = (int64_t)reader_be64(in);
@@ -150,6 +165,8 @@ void broker_ask_partition(struct broker *broker, struct partition_ask *ask) {
     ask->broker = broker;
     ask->op = (struct io_op){0};
     list_init(&ask->op.link);
+    ask->waiter = (struct partition_waiter){.resume = loaded};
+    list_init(&ask->waiter.link);
     ask->replica_count = 0;
     ask->info = (struct partition_info){.leader = -1, .leader_epoch = -1};
     forward_init(&ask->forwarding);
@@ -173,13 +190,14 @@ void broker_ask_partition(struct broker *broker, struct partition_ask *ask) {
     writer_release(&rest);
     enum forward_op op = ask->kind == PARTITION_TRANSFER ? FORWARD_TRANSFER : FORWARD_DESCRIBE;
     if (!forward_start(broker, &ask->forwarding, op, ask->topic, ask->partition, &body))
-        answer(ask, serve(ask));
+        answer_from_here(ask, serve(ask));
     chain_release(&body);
     if (ask->kind == PARTITION_TRANSFER) return;
     ask->info.leader = leader.node;
 }
 
 void broker_ask_partition_cancel(struct partition_ask *ask) {
+    partition_waiter_cancel(&ask->waiter);
     forward_cancel(&ask->forwarding);
     io_defer_cancel(&ask->op);
 }

@@ -371,13 +371,11 @@ static void list_topics(struct grpc_call *call, struct grpc_message *message) {
 
 /* ---- one topic ----------------------------------------------------------------------------------------- */
 
-/* Each partition's leader is asked, all at once. A broker that runs alone loads partitions when they are
- * first used: for one that is not, its end is asked for, which loads it. */
+/* Each partition's leader is asked, all at once. */
 struct get_partition {
     struct partition_ask ask;
-    struct list_offset load;
     struct get *get;
-    bool busy, loading;
+    bool busy;
 };
 struct get {
     struct grpc_call *call;
@@ -398,8 +396,13 @@ static void get_answer(struct get *get) {
     for (int32_t i = 0; i < get->count; i++) {
         struct partition_ask *ask = &get->partitions[i].ask;
         /* Nobody leads it, or the leader does not answer: what this node has of it. */
-        if (ask->status != STATUS_OK)
-            MAYBE(broker_partition_info(broker, get->name, i, &ask->info) == STATUS_OK);
+        enum status here = ask->status == STATUS_OK ? STATUS_OK
+                                                    : broker_partition_info(broker, get->name, i, &ask->info);
+        if (here != STATUS_OK && here == ask->status) { /* it is this node that cannot read it */
+            grpc_partition_fail(
+                call, &(struct grpc_partition_error){.status = here, .topic = get->name, .partition = i});
+            return;
+        }
         get->topic->partitions[get->topic->n_partitions++] = partition_message(&call->arena, broker, topic,
                                                                                ask);
     }
@@ -408,35 +411,10 @@ static void get_answer(struct get *get) {
     grpc_call_reply_packed(call, &response.base);
 }
 
-static void get_asked(struct partition_ask *ask);
-
-static void get_loaded(struct list_offset *request) {
-    struct get_partition *part = CONTAINER_OF(request, struct get_partition, load);
-    part->loading = false;
-    if (request->status == STATUS_OK) {
-        broker_ask_partition(grpc_call_broker(part->get->call), &part->ask);
-        return;
-    }
-    part->busy = false;
-    grpc_partition_fail(part->get->call, &(struct grpc_partition_error){.status = request->status,
-                                                                        .topic = part->get->name,
-                                                                        .partition = part->ask.partition});
-}
-
 static void get_asked(struct partition_ask *ask) {
     struct get_partition *part = CONTAINER_OF(ask, struct get_partition, ask);
-    struct get *get = part->get;
-    if (ask->status == STATUS_PENDING) {
-        part->loading = true;
-        part->load = (struct list_offset){.topic = get->name,
-                                          .partition = ask->partition,
-                                          .timestamp_ms = OFFSET_LATEST,
-                                          .done = get_loaded};
-        broker_list_offset(grpc_call_broker(get->call), &part->load);
-        return;
-    }
     part->busy = false;
-    if (--get->busy == 0) get_answer(get);
+    if (--part->get->busy == 0) get_answer(part->get);
 }
 
 static void get_topic(struct grpc_call *call, struct grpc_message *message) {
@@ -464,13 +442,8 @@ static void get_topic(struct grpc_call *call, struct grpc_message *message) {
 
 static void get_ended(struct grpc_call *call) {
     struct get *get = call->state;
-    for (int32_t i = 0; i < get->count; i++) {
-        if (!get->partitions[i].busy) continue;
-        if (get->partitions[i].loading)
-            broker_list_offset_cancel(&get->partitions[i].load);
-        else
-            broker_ask_partition_cancel(&get->partitions[i].ask);
-    }
+    for (int32_t i = 0; i < get->count; i++)
+        if (get->partitions[i].busy) broker_ask_partition_cancel(&get->partitions[i].ask);
 }
 
 #define TOPIC_METHOD(name, handler)                                                                          \

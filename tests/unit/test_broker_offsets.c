@@ -218,6 +218,53 @@ static void a_search_can_be_cancelled_and_its_topic_deleted(void **state) {
     assert_true((request.status == STATUS_OK) == (request.offset == 150));
 }
 
+/* ---- what is known without reading the log ---- */
+
+static void count_description(struct partition_ask *ask) {
+    (void)ask;
+    answers++;
+}
+
+static struct partition_ask describe(struct slice topic) {
+    return (struct partition_ask){.kind = PARTITION_DESCRIBE, .topic = topic, .done = count_description};
+}
+
+/* Cancelled at every step of it; to its end; with its topic deleted, or its disk failing meanwhile. */
+static void a_partition_is_loaded_to_be_described(void **state) {
+    struct broker_world *w = *state;
+    static struct world_append append;
+    io_sim_set_read_now(w->sim, 0, 0); /* so that loading takes a while */
+    for (int i = 0; i < 200; i++) {
+        struct batch_spec spec = {.count = 1, .timestamp = i, .value_size = 1000};
+        assert_status(broker_world_append(w, &append, "t", 0, &spec), STATUS_OK);
+    }
+    for (int steps = 0; steps < 20; steps++) {
+        broker_world_restart(w);
+        struct partition_ask ask = describe(SLICE_LITERAL("t"));
+        answers = 0;
+        broker_ask_partition(w->broker, &ask);
+        assert_false(list_empty(&ask.waiter.link));
+        for (int i = 0; i < steps && answers == 0; i++)
+            assert_true(io_sim_step(w->sim));
+        bool answered = answers != 0;
+        if (!answered) broker_ask_partition_cancel(&ask);
+        broker_world_run(w, 100);
+        assert_int_equal(answers, answered);
+    }
+    for (int how = 0; how < 3; how++) {
+        broker_world_restart(w);
+        struct partition_ask ask = describe(SLICE_LITERAL("t"));
+        answers = 0;
+        if (how == 1) io_sim_disk_faults(w->sim, 0)->read_error_countdown = 1;
+        broker_ask_partition(w->broker, &ask);
+        if (how == 2) assert_status(broker_world_delete(w, "t"), STATUS_OK);
+        broker_world_run(w, 100);
+        assert_int_equal(answers, 1);
+        if (how != 2) assert_status(ask.status, how == 0 ? STATUS_OK : STATUS_IO);
+        if (how == 0) assert_int_equal(ask.info.high_watermark, 200);
+    }
+}
+
 /* ---- where records begin ---- */
 
 static void deleted_records_stay_deleted(void **state) {
@@ -313,9 +360,13 @@ static void a_deletion_that_fails_has_no_effect(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, broker_world_teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(lookups_by_time_are_exact),           TEST(a_lookup_reads_one_stretch_of_a_long_log),
-        TEST(what_cannot_be_looked_up_is_refused), TEST(a_search_can_be_cancelled_and_its_topic_deleted),
-        TEST(deleted_records_stay_deleted),        TEST(deletions_side_by_side_never_take_each_other_back),
+        TEST(lookups_by_time_are_exact),
+        TEST(a_lookup_reads_one_stretch_of_a_long_log),
+        TEST(what_cannot_be_looked_up_is_refused),
+        TEST(a_search_can_be_cancelled_and_its_topic_deleted),
+        TEST(a_partition_is_loaded_to_be_described),
+        TEST(deleted_records_stay_deleted),
+        TEST(deletions_side_by_side_never_take_each_other_back),
         TEST(a_deletion_that_fails_has_no_effect),
     };
     return cmocka_run_group_tests_name("broker_offsets", tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "broker/partition.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "lib/grpc_world.h"
@@ -193,6 +194,22 @@ static void test_broken_messages(void **state) {
         grpc_world_await(&world, call);
         assert_int_equal(call->grpc_status, rows[i].code);
     }
+}
+
+static void a_topic_that_cannot_be_read_is_not_described(void **state) {
+    (void)state;
+    grpc_world_topic(&world, "broken", 2);
+    Sentinel__V1__GetTopicRequest request = SENTINEL__V1__GET_TOPIC_REQUEST__INIT;
+    request.name = (char *)(uintptr_t) "broken";
+    const char *path = "/sentinel.v1.TopicService/GetTopic";
+    assert_int_equal(grpc_world_unary(&world, path, &request.base)->grpc_status, 0);
+    struct partition *p = broker_partition(world.broker, SLICE_LITERAL("broken"), 1);
+    p->phase = PARTITION_FAILED;
+    p->failure = STATUS_CORRUPT;
+    p->failed_ns = io_now_ns(world.io);
+    assert_int_equal(grpc_world_unary(&world, path, &request.base)->grpc_status, 15);
+    grpc_world_run(&world, 2000); /* it is tried again */
+    assert_int_equal(grpc_world_unary(&world, path, &request.base)->grpc_status, 0);
 }
 
 /* A deadline ends a call that waits, at its time, and one that came too late at once. */
@@ -486,6 +503,7 @@ int main(void) {
         cmocka_unit_test(test_gzip_both_ways),
         cmocka_unit_test(test_one_message_exactly),
         cmocka_unit_test(test_broken_messages),
+        cmocka_unit_test(a_topic_that_cannot_be_read_is_not_described),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_headers_too_large),
         cmocka_unit_test(test_lost_connection),
