@@ -145,18 +145,27 @@ static void make_rows(struct groups *g, uint32_t count) {
 
 static void rows_looked_up(struct groups *g);
 
-/* The leader knows where its log begins and ends, whichever node it is. */
+static void row_done(struct groups *g) {
+    if (--g->looking_up == 0) rows_looked_up(g);
+}
+
 static void row_described(struct partition_ask *ask) {
     struct row *row = CONTAINER_OF(ask, struct row, ask);
-    struct groups *g = row->groups;
     row->asking = false;
+    row->status = ask->status;
     if (ask->status == STATUS_OK) {
         row->low = ask->info.log_start_offset;
         row->high = ask->info.high_watermark;
-    } else if (row->status == STATUS_OK && g->to_offset >= 0) {
-        row->status = ask->status; /* no offset can be held within what is not known */
     }
-    if (--g->looking_up == 0) rows_looked_up(g);
+    row_done(row->groups);
+}
+
+/* The leader knows where its log begins and ends, whichever node it is. */
+static void describe_row(struct row *row) {
+    row->asking = true;
+    row->ask = (struct partition_ask){
+        .kind = PARTITION_DESCRIBE, .topic = row->topic, .partition = row->partition, .done = row_described};
+    broker_ask_partition(grpc_call_broker(row->groups->call), &row->ask);
 }
 
 static void look_up_done(struct list_offset *lookup) {
@@ -171,25 +180,27 @@ static void look_up_done(struct list_offset *lookup) {
     row->looking_up = false;
     row->status = lookup->status;
     row->result = lookup->status == STATUS_OK ? lookup->offset : -1;
-    row->asking = true;
-    row->ask = (struct partition_ask){
-        .kind = PARTITION_DESCRIBE, .topic = row->topic, .partition = row->partition, .done = row_described};
-    broker_ask_partition(grpc_call_broker(g->call), &row->ask);
+    if (g->to_offset >= 0 && row->status == STATUS_OK)
+        describe_row(row); /* the offset is held within what there is */
+    else
+        row_done(g);
 }
 
-static void look_up_rows(struct groups *g, int64_t timestamp_ms) {
+static void look_up_row(struct row *row) {
+    row->looking_up = true;
+    row->lookup = (struct list_offset){.topic = row->topic,
+                                       .partition = row->partition,
+                                       .timestamp_ms = row->groups->to_timestamp_ms,
+                                       .forward = true,
+                                       .done = look_up_done};
+    broker_list_offset(grpc_call_broker(row->groups->call), &row->lookup);
+}
+
+static void start_rows(struct groups *g, void (*start)(struct row *row)) {
     g->looking_up = g->row_count + 1; /* not done before the last was started */
-    for (uint32_t i = 0; i < g->row_count; i++) {
-        struct row *row = &g->rows[i];
-        row->looking_up = true;
-        row->lookup = (struct list_offset){.topic = row->topic,
-                                           .partition = row->partition,
-                                           .timestamp_ms = timestamp_ms,
-                                           .forward = true,
-                                           .done = look_up_done};
-        broker_list_offset(grpc_call_broker(g->call), &row->lookup);
-    }
-    if (--g->looking_up == 0) rows_looked_up(g);
+    for (uint32_t i = 0; i < g->row_count; i++)
+        start(&g->rows[i]);
+    row_done(g);
 }
 
 static void groups_ended(struct grpc_call *call) {
@@ -317,7 +328,7 @@ static void group_known(struct group_call *call) {
     else if (status != STATUS_OK)
         fail_group(g, status, NULL);
     else
-        look_up_rows(g, OFFSET_LATEST);
+        start_rows(g, describe_row);
 }
 
 static Sentinel__V1__GroupPartition *print_row(struct groups *g, const struct row *row) {
@@ -543,7 +554,7 @@ static void reset_known(struct group_call *call) {
     else if (status != STATUS_OK)
         fail_group(g, status, NULL);
     else
-        look_up_rows(g, g->to_timestamp_ms);
+        start_rows(g, look_up_row);
 }
 
 static void reset_offsets(struct grpc_call *call, struct grpc_message *message) {

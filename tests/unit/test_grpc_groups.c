@@ -330,6 +330,15 @@ void __wrap_broker_ask_partition(struct broker *broker, struct partition_ask *as
     __real_broker_ask_partition(broker, ask);
 }
 
+void __real_broker_list_offset(struct broker *broker, struct list_offset *request);
+void __wrap_broker_list_offset(struct broker *broker, struct list_offset *request);
+static int lookups;
+
+void __wrap_broker_list_offset(struct broker *broker, struct list_offset *request) {
+    lookups++;
+    __real_broker_list_offset(broker, request);
+}
+
 static Sentinel__V1__ResetOffsetsResponse *reset_answer(int64_t offset) {
     const struct grpc_world_call *call = reset(offset, false);
     assert_int_equal(call->grpc_status, 0);
@@ -424,11 +433,13 @@ static void groups_are_watched(void **state) {
     run(500, &a, NULL);
     commit(&a, 1, 0);
     run(300, &a, NULL);
+    int before = lookups;
     struct grpc_world_call *call = grpc_world_call(&world.client, SERVICE "WatchGroup", NULL);
     grpc_world_send(call, &request.base);
     grpc_world_finish(call);
     grpc_world_run(&world, 2000);
     assert_int_equal(call->message_count, 1);
+    assert_int_equal(lookups, before); /* one question a partition: how far its leader is */
     produce(1, 7);
     grpc_world_run(&world, 1000);
     assert_int_equal(call->message_count, 2);
