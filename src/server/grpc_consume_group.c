@@ -174,18 +174,22 @@ static void apply_assignment(struct consume_group *g) {
     struct grpc_sources *sources = &g->consume->sources;
     bool taken = false, wanted = false;
     uint32_t left_out = 0;
-    for (uint32_t i = 0; i < sources->count; i++) {
-        struct grpc_source *source = sources->list[i];
-        if (!grpc_source_reads(source) || still_assigned(g, source)) continue;
-        source->releasing = source->stale = taken = true;
-    }
+    for (uint32_t i = 0; i < sources->count; i++)
+        sources->list[i]->assigned = false;
     for (uint32_t i = 0; i < g->assigned_count; i++) {
         const struct broker_topic *topic = broker_topic_find_id(broker_of(g), g->assigned[i].topic);
         if (topic == NULL) continue;
-        const struct grpc_source *source = grpc_sources_get(sources, slice_from_text(topic->name),
-                                                            g->assigned[i].partition);
+        struct grpc_source *source = grpc_sources_get(sources, slice_from_text(topic->name),
+                                                      g->assigned[i].partition);
         left_out += source == NULL;
-        wanted |= source != NULL && !source->held && !source->looking_up;
+        if (source == NULL) continue;
+        source->assigned = true;
+        wanted |= !source->held && !source->looking_up;
+    }
+    for (uint32_t i = 0; i < sources->count; i++) {
+        struct grpc_source *source = sources->list[i];
+        if (!grpc_source_reads(source) || source->assigned) continue;
+        source->releasing = source->stale = taken = true;
     }
     if (left_out != 0) tell_overfull(g, left_out);
     if (taken) {

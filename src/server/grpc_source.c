@@ -108,9 +108,13 @@ static struct grpc_source *add(struct grpc_sources *sources, struct slice topic,
 }
 
 struct grpc_source *grpc_sources_get(struct grpc_sources *sources, struct slice topic, int32_t partition) {
-    for (uint32_t i = 0; i < sources->count; i++)
-        if (sources->list[i]->partition == partition && slice_equal(sources->list[i]->topic, topic))
-            return sources->list[i];
+    for (uint32_t i = 0, at = sources->next; i < sources->count; i++, at++) {
+        if (at >= sources->count) at = 0;
+        struct grpc_source *source = sources->list[at];
+        if (source->partition != partition || !slice_equal(source->topic, topic)) continue;
+        sources->next = at + 1;
+        return source;
+    }
     if (sources->count == GRPC_SOURCES_MAX) return NULL;
     return add(sources, arena_copy(&sources->call->arena, topic), partition);
 }

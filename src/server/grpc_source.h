@@ -23,6 +23,7 @@ struct grpc_source {
     int64_t position, high_watermark, log_start_offset;
     bool held;      /* part of the subscription: always without a group */
     bool releasing; /* its group takes it back: nothing more is sent */
+    bool assigned;  /* in a group: the last heartbeat named it */
     bool paused;
     bool looking_up;  /* its position is not known yet */
     bool unsettled;   /* a transaction is about to commit an offset of it: where to start is not known yet */
@@ -44,6 +45,7 @@ struct grpc_sources {
     struct grpc_call *call;
     struct grpc_source **list; /* each stays where it is as long as the call */
     uint32_t count, capacity, looking_up;
+    uint32_t next; /* the one behind that which was got last: often got next */
     /* A lookup finished (the call may have failed by it: see call->ended). */
     void (*positioned)(struct grpc_sources *sources, struct grpc_source *source);
 };
