@@ -5,6 +5,7 @@
 
 #include "base/prng.h"
 #include "broker/backup.h"
+#include "broker/leftovers.h"
 #include "lib/cluster_world.h"
 
 static struct cluster_world world;
@@ -35,6 +36,29 @@ static void a_cluster_is_founded_and_serves(void **state) {
     assert_status(cluster_world_create(&world, 2, "t", 1, 1), STATUS_EXISTS);
     assert_status(cluster_world_create(&world, 3, "u", 1, 4), STATUS_INVALID_REPLICATION);
     cluster_world_close(&world);
+}
+
+/* Who it is, it would have forgotten at the next start, and a cluster that counts it would wait for nobody. */
+static void nobody_hears_of_a_node_before_its_disk_does(void **state) {
+    (void)state;
+    for (uint32_t late = 1; late <= 2; late++) {
+        uint32_t other = 3 - late;
+        struct peer_info peer;
+        cluster_world_open(&world, 27, 2);
+        io_sim_disk_faults(world.sim, late - 1)->capacity_bytes = 1;
+        cluster_world_run(&world, 5000);
+        assert_true(peers_find(broker_peers(world.nodes[other].broker), late, &peer));
+        assert_int_equal(peer.incarnation, 0);
+        assert_false(peer.up || peer.connected);
+        assert_int_equal(peer.refusal, PEER_NOT_READY);
+        assert_false(peers_find(broker_peers(world.nodes[late].broker), other, &peer));
+        io_sim_disk_faults(world.sim, late - 1)->capacity_bytes = 0;
+        cluster_world_run(&world, 5000);
+        assert_status(cluster_world_create(&world, other, "t", 1, 2), STATUS_OK);
+        cluster_world_produce_numbers(&world, "t", 0, 0, 3, -1);
+        cluster_world_expect_numbers(&world, "t", 0, 3);
+        cluster_world_close(&world);
+    }
 }
 
 static void who_does_not_lead_says_so(void **state) {
@@ -181,6 +205,40 @@ static void a_deleted_topic_is_gone_everywhere(void **state) {
     cluster_world_produce_numbers(&world, "t", 0, 0, 3, -1);
     cluster_world_expect_numbers(&world, "t", 0, 3);
     cluster_world_close(&world);
+}
+
+/* A node that was away hears of a deletion by a snapshot, and goes down again and again before it is through
+ * with what it deletes then: no later start hears of the topic. */
+static void what_a_crash_left_of_a_topic_goes_at_the_next_start(void **state) {
+    (void)state;
+    static const enum io_sim_crash kinds[] = {IO_SIM_CRASH_PROCESS, IO_SIM_CRASH_POWER_BARE};
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        open_with_topic(28 + i, 3, 2, 3);
+        cluster_world_produce_numbers(&world, "t", 0, 0, 5, -1);
+        cluster_world_produce_numbers(&world, "t", 1, 0, 5, -1);
+        cluster_world_run(&world, 1000);
+        uint32_t away = broker_controller(world.nodes[1].broker) == 3 ? 2 : 3;
+        cluster_world_crash(&world, away, IO_SIM_CRASH_PROCESS);
+        assert_status(cluster_world_delete(&world, 1, "t"), STATUS_OK);
+        for (int k = 0; k < 1200; k++) { /* more than the controller keeps */
+            assert_status(cluster_world_create(&world, 1, "x", 1, 1), STATUS_OK);
+            assert_status(cluster_world_delete(&world, 1, "x"), STATUS_OK);
+        }
+        cluster_world_run(&world, 2000);
+        bool due = true;
+        for (uint64_t n = 1; due; n++) {
+            assert_in_range(n, 1, 60);
+            cluster_world_start(&world, away);
+            io_sim_crash_at_disk_op(world.sim, away - 1, n, IO_SIM_STOP_AFTER);
+            cluster_world_run(&world, 3000);
+            due = io_sim_crash_due(world.sim, away - 1);
+            if (due) cluster_world_crash(&world, away, kinds[i]);
+        }
+        assert_null(broker_topic_find(world.nodes[away].broker, SLICE_LITERAL("t")));
+        for (uint32_t node = 1; node <= 3; node++)
+            assert_int_equal(leftovers_find(world.nodes[node].broker), 0);
+        cluster_world_close(&world);
+    }
 }
 
 static void rolling_restarts_keep_serving(void **state) {
@@ -383,12 +441,14 @@ static void a_restored_checkpoint_is_no_member(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cluster_is_founded_and_serves),
+        cmocka_unit_test(nobody_hears_of_a_node_before_its_disk_does),
         cmocka_unit_test(who_does_not_lead_says_so),
         cmocka_unit_test(failures_lose_and_double_nothing),
         cmocka_unit_test(a_minority_refuses),
         cmocka_unit_test(many_changes_wait_for_a_controller_at_once),
         cmocka_unit_test(a_wiped_node_is_rebuilt),
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
+        cmocka_unit_test(what_a_crash_left_of_a_topic_goes_at_the_next_start),
         cmocka_unit_test(rolling_restarts_keep_serving),
         cmocka_unit_test(many_that_leave_wait_for_nobody),
         cmocka_unit_test(fewer_replicas_than_nodes_are_spread),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "broker/broker_state.h"
 #include "broker/cluster.h"
 #include "broker/coordinator.h"
 #include "lib/cluster_world.h"
@@ -82,6 +83,24 @@ static void leaders_are_asked_whoever_is_asked(void **state) {
         assert_status(cluster_world_delete_records(&world, node, "t", 1, (int64_t)node), STATUS_OK);
     assert_int_equal(ask(2, PARTITION_DESCRIBE, 1, 0).info.log_start_offset, 3);
     assert_status(cluster_world_delete_records(&world, 1, "t", 1, 99), STATUS_OFFSET_OUT_OF_RANGE);
+    cluster_world_close(&world);
+}
+
+/* What a node asked before it was restarted may be answered after. It would take that for the answer to what it
+ * asks now, were its questions numbered alike in each of its lives. */
+static void questions_of_two_lives_have_different_numbers(void **state) {
+    (void)state;
+    cluster_world_open(&world, 64, 3);
+    cluster_world_run(&world, 3000);
+    uint64_t asked_last = 0;
+    for (int life = 0; life < 5; life++) {
+        uint64_t first = world.nodes[1].broker->cluster->next_number;
+        assert_true(MIN(first - asked_last, asked_last - first) > UINT32_MAX);
+        asked_last = first;
+        cluster_world_crash(&world, 1, IO_SIM_CRASH_PROCESS);
+        cluster_world_start(&world, 1);
+        cluster_world_run(&world, 1000);
+    }
     cluster_world_close(&world);
 }
 
@@ -334,6 +353,7 @@ static void a_snapshot_tells_the_members_of_new_partitions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaders_are_asked_whoever_is_asked),
+        cmocka_unit_test(questions_of_two_lives_have_different_numbers),
         cmocka_unit_test(no_leader_is_named_that_is_down),
         cmocka_unit_test(groups_are_served_by_every_node),
         cmocka_unit_test(a_group_without_a_name_is_refused_everywhere),

@@ -335,6 +335,32 @@ static void garbage_closes_the_connection(void **state) {
     close_all();
 }
 
+/* A connection to node 1 that begins with this. */
+static struct peer_inbound *greet(const struct peer_hello *hello) {
+    struct writer bytes;
+    struct chain payload, out;
+    writer_init(&bytes);
+    chain_init(&payload);
+    chain_init(&out);
+    peer_hello_encode(hello, &bytes);
+    chain_append_copy(&payload, writer_slice(&bytes));
+    writer_clear(&bytes);
+    writer_be32(&bytes, PEER_MAGIC);
+    chain_append_copy(&out, writer_slice(&bytes));
+    peer_frame_encode(PEER_HELLO, &payload, &out);
+    struct buffer *flat = chain_flatten(&out);
+    struct peer_inbound *inbound = peer_inbound_new(nodes[1].peers, swallow, note_close, NULL);
+    size_t wanted;
+    closed = false;
+    assert_int_equal(peer_inbound_receive(inbound, flat, slice_make(flat->data, flat->size), &wanted),
+                     flat->size);
+    buffer_unref(flat);
+    writer_release(&bytes);
+    chain_release(&payload);
+    chain_release(&out);
+    return inbound;
+}
+
 /* A HELLO of a version that we do not speak gets an answer that says so. */
 static void another_version_is_refused(void **state) {
     (void)state;
@@ -345,29 +371,33 @@ static void another_version_is_refused(void **state) {
                                .incarnation = 1,
                                .wanted = 1};
     memcpy(hello.cluster_id, CLUSTER, PEER_CLUSTER_ID_SIZE);
-    struct writer bytes;
-    writer_init(&bytes);
-    peer_hello_encode(&hello, &bytes);
-    struct chain payload, out;
-    chain_init(&payload);
-    chain_init(&out);
-    chain_append_copy(&payload, writer_slice(&bytes));
-    writer_clear(&bytes);
-    writer_be32(&bytes, PEER_MAGIC);
-    chain_append_copy(&out, writer_slice(&bytes));
-    peer_frame_encode(PEER_HELLO, &payload, &out);
-    struct buffer *flat = chain_flatten(&out);
-    struct peer_inbound *inbound = peer_inbound_new(nodes[1].peers, swallow, note_close, NULL);
-    size_t wanted;
-    closed = false;
-    size_t used = peer_inbound_receive(inbound, flat, slice_make(flat->data, flat->size), &wanted);
-    assert_int_equal(used, flat->size);
+    struct peer_inbound *inbound = greet(&hello);
     assert_true(closed);
     peer_inbound_free(inbound);
-    buffer_unref(flat);
-    writer_release(&bytes);
-    chain_release(&payload);
-    chain_release(&out);
+    close_all();
+}
+
+/* Connections do not wait for each other: what a node said before it had a cluster may come after what it
+ * said then. Only another disk is without one again. */
+static void an_older_hello_takes_nobody_out_of_its_cluster(void **state) {
+    (void)state;
+    open_pair(CLUSTER, CLUSTER);
+    struct peer_hello hello = {
+        .version_min = PEER_VERSION, .version_max = PEER_VERSION, .node = 2, .incarnation = 1, .wanted = 1};
+    struct peer_inbound *older = greet(&hello);
+    assert_false(closed);
+    assert_true(info(1, 2).in_cluster);
+    say(2, 1, 1, 100);
+    run(200);
+    assert_int_equal(nodes[1].messages, 1);
+    peer_inbound_free(older);
+    crash(2);
+    run(100);
+    hello.incarnation = 9;
+    struct peer_inbound *another = greet(&hello);
+    assert_false(closed);
+    assert_false(info(1, 2).in_cluster);
+    peer_inbound_free(another);
     close_all();
 }
 
@@ -403,6 +433,7 @@ int main(void) {
         cmocka_unit_test(a_full_queue_drops),
         cmocka_unit_test(garbage_closes_the_connection),
         cmocka_unit_test(another_version_is_refused),
+        cmocka_unit_test(an_older_hello_takes_nobody_out_of_its_cluster),
         cmocka_unit_test(shutdown_is_orderly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
