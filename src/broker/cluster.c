@@ -292,7 +292,6 @@ static void form(struct io_op *op) {
 static enum peer_refusal hello(void *ctx, const struct peer_hello *hello) {
     struct cluster *cluster = ctx;
     const struct broker_options *options = &cluster->broker->options;
-    if (!cluster->identified) return PEER_NOT_READY;
     if (cluster->cluster_id[0] != '\0') return PEER_ACCEPTED;
     if (hello->cluster_id[0] != '\0') {
         if (!decode_founding(cluster, hello->founding)) return PEER_OTHER_CLUSTER;
