@@ -116,90 +116,43 @@ static struct slice draw_records(struct kafka_draw *draw, struct arena *arena) {
     return choice == 255 ? SLICE_EMPTY : draw_bytes(draw, choice);
 }
 
-static void draw_struct(struct kafka_draw *draw, const struct kafka_schema *schema, int16_t version,
-                        struct arena *arena, uint8_t *message);
+static bool source_flag(void *ctx) {
+    return (kafka_draw_byte(ctx) & 1) != 0;
+}
 
-static void draw_value(struct kafka_draw *draw, const struct kafka_field *field, int16_t version,
-                       struct arena *arena, void *at) {
-    bool nullable = field->nullable && version >= field->nullable_since;
+static int64_t source_number(void *ctx) {
+    return draw_number(ctx);
+}
+
+static struct uuid source_uuid(void *ctx) {
+    struct kafka_draw *draw = ctx;
+    uint8_t choice = kafka_draw_byte(draw);
     uint32_t known = MIN(draw->uuid_count, DRAW_LEARNED_MAX);
-    uint8_t choice;
-    switch (field->type) {
-    case KAFKA_BOOL:
-        *(bool *)at = kafka_draw_byte(draw) & 1;
-        break;
-    case KAFKA_I8:
-        *(int8_t *)at = (int8_t)draw_number(draw);
-        break;
-    case KAFKA_I16:
-        *(int16_t *)at = (int16_t)draw_number(draw);
-        break;
-    case KAFKA_I32:
-        *(int32_t *)at = (int32_t)draw_number(draw);
-        break;
-    case KAFKA_I64:
-        *(int64_t *)at = draw_number(draw);
-        break;
-    case KAFKA_UUID:
-        choice = kafka_draw_byte(draw);
-        if (choice < 224 && known != 0) *(struct uuid *)at = draw->uuids[choice % known];
-        break;
-    case KAFKA_STRING:
-    case KAFKA_BYTES:
-        *(struct slice *)at = draw_string(draw, nullable);
-        break;
-    case KAFKA_RECORDS:
-        ((struct kafka_records *)at)->bytes = draw_records(draw, arena);
-        break;
-    case KAFKA_STRUCT:
-        draw_struct(draw, field->of, version, arena, at);
-        break;
-    default:
-        UNREACHABLE();
-    }
+    return choice < 224 && known != 0 ? draw->uuids[choice % known] : (struct uuid){{0}};
 }
 
-static void draw_field(struct kafka_draw *draw, const struct kafka_field *field, int16_t version,
-                       struct arena *arena, uint8_t *message) {
-    void *at = message + field->offset;
-    if (field->shape == KAFKA_ONE) {
-        draw_value(draw, field, version, arena, at);
-    } else if (field->shape == KAFKA_MAYBE) {
-        if ((kafka_draw_byte(draw) & 1) == 0) return;
-        void *of = arena_calloc(arena, 1, field->of->size);
-        draw_struct(draw, field->of, version, arena, of);
-        *(void **)at = of;
-    } else {
-        uint8_t choice = kafka_draw_byte(draw);
-        bool none = choice == 255 && field->nullable && version >= field->nullable_since;
-        /* Mostly one element: the first byte of most fields is small. */
-        int32_t count = none ? -1 : choice < 128 ? 1 : choice % 4;
-        *(int32_t *)(void *)(message + field->count_offset) = count;
-        if (count <= 0) return;
-        size_t size = kafka_value_size(field);
-        uint8_t *elements = arena_calloc(arena, (size_t)count, size);
-        for (int32_t i = 0; i < count; i++)
-            draw_value(draw, field, version, arena, elements + (size_t)i * size);
-        *(void **)at = elements;
-    }
+static struct slice source_bytes(void *ctx, struct arena *arena, bool nullable) {
+    MAYBE(arena != NULL); /* what it may be lives longer */
+    return draw_string(ctx, nullable);
 }
 
-static void draw_struct(struct kafka_draw *draw, const struct kafka_schema *schema, int16_t version,
-                        struct arena *arena, uint8_t *message) {
-    kafka_message_init(schema, message);
-    for (uint16_t i = 0; i < schema->field_count; i++) {
-        const struct kafka_field *field = &schema->fields[i];
-        bool present = version >= field->since && version <= field->until;
-        if (present && !(field->tagged && (kafka_draw_byte(draw) & 1) == 0))
-            draw_field(draw, field, version, arena, message);
-    }
+static struct slice source_records(void *ctx, struct arena *arena, bool nullable) {
+    MAYBE(nullable);
+    return draw_records(ctx, arena);
+}
+
+static int32_t source_count(void *ctx, struct arena *arena, bool nullable) {
+    MAYBE(arena != NULL);
+    uint8_t choice = kafka_draw_byte(ctx);
+    /* Mostly one element: the first byte of most fields is small. */
+    return choice == 255 && nullable ? -1 : choice < 128 ? 1 : choice % 4;
 }
 
 void *kafka_draw_message(struct kafka_draw *draw, const struct kafka_schema *schema, int16_t version,
                          struct arena *arena) {
-    uint8_t *message = arena_calloc(arena, 1, schema->size);
-    draw_struct(draw, schema, version, arena, message);
-    return message;
+    const struct kafka_source source = {draw,         source_flag,    source_number, source_uuid,
+                                        source_bytes, source_records, source_count};
+    return kafka_message_make(&source, schema, version, arena);
 }
 
 /* ---- what the broker said --------------------------------------------------------------------------------
