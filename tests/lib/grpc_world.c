@@ -216,6 +216,11 @@ void grpc_world_close(struct grpc_world *world) {
     io_sim_free(world->sim);
 }
 
+int grpc_world_teardown(void **state) {
+    grpc_world_close(*state);
+    return 0;
+}
+
 void grpc_world_run(struct grpc_world *world, uint64_t ms) {
     io_sim_run_until(world->sim, io_sim_now(world->sim) + ms * NS_PER_MS);
 }
@@ -311,4 +316,15 @@ void grpc_world_topic(struct grpc_world *world, const char *name, int partitions
     struct grpc_world_call *call = grpc_world_unary(world, "/sentinel.v1.TopicService/CreateTopic",
                                                     &request.base);
     assert_int_equal(call->grpc_status, 0);
+}
+
+void grpc_world_expect_error(const struct grpc_world_call *call, int code, const char *reason,
+                             const char *field) {
+    assert_int_equal(call->grpc_status, code);
+    struct grpc_error error;
+    assert_status(grpc_error_read(writer_slice(&call->details), &error), STATUS_OK);
+    assert_int_equal(error.code, code);
+    assert_slice_equal(error.reason, slice_from_text(reason));
+    assert_slice_equal(error.message, writer_slice(&call->message));
+    assert_slice_equal(error.field, slice_from_text(field));
 }

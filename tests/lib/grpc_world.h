@@ -63,6 +63,7 @@ struct grpc_world {
 
 void grpc_world_open(struct grpc_world *world, uint64_t seed);
 void grpc_world_close(struct grpc_world *world); /* asserts that nothing is left behind */
+int grpc_world_teardown(void **state);           /* of a test whose *state is its world: closes it */
 /* Drains the server, with a grace of 10 seconds, and lets time pass until it has drained. */
 void grpc_world_drain(struct grpc_world *world);
 /* Another connection. */
@@ -85,6 +86,9 @@ void grpc_world_cancel(struct grpc_world_call *call);
 /* Call, one message, await. */
 struct grpc_world_call *grpc_world_unary(struct grpc_world *world, const char *path,
                                          const ProtobufCMessage *message);
+/* The call failed so: what it says in its trailers and in its details is the same. */
+void grpc_world_expect_error(const struct grpc_world_call *call, int code, const char *reason,
+                             const char *field);
 /* A topic of this many partitions. */
 void grpc_world_topic(struct grpc_world *world, const char *name, int partitions);
 

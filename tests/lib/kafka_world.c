@@ -132,6 +132,11 @@ void kafka_world_close(struct kafka_world *world) {
     arena_release(&world->arena);
 }
 
+int kafka_world_teardown(void **state) {
+    kafka_world_close(*state);
+    return 0;
+}
+
 void kafka_world_run(struct kafka_world *world, uint64_t ms) {
     io_sim_run_until(world->sim, io_sim_now(world->sim) + ms * NS_PER_MS);
 }

@@ -36,6 +36,7 @@ struct kafka_world {
 
 void kafka_world_open(struct kafka_world *world, uint64_t seed, bool auto_create);
 void kafka_world_close(struct kafka_world *world);
+int kafka_world_teardown(void **state); /* of a test whose *state is its world: closes it */
 void kafka_world_drain_start(struct kafka_world *world, uint64_t grace_ms);
 void kafka_world_run(struct kafka_world *world, uint64_t ms);
 void kafka_world_connect(struct kafka_world *world, struct kafka_world_client *client);

@@ -18,23 +18,9 @@
 static struct grpc_world world;
 
 static int open_world(void **state) {
-    (void)state;
     grpc_world_open(&world, 1);
+    *state = &world;
     return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    grpc_world_close(&world);
-    return 0;
-}
-
-static void expect_error(const struct grpc_world_call *call, int code, const char *reason,
-                         const char *field) {
-    assert_int_equal(call->grpc_status, code);
-    struct grpc_error error;
-    assert_status(grpc_error_read(writer_slice(&call->details), &error), STATUS_OK);
-    assert_slice_equal(error.reason, slice_from_text(reason));
-    assert_slice_equal(error.field, slice_from_text(field));
 }
 
 /* `count` records of `size` bytes from `first`, in one batch; each value begins with its number. */
@@ -152,13 +138,13 @@ static void test_fetch_errors(void **state) {
     sentinel__v1__fetch_response__free_unpacked(response, NULL);
     struct grpc_world_call *call = start_fetch("t", -1, 0, 0, 0, NULL);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "partitions[0]");
+    grpc_world_expect_error(call, 3, "INVALID", "partitions[0]");
     call = start_fetch("t", 0, -1, 0, 0, NULL);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "max_bytes");
+    grpc_world_expect_error(call, 3, "INVALID", "max_bytes");
     call = start_fetch("t", 0, 0, 0, -1, NULL);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "max_wait_ms");
+    grpc_world_expect_error(call, 3, "INVALID", "max_wait_ms");
 }
 
 /* ---- Consume ------------------------------------------------------------------------------------------- */
@@ -303,7 +289,7 @@ static void test_credit_in_records(void **state) {
     assert_int_equal(consumed.progress, 2);
     credit(call, -1, 0);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "credit");
+    grpc_world_expect_error(call, 3, "INVALID", "credit");
 }
 
 /* Bytes go below zero by at most one record, and that debt is paid first. */
@@ -416,11 +402,11 @@ static void test_positions(void **state) {
     start = at_offset(1000);
     call = subscribe("t", &start, 0, 1000, 1 << 20);
     grpc_world_await(&world, call);
-    expect_error(call, 11, "OFFSET_OUT_OF_RANGE", "");
+    grpc_world_expect_error(call, 11, "OFFSET_OUT_OF_RANGE", "");
     start = at_offset(-4);
     call = subscribe("t", &start, 0, 1000, 1 << 20);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "start");
+    grpc_world_expect_error(call, 3, "INVALID", "start");
 }
 
 static void test_seek_pause_resume(void **state) {
@@ -454,7 +440,7 @@ static void test_seek_pause_resume(void **state) {
     seek.partition = 9;
     SEND(call, SEEK, &seek);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "seek");
+    grpc_world_expect_error(call, 3, "INVALID", "seek");
 }
 
 static void test_progress_while_idle(void **state) {
@@ -487,15 +473,15 @@ static void test_misuse(void **state) {
     struct grpc_world_call *call = grpc_world_call(&world.client, CONSUME, NULL);
     credit(call, 1, 1);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "start");
+    grpc_world_expect_error(call, 3, "INVALID", "start");
     call = subscribe("none", NULL, 0, 1, 1);
     grpc_world_await(&world, call);
-    expect_error(call, 5, "UNKNOWN_TOPIC", "");
+    grpc_world_expect_error(call, 5, "UNKNOWN_TOPIC", "");
     Sentinel__V1__ConsumeStart start = SENTINEL__V1__CONSUME_START__INIT;
     call = grpc_world_call(&world.client, CONSUME, NULL);
     SEND(call, START, &start);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "start.topics");
+    grpc_world_expect_error(call, 3, "INVALID", "start.topics");
     Sentinel__V1__ConsumePartition twice = SENTINEL__V1__CONSUME_PARTITION__INIT,
                                    *partitions[] = {&twice, &twice};
     Sentinel__V1__ConsumeTopic topic = SENTINEL__V1__CONSUME_TOPIC__INIT, *topics[] = {&topic, &topic};
@@ -507,19 +493,19 @@ static void test_misuse(void **state) {
     call = grpc_world_call(&world.client, CONSUME, NULL);
     SEND(call, START, &start);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "start.topics");
+    grpc_world_expect_error(call, 3, "INVALID", "start.topics");
     topic.n_partitions = 0;
     start.n_topics = 2;
     call = grpc_world_call(&world.client, CONSUME, NULL);
     SEND(call, START, &start);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "start.topics");
+    grpc_world_expect_error(call, 3, "INVALID", "start.topics");
     start.n_topics = 1;
     call = grpc_world_call(&world.client, CONSUME, NULL);
     SEND(call, START, &start);
     SEND(call, START, &start);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "start");
+    grpc_world_expect_error(call, 3, "INVALID", "start");
 }
 
 /* The topic goes away under a subscription; a topic of many partitions is read whole. */
@@ -536,7 +522,7 @@ static void test_many_partitions_and_deletion(void **state) {
     assert_int_equal(
         grpc_world_unary(&world, "/sentinel.v1.TopicService/DeleteTopic", &request.base)->grpc_status, 0);
     grpc_world_await(&world, call);
-    expect_error(call, 5, "UNKNOWN_TOPIC", "");
+    grpc_world_expect_error(call, 5, "UNKNOWN_TOPIC", "");
 }
 
 /* Cancelled at every point of its life. */
@@ -560,21 +546,21 @@ static void test_cancellation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_fetch_in_parts, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_fetch_waits, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_fetch_errors, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_credit_in_records, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_credit_in_bytes, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_batches, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_client_that_does_not_read, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_slow_streams_hold_up_nobody, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_positions, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_seek_pause_resume, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_progress_while_idle, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_half_close, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_misuse, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_many_partitions_and_deletion, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_cancellation, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_fetch_in_parts, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_fetch_waits, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_fetch_errors, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_credit_in_records, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_credit_in_bytes, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_batches, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_client_that_does_not_read, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_slow_streams_hold_up_nobody, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_positions, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_seek_pause_resume, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_progress_while_idle, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_half_close, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_misuse, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_many_partitions_and_deletion, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_cancellation, open_world, grpc_world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,14 +21,9 @@
 static struct grpc_world world;
 
 static int open_world(void **state) {
-    (void)state;
     grpc_world_open(&world, 3);
     grpc_world_topic(&world, "t", PARTITIONS);
-    return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    grpc_world_close(&world);
+    *state = &world;
     return 0;
 }
 
@@ -542,7 +537,7 @@ static void a_member_says_when_it_cannot_read_all(void **state) {
     }
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, grpc_world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

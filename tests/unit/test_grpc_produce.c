@@ -19,24 +19,10 @@
 static struct grpc_world world;
 
 static int open_world(void **state) {
-    (void)state;
     grpc_world_open(&world, 1);
     grpc_world_topic(&world, "t", 3);
+    *state = &world;
     return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    grpc_world_close(&world);
-    return 0;
-}
-
-static void expect_error(const struct grpc_world_call *call, int code, const char *reason,
-                         const char *field) {
-    assert_int_equal(call->grpc_status, code);
-    struct grpc_error error;
-    assert_status(grpc_error_read(writer_slice(&call->details), &error), STATUS_OK);
-    assert_slice_equal(error.reason, slice_from_text(reason));
-    assert_slice_equal(error.field, slice_from_text(field));
 }
 
 static Sentinel__V1__Record record_of(const char *key, const char *value) {
@@ -208,7 +194,7 @@ static void test_batches_of_every_codec(void **state) {
 
 static void expect_refused(Sentinel__V1__ProduceRequest *request, int code, const char *reason,
                            const char *field) {
-    expect_error(grpc_world_unary(&world, PRODUCE, &request->base), code, reason, field);
+    grpc_world_expect_error(grpc_world_unary(&world, PRODUCE, &request->base), code, reason, field);
 }
 
 static void test_refusals(void **state) {
@@ -441,26 +427,26 @@ static void test_stream_misuse(void **state) {
     struct grpc_world_call *call = grpc_world_call(&world.client, STREAM, NULL);
     send_batch(call, 0, 0, 10);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "open");
+    grpc_world_expect_error(call, 3, "INVALID", "open");
     call = grpc_world_call(&world.client, STREAM, NULL);
     send_open(call, "t", 0);
     send_open(call, "t", 0);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "open");
+    grpc_world_expect_error(call, 3, "INVALID", "open");
     call = grpc_world_call(&world.client, STREAM, NULL);
     send_open(call, "none", 0);
     grpc_world_await(&world, call);
-    expect_error(call, 5, "UNKNOWN_TOPIC", "");
+    grpc_world_expect_error(call, 5, "UNKNOWN_TOPIC", "");
     call = grpc_world_call(&world.client, STREAM, NULL);
     send_open(call, "t", 0);
     send_batch(call, 5, 0, 10);
     send_batch(call, 7, 0, 10);
     grpc_world_await(&world, call);
-    expect_error(call, 3, "INVALID", "batch.sequence");
+    grpc_world_expect_error(call, 3, "INVALID", "batch.sequence");
     call = grpc_world_call(&world.client, STREAM, NULL);
     grpc_world_send_raw(call, slice_make("\0\0\0\0\0", 5)); /* an empty message */
     grpc_world_await(&world, call);
-    expect_error(call, 3, "MALFORMED", "");
+    grpc_world_expect_error(call, 3, "MALFORMED", "");
     call = grpc_world_call(&world.client, STREAM, NULL);
     grpc_world_finish(call); /* nothing at all */
     grpc_world_await(&world, call);
@@ -531,19 +517,20 @@ static void test_stream_cancelled(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_null_empty_headers_timestamps, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_routing, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_batches_of_every_codec, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_refusals, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_no_acks, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_idempotence, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_cancelled_append, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stream, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stream_without_acks, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stream_misuse, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stream_client_that_does_not_read, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stream_of_large_batches, open_world, close_world),
-        cmocka_unit_test_setup_teardown(test_stream_cancelled, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_null_empty_headers_timestamps, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_routing, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_batches_of_every_codec, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_refusals, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_no_acks, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_idempotence, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_cancelled_append, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_stream, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_stream_without_acks, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_stream_misuse, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_stream_client_that_does_not_read, open_world,
+                                        grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_stream_of_large_batches, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(test_stream_cancelled, open_world, grpc_world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

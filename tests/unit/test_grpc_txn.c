@@ -22,24 +22,10 @@
 static struct grpc_world world;
 
 static int open_world(void **state) {
-    (void)state;
     grpc_world_open(&world, 7);
     grpc_world_topic(&world, "t", PARTITIONS);
+    *state = &world;
     return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    grpc_world_close(&world);
-    return 0;
-}
-
-static void expect_error(const struct grpc_world_call *call, int code, const char *reason,
-                         const char *field) {
-    assert_int_equal(call->grpc_status, code);
-    struct grpc_error error;
-    assert_status(grpc_error_read(writer_slice(&call->details), &error), STATUS_OK);
-    assert_slice_equal(error.reason, slice_from_text(reason));
-    assert_slice_equal(error.field, slice_from_text(field));
 }
 
 /* A worker: its id and the identity that it was given last. */
@@ -188,7 +174,7 @@ static void counted_retries_are_written_once(void **state) {
         assert_int_equal(produce(&worker, 0, 0, NULL, "zero")->grpc_status, 0);
         assert_int_equal(produce(&worker, 0, 1, NULL, "one")->grpc_status, 0);
     }
-    expect_error(produce(&worker, 0, 3, NULL, "three"), 9, "OUT_OF_ORDER_SEQUENCE", "");
+    grpc_world_expect_error(produce(&worker, 0, 3, NULL, "three"), 9, "OUT_OF_ORDER_SEQUENCE", "");
     produced(&worker, 0, "free"); /* after it counting begins again */
     assert_int_equal(produce(&worker, 0, 0, NULL, "again")->grpc_status, 0);
     end(&worker, true);
@@ -250,7 +236,7 @@ static void batches_say_it_themselves(void **state) {
         if (transactional == 1)
             assert_int_equal(call->grpc_status, 0);
         else
-            expect_error(call, GRPC_INVALID_ARGUMENT, "INVALID", "record_batch");
+            grpc_world_expect_error(call, GRPC_INVALID_ARGUMENT, "INVALID", "record_batch");
         buffer_unref(bytes);
     }
     expect(0, "");
@@ -261,32 +247,34 @@ static void batches_say_it_themselves(void **state) {
 static void wrong_appends(void **state) {
     (void)state;
     struct worker worker = begin("w"), stranger = {"stranger", worker.identity};
-    expect_error(produce(&worker, 0, -2, NULL, "x"), GRPC_INVALID_ARGUMENT, "INVALID", "base_sequence");
-    expect_error(produce(&stranger, 0, 0, NULL, "x"), 9, "INVALID_PRODUCER_ID_MAPPING", "");
+    grpc_world_expect_error(produce(&worker, 0, -2, NULL, "x"), GRPC_INVALID_ARGUMENT, "INVALID",
+                            "base_sequence");
+    grpc_world_expect_error(produce(&stranger, 0, 0, NULL, "x"), 9, "INVALID_PRODUCER_ID_MAPPING", "");
     Sentinel__V1__Record record = record_of(NULL, "x"), *records[] = {&record};
     Sentinel__V1__ProduceRequest request = SENTINEL__V1__PRODUCE_REQUEST__INIT;
     request.topic = TEXT("t");
     request.transactional_id = TEXT("w");
     request.n_records = 1;
     request.records = records;
-    expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT, "INVALID",
-                 "producer");
+    grpc_world_expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT,
+                            "INVALID", "producer");
     request.producer = &worker.identity;
     request.acks = SENTINEL__V1__ACKS__ACKS_NONE;
-    expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT, "INVALID", "acks");
+    grpc_world_expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT,
+                            "INVALID", "acks");
     char long_id[251];
     memset(long_id, 'i', 250);
     long_id[250] = 0;
     request.acks = 0;
     request.transactional_id = long_id;
-    expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT, "INVALID",
-                 "transactional_id");
+    grpc_world_expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT,
+                            "INVALID", "transactional_id");
     /* Not counted is for transactions only. */
     request.transactional_id = TEXT("");
     request.partition_presence_case = SENTINEL__V1__PRODUCE_REQUEST__PARTITION_PRESENCE_PARTITION;
     request.base_sequence = -1;
-    expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT, "INVALID",
-                 "base_sequence");
+    grpc_world_expect_error(grpc_world_unary(&world, PRODUCE, &request.base), GRPC_INVALID_ARGUMENT,
+                            "INVALID", "base_sequence");
 }
 
 /* ---- who has the id ------------------------------------------------------------------------------------ */
@@ -298,10 +286,10 @@ static void the_next_worker_fences_the_one_before(void **state) {
     struct worker new = begin("w"); /* answers when what was left open is aborted */
     assert_int_equal(new.identity.producer_id, old.identity.producer_id);
     assert_true(new.identity.producer_epoch > old.identity.producer_epoch);
-    expect_error(produce(&old, 0, -1, NULL, "late"), 10, "PRODUCER_FENCED", "");
-    expect_error(call_end(&old, true, false), 10, "PRODUCER_FENCED", "");
-    expect_error(call_end(&old, false, false), 10, "PRODUCER_FENCED", "");
-    expect_error(call_begin(&old, 0, true), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(produce(&old, 0, -1, NULL, "late"), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(call_end(&old, true, false), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(call_end(&old, false, false), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(call_begin(&old, 0, true), 10, "PRODUCER_FENCED", "");
     produced(&new, 0, "kept");
     end(&new, true);
     expect(0, "kept,");
@@ -321,7 +309,7 @@ static void ends_may_be_sent_again(void **state) {
     struct worker other = worker;
     produced(&worker, 0, "dropped");
     end(&worker, false);
-    expect_error(call_end(&other, true, false), 9, "INVALID_TXN_STATE", ""); /* it was aborted */
+    grpc_world_expect_error(call_end(&other, true, false), 9, "INVALID_TXN_STATE", ""); /* it was aborted */
     end(&other, false);
     expect(0, "kept,");
 }
@@ -332,7 +320,7 @@ static void time_is_up(void **state) {
     take_identity(&worker, call_begin(&worker, 2000, false));
     produced(&worker, 0, "dropped");
     grpc_world_run(&world, 4000);
-    expect_error(call_end(&worker, true, false), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(call_end(&worker, true, false), 10, "PRODUCER_FENCED", "");
     take_identity(&worker, call_begin(&worker, 2000, true));
     produced(&worker, 0, "kept");
     end(&worker, true);
@@ -342,18 +330,18 @@ static void time_is_up(void **state) {
 static void an_operator_aborts_one_that_hangs(void **state) {
     (void)state;
     struct worker worker = begin("w"), unknown = {"unknown", SENTINEL__V1__PRODUCER_IDENTITY__INIT};
-    expect_error(call_end(&worker, false, true), 9, "INVALID_TXN_STATE", "");
-    expect_error(call_end(&unknown, false, true), GRPC_NOT_FOUND, "TXN_NOT_FOUND", "");
+    grpc_world_expect_error(call_end(&worker, false, true), 9, "INVALID_TXN_STATE", "");
+    grpc_world_expect_error(call_end(&unknown, false, true), GRPC_NOT_FOUND, "TXN_NOT_FOUND", "");
     produced(&worker, 0, "dropped");
     struct grpc_world_call *call = call_end(&worker, false, true);
     assert_int_equal(call->grpc_status, 0);
     assert_int_equal(call->messages[0].size, 0); /* no identity for a stranger */
-    expect_error(call_end(&worker, true, false), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(call_end(&worker, true, false), 10, "PRODUCER_FENCED", "");
     expect(0, "");
     /* Never the other way round: what a producer id of -1 names is nobody's. */
     worker.identity.producer_id = -1;
-    expect_error(call_end(&worker, true, false), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
-    expect_error(call_end(&worker, false, false), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
+    grpc_world_expect_error(call_end(&worker, true, false), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
+    grpc_world_expect_error(call_end(&worker, false, false), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
 }
 
 static void run_a_little(void *context) {
@@ -376,25 +364,27 @@ static void epochs_are_used_up(void **state) {
     again = old;
     end(&again, true); /* the answer was lost */
     assert_true(again.identity.producer_id == worker.identity.producer_id);
-    expect_error(call_end(&old, false, false), 9, "INVALID_TXN_STATE", "");
+    grpc_world_expect_error(call_end(&old, false, false), 9, "INVALID_TXN_STATE", "");
     produced(&worker, 0, "too");
     end(&worker, true);
     assert_int_equal(worker.identity.producer_epoch, 1);
-    expect_error(call_end(&old, true, false), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(call_end(&old, true, false), 10, "PRODUCER_FENCED", "");
     expect(0, "kept,too,");
 }
 
 static void wrong_calls(void **state) {
     (void)state;
     struct worker worker = {"", SENTINEL__V1__PRODUCER_IDENTITY__INIT};
-    expect_error(call_begin(&worker, 0, false), GRPC_INVALID_ARGUMENT, "INVALID", "transactional_id");
+    grpc_world_expect_error(call_begin(&worker, 0, false), GRPC_INVALID_ARGUMENT, "INVALID",
+                            "transactional_id");
     worker.id = "w";
-    expect_error(call_begin(&worker, -1, false), GRPC_INVALID_ARGUMENT, "INVALID", "timeout_ms");
-    expect_error(call_begin(&worker, INT32_MAX, false), GRPC_INVALID_ARGUMENT, "INVALID_TXN_TIMEOUT", "");
+    grpc_world_expect_error(call_begin(&worker, -1, false), GRPC_INVALID_ARGUMENT, "INVALID", "timeout_ms");
+    grpc_world_expect_error(call_begin(&worker, INT32_MAX, false), GRPC_INVALID_ARGUMENT,
+                            "INVALID_TXN_TIMEOUT", "");
     worker.identity.producer_epoch = 1 << 20;
-    expect_error(call_begin(&worker, 0, true), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
+    grpc_world_expect_error(call_begin(&worker, 0, true), GRPC_INVALID_ARGUMENT, "INVALID", "producer");
     worker.identity.producer_epoch = 0;
-    expect_error(call_end(&worker, true, false), 9, "INVALID_PRODUCER_ID_MAPPING", "");
+    grpc_world_expect_error(call_end(&worker, true, false), 9, "INVALID_PRODUCER_ID_MAPPING", "");
 }
 
 /* ---- offsets ------------------------------------------------------------------------------------------- */
@@ -441,12 +431,13 @@ static void offsets_count_when_it_is_committed(void **state) {
     end(&worker, false);
     assert_int_equal(committed_offset("g"), 5);
 
-    expect_error(add_offset(&worker, "", "t", 5, ""), GRPC_INVALID_ARGUMENT, "INVALID", "group");
-    expect_error(add_offset(&worker, "g", "none", 5, ""), GRPC_NOT_FOUND, "UNKNOWN_TOPIC", "");
-    expect_error(add_offset(&worker, "g", "t", -5, ""), GRPC_INVALID_ARGUMENT, "INVALID", "offsets.offset");
-    expect_error(add_offset(&worker, "g", "t", 5, "nobody"), 10, "UNKNOWN_MEMBER", "");
+    grpc_world_expect_error(add_offset(&worker, "", "t", 5, ""), GRPC_INVALID_ARGUMENT, "INVALID", "group");
+    grpc_world_expect_error(add_offset(&worker, "g", "none", 5, ""), GRPC_NOT_FOUND, "UNKNOWN_TOPIC", "");
+    grpc_world_expect_error(add_offset(&worker, "g", "t", -5, ""), GRPC_INVALID_ARGUMENT, "INVALID",
+                            "offsets.offset");
+    grpc_world_expect_error(add_offset(&worker, "g", "t", 5, "nobody"), 10, "UNKNOWN_MEMBER", "");
     worker.identity.producer_epoch--;
-    expect_error(add_offset(&worker, "g", "t", 5, ""), 10, "PRODUCER_FENCED", "");
+    grpc_world_expect_error(add_offset(&worker, "g", "t", 5, ""), 10, "PRODUCER_FENCED", "");
 }
 
 /* Offsets that are about to be committed are waited for: else what they stand for was done twice. */
@@ -562,12 +553,12 @@ static void listed_in_pages(void **state) {
     sentinel__v1__list_transactions_response__free_unpacked(open, NULL);
 
     wanted = 99;
-    expect_error(grpc_world_unary(&world, SERVICE "ListTransactions", &request.base), GRPC_INVALID_ARGUMENT,
-                 "INVALID", "states");
+    grpc_world_expect_error(grpc_world_unary(&world, SERVICE "ListTransactions", &request.base),
+                            GRPC_INVALID_ARGUMENT, "INVALID", "states");
     request.n_states = 0;
     request.page_token = TEXT("%");
-    expect_error(grpc_world_unary(&world, SERVICE "ListTransactions", &request.base), GRPC_INVALID_ARGUMENT,
-                 "INVALID", "page_token");
+    grpc_world_expect_error(grpc_world_unary(&world, SERVICE "ListTransactions", &request.base),
+                            GRPC_INVALID_ARGUMENT, "INVALID", "page_token");
 }
 
 static void one_is_shown_with_its_places(void **state) {
@@ -593,8 +584,8 @@ static void one_is_shown_with_its_places(void **state) {
     assert_string_equal(txn->groups[0], "g");
     sentinel__v1__get_transaction_response__free_unpacked(response, NULL);
     request.transactional_id = TEXT("none");
-    expect_error(grpc_world_unary(&world, SERVICE "GetTransaction", &request.base), GRPC_NOT_FOUND,
-                 "TXN_NOT_FOUND", "");
+    grpc_world_expect_error(grpc_world_unary(&world, SERVICE "GetTransaction", &request.base), GRPC_NOT_FOUND,
+                            "TXN_NOT_FOUND", "");
 }
 
 static void clients_that_go_away(void **state) {
@@ -618,25 +609,27 @@ static void clients_that_go_away(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(committed_together_or_never, open_world, close_world),
-        cmocka_unit_test_setup_teardown(keys_choose_partitions, open_world, close_world),
-        cmocka_unit_test_setup_teardown(counted_retries_are_written_once, open_world, close_world),
-        cmocka_unit_test_setup_teardown(one_stream_for_many_transactions, open_world, close_world),
-        cmocka_unit_test_setup_teardown(batches_say_it_themselves, open_world, close_world),
-        cmocka_unit_test_setup_teardown(wrong_appends, open_world, close_world),
-        cmocka_unit_test_setup_teardown(the_next_worker_fences_the_one_before, open_world, close_world),
-        cmocka_unit_test_setup_teardown(ends_may_be_sent_again, open_world, close_world),
-        cmocka_unit_test_setup_teardown(time_is_up, open_world, close_world),
-        cmocka_unit_test_setup_teardown(an_operator_aborts_one_that_hangs, open_world, close_world),
-        cmocka_unit_test_setup_teardown(epochs_are_used_up, open_world, close_world),
-        cmocka_unit_test_setup_teardown(wrong_calls, open_world, close_world),
-        cmocka_unit_test_setup_teardown(offsets_count_when_it_is_committed, open_world, close_world),
+        cmocka_unit_test_setup_teardown(committed_together_or_never, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(keys_choose_partitions, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(counted_retries_are_written_once, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(one_stream_for_many_transactions, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(batches_say_it_themselves, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(wrong_appends, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(the_next_worker_fences_the_one_before, open_world,
+                                        grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(ends_may_be_sent_again, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(time_is_up, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(an_operator_aborts_one_that_hangs, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(epochs_are_used_up, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(wrong_calls, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(offsets_count_when_it_is_committed, open_world, grpc_world_teardown),
         cmocka_unit_test_setup_teardown(members_wait_for_offsets_that_are_about_to_be_committed, open_world,
-                                        close_world),
-        cmocka_unit_test_setup_teardown(the_end_is_told_to_both_kinds_of_readers, open_world, close_world),
-        cmocka_unit_test_setup_teardown(listed_in_pages, open_world, close_world),
-        cmocka_unit_test_setup_teardown(one_is_shown_with_its_places, open_world, close_world),
-        cmocka_unit_test_setup_teardown(clients_that_go_away, open_world, close_world),
+                                        grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(the_end_is_told_to_both_kinds_of_readers, open_world,
+                                        grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(listed_in_pages, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(one_is_shown_with_its_places, open_world, grpc_world_teardown),
+        cmocka_unit_test_setup_teardown(clients_that_go_away, open_world, grpc_world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

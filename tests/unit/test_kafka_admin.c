@@ -7,14 +7,9 @@
 static struct kafka_world world;
 
 static int open_world(void **state) {
-    (void)state;
     kafka_world_open(&world, 9, false);
     kafka_world_topic(&world, "t", 2);
-    return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    kafka_world_close(&world);
+    *state = &world;
     return 0;
 }
 
@@ -158,7 +153,7 @@ static void resources_are_listed(void **state) {
     }
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, kafka_world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

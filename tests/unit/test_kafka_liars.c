@@ -97,8 +97,22 @@ static struct kafka_consumer_group_heartbeat_request beat_request(struct slice g
     return request;
 }
 
+/* A new member of the consumer protocol, which wants "t". */
+static const struct kafka_consumer_group_heartbeat_response *join_modern(struct slice group,
+                                                                         struct slice member) {
+    struct kafka_consumer_group_heartbeat_request beat = beat_request(group, member, 0);
+    struct slice topic = SLICE_LITERAL("t");
+    beat.subscribed_topic_names = &topic;
+    beat.subscribed_topic_names_count = 1;
+    beat.topic_partitions_count = 0;
+    beat.rebalance_timeout_ms = 10000;
+    const struct kafka_consumer_group_heartbeat_response *beaten = kafka_world_call(
+        &world, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &beat);
+    assert_int_equal(beaten->error_code, 0);
+    return beaten;
+}
+
 static int open_world(void **state) {
-    (void)state;
     kafka_world_open(&world, 11, false);
     kafka_world_topic(&world, "t", 2);
     const struct kafka_join_group_response *joined = join(SLICE_LITERAL("classic"), NO_NAME, SLICE_EMPTY,
@@ -113,16 +127,8 @@ static int open_world(void **state) {
     assert_int_equal(joined->error_code, 0);
     truth.static_id = remember(1, joined->member_id);
     assert_int_equal(sync(SLICE_LITERAL("classic-static"), truth.static_id, 1, SLICE_EMPTY, SLICE_EMPTY), 0);
-    struct kafka_consumer_group_heartbeat_request beat = beat_request(SLICE_LITERAL("modern"),
-                                                                      SLICE_LITERAL("modern-member"), 0);
-    struct slice topic = SLICE_LITERAL("t");
-    beat.subscribed_topic_names = &topic;
-    beat.subscribed_topic_names_count = 1;
-    beat.topic_partitions_count = 0;
-    beat.rebalance_timeout_ms = 10000;
-    const struct kafka_consumer_group_heartbeat_response *beaten = kafka_world_call(
-        &world, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &beat);
-    assert_int_equal(beaten->error_code, 0);
+    const struct kafka_consumer_group_heartbeat_response *beaten = join_modern(
+        SLICE_LITERAL("modern"), SLICE_LITERAL("modern-member"));
     truth.consumer = remember(2, beaten->member_id);
     truth.epoch = beaten->member_epoch;
     struct kafka_init_producer_id_request init;
@@ -137,11 +143,7 @@ static int open_world(void **state) {
     begun = kafka_world_call(&world, KAFKA_INIT_PRODUCER_ID, 4, &init); /* so that there is an epoch before */
     assert_int_equal(begun->error_code, 0);
     truth.producer_epoch = begun->producer_epoch;
-    return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    kafka_world_close(&world);
+    *state = &world;
     return 0;
 }
 
@@ -343,22 +345,15 @@ static void the_last_to_leave_leaves_the_protocol_open(void **state) {
     assert_int_equal(left->error_code, 0);
     int32_t epoch = 0;
     for (int round = 0; round < 2; round++) {
-        struct kafka_consumer_group_heartbeat_request beat = beat_request(CLASSIC, SLICE_LITERAL("modern-1"),
-                                                                          0);
-        struct slice topic = SLICE_LITERAL("t");
-        beat.subscribed_topic_names = &topic;
-        beat.subscribed_topic_names_count = 1;
-        beat.topic_partitions_count = 0;
-        beat.rebalance_timeout_ms = 10000;
-        const struct kafka_consumer_group_heartbeat_response *beaten = kafka_world_call(
-            &world, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &beat);
-        assert_int_equal(beaten->error_code, 0);
+        const struct kafka_consumer_group_heartbeat_response *beaten = join_modern(CLASSIC,
+                                                                                   SLICE_LITERAL("modern-1"));
         assert_true(beaten->member_epoch > epoch); /* epochs and generations are one count */
         epoch = beaten->member_epoch;
         assert_int_equal(offset_of(CLASSIC), 5);
         assert_int_equal(join(CLASSIC, NO_NAME, SLICE_EMPTY, 10000, SLICE_LITERAL("consumer"), 1)->error_code,
                          INCONSISTENT_PROTOCOL);
-        beat = beat_request(CLASSIC, SLICE_LITERAL("modern-1"), -1);
+        struct kafka_consumer_group_heartbeat_request beat = beat_request(CLASSIC, SLICE_LITERAL("modern-1"),
+                                                                          -1);
         beaten = kafka_world_call(&world, KAFKA_CONSUMER_GROUP_HEARTBEAT, 1, &beat);
         assert_int_equal(beaten->error_code, 0);
         const struct kafka_join_group_response *joined = join(CLASSIC, NO_NAME, SLICE_EMPTY, 10000,
@@ -673,7 +668,7 @@ static void of_sequences(void **state) {
                 INVALID_TXN_STATE);
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, kafka_world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -7,18 +7,13 @@
 static struct kafka_world world;
 
 static int open_world(void **state) {
-    (void)state;
     kafka_world_open(&world, 1, false);
+    *state = &world;
     return 0;
 }
 static int open_world_auto(void **state) {
-    (void)state;
     kafka_world_open(&world, 2, true);
-    return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    kafka_world_close(&world);
+    *state = &world;
     return 0;
 }
 
@@ -757,7 +752,7 @@ static void the_cluster_describes_itself(void **state) {
     assert_true(coordinator->port > 0);
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, kafka_world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -775,7 +770,8 @@ int main(void) {
         IN_WORLD(a_frame_may_come_byte_by_byte),
         IN_WORLD(hostile_frames_close_only_their_connection),
         IN_WORLD(api_versions_answers_any_version),
-        cmocka_unit_test_setup_teardown(metadata_tells_and_makes_topics, open_world_auto, close_world),
+        cmocka_unit_test_setup_teardown(metadata_tells_and_makes_topics, open_world_auto,
+                                        kafka_world_teardown),
         IN_WORLD(topics_are_made_and_deleted),
         IN_WORLD(configs_are_described_and_altered),
         IN_WORLD(of_two_config_changes_under_way_none_is_lost),

@@ -9,14 +9,9 @@
 static struct kafka_world world;
 
 static int open_world(void **state) {
-    (void)state;
     kafka_world_open(&world, 5, false);
     kafka_world_topic(&world, "t", 2);
-    return 0;
-}
-static int close_world(void **state) {
-    (void)state;
-    kafka_world_close(&world);
+    *state = &world;
     return 0;
 }
 
@@ -633,7 +628,7 @@ static void an_operator_aborts_in_one_partition(void **state) {
     }
 }
 
-#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
+#define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, open_world, kafka_world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
