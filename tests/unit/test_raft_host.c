@@ -290,6 +290,38 @@ static void drop_message(void *ctx, uint32_t node, struct chain *message) {
 
 static const struct raft_machine idle_machine = {.apply = apply_nothing};
 
+/* A host of no groups yet, with a store of its own, beside the node that runs. */
+struct own_host {
+    struct store *store;
+    struct raft_host *host;
+};
+
+static struct own_host own_host_open(uint64_t seed, const struct raft_host_watch *watch, void *watch_ctx) {
+    struct own_host own;
+    start_all(seed, 1, RAFT_FORMAT_PLAIN);
+    struct store_options store_options = {.dir = "own", .partition_prefix_size = 9};
+    assert_status(store_open(world.nodes[0].io, &store_options, &own.store, &world.why), STATUS_OK);
+    struct raft_host_options options = {.io = world.nodes[0].io,
+                                        .store = own.store,
+                                        .raft = world.raft,
+                                        .send = drop_message,
+                                        .watch = watch,
+                                        .watch_ctx = watch_ctx};
+    options.raft.id = raft_id(1, 1);
+    own.host = raft_host_new(&options);
+    return own;
+}
+
+static void own_host_close(struct own_host *own) {
+    raft_host_free(own->host);
+    bool closed = false;
+    store_shutdown(own->store, set_true, &closed);
+    replica_world_run(&world, 1000);
+    assert_true(closed);
+    store_close(own->store);
+    replica_world_close(&world);
+}
+
 static void open_many(struct raft_host *host, struct raft_replica **replicas) {
     struct raft_config *founding = mem_calloc(1, raft_config_size(3));
     founding->member_count = 3;
@@ -310,20 +342,10 @@ static void open_many(struct raft_host *host, struct raft_replica **replicas) {
 /* The loop has others to serve: no turn belongs to the failure detector's word. */
 static void many_groups_hear_of_a_node_in_turns(void **state) {
     (void)state;
-    start_all(8, 1, RAFT_FORMAT_PLAIN);
-    struct store *store;
-    struct store_options store_options = {.dir = "many", .partition_prefix_size = 9};
-    assert_status(store_open(world.nodes[0].io, &store_options, &store, &world.why), STATUS_OK);
     struct told told = {0};
     struct raft_host_watch watch = {.before = count_told};
-    struct raft_host_options options = {.io = world.nodes[0].io,
-                                        .store = store,
-                                        .raft = world.raft,
-                                        .send = drop_message,
-                                        .watch = &watch,
-                                        .watch_ctx = &told};
-    options.raft.id = raft_id(1, 1);
-    struct raft_host *host = raft_host_new(&options);
+    struct own_host own = own_host_open(8, &watch, &told);
+    struct raft_host *host = own.host;
     static struct raft_replica *replicas[MANY_GROUPS];
     open_many(host, replicas);
     raft_host_node_down(host, 2);
@@ -342,38 +364,19 @@ static void many_groups_hear_of_a_node_in_turns(void **state) {
     for (uint32_t i = 0; i < MANY_GROUPS - 10; i++)
         raft_replica_close(replicas[i], false);
     replica_world_run(&world, 100);
-    raft_host_free(host);
-    bool closed = false;
-    store_shutdown(store, set_true, &closed);
-    replica_world_run(&world, 1000);
-    assert_true(closed);
-    store_close(store);
-    replica_world_close(&world);
+    own_host_close(&own);
 }
 
 /* A node of a cluster that is being formed has none: nothing is left to do, and nothing is done. */
 static void a_host_without_groups_rests(void **state) {
     (void)state;
-    start_all(9, 1, RAFT_FORMAT_PLAIN);
-    struct store *store;
-    struct store_options store_options = {.dir = "none", .partition_prefix_size = 9};
-    assert_status(store_open(world.nodes[0].io, &store_options, &store, &world.why), STATUS_OK);
-    struct raft_host_options options = {
-        .io = world.nodes[0].io, .store = store, .raft = world.raft, .send = drop_message};
-    options.raft.id = raft_id(1, 1);
-    struct raft_host *host = raft_host_new(&options);
-    raft_host_node_down(host, 2);
-    raft_host_node_up(host, 2);
+    struct own_host own = own_host_open(9, NULL, NULL);
+    raft_host_node_down(own.host, 2);
+    raft_host_node_up(own.host, 2);
     uint64_t until_ns = io_sim_now(world.sim) + 5 * NS_PER_MS, before = io_sim_event_count(world.sim);
     assert_true(io_sim_run_until(world.sim, until_ns));
     assert_in_range(io_sim_event_count(world.sim) - before, 0, 1000);
-    raft_host_free(host);
-    bool closed = false;
-    store_shutdown(store, set_true, &closed);
-    replica_world_run(&world, 1000);
-    assert_true(closed);
-    store_close(store);
-    replica_world_close(&world);
+    own_host_close(&own);
 }
 
 /* Thousands of groups may have lost their leader with a node, and rest all the same until it is back. */
