@@ -116,6 +116,7 @@ def kcat_there():
 
 
 JAVA, JAVA_TOOLS, CONFLUENT_JS = CACHE / "java", CACHE / "java-tools", CACHE / "confluent-js"
+SECONDS_MAX = 420  # for one feature: of the Java console tools each call starts a machine of its own
 VENV = CACHE / "venv" / "bin" / "python"
 CLIENTS = [
     # name, why it cannot be had (or None), command in front of the feature, features that it has
@@ -157,9 +158,9 @@ def try_client(broker, why_not, command, features):
             cells[feature] = "-"
             continue
         try:
-            done = run(*command, feature, timeout=420, env=environment)
+            done = run(*command, feature, timeout=SECONDS_MAX, env=environment)
         except subprocess.TimeoutExpired:
-            done = subprocess.CompletedProcess(command, 1, b"", b"no end within 420 s")
+            done = subprocess.CompletedProcess(command, 1, b"", f"no end within {SECONDS_MAX} s".encode())
         cells[feature] = "yes" if done.returncode == 0 else "NO"
         if done.returncode != 0:
             problems.append(f"{feature}: {last_line(done)}")

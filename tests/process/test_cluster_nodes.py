@@ -27,9 +27,14 @@ class Nodes(unittest.TestCase):
             load = Load(cluster.servers)
             time.sleep(0.3)
             cluster.run("topic", "alter", "t", "--replicas", "1")
-            # Two of the other three may still be deleting their old copies.
-            cluster.until(lambda: cluster.run("topic", "alter", "t", "--replicas", "3", check=False).returncode == 0,
-                          what="three replicas")
+
+            def altered():  # two of the other three may still be deleting their old copies
+                done = cluster.run("topic", "alter", "t", "--replicas", "3", check=False)
+                if done.returncode != 0:
+                    self.assertRegex(done.stderr, b"old cop(y|ies)")
+                return done.returncode == 0
+
+            cluster.until(altered, what="three replicas")
             address = f"127.0.0.1:{free_ports(1)[0]}"
             cluster.run("cluster", "add-node", f"5={address}", node=2)
             cluster.nodes.append(5)
