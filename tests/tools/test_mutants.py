@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/mutants: every planted bug still fits the tree, and the runner reads headers and outputs as it says."""
+import contextlib
 import importlib.machinery
 import importlib.util
+import io
 import pathlib
 import subprocess
 import tempfile
@@ -49,6 +51,28 @@ class Mutants(unittest.TestCase):
         self.assertEqual(mutants.noticed("./test_x", -11, ""), ("SIGSEGV", None))
         self.assertEqual(mutants.noticed("./test_x", None, ""), ("time limit", None))
         self.assertEqual(mutants.noticed("./test_x", 1, "[  FAILED  ] a_test\n"), ("a_test", None))
+
+    def test_summary(self):
+        bugs, results = [], {}
+        for name, check, by in (("raft-a", SWEEP, "R1"), ("sim-kafka-b", "./sentinel sim --workload kafka", "B6"),
+                                ("sim-kafka-c", "./test_x", "B6"), ("sim-kafka-d", "./test_x", None)):
+            mutant, _ = self.read(f"what: about {name}\nexpect: R1\ncheck: {check}\n\n{DIFF}")
+            mutant.name = name
+            bugs.append(mutant)
+            results[name] = {"mutant": name, "digest": mutant.digest, "commit": "abc", "caught": by is not None,
+                             "by": by, "seeds": 7 if check == SWEEP else None, "seconds": 2.0}
+        results["raft-a"]["commit"] = "abd"
+        changed, _ = self.read(f"what: changed\nexpect: R1\ncheck: x\n\n{DIFF}")
+        results[changed.name] = dict(results["raft-a"], digest="of what it was before")
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            mutants.summary([*bugs, changed], results)
+        lines = out.getvalue().splitlines()
+        for line in ("Run on commit abd: 1", "Run on commit abc: 3",
+                     "| `raft-*`: the core of Raft, by itself | 1 | 1 | - | 7, 7 | 2.0, 2 |",
+                     "| `sim-kafka*`: whole brokers, Kafka clients | 3 | 2 | 1 | - | 2.0, 2 |",
+                     "| `sim-kafka-b` | about sim-kafka-b | B6 | - |", "Not caught: `sim-kafka-d`: about sim-kafka-d",
+                     "Not run: `x-m01`: changed"):
+            self.assertIn(line, lines)
 
     def test_a_check_must_pass_without_the_bug(self):
         class FakeTree:
