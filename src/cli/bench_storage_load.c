@@ -353,7 +353,7 @@ static void print_help(void) {
            "  --random-percent N of values; the rest can be compressed away (default 100)\n"
            "  --compression C    of our tables: none, lz4 or zstd (default none; peers: none)\n"
            "  --cases A,B        only these of the cases below\n"
-           "  --dir DIR          where to write (default a new directory here; removed at the end)\n"
+           "  --dir DIR          where to make a directory to write in, removed at the end (default here)\n"
            "  --no-peers         Sentinel alone\n"
            "  --json             one JSON object\n\ncases:\n");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -412,7 +412,7 @@ static int take_option(struct load_options *parsed, int option, const char *valu
         snprintf(parsed->cases, sizeof parsed->cases, "%s", value);
         return 0;
     case OPTION_DIR:
-        snprintf(parsed->dir, sizeof parsed->dir, "%s", value);
+        parsed->parent = value;
         return 0;
     case OPTION_NO_PEERS:
         parsed->peers = false;
@@ -462,12 +462,12 @@ int load_parse(int argc, char **argv, struct load_options *parsed) {
         fprintf(stderr, "sentinel bench storage: '%s' is not an option\n", argv[optind]);
         return 2;
     }
-    if (parsed->dir[0] != '\0') {
-        if (!io_measure_make_dir(parsed->dir)) load_fail("cannot make", parsed->dir);
-        return 0;
-    }
-    snprintf(parsed->dir, sizeof parsed->dir, "./sentinel-bench-XXXXXX");
-    if (!io_measure_make_scratch(parsed->dir)) load_fail("cannot make", parsed->dir);
+    /* What is removed at the end is ours alone, whatever else the user keeps in that directory. */
+    const char *parent = parsed->parent == NULL ? "." : parsed->parent;
+    if (!io_measure_make_dir(parent)) load_fail("cannot make", parent);
+    int length = snprintf(parsed->dir, sizeof parsed->dir, "%s/sentinel-bench-XXXXXX", parent);
+    if (length >= (int)sizeof parsed->dir || !io_measure_make_scratch(parsed->dir))
+        load_fail("cannot make a directory in", parent);
     return 0;
 }
 

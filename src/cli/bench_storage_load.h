@@ -39,7 +39,8 @@ struct load_options {
     uint64_t memtable_mib;
     uint64_t random_percent; /* of the bytes of a value */
     int compression;         /* of our tables; peers have none. enum store_compression */
-    char dir[256];           /* made by load_parse when not given, and removed at the end */
+    const char *parent;      /* where the directory is made; NULL: here */
+    char dir[256];           /* made by load_parse, and removed at the end */
     char cases[256];         /* names, separated by commas; empty: all */
     bool json, peers;
 };

@@ -34,6 +34,18 @@ class Bench(unittest.TestCase):
                      "the same, each 16 a transaction", "a transaction of one record: p99"):
             self.assertGreater(rows[name], 0)
 
+    def test_storage_leaves_what_is_the_users(self):
+        with tempfile.TemporaryDirectory() as parent:
+            os.mkdir(os.path.join(parent, "db"))
+            kept = os.path.join(parent, "db", "mine")
+            with open(kept, "w"):
+                pass
+            done = subprocess.run([SENTINEL, "bench", "storage", "--no-peers", "--json", "--mib", "4", "--cases", "append",
+                                   "--dir", parent], capture_output=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr.decode())
+            self.assertTrue(os.path.exists(kept), "a file that was there before is gone")
+            self.assertEqual(os.listdir(parent), ["db"], "the data directory is left behind")
+
     def test_what_cannot_be_done_is_said(self):
         done = subprocess.run([SENTINEL, "bench", "broker", "--mib", "none"], capture_output=True)
         self.assertEqual(done.returncode, 2)
