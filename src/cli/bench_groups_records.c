@@ -9,10 +9,12 @@
 #include "cli/bench_kafka.h"
 #include "wire/record_batch.h"
 
-#define VALUE_BYTES      KIB
-#define BATCH_RECORDS    64
-#define BATCHES          16 /* a transaction */
-#define TICK_NS          NS_PER_MS
+#define VALUE_BYTES   KIB
+#define BATCH_RECORDS 64
+#define BATCHES       16 /* a transaction */
+#define TICK_NS       NS_PER_MS
+/* A single stall of the disk is part of the answer; a rate that is not reached is none. */
+#define BEHIND_MAX_NS    (5 * NS_PER_S)
 #define TICK_RECORDS     10
 #define TRANSACTIONAL_ID SLICE_LITERAL("bench")
 #define BATCH_ATTRIBUTES 21
@@ -231,10 +233,12 @@ void groups_load_latency(const char *address, const char *topic, double seconds,
         uint64_t now_ns;
         while ((now_ns = io_clock_ns(p.io)) < next_ns)
             io_turn(p.io, next_ns - now_ns);
+        while (bench_kafka_under_way(p.kafka) == BENCH_KAFKA_WINDOW)
+            io_turn(p.io, 100 * NS_PER_MS);
+        if (io_clock_ns(p.io) - next_ns > BEHIND_MAX_NS) bench_fail("Produce", "the broker does not keep up");
+        /* When it was due, not when there was room for it: what waits for a slow disk counts whole. */
         uint8_t value[100] = {0};
-        store_be64(value, now_ns);
-        if (bench_kafka_under_way(p.kafka) == BENCH_KAFKA_WINDOW)
-            bench_fail("Produce", "the broker does not keep up");
+        store_be64(value, next_ns);
         send_records(&p, value, sizeof value, TICK_RECORDS);
     }
     while (r.records < p.records)
