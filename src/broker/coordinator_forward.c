@@ -79,6 +79,7 @@ bool coordinator_forward_beat(struct broker *broker, struct group_call *call,
         away_put(&out, texts[i]);
     writer_be32(&out, (uint32_t)beat->epoch);
     writer_be32(&out, (uint32_t)beat->rebalance_timeout_ms);
+    writer_be32(&out, (uint32_t)beat->session_timeout_ms);
     writer_u8(&out, (uint8_t)(beat->has_topics | beat->has_owned << 1));
     writer_be32(&out, beat->topic_count);
     for (uint32_t i = 0; i < beat->topic_count; i++)
@@ -180,6 +181,7 @@ void away_serve_beat(struct served *served, struct reader *in) {
         *texts[i] = away_take(in);
     beat.epoch = (int32_t)reader_be32(in);
     beat.rebalance_timeout_ms = (int32_t)reader_be32(in);
+    beat.session_timeout_ms = (int32_t)reader_be32(in);
     uint8_t has = reader_u8(in);
     beat.has_topics = has & 1;
     beat.has_owned = has >> 1 & 1;

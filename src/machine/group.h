@@ -232,6 +232,7 @@ struct group_consumer_beat {
     struct slice group, member_id, instance_id, rack_id, client_id, client_host;
     int32_t epoch;
     int32_t rebalance_timeout_ms; /* -1: as before */
+    int32_t session_timeout_ms;   /* of who joins; 0: the limits' */
     bool has_topics, has_owned;   /* false: as before */
     const struct slice *topics;
     uint32_t topic_count;

@@ -139,7 +139,8 @@ static enum status join(struct group_machine *m, struct group_step *step, struct
     }
     /* It starts again from nothing: what it held is given to it anew. */
     member->epoch = 0;
-    member->session_timeout_ms = m->limits.consumer_session_ms;
+    member->session_timeout_ms = beat->session_timeout_ms > 0 ? beat->session_timeout_ms
+                                                              : m->limits.consumer_session_ms;
     *result = member;
     return STATUS_OK;
 }

@@ -14,6 +14,8 @@
 /* Heartbeats cost no network here: often enough that a rebalance is felt at once. */
 #define BEAT_NS            (200 * NS_PER_MS)
 #define RELEASE_DEFAULT_MS 60000
+/* A member whose node is gone speaks to no coordinator again; it cannot come back under its old id either. */
+#define SESSION_MS 10000
 /* So long may a group be without a coordinator. */
 #define COORDINATOR_PATIENCE_NS (20 * NS_PER_S)
 #define RELEASE_MAX_MS          (60 * 60 * 1000)
@@ -273,6 +275,7 @@ static void beat(struct consume_group *g) {
         .client_host = slice_from_text(connection_peer(grpc_call_connection(g->consume->call))->text),
         .epoch = g->member ? g->epoch : GROUP_EPOCH_JOIN,
         .rebalance_timeout_ms = g->release_timeout_ms,
+        .session_timeout_ms = SESSION_MS,
         .has_topics = !g->member,
         .has_owned = true,
         .topics = g->topics,

@@ -330,6 +330,7 @@ static void run_hb(struct group_script *s, const struct text_words *words) {
         .epoch = generation_of(words, client, "epoch"),
         .rebalance_timeout_ms = (int32_t)strtol(text_words_value(words, "rebalance", first ? "30000" : "-1"),
                                                 NULL, 10),
+        .session_timeout_ms = (int32_t)strtol(text_words_value(words, "session", "0"), NULL, 10),
         .has_topics = topics[0] != '\0',
         .has_owned = owns[0] != '-',
         .topics = list,
