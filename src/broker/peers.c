@@ -33,15 +33,21 @@ void peers_heard(struct peers *peers, struct peer *peer) {
         peer->silent = false;
     }
     peer->up = true;
+    peer->missed = false;
     log_info(peers->options.log, "peer is up node=%u incarnation=%08x", peer->node, peer->incarnation);
     if (peers->options.events->up != NULL) peers->options.events->up(peers->options.ctx, peer->node);
 }
 
+static void tell_down(struct peers *peers, struct peer *peer) {
+    peer->up = false;
+    peer->missed = true;
+    if (peers->options.events->down != NULL) peers->options.events->down(peers->options.ctx, peer->node);
+}
+
 void peers_lost(struct peers *peers, struct peer *peer) {
     if (!peer->up || peers->closing) return;
-    peer->up = false;
     log_warn(peers->options.log, "peer is down node=%u", peer->node);
-    if (peers->options.events->down != NULL) peers->options.events->down(peers->options.ctx, peer->node);
+    tell_down(peers, peer);
 }
 
 static void look_around(struct io_timer *timer) {
@@ -52,11 +58,15 @@ static void look_around(struct io_timer *timer) {
     peers->looked_ns = now;
     for (uint32_t i = 0; i < peers->count; i++) {
         struct peer *peer = &peers->nodes[i];
-        if (!peer->up) continue;
+        if (peer->missed) continue;
         if (away) peer->heard_ns = now;
         if (now - peer->heard_ns > peer->patience_ns) {
-            peer->silent = true;
-            peers_lost(peers, peer);
+            /* Who has not been heard yet is not slow, and has nothing to be dialled anew for. */
+            peer->silent = peer->up;
+            if (peer->up)
+                peers_lost(peers, peer);
+            else
+                tell_down(peers, peer);
         } else if (now - peer->patient_since_ns > PATIENCE_NS) {
             peer->patience_ns = peers->options.down_after_ns;
         }
@@ -177,7 +187,8 @@ enum status peers_add(struct peers *peers, uint32_t node, const char *address) {
     struct peer_link_owner own = owner;
     own.io = peers->options.io;
     own.ctx = peers;
-    peers->nodes[at] = (struct peer){.node = node, .patience_ns = peers->options.down_after_ns};
+    peers->nodes[at] = (struct peer){
+        .node = node, .heard_ns = io_now_ns(peers->options.io), .patience_ns = peers->options.down_after_ns};
     peers->nodes[at].link = peer_link_new(&own, &peers->options, node, address);
     return STATUS_OK;
 }

@@ -15,8 +15,9 @@
  * are bounded: above queue_bytes_max messages are dropped, as by a network; consensus sends again.
  *
  * LIFE. Every frame that comes in from a node, pings among them, says that it lives. A node that was silent
- * for down_after_ns, or whose connection to us ended, is down until it is heard again. One that proves to
- * have been slow is given up to four times as long, for ten seconds; and who was away itself judges nobody.
+ * for down_after_ns, also since it was added, or whose connection to us ended, is down until it is heard
+ * again. One that proves to have been slow is given up to four times as long, for ten seconds; and who was
+ * away itself judges nobody.
  *
  * Owner   peers owns links, the owner of the transport owns inbounds.
  * Errors  a connection with garbage, a bad checksum or a wrong identity is closed and counted.

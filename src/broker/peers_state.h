@@ -14,7 +14,8 @@ struct peer {
     uint32_t node, incarnation;
     struct peer_link *link;
     bool in_cluster, up;
-    uint64_t heard_ns;                 /* 0: never */
+    bool missed;                       /* told to be down; neither this nor up: just added */
+    uint64_t heard_ns;                 /* or added */
     uint64_t patience_ns;              /* so long a silence means that it is down */
     uint64_t patient_since_ns;         /* when it was last found to be alive after all */
     bool silent;                       /* down because of that, not because its connections ended */

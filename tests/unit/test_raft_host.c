@@ -403,6 +403,24 @@ static void a_group_sleeps_under_a_leader_elected_after_a_crash(void **state) {
     replica_world_close(&world);
 }
 
+/* Two of three machines were switched on: they rest, too, and the third finds them when it comes. */
+static void a_group_sleeps_without_a_node_that_never_came(void **state) {
+    (void)state;
+    replica_world_open(&world, 13, 3);
+    world.raft.sleep_after_ns = 500 * NS_PER_MS;
+    for (uint32_t i = 1; i <= 2; i++)
+        replica_world_start(&world, i);
+    replica_world_propose_many(&world, 20);
+    replica_world_run(&world, 5000);
+    assert_int_not_equal(replica_world_leader(&world, 1000), 0);
+    for (uint32_t i = 1; i <= 2; i++)
+        assert_true(raft_replica_raft(world.nodes[i - 1].replica)->asleep);
+    replica_world_start(&world, 3);
+    replica_world_propose_many(&world, 20);
+    assert_true(replica_world_settle(&world, 5000));
+    replica_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_nodes_elect_and_replicate),
@@ -419,6 +437,7 @@ int main(void) {
         cmocka_unit_test(many_groups_hear_of_a_node_in_turns),
         cmocka_unit_test(a_host_without_groups_rests),
         cmocka_unit_test(a_group_sleeps_under_a_leader_elected_after_a_crash),
+        cmocka_unit_test(a_group_sleeps_without_a_node_that_never_came),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
