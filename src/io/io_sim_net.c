@@ -7,7 +7,9 @@
  *
  * The end of a flow is one more position behind its last byte. Pieces arrive in order; a piece that cannot
  * arrive (the link is cut, the machine is off) is tried again with growing pauses, as TCP retransmits, and
- * breaks the connection in the end. Source: RFC 9293, seen from the socket. */
+ * breaks the connection in the end. A sender that waits for room asks for it with pauses that grow up to a
+ * minute (3.8.6.1): so it hears, some time, that nobody knows its connection any more. Source: RFC 9293, seen
+ * from the socket. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -23,6 +25,7 @@
 #define LATENCY_NS_MAX       NS_PER_S /* longer is a loss, and sent again */
 #define RETRY_NS_MIN         (200 * NS_PER_MS)
 #define RETRY_NS_MAX         (5 * NS_PER_S)
+#define PROBE_NS_MAX         (60 * NS_PER_S)
 
 static struct io_sim_socket *sim_socket(struct io_socket *socket) {
     return (struct io_sim_socket *)socket;
@@ -233,6 +236,53 @@ static void take_bytes(struct io_sim_flow *flow, struct io_op *op) {
     }
 }
 
+static void probe_event(struct io_sim *sim, const struct io_sim_event *event);
+
+static void probe_later(struct io_sim *sim, struct io_sim_connection *connection, unsigned side,
+                        uint64_t wait_ns) {
+    struct io_sim_flow *flow = &connection->flows[side];
+    flow->probing = true;
+    flow->probe_ns = wait_ns;
+    flow->probe_from = flow->taken;
+    schedule(sim, connection, sim->now_ns + wait_ns, probe_event, side, ++flow->probe);
+}
+
+/* More was taken since a probe was put off for long: that one does not count any more. */
+static void await_room(struct io_sim *sim, struct io_sim_connection *connection, unsigned side) {
+    const struct io_sim_flow *flow = &connection->flows[side];
+    bool late = flow->probe_ns > RETRY_NS_MIN && flow->taken != flow->probe_from;
+    if (!flow->probing || late) probe_later(sim, connection, side, RETRY_NS_MIN);
+}
+
+static bool awaits_room(const struct io_sim_connection *connection, unsigned side) {
+    const struct io_sim_socket *socket = connection->ends[side].socket;
+    const struct io_sim_flow *flow = &connection->flows[side];
+    return socket != NULL && connection->ends[side].os_error == 0 && socket->base.send_op != NULL &&
+           flow->taken - flow->read == flow->window;
+}
+
+/* One that does not get there, or whose answer does not, is lost. */
+static void probe(struct io_sim *sim, struct io_sim_connection *connection, unsigned side) {
+    struct io_sim_flow *flow = &connection->flows[side];
+    const struct io_sim_end *to = &connection->ends[1 - side];
+    flow->probing = false;
+    if (!awaits_room(connection, side)) return;
+    if (flow->taken != flow->probe_from) { /* it got room meanwhile */
+        probe_later(sim, connection, side, RETRY_NS_MIN);
+        return;
+    }
+    bool known = to->open && to->os_error == 0;
+    if (!known && !link_is_dead(sim, connection, side)) send_reset(sim, connection, 1 - side);
+    probe_later(sim, connection, side, MIN(2 * flow->probe_ns, PROBE_NS_MAX));
+}
+
+static void probe_event(struct io_sim *sim, const struct io_sim_event *event) {
+    unsigned side;
+    struct io_sim_connection *connection = event_connection(event, &side);
+    if (event->argument >> 1 == connection->flows[side].probe) probe(sim, connection, side);
+    free_when_over(connection);
+}
+
 static void try_send(struct io_sim_socket *socket) {
     struct io_sim *sim = ((struct io_sim_io *)socket->base.io)->sim;
     struct io_sim_connection *connection = socket->connection;
@@ -246,7 +296,10 @@ static void try_send(struct io_sim_socket *socket) {
     }
     take_bytes(&connection->flows[socket->side], op);
     schedule_pieces(sim, connection, socket->side);
-    if (io_op_rest(op, &rest, 1) != 0) return;
+    if (io_op_rest(op, &rest, 1) != 0) {
+        await_room(sim, connection, socket->side);
+        return;
+    }
     io_op_complete(op, STATUS_OK, 0);
     if (socket->shutdown_wanted) flow_end(sim, connection, socket->side);
 }

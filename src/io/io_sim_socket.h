@@ -32,6 +32,9 @@ struct io_sim_flow {
     bool blocked;
     bool unanswered; /* the other end knows nothing of it, and its reset has not arrived */
     uint64_t blocked_position, blocked_since_ns, retry_ns;
+    bool probing;                  /* the sender will ask for room */
+    uint32_t probe;                /* the one that counts */
+    uint64_t probe_ns, probe_from; /* the pause before it; `taken` when it was decided on */
 };
 struct io_sim_end {
     struct io_sim_socket *socket; /* NULL: none (any more), or not accepted yet */

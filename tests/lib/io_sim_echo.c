@@ -133,6 +133,7 @@ static void client_round(struct echo_client *client) {
     client->received = 0;
     io_random(client->io, client->out, sizeof client->out);
     client->bytes = slice_make(client->out, sizeof client->out);
+    client->sending = true;
     io_send(client->socket, &client->send_op, &client->bytes, 1);
     io_recv(client->socket, &client->recv_op, client->in, sizeof client->in);
 }
@@ -146,6 +147,7 @@ static void client_connected(struct io_op *op) {
 }
 
 static void client_sent(struct io_op *op) {
+    CONTAINER_OF(op, struct echo_client, send_op)->sending = false;
     MAYBE(op->status != STATUS_OK); /* the receive says so, too */
 }
 

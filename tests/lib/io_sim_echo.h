@@ -35,7 +35,7 @@ struct echo_client {
     unsigned rounds, failures;
     enum status status;
     const char *address;
-    bool finished;
+    bool sending, finished;
 };
 
 /* Stops its io after so many rounds. */

@@ -130,6 +130,28 @@ static void a_power_cut_leaves_the_peer_half_open(void **state) {
     }
 }
 
+/* Nothing of what it sent is under way, so nothing of it can be refused; but a sender asks for room. */
+static void a_full_window_is_probed(void **state) {
+    (void)state;
+    unsigned waited = 0;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct story story = story_begin(seed, 200);
+        io_sim_net_options(story.sim)->window_size = 64;
+        assert_true(io_sim_run_until(story.sim, 20 * NS_PER_MS));
+        io_sim_crash_node(story.sim, 1, IO_SIM_CRASH_POWER);
+        echo_free(story.echo);
+        assert_true(io_sim_run_until(story.sim, 3 * NS_PER_S));
+        assert_int_equal(story.client->failures, 0);
+        bool waits = story.client->sending;
+        story.echo = echo_start(story.sim, 1);
+        assert_true(io_sim_run_until(story.sim, 120 * NS_PER_S));
+        assert_true(story.client->finished || !waits);
+        waited += waits;
+        story_end(&story);
+    }
+    assert_true(waited > 5);
+}
+
 /* What the server acknowledged (it syncs before it answers) is there after a power cut at any of its disk
  * operations. */
 static void what_was_answered_survives_a_crash_at_each_disk_operation(void **state) {
@@ -338,6 +360,7 @@ int main(void) {
         cmocka_unit_test(notes_are_part_of_the_trace),
         cmocka_unit_test(a_killed_server_is_noticed_and_reached_again),
         cmocka_unit_test(a_power_cut_leaves_the_peer_half_open),
+        cmocka_unit_test(a_full_window_is_probed),
         cmocka_unit_test(what_was_answered_survives_a_crash_at_each_disk_operation),
         cmocka_unit_test(a_cut_link_delays_and_a_long_cut_breaks),
         cmocka_unit_test(resets_are_survived_by_reconnecting),
