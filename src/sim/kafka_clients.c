@@ -5,11 +5,10 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "base/prng.h"
 #include "base/units.h"
 #include "io/io_sim.h"
 #include "sim/history_reader.h"
-#include "sim/kafka_link.h"
+#include "sim/kafka_caller.h"
 #include "sim/kafka_requests.h"
 #include "sim/world.h"
 #include "wire/record_batch.h"
@@ -20,8 +19,6 @@
 #define NEAR         2 /* consumers in a rack, of the first partitions */
 #define RECORDS_MAX  8
 #define JOBS_MAX     4096
-#define ANSWER_NS    (5 * NS_PER_S) /* then the connection is given up */
-#define RETRY_NS     (60 * NS_PER_MS)
 #define LONG_POLL_MS 200
 #define FETCH_BYTES  (256 * KIB)
 
@@ -37,13 +34,10 @@ struct client {
     enum role role;
     uint32_t index;
     int32_t partition;
-    struct kafka_link *link;
+    struct kafka_caller caller;
     uint32_t leader;    /* 0: unknown */
     uint32_t read_from; /* the follower that the leader sent us to; 0: none */
-    uint32_t attempts;
     enum asking asking;
-    struct io_timer timer; /* to try again, or to give an answer up */
-    struct prng prng;
     /* producers */
     bool idempotent;
     int64_t producer_id;
@@ -56,7 +50,8 @@ struct client {
     uint32_t counter;
     /* consumers */
     struct history_reader reader;
-    int64_t floor; /* no answer to what was asked may tell a lower high watermark */
+    int64_t floor;             /* no answer to what was asked may tell a lower high watermark, */
+    uint32_t floor_connection; /* on the same connection */
     bool verified;
     char rack[KAFKA_RACK_SIZE]; /* empty: none */
 };
@@ -70,9 +65,6 @@ struct clients {
     struct client clients[1 + PRODUCERS + PARTITIONS + NEAR];
 };
 
-static void go_on(struct client *c);
-static const struct kafka_link_calls link_calls;
-
 static void check(struct clients *all) {
     if (all->history.violation[0] != '\0') world_violation(all->world, all->history.violation);
 }
@@ -81,14 +73,10 @@ static void tell(struct client *c, bool acknowledged, const char *what, int64_t 
     char text[100];
     snprintf(text, sizeof text, "client %u: %s, partition %d at %lld", c->index, what, c->partition,
              (long long)offset);
-    world_client_event(c->all->world, c->link == NULL ? 0 : kafka_link_node(c->link), text, acknowledged);
+    world_client_event(c->all->world, kafka_caller_node(&c->caller), text, acknowledged);
 }
 
 /* ---- a client's connection ---------------------------------------------------------------------------- */
-
-static uint64_t now(const struct client *c) {
-    return io_now_ns(c->all->io);
-}
 
 /* What a producer without identity has sent may be there or not, whatever it is told: to send it again might
  * make it twice. */
@@ -98,40 +86,19 @@ static void let_be(struct client *c) {
     c->batch = NULL;
 }
 
-/* Gives the connection up, and tries again in a while, elsewhere perhaps. */
-static void give_up(struct client *c) {
-    if (c->link != NULL) kafka_link_drop(c->link);
-    c->link = NULL;
+static void lost(void *ctx) {
+    struct client *c = ctx;
     c->leader = c->read_from = 0;
     /* Of a backlog, too. */
-    if (c->role == NEAR_CONSUMER && prng_below(&c->prng, 4) == 0) c->reader.offset = c->reader.log_start;
+    if (c->role == NEAR_CONSUMER && prng_below(&c->caller.prng, 4) == 0)
+        c->reader.offset = c->reader.log_start;
     if (c->asking == PRODUCE) let_be(c);
     c->asking = NOTHING;
-    io_timer_set(c->all->io, &c->timer, now(c) + RETRY_NS / 2 + prng_below(&c->prng, RETRY_NS));
-}
-
-static void link_connected(void *ctx) {
-    struct client *c = ctx;
-    io_timer_cancel(c->all->io, &c->timer);
-    go_on(c);
-}
-
-static void link_failed(void *ctx) {
-    give_up(ctx);
-}
-
-static void timer_fired(struct io_timer *timer) {
-    struct client *c = CONTAINER_OF(timer, struct client, timer);
-    if (c->link != NULL)
-        give_up(c);
-    else
-        go_on(c);
 }
 
 static void ask(struct client *c, enum asking what, int16_t key, int16_t version, const void *request) {
     c->asking = what;
-    io_timer_set(c->all->io, &c->timer, now(c) + ANSWER_NS);
-    kafka_link_ask(c->link, key, version, request);
+    kafka_caller_ask(&c->caller, key, version, request);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------- */
@@ -166,7 +133,7 @@ static void make_batch(struct client *c) {
     c->record_count = (int32_t)MIN(job.records, (uint32_t)RECORDS_MAX);
     for (int32_t i = 0; i < c->record_count; i++) {
         size_t head = (size_t)snprintf((char *)value, 64, "%u/%u/%d:", c->index, c->counter, i);
-        prng_bytes(&c->prng, value + head, job.size);
+        prng_bytes(&c->caller.prng, value + head, job.size);
         c->hashes[i] = history_hash(slice_make(value, head + job.size));
         record_batch_add(&builder, io_wall_ms(c->all->io), SLICE_EMPTY, slice_make(value, head + job.size),
                          NULL, 0);
@@ -209,7 +176,7 @@ static bool has_work(struct client *c) {
 
 static void take_metadata(struct client *c, const struct kafka_metadata_response *m) {
     c->leader = kafka_leader_told(m, TOPIC, (uint32_t)c->partition, world_node_count(c->all->world));
-    if (c->leader == 0) give_up(c);
+    if (c->leader == 0) kafka_caller_give_up(&c->caller);
 }
 
 static void take_produced(struct client *c, const struct kafka_produce_response *m) {
@@ -221,7 +188,7 @@ static void take_produced(struct client *c, const struct kafka_produce_response 
     if (p->error_code != ERROR_NONE) {
         tell(c, false, "not appended", p->error_code);
         let_be(c);
-        give_up(c);
+        kafka_caller_give_up(&c->caller);
         return;
     }
     for (int32_t i = 0; i < c->record_count; i++)
@@ -254,7 +221,7 @@ static void take_direction(struct client *c, const struct kafka_fetch_response_p
         p->preferred_read_replica != (int32_t)near_node(c))
         history_violate(&c->all->history,
                         "K392: node %u sends a reader of partition %d in rack '%s' to node %d",
-                        kafka_link_node(c->link), c->partition, c->rack, p->preferred_read_replica);
+                        kafka_caller_node(&c->caller), c->partition, c->rack, p->preferred_read_replica);
     c->read_from = (uint32_t)p->preferred_read_replica;
     tell(c, false, "sent to its rack", c->reader.offset);
 }
@@ -269,7 +236,7 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
             h, "B6 nothing acknowledged is lost: partition %d is said not to reach %lld, where it was read",
             c->partition, (long long)r->offset);
     if (error != ERROR_NONE) {
-        give_up(c);
+        kafka_caller_give_up(&c->caller);
         return;
     }
     if (p->preferred_read_replica >= 0) {
@@ -294,17 +261,17 @@ static void take_topic(struct client *c, const struct kafka_create_topics_respon
     int16_t error = m->topics[0].error_code;
     if (error != ERROR_NONE && error != ERROR_EXISTS) {
         c->all->topic_error = error;
-        give_up(c);
+        kafka_caller_give_up(&c->caller);
         return;
     }
     c->all->topic_made = true;
     for (size_t i = 0; i < ARRAY_COUNT(c->all->clients); i++)
-        go_on(&c->all->clients[i]);
+        kafka_caller_go_on(&c->all->clients[i].caller);
 }
 
 static void take_producer_id(struct client *c, const struct kafka_init_producer_id_response *m) {
     if (m->error_code != ERROR_NONE) {
-        give_up(c);
+        kafka_caller_give_up(&c->caller);
         return;
     }
     c->producer_id = m->producer_id;
@@ -313,7 +280,6 @@ static void take_producer_id(struct client *c, const struct kafka_init_producer_
 static void answered(void *ctx, const void *message) {
     struct client *c = ctx;
     enum asking asked = c->asking;
-    io_timer_cancel(c->all->io, &c->timer);
     c->asking = NOTHING;
     switch (asked) {
     case METADATA:
@@ -335,35 +301,25 @@ static void answered(void *ctx, const void *message) {
         break;
     }
     check(c->all);
-    go_on(c);
 }
-
-static const struct kafka_link_calls link_calls = {
-    .connected = link_connected, .failed = link_failed, .answered = answered};
 
 static uint32_t asked(const struct client *c) {
     return c->read_from != 0 ? c->read_from : c->leader;
 }
 
 /* Whatever comes next: a connection, a look at the metadata, or the request itself. */
-static void go_on(struct client *c) {
-    if (c->asking != NOTHING || io_timer_armed(&c->timer) || !has_work(c)) return;
-    if (c->link == NULL) {
-        uint32_t nodes = world_node_count(c->all->world);
-        uint32_t node = c->leader != 0 ? asked(c) : (c->index + c->attempts++) % nodes + 1;
-        c->link = kafka_link_new(c->all->io, node, &link_calls, c);
-        c->floor = 0;
-        io_timer_set(c->all->io, &c->timer, now(c) + ANSWER_NS);
-        return;
-    }
+static void next(void *ctx) {
+    struct client *c = ctx;
+    if (!has_work(c)) return;
+    uint32_t node = c->leader != 0 ? asked(c) : kafka_caller_node(&c->caller);
+    if (node == 0) node = (c->index + c->caller.attempts++) % world_node_count(c->all->world) + 1;
+    if (!kafka_caller_at(&c->caller, node)) return;
+    if (c->floor_connection != c->caller.connections) c->floor = 0;
+    c->floor_connection = c->caller.connections;
     if (c->role == ADMIN) {
         ask_topic(c);
     } else if (c->leader == 0) {
         ask_metadata(c);
-    } else if (asked(c) != kafka_link_node(c->link)) {
-        kafka_link_drop(c->link);
-        c->link = NULL;
-        go_on(c);
     } else if (c->role == CONSUMER || c->role == NEAR_CONSUMER) {
         ask_fetch(c);
     } else if (c->idempotent && c->producer_id < 0) {
@@ -373,6 +329,8 @@ static void go_on(struct client *c) {
         ask_produce(c);
     }
 }
+
+static const struct kafka_caller_calls calls = {.next = next, .answered = answered, .lost = lost};
 
 /* ---- the world's side --------------------------------------------------------------------------------- */
 
@@ -398,14 +356,14 @@ void *kafka_clients_open(struct world *world) {
         c->partition = (int32_t)(i <= PRODUCERS ? i % PARTITIONS : (i - 1 - PRODUCERS) % PARTITIONS);
         c->idempotent = i % 2 == 0;
         c->producer_id = -1;
-        c->prng = prng_split(&root, i + 1);
+        kafka_caller_init(&c->caller, all->io, 0, &calls, c);
+        c->caller.prng = prng_split(&root, i + 1);
         c->reader.partition = (uint32_t)c->partition;
-        io_timer_init(&c->timer, timer_fired);
         /* Not where the partition is led at the beginning. */
         if (c->role == NEAR_CONSUMER) kafka_clients_rack(c->rack, near_node(c));
         if (c->role == PRODUCER) c->jobs = mem_alloc(JOBS_MAX * sizeof *c->jobs);
     }
-    io_timer_set(all->io, &all->clients[0].timer, io_now_ns(all->io) + NS_PER_MS);
+    io_timer_set(all->io, &all->clients[0].caller.timer, io_now_ns(all->io) + NS_PER_MS);
     return all;
 }
 
@@ -414,7 +372,7 @@ void kafka_clients_close(void *clients) {
     struct clients *all = clients;
     for (uint32_t i = 0; i < ARRAY_COUNT(all->clients); i++) {
         struct client *c = &all->clients[i];
-        if (c->link != NULL) kafka_link_drop(c->link);
+        kafka_caller_release(&c->caller);
         buffer_unref(c->batch);
         mem_free(c->jobs);
         history_reader_release(&c->reader);
@@ -430,7 +388,7 @@ bool kafka_clients_operate(void *clients, const struct action *action) {
     if (c->job_count == JOBS_MAX) return false;
     all->next_producer = (all->next_producer + 1) % PRODUCERS;
     c->jobs[(c->job_first + c->job_count++) % JOBS_MAX] = (struct job){(uint32_t)action->a, action->count};
-    go_on(c);
+    kafka_caller_go_on(&c->caller);
     return true;
 }
 
@@ -452,11 +410,10 @@ bool kafka_clients_finished(void *clients) {
         struct client *c = &all->clients[i];
         if (!all->verifying) {
             history_reader_restart(&c->reader);
-            if (c->link != NULL) kafka_link_drop(c->link); /* what is under way was asked before */
-            c->link = NULL;
+            kafka_caller_release(&c->caller); /* what is under way was asked before */
             c->asking = NOTHING;
-            io_timer_cancel(all->io, &c->timer);
-            go_on(c);
+            io_timer_cancel(all->io, &c->caller.timer);
+            kafka_caller_go_on(&c->caller);
         }
         done = done && c->verified;
     }

@@ -24,7 +24,8 @@ bool topic_history_is_full(const struct topic_history *t) {
     return t->life_count + open >= TOPIC_HISTORY_LIVES;
 }
 
-uint32_t topic_history_find(const struct topic_history *t, struct uuid id) {
+/* The life with this id; TOPIC_HISTORY_NONE: unknown. */
+static uint32_t find(const struct topic_history *t, struct uuid id) {
     for (uint32_t i = 0; i < t->life_count; i++)
         if (uuid_equal(t->lives[i].id, id)) return i;
     return TOPIC_HISTORY_NONE;
@@ -34,7 +35,7 @@ uint32_t topic_history_find(const struct topic_history *t, struct uuid id) {
 
 /* Somebody was told of this id for the first time: one of those made it who have not been told. */
 static uint32_t life_of(struct topic_history *t, uint32_t name, struct uuid id, uint64_t now_ns) {
-    uint32_t life = topic_history_find(t, id);
+    uint32_t life = find(t, id);
     if (life != TOPIC_HISTORY_NONE) {
         if (t->lives[life].name != name)
             history_violate(t->history, "B19 metadata: a topic's id is told under two names");

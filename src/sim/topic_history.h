@@ -67,8 +67,6 @@ struct topic_history {
 void topic_history_init(struct topic_history *t, struct history *history);
 void topic_history_release(struct topic_history *t);
 bool topic_history_is_full(const struct topic_history *t);
-/* The life with this id; TOPIC_HISTORY_NONE: unknown. */
-uint32_t topic_history_find(const struct topic_history *t, struct uuid id);
 
 /* ---- changes: the number of one that leaves now is kept until its answer, or for ever ---- */
 uint32_t topic_history_asks(struct topic_history *t, enum topic_history_op op, uint32_t name, uint32_t life,
