@@ -153,6 +153,9 @@ struct partition_trim {
     void *ctx;
 };
 void partition_trim_start(struct partition_trim *trim, struct partition *partition);
+/* That the log begins at log_start_next. */
+void partition_put_start(const struct partition *partition, uint64_t deleted_bytes,
+                         struct store_write *write);
 /* A crash came between the two writes: the second one again. */
 void partition_trim_finish_old(struct partition *partition);
 

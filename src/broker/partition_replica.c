@@ -196,13 +196,7 @@ static void begin_at(struct partition *p, int64_t log_start, struct store_write 
     if (log_start <= p->log_start || log_start > p->grown_end) return;
     p->log_start = log_start;
     p->log_start_next = MAX(p->log_start_next, log_start);
-    struct partition_meta meta = {.log_start_offset = p->log_start_next, .deleted_bytes = p->deleted_bytes};
-    struct writer value;
-    writer_init(&value);
-    partition_meta_encode(&meta, &value);
-    struct key key = key_prefix(p->group, KEY_META);
-    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
-    writer_release(&value);
+    partition_put_start(p, p->deleted_bytes, write);
 }
 
 static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {

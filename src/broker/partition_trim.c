@@ -63,20 +63,23 @@ static void begin(struct partition_trim *trim, struct partition *p) {
     list_push_back(&p->trims, &trim->link);
 }
 
+void partition_put_start(const struct partition *p, uint64_t deleted_bytes, struct store_write *write) {
+    struct partition_meta meta = {.log_start_offset = p->log_start_next, .deleted_bytes = deleted_bytes};
+    struct writer value;
+    writer_init(&value);
+    partition_meta_encode(&meta, &value);
+    struct key key = key_prefix(p->group, KEY_META);
+    store_put(write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
+    writer_release(&value);
+}
+
 void partition_trim_start(struct partition_trim *trim, struct partition *p) {
     ASSERT_LE(trim->log_start, p->high_watermark);
     ASSERT_LE(trim->deleted_bytes, p->cumulative_bytes);
     begin(trim, p);
     /* Several may be under way: the last write must not take back an earlier one. */
     p->log_start_next = MAX(p->log_start_next, trim->log_start);
-    struct partition_meta meta = {.log_start_offset = p->log_start_next,
-                                  .deleted_bytes = MAX(p->deleted_bytes, trim->deleted_bytes)};
-    struct writer value;
-    writer_init(&value);
-    partition_meta_encode(&meta, &value);
-    struct key key = key_prefix(p->group, KEY_META);
-    store_put(&trim->write, key_slice(&key), (struct shared_slice){writer_slice(&value), NULL});
-    writer_release(&value);
+    partition_put_start(p, MAX(p->deleted_bytes, trim->deleted_bytes), &trim->write);
     partition_check(p);
     store_write_submit(p->broker->store, &trim->write);
 }
