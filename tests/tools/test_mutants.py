@@ -48,6 +48,7 @@ class Mutants(unittest.TestCase):
         self.assertEqual(mutants.noticed(SWEEP, 1, "seed 107: R8 state machine safety: 100000001 commits\n"), ("R8", 7))
         self.assertEqual(mutants.noticed(SWEEP, -6, "assertion failed: a < b (src/raft/raft.c:9)\nseed 101: x\n"),
                          ("assertion in raft.c", 1))
+        self.assertEqual(mutants.noticed(SWEEP, 1, "failed: B2: partition 1 offset 2\nseed 103, after 3 s\n"), ("B2", 3))
         self.assertEqual(mutants.noticed("./test_x", -11, ""), ("SIGSEGV", None))
         self.assertEqual(mutants.noticed("./test_x", None, ""), ("time limit", None))
         self.assertEqual(mutants.noticed("./test_x", 1, "[  FAILED  ] a_test\n"), ("a_test", None))
