@@ -42,7 +42,7 @@ _Noreturn void bench_fail(const char *what, const char *why) {
 /* ---- servers ------------------------------------------------------------------------------------------ */
 
 static void etcd_launch(int i) {
-    char name[8], client[48], peer_url[48];
+    char name[16], client[48], peer_url[48];
     snprintf(name, sizeof name, "n%d", i);
     snprintf(client, sizeof client, "http://%s", etcd.clients[i]);
     snprintf(peer_url, sizeof peer_url, "http://%s", etcd.peers[i]);
