@@ -90,9 +90,9 @@ struct io_sim_call {
 };
 
 static void call_event(struct io_sim *sim, const struct io_sim_event *event) {
+    (void)sim;
     struct io_sim_call *call = event->object, copy = *call;
     mem_free(call);
-    io_sim_trace(sim, 0, "call", 0, 0, 0, NULL);
     copy.call(copy.ctx);
 }
 
@@ -137,6 +137,14 @@ void io_sim_set_clock(struct io_sim *sim, uint32_t number, int32_t drift_ppm, in
     node->wall_offset_ms = wall_offset_ms;
     io_sim_trace(sim, number, "clock", (uint64_t)(int64_t)drift_ppm, (uint64_t)wall_offset_ms, 0, NULL);
     if (node->io != NULL) sim_wake(&node->io->base);
+}
+
+uint64_t io_sim_true_time(const struct io_sim *sim, uint32_t number, uint64_t clock_ns) {
+    const struct io_sim_node *node = sim->nodes[number];
+    int64_t ahead = (int64_t)(clock_of(node, sim->now_ns) - clock_ns);
+    int64_t rate = (int64_t)PPM + node->drift_ppm;
+    int64_t elapsed = ahead / rate * (int64_t)PPM + ahead % rate * (int64_t)PPM / rate;
+    return (uint64_t)MAX((int64_t)sim->now_ns - elapsed, (int64_t)0);
 }
 
 static uint64_t sim_clock_ns(struct io *io) {

@@ -46,7 +46,8 @@ bool io_sim_step(struct io_sim *sim);
 bool io_sim_run_until(struct io_sim *sim, uint64_t time_ns);
 uint64_t io_sim_now(const struct io_sim *sim);
 uint64_t io_sim_event_count(const struct io_sim *sim);
-/* `call` runs as an event of its own, for whoever drives the world. */
+/* `call` runs as an event of its own, for whoever drives the world; not in the trace, as nothing happens in the
+ * world by that alone. */
 void io_sim_call_at(struct io_sim *sim, uint64_t time_ns, void (*call)(void *ctx), void *ctx);
 
 /* ---- trace ------------------------------------------------------------------------------------------- */
@@ -87,6 +88,8 @@ void io_sim_signal(struct io_sim *sim, uint32_t node, int signal_number);
 /* From now on the node's monotonic clock gains drift_ppm millionths, and its wall clock is wall_offset_ms
  * off. */
 void io_sim_set_clock(struct io_sim *sim, uint32_t node, int32_t drift_ppm, int64_t wall_offset_ms);
+/* True time at which the node's monotonic clock showed this, as it goes now. */
+uint64_t io_sim_true_time(const struct io_sim *sim, uint32_t node, uint64_t clock_ns);
 
 /* ---- disk -------------------------------------------------------------------------------------------- */
 

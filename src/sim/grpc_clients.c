@@ -211,6 +211,7 @@ static void take_result(struct grpc_client *c, struct slice rest, uint32_t numbe
     }
     for (uint32_t i = 0; i < c->record_count; i++)
         history_acknowledged(c->all->history, (uint32_t)c->partition, result.base_offset + i, c->hashes[i]);
+    kafka_clients_told(c->all->kafka, (uint32_t)c->partition, result.base_offset + c->record_count);
     c->sequence += (int32_t)c->record_count;
     buffer_unref(c->batch);
     c->batch = NULL;

@@ -79,8 +79,8 @@ static int64_t find_place(struct history_partition *p, uint64_t hash, int64_t of
 static void observe(struct history *h, uint32_t partition, int64_t offset, uint64_t hash, const char *how) {
     struct history_partition *p = at(h, partition, offset);
     if (p->values[offset] != 0 && p->values[offset] != hash)
-        history_violate(h, "B2: partition %u offset %lld was %s with another record than before", partition,
-                        (long long)offset, how);
+        history_violate(h, "B2 one value: partition %u offset %lld was %s with another record than before",
+                        partition, (long long)offset, how);
     p->values[offset] = hash;
     int64_t before = find_place(p, hash, offset);
     if (before != offset)
@@ -92,7 +92,7 @@ void history_acknowledged(struct history *h, uint32_t partition, int64_t offset,
     observe(h, partition, offset, hash, "acknowledged");
     struct history_partition *p = at(h, partition, offset);
     if (p->acknowledged[offset])
-        history_violate(h, "B7: partition %u offset %lld was acknowledged twice", partition,
+        history_violate(h, "B7 duplicate: partition %u offset %lld was acknowledged twice", partition,
                         (long long)offset);
     p->acknowledged[offset] = true;
     h->acknowledged_count++;
@@ -106,7 +106,7 @@ void history_read(struct history *h, uint32_t partition, int64_t offset, uint64_
 void history_high_watermark(struct history *h, uint32_t partition, int64_t high_watermark) {
     struct history_partition *p = &h->partitions[partition];
     if (high_watermark < p->high_watermark)
-        history_violate(h, "B4: the high watermark of partition %u went back from %lld to %lld", partition,
+        history_violate(h, "B4 high watermark: that of partition %u went back from %lld to %lld", partition,
                         (long long)p->high_watermark, (long long)high_watermark);
     p->high_watermark = MAX(p->high_watermark, high_watermark);
 }
@@ -115,20 +115,22 @@ void history_read_all(struct history *h, uint32_t partition, int64_t log_start, 
                       const bool *seen) {
     struct history_partition *p = &h->partitions[partition];
     if (log_start > p->log_start)
-        history_violate(h, "B6: partition %u begins at %lld, nobody deleted above %lld", partition,
+        history_violate(h, "B6 loss: partition %u begins at %lld, nobody deleted above %lld", partition,
                         (long long)log_start, (long long)p->log_start);
     for (int64_t offset = log_start; offset < end; offset++)
         if (!seen[offset - log_start])
-            history_violate(h, "B1: partition %u has no record at offset %lld, below its end %lld", partition,
-                            (long long)offset, (long long)end);
+            history_violate(h,
+                            "B1 dense offsets: partition %u has no record at offset %lld, below its end %lld",
+                            partition, (long long)offset, (long long)end);
     for (size_t offset = (size_t)MAX(end, (int64_t)0); offset < p->capacity; offset++)
         if (p->acknowledged[offset])
-            history_violate(h, "B6: partition %u lost acknowledged offset %zu, its end is %lld", partition,
-                            offset, (long long)end);
+            history_violate(h, "B6 loss: partition %u lost acknowledged offset %zu, its end is %lld",
+                            partition, offset, (long long)end);
     /* What was read and is not there now was never committed, and must not have been served. */
     for (size_t offset = (size_t)MAX(end, (int64_t)0); offset < p->capacity; offset++)
         if (p->values[offset] != 0)
-            history_violate(h, "B5: partition %u served offset %zu, which is gone", partition, offset);
+            history_violate(h, "B5 visibility: partition %u served offset %zu, which is gone", partition,
+                            offset);
 }
 
 void history_deleted(struct history *h, uint32_t partition, int64_t below) {

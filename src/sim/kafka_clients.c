@@ -6,10 +6,12 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "broker/read_replica.h"
 #include "io/io_sim.h"
 #include "sim/history_reader.h"
 #include "sim/kafka_caller.h"
 #include "sim/kafka_requests.h"
+#include "sim/staleness.h"
 #include "sim/world.h"
 #include "wire/record_batch.h"
 
@@ -19,6 +21,7 @@
 #define NEAR         2 /* consumers in a rack, of the first partitions */
 #define RECORDS_MAX  8
 #define JOBS_MAX     4096
+#define STAY_NS      (5 * NS_PER_S)
 #define LONG_POLL_MS 200
 #define FETCH_BYTES  (256 * KIB)
 
@@ -52,6 +55,8 @@ struct client {
     struct history_reader reader;
     int64_t floor;             /* no answer to what was asked may tell a lower high watermark, */
     uint32_t floor_connection; /* on the same connection */
+    uint64_t asked_ns;         /* true time of what is under way */
+    uint64_t stay_until_ns;    /* goes back to the node that it read from until then; 0: not decided */
     bool verified;
     char rack[KAFKA_RACK_SIZE]; /* empty: none */
 };
@@ -59,6 +64,7 @@ struct clients {
     struct world *world;
     struct io *io;
     struct history history;
+    struct staleness told[PARTITIONS];
     bool topic_made, finishing, verifying;
     int16_t topic_error; /* why it was not made */
     uint32_t next_producer;
@@ -76,6 +82,11 @@ static void tell(struct client *c, bool acknowledged, const char *what, int64_t 
     world_client_event(c->all->world, kafka_caller_node(&c->caller), text, acknowledged);
 }
 
+void kafka_clients_told(void *clients, uint32_t partition, int64_t end) {
+    struct clients *all = clients;
+    staleness_told(&all->told[partition], io_sim_now(world_sim(all->world)), end);
+}
+
 /* ---- a client's connection ---------------------------------------------------------------------------- */
 
 /* What a producer without identity has sent may be there or not, whatever it is told: to send it again might
@@ -86,9 +97,19 @@ static void let_be(struct client *c) {
     c->batch = NULL;
 }
 
+/* Half of those that read from a follower come back to it for a while, as Kafka's clients do for minutes: it
+ * may have been down meanwhile, or cut off. */
+static bool stays(struct client *c) {
+    uint64_t now_ns = io_now_ns(c->all->io);
+    if (c->read_from == 0) return false;
+    if (c->stay_until_ns == 0)
+        c->stay_until_ns = now_ns + prng_chance(&c->caller.prng, 1, 2) * prng_below(&c->caller.prng, STAY_NS);
+    return now_ns < c->stay_until_ns;
+}
+
 static void lost(void *ctx) {
     struct client *c = ctx;
-    c->leader = c->read_from = 0;
+    if (!stays(c)) c->leader = c->read_from = 0;
     /* Of a backlog, too. */
     if (c->role == NEAR_CONSUMER && prng_below(&c->caller.prng, 4) == 0)
         c->reader.offset = c->reader.log_start;
@@ -98,6 +119,7 @@ static void lost(void *ctx) {
 
 static void ask(struct client *c, enum asking what, int16_t key, int16_t version, const void *request) {
     c->asking = what;
+    c->asked_ns = io_sim_now(world_sim(c->all->world));
     kafka_caller_ask(&c->caller, key, version, request);
 }
 
@@ -193,6 +215,7 @@ static void take_produced(struct client *c, const struct kafka_produce_response 
     }
     for (int32_t i = 0; i < c->record_count; i++)
         history_acknowledged(&c->all->history, (uint32_t)c->partition, p->base_offset + i, c->hashes[i]);
+    kafka_clients_told(c->all, (uint32_t)c->partition, p->base_offset + c->record_count);
     c->sequence += c->record_count;
     buffer_unref(c->batch);
     c->batch = NULL;
@@ -226,6 +249,18 @@ static void take_direction(struct client *c, const struct kafka_fetch_response_p
     tell(c, false, "sent to its rack", c->reader.offset);
 }
 
+/* B24, of what a follower said. */
+static void check_age(struct client *c, int64_t end) {
+    struct world *world = c->all->world;
+    uint64_t allowed_ns = READ_STALE_ELECTIONS * world_node_knobs(world, c->read_from)->election_ms_min *
+                          NS_PER_MS;
+    uint64_t since_ns = c->asked_ns - MIN(c->asked_ns, allowed_ns + allowed_ns / 50);
+    allowed_ns += allowed_ns / 50 +
+                  world_delay(world, c->read_from, since_ns); /* clocks drift by hundredths */
+    staleness_check(&c->all->told[c->partition], &c->all->history, (uint32_t)c->partition, c->read_from,
+                    c->asked_ns, allowed_ns, end);
+}
+
 static void take_fetched(struct client *c, const struct kafka_fetch_response *m) {
     struct history *h = &c->all->history;
     struct history_reader *r = &c->reader;
@@ -246,6 +281,9 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
     if (p->high_watermark < c->floor)
         history_violate(h, "B4 high watermark: partition %d: %lld is told after %lld", c->partition,
                         (long long)p->high_watermark, (long long)c->floor);
+    if (c->read_from != 0) check_age(c, p->high_watermark);
+    c->stay_until_ns = 0;
+    kafka_clients_told(c->all, (uint32_t)c->partition, p->high_watermark);
     struct history_partition *known = &h->partitions[c->partition];
     known->high_watermark = MAX(known->high_watermark, p->high_watermark);
     c->floor = p->high_watermark;
@@ -377,6 +415,8 @@ void kafka_clients_close(void *clients) {
         mem_free(c->jobs);
         history_reader_release(&c->reader);
     }
+    for (uint32_t p = 0; p < PARTITIONS; p++)
+        staleness_release(&all->told[p]);
     history_release(&all->history);
     mem_free(all);
 }

@@ -35,6 +35,8 @@ void kafka_clients_report(void *clients, struct writer *to);
 
 /* ---- for clients beside them ---- */
 struct history *kafka_clients_history(void *clients);
+/* Some client was told now that a partition is committed up to there. */
+void kafka_clients_told(void *clients, uint32_t partition, int64_t end);
 bool kafka_clients_topic_made(const void *clients);
 /* Where a partition ends, when they have finished. */
 int64_t kafka_clients_end(const void *clients, uint32_t partition);

@@ -251,8 +251,32 @@ void world_started(struct world *w, const struct raft *raft, const struct raft_s
     }
 }
 
+#define STRETCH_NS (SIM_DELAYS_NS / DELAYS)
+
+static void note_delay(struct world *w, const struct raft *raft, const struct raft_message *m) {
+    if (m->kind != RAFT_APPEND && m->kind != RAFT_HEARTBEAT) return;
+    uint64_t now_ns = io_sim_now(w->sim), stretch = now_ns / STRETCH_NS;
+    uint64_t sent_ns = io_sim_true_time(w->sim, raft_id_node(m->from), m->append.sent_ns);
+    struct world_node *n = &w->nodes[raft_id_node(raft->options->id)];
+    if (n->delays[stretch % DELAYS].stretch != stretch) {
+        n->delays[stretch % DELAYS].stretch = stretch;
+        n->delays[stretch % DELAYS].longest_ns = 0;
+    }
+    uint64_t *longest = &n->delays[stretch % DELAYS].longest_ns;
+    *longest = MAX(*longest, now_ns - MIN(now_ns, sent_ns));
+}
+
+uint64_t world_delay(const struct world *w, uint32_t node, uint64_t since_ns) {
+    uint64_t longest = 0, last = io_sim_now(w->sim) / STRETCH_NS;
+    for (uint64_t stretch = since_ns / STRETCH_NS; stretch <= last; stretch++)
+        if (w->nodes[node].delays[stretch % DELAYS].stretch == stretch)
+            longest = MAX(longest, w->nodes[node].delays[stretch % DELAYS].longest_ns);
+    return longest;
+}
+
 void world_before(struct world *w, const struct raft *raft, const struct raft_event *event) {
     raft_checker_before(w->checker, raft, event);
+    if (event->kind == RAFT_EVENT_RECEIVE) note_delay(w, raft, event->message);
     if (w->record != NULL && event->kind == RAFT_EVENT_RECEIVE)
         record_received(w->record, io_sim_now(w->sim), event->message);
 }
@@ -391,8 +415,8 @@ static void log_action(struct world *w, const struct action *action) {
 
 static void remark_action(struct world *w, const struct action *action, bool taken) {
     uint32_t node = action->node <= w->node_count ? action->node : 0;
-    io_sim_mark(w->sim, (uint64_t)RECORD_ACTION << 32 | action->kind, (uint64_t)action->node << 1 | taken,
-                action->a);
+    /* What was skipped has changed nothing, and is not in the log, whose run has the same hash. */
+    if (taken) io_sim_mark(w->sim, (uint64_t)RECORD_ACTION << 32 | action->kind, action->node, action->a);
     if (!is_read(w)) return;
     struct writer line;
     writer_init(&line);

@@ -12,7 +12,8 @@
  *   E  an expectation of the scenario does not hold
  *
  * Node k is node k of the simulated machine; its peers reach it as "nodeK". One seed decides everything,
- * split by purpose. A run carried out by its own log (result.log) takes the same course.
+ * split by purpose. A run carried out by its own log (result.log) takes the same course, and has the
+ * same trace hash.
  *
  * Owner   world_run makes and frees everything but the result, which world_result_release frees.
  * Loop    one thread; worlds do not know each other.  Bounds: SIM_NODES_MAX nodes, SIM_EVENTS_MAX events. */
@@ -27,6 +28,7 @@
 #include "sim/scenario.h"
 
 #define SIM_EVENTS_MAX 20000000U
+#define SIM_DELAYS_NS  (16 * NS_PER_S)
 
 struct world_options {
     const struct scenario *scenario;
@@ -68,6 +70,9 @@ void world_left(struct world *world, uint32_t node);
 void world_violation(struct world *world, const char *text);
 void world_client_event(struct world *world, uint32_t node, const char *text, bool acknowledged);
 struct raft_checker *world_checker(struct world *world);
+/* The longest that a leader's message was on its way of those that the node took since then, at most
+ * SIM_DELAYS_NS ago. */
+uint64_t world_delay(const struct world *world, uint32_t node, uint64_t since_ns);
 struct probes *world_probes(struct world *world);
 /* A payload that no other operation has. */
 struct shared_slice world_payload(struct world *world, size_t size);

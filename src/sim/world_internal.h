@@ -11,6 +11,7 @@
 #include "sim/world.h"
 
 #define DROP_RULES_MAX 64
+#define DELAYS         64U /* stretches of time whose longest delay is remembered */
 
 struct world_node {
     void *program; /* NULL: down */
@@ -22,6 +23,9 @@ struct world_node {
     bool left;        /* it has handed over what it led, and stops */
     struct sim_knobs knobs;
     struct prng prng;
+    struct {
+        uint64_t stretch, longest_ns;
+    } delays[DELAYS]; /* of leaders' messages, by when they were taken: world_delay */
 };
 struct drop_rule {
     uint64_t kind; /* 0: any */
