@@ -46,6 +46,7 @@ struct broker_options {
     const char *advertised;       /* in a cluster: where others, and clients, reach this node */
     const char *rack;             /* in a cluster: what fails together; NULL: none is told */
     uint64_t election_timeout_ms; /* the shortest; the longest is twice that */
+    uint64_t catch_up_rate;       /* bytes a second that this node sends to replicas that lag; 0: no limit */
     int16_t default_replication; /* of topics made by themselves or with -1; fewer while fewer nodes are up */
     struct store_options store;  /* dir is set by the broker */
     struct topic_config topic_defaults;
@@ -464,6 +465,7 @@ struct broker_stats {
     uint64_t appends, append_bytes, append_records, append_errors, duplicates;
     uint64_t fetches, fetch_bytes, fetch_waits;
     uint64_t follower_fetch_bytes, readers_sent; /* given as a follower; sent to one */
+    uint64_t catch_up_bytes, catch_up_rate;      /* read for replicas that lag; what is allowed a second */
     uint64_t topics, partitions, partitions_loaded;
     uint64_t compactions, compacted_records, compacted_bytes; /* by key: passes, and what they removed */
     const struct histogram *append_ns;                        /* arrival to durable */

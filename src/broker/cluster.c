@@ -598,6 +598,7 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
                                      .store = broker->store,
                                      .log = broker->log,
                                      .raft = raft_options_of(cluster),
+                                     .bulk_rate = broker->options.catch_up_rate,
                                      .copies_are_read = broker->options.rack != NULL, /* read_replica.h */
                                      .send = send_message,
                                      .ctx = cluster,

@@ -568,7 +568,8 @@ enum status controller_open(struct cluster *cluster, const struct raft_config *f
                                            .machine = &machine,
                                            .ctx = c,
                                            .founding = founding,
-                                           .priority = RAFT_PRIORITY_MAX};
+                                           .priority = RAFT_PRIORITY_MAX,
+                                           .urgent = true};
     enum status status = raft_replica_open(cluster->host, &options, &c->replica, diagnostic);
     if (status != STATUS_OK) {
         mem_free(c);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Committed entries go to the machine, from the core's window or back from the store; and entries that the
- * core wants to send again are read for it. */
+ * core wants to send again are read for it, when it is their turn (raft_bulk.h). */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/raft_replica.h"
@@ -117,8 +117,25 @@ static void read_ready(struct raft_reader *reader) {
     read_on(CONTAINER_OF(reader, struct entry_read, reader));
 }
 
+/* It may have waited for long: what was asked for by a leader is not wanted by who is none. */
+static void begin_read(struct raft_bulk_turn *turn) {
+    struct entry_read *read = CONTAINER_OF(turn, struct entry_read, turn);
+    const struct raft_bulk_lane *lane = turn->lane;
+    read->reader.bytes_max = turn->bytes;
+    read->reader.ahead = read->reader.from == lane->end ? lane->ahead : 0;
+    if (raft_is_leader(&read->replica->raft)) {
+        read->reader.end = read->replica->raft.log.end;
+        read_on(read);
+        return;
+    }
+    read->status = STATUS_NOT_LEADER;
+    read->finished = true;
+    raft_host_wake(read->replica);
+}
+
 void replica_entry_read_start(struct raft_replica *r, const struct raft_entry_read *asked) {
     struct entry_read *read = mem_calloc(1, sizeof *read);
+    struct raft_bulk *bulk = &r->host->bulk;
     read->replica = r;
     read->peer = asked->peer;
     read->repair = asked->repair;
@@ -127,11 +144,28 @@ void replica_entry_read_start(struct raft_replica *r, const struct raft_entry_re
     read->reader.end = r->raft.log.end;
     read->reader.bytes_max = asked->bytes_max;
     list_push_back(&r->entry_reads, &read->link);
-    read_on(read);
+    if (asked->repair || r->options.urgent) {
+        read_on(read);
+        return;
+    }
+    read->turn = (struct raft_bulk_turn){.bytes = asked->bytes_max, .begin = begin_read};
+    list_init(&read->turn.link);
+    raft_bulk_ask(bulk, &read->turn, raft_bulk_lane(bulk, &r->lanes, asked->peer, raft_id_node(asked->peer)));
+}
+
+static void end_turn(struct entry_read *read) {
+    struct raft_bulk_lane *lane = read->turn.lane;
+    if (lane == NULL) return;
+    if (read->reader.count > 0) {
+        lane->end = read->reader.entries[read->reader.count - 1].end;
+        lane->ahead = read->reader.ahead;
+    }
+    raft_bulk_read(&read->replica->host->bulk, &read->turn, read->reader.bytes);
 }
 
 static void free_read(struct entry_read *read) {
     list_remove(&read->link);
+    end_turn(read);
     raft_reader_release(&read->reader);
     mem_free(read);
 }
@@ -147,13 +181,31 @@ void replica_entry_reads_finish(struct raft_replica *r) {
                                                     .entries = read->reader.entries,
                                                     .count = read->reader.count,
                                                     .repair = read->repair}};
+        end_turn(read);
         MAYBE(replica_step(r, &event) == STATUS_OK);
         free_read(read);
+    }
+}
+
+/* What of each lane is under way now; a follower that has what was read for it, and asks for no more, needs
+ * none. */
+void replica_lanes_look(struct raft_replica *r) {
+    LIST_FOREACH(it, &r->lanes) {
+        struct raft_bulk_lane *lane = CONTAINER_OF(it, struct raft_bulk_lane, link);
+        const struct raft_progress *p = raft_progress(&r->raft, lane->peer);
+        bool replicates = p != NULL && p->state == RAFT_REPLICATE;
+        if (lane->asked == 0 && (!replicates || p->match >= lane->end))
+            raft_bulk_lane_free(&r->host->bulk, lane);
+        else
+            raft_bulk_sent(&r->host->bulk, lane, replicates ? p->inflight_bytes : 0);
     }
 }
 
 void replica_entry_reads_drop(struct raft_replica *r) {
     LIST_FOREACH(it, &r->entry_reads) {
         free_read(CONTAINER_OF(it, struct entry_read, link));
+    }
+    LIST_FOREACH(it, &r->lanes) {
+        raft_bulk_lane_free(&r->host->bulk, CONTAINER_OF(it, struct raft_bulk_lane, link));
     }
 }

@@ -38,6 +38,8 @@ struct raft_host *raft_host_new(const struct raft_host_options *options) {
     raft_message_decoder_init(&host->decoder);
     writer_init(&host->scratch);
     prng_init(&host->prng, options->seed ^ options->raft.id);
+    raft_bulk_init(&host->bulk, options->io);
+    raft_bulk_set_rate(&host->bulk, options->bulk_rate);
     store_on_damage(options->store, keys_damaged, host);
     return host;
 }
@@ -48,6 +50,7 @@ void raft_host_free(struct raft_host *host) {
     if (host->run_scheduled) io_defer_cancel(&host->run);
     io_timer_cancel(host->options.io, &host->tell_timer);
     io_timer_cancel(host->options.io, &host->work_timer);
+    raft_bulk_release(&host->bulk);
     mem_free(host->news);
     LIST_FOREACH(it, &host->writes) {
         struct replica_write *write = CONTAINER_OF(it, struct replica_write, link);
@@ -195,6 +198,7 @@ static void take_news(struct raft_host *host, uint32_t node, bool up) {
         host->news = mem_realloc(host->news, host->news_count * sizeof *host->news);
     }
     host->news[n] = (struct node_news){.node = node, .up = up, .number = ++host->news_number};
+    raft_bulk_node_is(&host->bulk, node, up);
     tell_some(host);
 }
 
@@ -204,6 +208,10 @@ void raft_host_node_down(struct raft_host *host, uint32_t node) {
 
 void raft_host_node_up(struct raft_host *host, uint32_t node) {
     take_news(host, node, true);
+}
+
+void raft_host_set_bulk_rate(struct raft_host *host, uint64_t bytes_per_s) {
+    raft_bulk_set_rate(&host->bulk, bytes_per_s);
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------ */
@@ -218,6 +226,8 @@ void raft_host_visit(struct raft_host *host, void (*visit)(void *ctx, struct raf
 void raft_host_stats(const struct raft_host *host, struct raft_host_stats *stats) {
     *stats = host->stats;
     stats->replicas = host->replicas.count;
+    stats->bulk_bytes_read = host->bulk.read_bytes;
+    stats->bulk_rate = host->bulk.rate;
     stats->leaders = 0;
     MAP_FOREACH(it, &host->replicas) {
         const struct raft_replica *r = MAP_ENTRY(it)->value;

@@ -76,6 +76,7 @@ struct raft_host_options {
     uint64_t seed;               /* another at each start */
     uint64_t snapshot_bytes_max; /* of one being received; 0: default */
     size_t snapshot_piece_bytes; /* 0: default */
+    uint64_t bulk_rate;          /* raft_bulk.h; bytes a second, 0: none given */
     bool copies_are_read;        /* also of groups that others lead: the page cache shall keep them */
     /* Takes all of `message`; may drop it. Never calls back. */
     void (*send)(void *ctx, uint32_t node, struct chain *message);
@@ -92,6 +93,8 @@ void raft_host_deliver(struct raft_host *host, struct shared_slice message);
  * hundreds of groups, some hear of it now and others in later turns; the last word counts. */
 void raft_host_node_down(struct raft_host *host, uint32_t node);
 void raft_host_node_up(struct raft_host *host, uint32_t node);
+/* How fast followers that lag are sent what they miss, from now on. */
+void raft_host_set_bulk_rate(struct raft_host *host, uint64_t bytes_per_s);
 /* NULL: no such group here. */
 struct raft_replica *raft_host_find(struct raft_host *host, uint64_t group);
 /* In the order they were opened; `visit` must not open or close any. */
@@ -101,6 +104,8 @@ void raft_host_visit(struct raft_host *host, void (*visit)(void *ctx, struct raf
 struct raft_host_stats {
     uint64_t replicas, leaders, steps, writes, messages_sent, messages_received, messages_dropped;
     uint64_t snapshot_bytes_received; /* of pieces that were stored */
+    uint64_t bulk_bytes_read;         /* for followers that lag */
+    uint64_t bulk_rate;               /* as it is now */
 };
 void raft_host_stats(const struct raft_host *host, struct raft_host_stats *stats);
 
@@ -151,6 +156,7 @@ struct raft_replica_options {
     const struct raft_config *founding;
     uint8_t priority;        /* raft_start.priority */
     uint64_t campaign_in_ns; /* raft_start.campaign_in_ns */
+    bool urgent; /* members that lag get what they miss without waiting for a turn (raft_bulk.h) */
 };
 /* Loads the group, blocking; the first committed entries are applied later, from the loop. The machine's keys
  * are read after that: a crash may have left a snapshot that is put in place here. CORRUPT with the

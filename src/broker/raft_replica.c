@@ -204,6 +204,7 @@ static void carry_out(struct raft_replica *r, const struct raft_effects *e) {
         send_or_hold(r, &e->messages[i]);
     for (uint32_t i = 0; i < e->entry_read_count; i++)
         replica_entry_read_start(r, &e->entry_reads[i]);
+    replica_lanes_look(r);
     for (uint32_t i = 0; i < e->snapshot_read_count; i++)
         replica_snapshot_read(r, &e->snapshot_reads[i]);
     if (e->snapshot_discard != 0) replica_snapshot_forget(r);
@@ -287,6 +288,7 @@ static enum status propose_some(struct raft_replica *r, uint32_t count) {
         if (n == count) break;
         const struct raft_propose *propose = CONTAINER_OF(it, struct raft_propose, link);
         host->proposals[n++] = (struct raft_proposal){propose->payload, propose->count};
+        raft_bulk_live(&host->bulk, propose->payload.bytes.size);
     }
     struct raft_event event = {.kind = RAFT_EVENT_PROPOSE, .propose = {host->proposals, count}};
     enum status status = step(r, &event);
@@ -450,6 +452,7 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
     list_init(&r->awaited);
     list_init(&r->unasked);
     list_init(&r->entry_reads);
+    list_init(&r->lanes);
     list_init(&r->sends);
     io_timer_init(&r->timer, timer_fired);
     raft_reader_init(&r->applying, host->options.store, options->group, options->format, NULL);

@@ -4,6 +4,7 @@
  *   raft_host.c      all groups of the node: routing, the end of the turn, the failure detector's word
  *   raft_replica.c   one group: steps, effects, writes, failure
  *   raft_apply.c     committed entries and reads back from the store
+ *   raft_bulk.c      whose turn it is to get what was missed, and how much at a time
  *   raft_damage.c    what of the log cannot be read, as positions, for the core to repair
  *   raft_transfer.c  snapshots, both ends
  *
@@ -14,6 +15,7 @@
 
 #include "base/map.h"
 #include "broker/keys.h"
+#include "broker/raft_bulk.h"
 #include "broker/raft_host.h"
 #include "raft/raft_message.h"
 
@@ -43,6 +45,7 @@ struct raft_host {
     struct raft_proposal *proposals; /* scratch */
     uint32_t proposal_capacity;
     struct prng prng;
+    struct raft_bulk bulk;
     struct raft_host_stats stats;
 };
 
@@ -70,6 +73,7 @@ struct entry_read {
     struct list link;
     struct raft_replica *replica;
     struct raft_reader reader;
+    struct raft_bulk_turn turn;
     uint64_t peer;
     bool repair, finished;
     enum status status;
@@ -114,6 +118,7 @@ struct raft_replica {
     bool applying_waits;
     uint32_t apply_failures; /* in a row: reads that failed where nothing is damaged */
     struct list entry_reads; /* struct entry_read */
+    struct list lanes;       /* struct raft_bulk_lane: followers that lag */
     struct list sends;       /* struct snapshot_send */
     struct raft_incoming incoming;
     const struct replica_write *incoming_write; /* a piece that is being stored; or NULL */
@@ -142,6 +147,7 @@ void replica_apply(struct raft_replica *replica);
 void replica_apply_reset(struct raft_replica *replica, uint64_t applied);
 void replica_entry_read_start(struct raft_replica *replica, const struct raft_entry_read *asked);
 void replica_entry_reads_finish(struct raft_replica *replica);
+void replica_lanes_look(struct raft_replica *replica);
 void replica_entry_reads_drop(struct raft_replica *replica);
 
 /* raft_damage.c */

@@ -702,9 +702,11 @@ static enum status take_entry(struct raft_reader *read) {
 
 enum status raft_store_read(struct raft_reader *read) {
     struct key lower = key_log(read->group, (int64_t)read->from), upper = key_prefix(read->group, KEY_TIME);
-    if (read->it == NULL)
-        read->it = store_iterator_open(read->store, key_slice(&lower), key_slice(&upper), 0, read_ready,
-                                       read);
+    if (read->it == NULL) {
+        read->it = store_iterator_open(read->store, key_slice(&lower), key_slice(&upper),
+                                       STORE_ITERATOR_SEQUENTIAL, read_ready, read);
+        store_iterator_expect(read->it, read->bytes_max, read->ahead);
+    }
     enum status status;
     do {
         status = read->positioned ? store_iterator_next(read->it)
@@ -715,6 +717,7 @@ enum status raft_store_read(struct raft_reader *read) {
         }
     } while (status == STATUS_OK);
     if (status == STATUS_PENDING) return status;
+    read->ahead = store_iterator_ahead(read->it);
     store_iterator_close(read->it);
     read->it = NULL;
     if (status == STATUS_END) status = read->count > 0 ? STATUS_OK : STATUS_NOT_FOUND;

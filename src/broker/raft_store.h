@@ -116,6 +116,7 @@ enum status raft_store_config_at(struct store *store, uint64_t group, uint64_t p
 struct raft_reader {
     uint64_t from, end;
     size_t bytes_max;
+    size_t ahead; /* as the read before, which ended here, left it: store_iterator_ahead */
     void (*ready)(struct raft_reader *read); /* after PENDING: call raft_store_read again */
     struct raft_entry *entries;              /* contiguous, references held */
     uint32_t count;

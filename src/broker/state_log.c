@@ -257,7 +257,8 @@ enum status state_log_join(struct state_log *log, const struct raft_config *foun
                                            .machine = &machine,
                                            .ctx = log,
                                            .founding = founding,
-                                           .priority = RAFT_PRIORITY_MAX};
+                                           .priority = RAFT_PRIORITY_MAX,
+                                           .urgent = true};
     return raft_replica_open(log->broker->cluster->host, &options, &log->replica, diagnostic);
 }
 

@@ -304,7 +304,7 @@ static void print_help(void) {
         "--mib,\n"
         "                 what the broker holds meanwhile, and how long it then takes to start\n"
         "  --nodes N      a cluster of so many nodes; cases publish,latency,rate,small,failover,\n"
-        "                 catchup,idle\n"
+        "                 catchup,move,idle\n"
         "  --io NAME      the broker's io: uring, posix or auto (auto)\n"
         "  --dir DIR      where data directories are made (.)\n"
         "  --no-peers     only Sentinel\n"

@@ -22,6 +22,8 @@
 #define BATCH_BYTES     (64 * KIB)
 #define LATENCY_COUNT   4000
 #define RATE            5000
+#define MOVE_RATE       2000
+#define MOVE_SLICE      MOVE_RATE /* records between two looks at the move: a second of them */
 #define RATE_SECONDS    8
 #define FAILOVERS       20
 #define SMALL_BYTES     256
@@ -308,25 +310,157 @@ static void case_failover(void) {
     add("failover, SIGKILL of a leader", "longest", times[FAILOVERS - 1] * 1e3, "ms");
 }
 
-static void case_catchup(void) {
-    struct broker_load load = load_of("catchup", c.options->mib * MIB);
+/* What a node's log does in a while. */
+struct log_watch {
+    const char *address;
+    double began, seconds, syncs, sync_seconds, log_bytes, cpu, cpu_all;
+};
+
+static void watch_log(struct log_watch *watch, const char *address, double sign) {
+    watch->address = address;
+    watch->seconds += sign * io_measure_seconds();
+    watch->syncs += sign * broker_load_metric(address, "wal_syncs_total");
+    watch->sync_seconds += sign * broker_load_metric(address, "wal_sync_seconds_sum");
+    watch->log_bytes += sign * broker_load_metric(address, "wal_bytes_total");
+    watch->cpu += sign * broker_load_metric(address, "cpu_seconds_total");
+    watch->cpu_all += sign * sum_of("cpu_seconds_total");
+}
+
+static void add_watch(const char *name, const struct log_watch *watch, double bytes) {
+    double gib = bytes / (double)GIB;
+    add(name, "its log was being written", watch->sync_seconds / watch->seconds * 100, "%");
+    add(name, "a group of its log", watch->log_bytes / watch->syncs / (double)KIB, "KiB");
+    add(name, "its CPU", watch->cpu / gib, "s/GiB");
+    add(name, "the others' CPU", (watch->cpu_all - watch->cpu) / gib, "s/GiB");
+}
+
+/* Files of the first node, read in a row; then no node finds its own in the page cache. */
+static void chill(const char *name) {
+    for (uint32_t i = 0; i < c.options->nodes; i++)
+        io_measure_drop_page_cache(c.nodes[i].data);
+    double rate = io_measure_read_files(c.nodes[0].data);
+    io_measure_drop_page_cache(c.nodes[0].data);
+    add(name, "node 1's files in a row", rate / (double)MIB, "MiB/s");
+}
+
+static void catch_up(uint32_t partitions, const char *name) {
+    char topic[32];
+    snprintf(topic, sizeof topic, "catchup%u", partitions);
+    struct broker_load load = load_of(topic, c.options->mib * MIB);
     struct node *victim = &c.nodes[c.options->nodes - 1];
     if (!io_child_stop(&victim->child, STOP_SECONDS)) bench_fail("a node did not end well, see", victim->log);
     victim->runs = false;
     do {
-        find_leaders("catchup", CONNECTIONS, c.leaders);
+        find_leaders(topic, CONNECTIONS, c.leaders);
         for (int i = 0; i < CONNECTIONS; i++)
             if (strcmp(c.leaders[i], victim->address) == 0) c.leaders[0][0] = '\0';
     } while (c.leaders[0][0] == '\0');
+    load.connections = partitions;
     broker_load_produce(&load);
+    chill(name);
     launch(victim);
     wait_ready(victim);
+    struct log_watch watch = {0};
+    watch_log(&watch, victim->address, -1);
     double began = io_measure_seconds(), bytes = (double)load.value_bytes_done;
     while (broker_load_metric(victim->address, "store_write_bytes_total") < bytes) {
-        if (io_measure_seconds() - began > LED_SECONDS) bench_fail("catchup", "it does not catch up");
+        if (io_measure_seconds() - began > LED_SECONDS) bench_fail(topic, "it does not catch up");
         io_measure_pause();
     }
-    add("a lagging node catches up", "", bytes / (double)MIB / (io_measure_seconds() - began), "MiB/s");
+    watch_log(&watch, victim->address, 1);
+    add(name, "", bytes / (double)MIB / watch.seconds, "MiB/s");
+    add_watch(name, &watch, bytes);
+}
+
+static void case_catchup(void) {
+    catch_up(CONNECTIONS, "a lagging node catches up");
+    catch_up(1, "with one partition");
+}
+
+/* ---- moving ------------------------------------------------------------------------------------------- */
+
+/* This program as a command of the operator; it ends by itself. */
+static void command(const char *const *words, uint32_t count) {
+    const char *arguments[CONNECTIONS * 2 + 8];
+    uint32_t used = 0;
+    arguments[used++] = c.options->program;
+    for (uint32_t i = 0; i < count; i++)
+        arguments[used++] = words[i];
+    arguments[used++] = "--server";
+    arguments[used++] = c.nodes[0].address;
+    arguments[used] = NULL;
+    struct io_child child;
+    if (!io_child_start(&child, arguments, false, c.nodes[0].log) || !io_child_wait(&child, LED_SECONDS))
+        bench_fail(words[1], "the command failed, see the log of node 1");
+}
+
+/* `topic create moved` or `topic alter moved --no-wait`, all partitions on the nodes from 1 to `last`. */
+static void place(const char *verb, uint32_t last) {
+    const char *words[CONNECTIONS * 2 + 4] = {"topic", verb, "moved"};
+    char placements[CONNECTIONS][BENCH_NODES_MAX * 4 + 16];
+    uint32_t used = 3;
+    for (uint32_t p = 0; p < CONNECTIONS; p++) {
+        int at = snprintf(placements[p], sizeof placements[p], "%u=", p);
+        for (uint32_t node = 0; node < last; node++)
+            at += snprintf(placements[p] + at, sizeof placements[p] - (size_t)at, "%s%u",
+                           node == 0 ? "" : ",", (node + p) % last + 1);
+        words[used++] = "--placement";
+        words[used++] = placements[p];
+    }
+    if (strcmp(verb, "alter") == 0) words[used++] = "--no-wait";
+    command(words, used);
+}
+
+static void add_ratios(const char *name, const struct histogram *before, const struct histogram *during) {
+    double p50 = (double)histogram_quantile(during, 500) / (double)histogram_quantile(before, 500);
+    double p99 = (double)histogram_quantile(during, 990) / (double)histogram_quantile(before, 990);
+    add(name, "p50 against before", p50, "x");
+    add(name, "p99 against before", p99, "x");
+}
+
+/* Clients go on until the node has what was moved besides what they gave it. */
+static double publish_until_moved(struct broker_load *load, const char *target, double bytes,
+                                  struct histogram *latency) {
+    double began = io_measure_seconds(), start = broker_load_metric(target, "store_write_bytes_total"),
+           live = 0, seconds = 0;
+    histogram_init(latency);
+    do {
+        if (io_measure_seconds() - began > LED_SECONDS) bench_fail("moved", "it does not arrive");
+        broker_load_produce(load);
+        histogram_merge(latency, &load->latency_ns);
+        live += (double)load->value_bytes_done;
+        seconds = io_measure_seconds() - began;
+    } while (broker_load_metric(target, "store_write_bytes_total") - start - live < bytes);
+    return seconds;
+}
+
+static void case_move(void) {
+    static const char name[] = "publish 1 KiB beside a move";
+    struct broker_load load = load_of("rate", MIB), filling;
+    static struct histogram during;
+    uint32_t last = c.options->nodes;
+    place("create", last - 1);
+    filling = load_of("moved", c.options->mib * MIB);
+    broker_load_produce(&filling);
+    find_leaders("rate", CONNECTIONS, c.leaders);
+    chill(name);
+    load.batch_records = 1;
+    load.window = 64;
+    load.rate = MOVE_RATE;
+    load.records = MOVE_SLICE;
+    broker_load_produce(&load);
+    load.records = 5 * MOVE_SLICE;
+    broker_load_produce(&load);
+    add_latency("publish 1 KiB before a move", &load);
+    struct histogram before = load.latency_ns;
+    load.records = MOVE_SLICE;
+    place("alter", last);
+    double bytes = (double)filling.value_bytes_done;
+    double seconds = publish_until_moved(&load, c.nodes[last - 1].address, bytes, &during);
+    load.latency_ns = during;
+    add_latency(name, &load);
+    add_ratios(name, &before, &during);
+    add(name, "moved", bytes / (double)MIB / seconds, "MiB/s");
 }
 
 static void measure_idle(int32_t partitions, double *resident_before) {
@@ -371,7 +505,7 @@ void bench_cluster_run(const struct bench_cluster_options *options, struct bench
         void (*run)(void);
     } cases[] = {{"publish", case_publish}, {"latency", case_latency},   {"rate", case_rate},
                  {"small", case_small},     {"failover", case_failover}, {"catchup", case_catchup},
-                 {"idle", case_idle}};
+                 {"move", case_move},       {"idle", case_idle}};
     c.options = options;
     c.report = report;
     for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {

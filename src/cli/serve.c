@@ -315,6 +315,7 @@ static struct broker_options broker_options_of(struct serve *s) {
     broker.advertised = s->advertised;
     broker.rack = s->rack;
     broker.election_timeout_ms = (uint64_t)s->settings.election_timeout_ms;
+    broker.catch_up_rate = (uint64_t)s->settings.catch_up_rate;
     broker.default_replication = (int16_t)s->settings.default_replication;
     broker.topic_defaults = s->settings.topic_defaults;
     broker.default_partitions = (int32_t)s->settings.default_partitions;

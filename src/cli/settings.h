@@ -73,6 +73,10 @@
       3600000, "how often members of the new group protocol say that they live")                             \
     X(election_timeout_ms, "cluster.election-timeout-ms", "", NUMBER, 400, 50, 60000,                        \
       "silence of a leader after which another is elected, at the least; at most twice as long")             \
+    X(catch_up_rate, "cluster.catch-up-rate", "leader.replication.throttled.rate", SIZE, 0, 0,               \
+      INT64_MAX / 2,                                                                                         \
+      "bytes a second that this node sends to replicas that are new or were away; 0: as fast as they take "  \
+      "them, but behind what clients write")                                                                 \
     X(default_replication, "topic.replicas", "default.replication.factor", NUMBER, 3, 1, 7,                  \
       "copies of a topic whose creator does not say, in a cluster that has as many nodes")                   \
     X(drain_ms, "shutdown.grace-ms", "", NUMBER, 5000, 0, 8000,                                              \

@@ -106,10 +106,8 @@ bool io_child_usage(const struct io_child *child, struct io_child_usage *usage) 
 
 /* ---- ending ------------------------------------------------------------------------------------------ */
 
-bool io_child_stop(struct io_child *child, double seconds) {
+static bool wait_or_kill(struct io_child *child, double seconds) {
     int status = -1;
-    if (child->pid == 0) return false;
-    kill(child->pid, seconds > 0 ? SIGTERM : SIGKILL);
     double deadline = io_measure_seconds() + seconds;
     while (seconds > 0 && waitpid(child->pid, &status, WNOHANG) == 0) {
         if (io_measure_seconds() > deadline) {
@@ -122,6 +120,16 @@ bool io_child_stop(struct io_child *child, double seconds) {
     if (child->output >= 0) close(child->output);
     *child = (struct io_child){.output = -1};
     return status == 0;
+}
+
+bool io_child_stop(struct io_child *child, double seconds) {
+    if (child->pid == 0) return false;
+    kill(child->pid, seconds > 0 ? SIGTERM : SIGKILL);
+    return wait_or_kill(child, seconds);
+}
+
+bool io_child_wait(struct io_child *child, double seconds) {
+    return child->pid != 0 && wait_or_kill(child, seconds);
 }
 
 bool io_child_self(char *path, size_t size) {

@@ -37,6 +37,8 @@ bool io_child_usage(const struct io_child *child, struct io_child_usage *usage);
 
 /* SIGTERM, and SIGKILL when it has not ended after `seconds` (0: at once). True: it ended with status 0. */
 bool io_child_stop(struct io_child *child, double seconds);
+/* Waits until it ends by itself, and kills it after `seconds`. True: it ended with status 0. */
+bool io_child_wait(struct io_child *child, double seconds);
 /* Path of the program that runs this. */
 bool io_child_self(char *path, size_t size);
 /* A TCP port of 127.0.0.1 that nobody has now; for servers that cannot choose one themselves. */

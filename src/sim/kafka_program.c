@@ -119,6 +119,7 @@ static struct broker_options options_of(struct node *n) {
     kafka_clients_rack(n->rack, n->number);
     options.rack = n->rack;
     options.election_timeout_ms = knobs->election_ms_min;
+    options.catch_up_rate = knobs->catch_up_rate;
     options.store.memtable_bytes = knobs->memtable_bytes;
     options.store.wal_segment_bytes = knobs->wal_segment_bytes;
     options.store.cache_bytes = 64 * KIB;

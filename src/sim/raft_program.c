@@ -235,6 +235,7 @@ static struct raft_host_options host_options(struct node *n, const struct raft_h
     options.raft.window_bytes_max = k->window_bytes;
     options.seed = world_node_seed(n->world, n->number);
     options.snapshot_piece_bytes = k->snapshot_piece_bytes;
+    options.bulk_rate = k->catch_up_rate;
     options.watch = watch;
     options.watch_ctx = n;
     return options;

@@ -37,7 +37,8 @@
     X(snapshot_entries, "snapshot-entries", 0, 0, 200)                                                       \
     X(snapshot_piece_bytes, "snapshot-piece-bytes", 4096, 64, 4096)                                          \
     X(groups, "groups", 1, 1, 3)                                                                             \
-    X(scrub_interval_ms, "scrub-interval", 4000, 1000, 8000)
+    X(scrub_interval_ms, "scrub-interval", 4000, 1000, 8000)                                                 \
+    X(catch_up_rate, "catch-up-rate", 0, 50000, 2000000)
 
 struct sim_knobs {
 #define SIM_KNOB_FIELD_(field, name, usual, low, high) uint32_t field;

@@ -134,6 +134,7 @@ void replica_world_start(struct replica_world *w, uint32_t number) {
                                      .seed = ++w->starts,
                                      .snapshot_piece_bytes = w->piece_bytes,
                                      .snapshot_bytes_max = w->snapshot_bytes_max,
+                                     .bulk_rate = w->bulk_rate,
                                      .send = send_message,
                                      .ctx = node};
     host.raft.id = raft_id(number, node->incarnation);

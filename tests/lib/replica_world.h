@@ -42,6 +42,7 @@ struct replica_world {
     bool keeps_all;     /* the machine also keeps a key for each entry, so that snapshots are large */
     size_t piece_bytes; /* of a snapshot */
     uint64_t snapshot_bytes_max; /* 0: default */
+    uint64_t bulk_rate;          /* of each node, from its start on; 0: none */
     struct replica_node nodes[REPLICA_NODES_MAX];
     /* hash of the history up to a position, by whoever applied it first */
     uint64_t hashes[REPLICA_HISTORY];

@@ -421,6 +421,40 @@ static void a_group_sleeps_without_a_node_that_never_came(void **state) {
     replica_world_close(&world);
 }
 
+/* A follower was away: what it missed comes at the rate that is given, and what is written meanwhile is not
+ * held up; when the rate is lifted, the rest comes at once. */
+static void a_follower_that_lags_is_sent_at_the_rate(void **state) {
+    (void)state;
+    enum { RATE = 200 * 1024, SIZE = 4096, COUNT = 300 };
+    replica_world_open(&world, 21, 3);
+    world.bulk_rate = RATE;
+    world.raft.window_bytes_max = 64 * KIB;
+    for (uint32_t i = 1; i <= 3; i++)
+        replica_world_start(&world, i);
+    uint32_t leader = replica_world_leader(&world, 5000), away = leader % 3 + 1;
+    replica_world_crash(&world, away, IO_SIM_CRASH_PROCESS);
+    for (int i = 0; i < COUNT; i++) {
+        replica_world_propose(&world, leader, SIZE);
+        if (i % 8 == 0) replica_world_run(&world, 5);
+    }
+    replica_world_run(&world, 100);
+    assert_true(world.accepted > COUNT * 9 / 10); /* some found the window full */
+    replica_world_start(&world, away);
+    replica_world_run(&world, 2000);
+    const struct raft *raft = raft_replica_raft(world.nodes[away - 1].replica);
+    uint64_t come = raft->log.end * SIZE;
+    assert_in_range(come, RATE, 3 * RATE);
+    uint64_t before = world.committed_end;
+    replica_world_propose(&world, leader, SIZE);
+    replica_world_run(&world, 50);
+    assert_int_equal(world.committed_end, before + 1);
+    raft_host_set_bulk_rate(world.nodes[leader - 1].host, 0);
+    replica_world_run(&world, 1000);
+    assert_int_equal(raft->log.end, world.committed_end);
+    assert_true(replica_world_settle(&world, 1000));
+    replica_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_nodes_elect_and_replicate),
@@ -438,6 +472,7 @@ int main(void) {
         cmocka_unit_test(a_host_without_groups_rests),
         cmocka_unit_test(a_group_sleeps_under_a_leader_elected_after_a_crash),
         cmocka_unit_test(a_group_sleeps_without_a_node_that_never_came),
+        cmocka_unit_test(a_follower_that_lags_is_sent_at_the_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
