@@ -193,6 +193,54 @@ static void a_wiped_node_is_rebuilt(void **state) {
     }
 }
 
+struct waiting_edit {
+    struct topic_change change;
+    const char *config, *value;
+    bool done;
+};
+
+static enum status edit(struct topic_change *change) {
+    const struct waiting_edit *waiting = CONTAINER_OF(change, struct waiting_edit, change);
+    return topic_config_set(&change->config, slice_from_text(waiting->config),
+                            slice_from_text(waiting->value), &change->diagnostic);
+}
+
+static void edited(struct topic_change *change) {
+    CONTAINER_OF(change, struct waiting_edit, change)->done = true;
+}
+
+/* Each is made from the configuration that its node knows, and that is late. */
+static void of_two_config_changes_through_two_nodes_none_is_lost(void **state) {
+    (void)state;
+    open_with_topic(29, 3, 1, 3);
+    for (uint32_t round = 1; round <= 30; round++) {
+        char value[16];
+        snprintf(value, sizeof value, "%u", 100000 + round);
+        struct waiting_edit edits[2] = {{.config = "retention.ms", .value = value},
+                                        {.config = "max.message.bytes", .value = value}};
+        for (uint32_t i = 0; i < 2; i++) {
+            edits[i].change.edit = edit;
+            edits[i].change.kind = TOPIC_ALTER_CONFIG;
+            edits[i].change.name = SLICE_LITERAL("t");
+            edits[i].change.done = edited;
+            broker_change_topic(world.nodes[1 + (round + i) % 3].broker, &edits[i].change);
+        }
+        for (int i = 0; i < 2000 && !(edits[0].done && edits[1].done); i++)
+            cluster_world_run(&world, 5);
+        assert_true(edits[0].done && edits[1].done);
+        assert_status(edits[0].change.status, STATUS_OK);
+        assert_status(edits[1].change.status, STATUS_OK);
+        cluster_world_run(&world, 500);
+        for (uint32_t node = 1; node <= 3; node++) {
+            const struct broker_topic *topic = broker_topic_find(world.nodes[node].broker,
+                                                                 SLICE_LITERAL("t"));
+            assert_int_equal(topic->config.retention_ms, 100000 + round);
+            assert_int_equal(topic->config.max_message_bytes, 100000 + round);
+        }
+    }
+    cluster_world_close(&world);
+}
+
 static void a_deleted_topic_is_gone_everywhere(void **state) {
     (void)state;
     open_with_topic(20, 3, 2, 3);
@@ -447,6 +495,7 @@ int main(void) {
         cmocka_unit_test(a_minority_refuses),
         cmocka_unit_test(many_changes_wait_for_a_controller_at_once),
         cmocka_unit_test(a_wiped_node_is_rebuilt),
+        cmocka_unit_test(of_two_config_changes_through_two_nodes_none_is_lost),
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(what_a_crash_left_of_a_topic_goes_at_the_next_start),
         cmocka_unit_test(rolling_restarts_keep_serving),

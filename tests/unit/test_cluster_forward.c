@@ -284,6 +284,104 @@ static void groups_are_served_by_every_node(void **state) {
     cluster_world_close(&world);
 }
 
+/* ---- what is under way ----------------------------------------------------------------------------------
+ */
+
+static void nothing_is_seen(struct txn_listing *listing, const struct txn_summary *txn) {
+    (void)listing;
+    fail_msg("there is no transaction, but '%.*s'", (int)txn->id.size, (const char *)txn->id.data);
+}
+
+static void txns_listed(struct txn_listing *listing) {
+    (void)listing;
+    fail_msg("it was cancelled");
+}
+
+static void run_us(uint64_t us) {
+    io_sim_run_until(world.sim, io_sim_now(world.sim) + us * NS_PER_US);
+}
+
+static void set_true(void *flag) {
+    *(bool *)flag = true;
+}
+
+enum fate { CANCELLED, ASKER_STOPS, ASKER_CRASHES, COORDINATOR_CRASHES };
+
+/* A commit that one node asks another for, and what becomes of it `us` later. What was said to be committed
+ * is. */
+static void try_fate(enum fate fate, uint64_t us, int64_t offset) {
+    uint32_t coordinator = (uint32_t)broker_coordinator(world.nodes[1].broker, SLICE_LITERAL("g"));
+    uint32_t asker = coordinator % 3 + 1, third = asker % 3 + 1;
+    int64_t before = read_group(third, "g").offset;
+    struct waiting_call waiting = waiting_new();
+    struct group_commit_offset one = {
+        .topic = SLICE_LITERAL("t"), .partition = 1, .offset = offset, .leader_epoch = -1};
+    const struct group_commit all = {
+        .who = {.group = SLICE_LITERAL("g"), .generation = -1}, .offsets = &one, .offset_count = 1};
+    coordinator_commit(world.nodes[asker].broker, &waiting.call, &all);
+    run_us(us);
+    bool answered_before = waiting.done, stopped = false;
+    if (fate == ASKER_STOPS) {
+        broker_shutdown(world.nodes[asker].broker, set_true, &stopped);
+        for (int i = 0; i < 4000 && !stopped; i++)
+            cluster_world_run(&world, 5);
+        assert_true(stopped);
+    } else if (fate != COORDINATOR_CRASHES && !waiting.done) {
+        coordinator_cancel(&waiting.call);
+    }
+    if (fate != CANCELLED) {
+        uint32_t down = fate == COORDINATOR_CRASHES ? coordinator : asker;
+        cluster_world_crash(&world, down, IO_SIM_CRASH_POWER);
+        cluster_world_run(&world, 100);
+        cluster_world_start(&world, down);
+    }
+    if (fate == COORDINATOR_CRASHES) MAYBE(wait(&waiting) == STATUS_OK);
+    cluster_world_run(&world, 3000);
+    assert_true(waiting.done == (answered_before || fate == ASKER_STOPS || fate == COORDINATOR_CRASHES));
+    int64_t now = read_group(third, "g").offset;
+    bool told = waiting.done && waiting.call.status == STATUS_OK && waiting.reply == STATUS_OK &&
+                one.status == STATUS_OK;
+    assert_true(now == offset || (!told && now == before));
+}
+
+static void what_is_under_way_ends_with_a_node(void **state) {
+    (void)state;
+    cluster_world_open(&world, 65, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 4, 3), STATUS_OK);
+    assert_status(commit(1, "g", 1), STATUS_OK);
+    int64_t offset = 1;
+    for (enum fate fate = CANCELLED; fate <= COORDINATOR_CRASHES; fate++)
+        for (uint64_t us = 0; us < 5000; us += 500)
+            try_fate(fate, us, ++offset);
+    cluster_world_close(&world);
+}
+
+/* Whoever asked may go away at any moment, and its memory with it. */
+static void a_list_may_be_cancelled(void **state) {
+    (void)state;
+    cluster_world_open(&world, 66, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 4, 3), STATUS_OK);
+    for (uint64_t us = 0; us < 2000; us += 200) {
+        struct waiting_listing *groups = mem_calloc(1, sizeof *groups);
+        struct txn_listing *txns = mem_calloc(1, sizeof *txns);
+        groups->listing.visit = seen;
+        groups->listing.done = listed;
+        txns->visit = nothing_is_seen;
+        txns->done = txns_listed;
+        broker_list_groups(world.nodes[1].broker, &groups->listing);
+        run_us(us);
+        if (!groups->done) broker_list_groups_cancel(&groups->listing);
+        broker_list_txns(world.nodes[1].broker, txns);
+        broker_list_txns_cancel(txns);
+        mem_free(groups);
+        mem_free(txns);
+        cluster_world_run(&world, 20);
+    }
+    cluster_world_close(&world);
+}
+
 /* A name that no group can have is refused at once, by whichever node. */
 static void a_group_without_a_name_is_refused_everywhere(void **state) {
     (void)state;
@@ -356,6 +454,8 @@ int main(void) {
         cmocka_unit_test(questions_of_two_lives_have_different_numbers),
         cmocka_unit_test(no_leader_is_named_that_is_down),
         cmocka_unit_test(groups_are_served_by_every_node),
+        cmocka_unit_test(what_is_under_way_ends_with_a_node),
+        cmocka_unit_test(a_list_may_be_cancelled),
         cmocka_unit_test(a_group_without_a_name_is_refused_everywhere),
         cmocka_unit_test(a_snapshot_tells_the_members_of_new_partitions),
     };

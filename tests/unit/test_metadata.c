@@ -317,6 +317,38 @@ static void configs_are_replaced_as_a_whole(void **state) {
     assert_status(metadata_config_next(&rest, &config), STATUS_END);
 }
 
+/* Of two that were made from the same configuration the second would undo the first. */
+static void configs_made_from_what_is_gone_are_refused(void **state) {
+    struct fixture *f = *state;
+    assert_status(run_plain(f, create("a", 1, 1)), STATUS_OK);
+    struct writer seen;
+    writer_init(&seen);
+    metadata_put_seen(metadata_find(f->state, SLICE_LITERAL("a")), &seen);
+    struct metadata_command set = {.kind = METADATA_SET_CONFIGS,
+                                   .name = SLICE_LITERAL("a"),
+                                   .config_count = 1,
+                                   .placement = writer_slice(&seen)};
+    set.configs[0] = (struct metadata_config){SLICE_LITERAL("x"), SLICE_LITERAL("1")};
+    assert_status(run_plain(f, set), STATUS_OK);
+    set.configs[0].value = SLICE_LITERAL("2");
+    assert_status(run_plain(f, set), STATUS_BUSY);
+    writer_clear(&seen);
+    metadata_put_seen(metadata_find(f->state, SLICE_LITERAL("a")), &seen);
+    for (size_t cut = 1; cut < seen.size; cut++) { /* what another node sends may be anything */
+        set.placement = slice_make(seen.data, cut);
+        assert_status(run_plain(f, set), STATUS_BUSY);
+    }
+    seen.data[0]++;
+    set.placement = writer_slice(&seen);
+    assert_status(run_plain(f, set), STATUS_BUSY);
+    seen.data[0]--;
+    assert_status(run_plain(f, set), STATUS_OK);
+    assert_status(run_plain(f, set), STATUS_BUSY);
+    set.placement = SLICE_EMPTY; /* meant as it is */
+    assert_status(run_plain(f, set), STATUS_OK);
+    writer_release(&seen);
+}
+
 static struct metadata_command random_command(struct fixture *f, char *name, size_t name_size) {
     const struct metadata_config configs[] = {{SLICE_LITERAL("retention.ms"), SLICE_LITERAL("1")},
                                               {SLICE_LITERAL("cleanup.policy"), SLICE_LITERAL("delete")}};
@@ -754,6 +786,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(producer_ids_are_handed_out_once, setup, teardown),
         cmocka_unit_test_setup_teardown(configs_are_replaced_as_a_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(configs_made_from_what_is_gone_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_stored_keys_always_give_the_state_that_wrote_them, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(damaged_keys_are_refused_or_give_some_state_and_never_more, setup,
