@@ -9,6 +9,7 @@
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "lib/grpc_world.h"
 #include "sentinel/v1/cluster_service.pb-c.h"
+#include "sentinel/v1/producer_service.pb-c.h"
 #include "sentinel/v1/topic_service.pb-c.h"
 #include "server/grpc_call.h"
 
@@ -480,6 +481,57 @@ static void test_drain(void **state) {
     grpc_world_close(&own);
 }
 
+static struct grpc_world_call *send_one(struct grpc_world *own, const char *path,
+                                        const ProtobufCMessage *message) {
+    struct grpc_world_call *call = grpc_world_call(&own->client, path, NULL);
+    grpc_world_send(call, message);
+    return call;
+}
+
+/* What would wait has the answer that is there; what would go on for ever is told to go on elsewhere. */
+static void a_drain_ends_whatever_waits(void **state) {
+    (void)state;
+    struct grpc_world own;
+    grpc_world_open(&own, 3);
+    grpc_world_topic(&own, "t", 1);
+    Sentinel__V1__WatchClusterRequest cluster = SENTINEL__V1__WATCH_CLUSTER_REQUEST__INIT;
+    Sentinel__V1__ProduceStreamOpen open = SENTINEL__V1__PRODUCE_STREAM_OPEN__INIT;
+    open.topic = (char *)(uintptr_t) "t";
+    Sentinel__V1__ProduceStreamRequest produce = SENTINEL__V1__PRODUCE_STREAM_REQUEST__INIT;
+    produce.message_case = SENTINEL__V1__PRODUCE_STREAM_REQUEST__MESSAGE_OPEN;
+    produce.open = &open;
+    Grpc__Reflection__V1__ServerReflectionRequest reflection =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+    reflection.message_request_case = ASK(LIST_SERVICES);
+    reflection.list_services = (char *)(uintptr_t) "";
+    struct grpc_world_call *streams[] = {
+        send_one(&own, "/sentinel.v1.ClusterService/WatchCluster", &cluster.base),
+        send_one(&own, "/sentinel.v1.ProducerService/ProduceStream", &produce.base),
+        send_one(&own, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &reflection.base)};
+    Sentinel__V1__FetchPartition from = SENTINEL__V1__FETCH_PARTITION__INIT, *list[] = {&from};
+    from.topic = (char *)(uintptr_t) "t";
+    Sentinel__V1__FetchRequest fetch = SENTINEL__V1__FETCH_REQUEST__INIT;
+    fetch.n_partitions = 1;
+    fetch.partitions = list;
+    fetch.min_bytes = 1;
+    fetch.max_wait_ms = 20000;
+    struct grpc_world_call *poll = send_one(&own, "/sentinel.v1.ConsumerService/Fetch", &fetch.base);
+    grpc_world_finish(poll);
+    grpc_world_run(&own, 100);
+    assert_false(poll->ended);
+    uint64_t before = io_sim_now(own.sim);
+    grpc_world_drain(&own);
+    assert_true(io_sim_now(own.sim) - before < NS_PER_S);
+    for (size_t i = 0; i < ARRAY_COUNT(streams); i++) {
+        assert_true(streams[i]->ended && streams[i]->message_count > 0);
+        assert_int_equal(streams[i]->grpc_status, GRPC_UNAVAILABLE);
+    }
+    assert_true(poll->ended);
+    assert_int_equal(poll->grpc_status, 0);
+    assert_int_equal(poll->message_count, 1);
+    grpc_world_close(&own);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_grpc),
@@ -501,6 +553,7 @@ int main(void) {
         cmocka_unit_test(test_reflection),
         cmocka_unit_test(an_update_comes_behind_what_was_asked_before),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(a_drain_ends_whatever_waits),
     };
     return cmocka_run_group_tests(tests, open_world, grpc_world_teardown);
 }
