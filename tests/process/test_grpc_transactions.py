@@ -101,6 +101,11 @@ class Transactions(unittest.TestCase):
             self.assertEqual((shown["id"], shown["groups"]), ("w", []))
             listed = [json.loads(line)["id"] for line in broker.run("txn", "list", "--json").stdout.splitlines()]
             self.assertEqual(listed, ["w"])
+            line = broker.run("txn", "list").stdout.decode().splitlines()[1]
+            self.assertRegex(line, rf"^w +(committed|aborted) +{shown['producer']} +\d+ +-$")
+            text = broker.run("txn", "describe", "w").stdout.decode()
+            self.assertRegex(text, rf"^id +w\nstate +(committed|aborted)\nproducer +{shown['producer']}\n")
+            self.assertEqual(broker.run("txn", "list", "--open-for", "1", "--json").stdout, b"")
             failed = broker.run("txn", "abort", "nobody", check=False)
             self.assertEqual((failed.returncode, b"no such transactional id" in failed.stderr), (1, True))
 
