@@ -86,6 +86,84 @@ static void leaders_are_asked_whoever_is_asked(void **state) {
     cluster_world_close(&world);
 }
 
+struct waiting_poll {
+    struct fetch fetch;
+    struct fetch_partition parts[3];
+    bool done;
+};
+
+static void polled(struct fetch *fetch) {
+    CONTAINER_OF(fetch, struct waiting_poll, fetch)->done = true;
+}
+
+static void poll_start(struct waiting_poll *poll, uint32_t node, const int64_t *offsets, int32_t bytes_min) {
+    *poll = (struct waiting_poll){.fetch = {.partitions = poll->parts,
+                                            .partition_count = 3,
+                                            .wait_max_ms = 4000,
+                                            .bytes_min = bytes_min,
+                                            .bytes_max = 1 << 20,
+                                            .forward = true,
+                                            .done = polled}};
+    for (int32_t p = 0; p < 3; p++)
+        poll->parts[p] = (struct fetch_partition){.topic = SLICE_LITERAL("t"),
+                                                  .partition = p,
+                                                  .offset = offsets[p],
+                                                  .bytes_max = 1 << 20,
+                                                  .leader_epoch = -1};
+    broker_fetch(world.nodes[node].broker, &poll->fetch);
+}
+
+/* Until it is done; how long that took. */
+static uint64_t poll_await(struct waiting_poll *poll) {
+    uint64_t begin = io_sim_now(world.sim);
+    while (!poll->done && io_sim_now(world.sim) - begin < 10 * NS_PER_S)
+        cluster_world_run(&world, 5);
+    assert_true(poll->done);
+    return (io_sim_now(world.sim) - begin) / NS_PER_MS;
+}
+
+/* Partitions led elsewhere cannot wake who waits for them: they are asked again and again, and answer beside
+ * those that can. */
+static void a_poll_hears_of_partitions_led_anywhere(void **state) {
+    (void)state;
+    int64_t ends[3] = {0};
+    struct waiting_poll poll;
+    cluster_world_open(&world, 67, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 3, 3), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    for (int round = 0; round < 12; round++) {
+        uint32_t node = 1 + (uint32_t)round % 3;
+        int p = round / 3 % 3;
+        poll_start(&poll, node, ends, 1);
+        cluster_world_run(&world, 100 + 37 * (uint64_t)round);
+        assert_false(poll.done);
+        ends[p] = 1 + cluster_world_produce(&world, "t", p, "x", -1, 0);
+        assert_in_range(poll_await(&poll), 0, 500);
+        for (int i = 0; i < 3; i++) {
+            assert_status(poll.parts[i].status, STATUS_OK);
+            assert_int_equal(poll.parts[i].batch_count, i == p);
+        }
+        fetch_release(&poll.fetch);
+    }
+    /* Woken many times while it asks: it has all in the end, once. */
+    int64_t from[3] = {ends[0], ends[1], ends[2]};
+    poll_start(&poll, 1, from, 1 << 20);
+    for (int i = 0; i < 60; i++) {
+        ends[i % 3]++;
+        cluster_world_produce(&world, "t", i % 3, "x", -1, 0);
+        cluster_world_run(&world, (uint64_t)i % 7);
+    }
+    assert_false(poll.done);
+    assert_in_range(poll_await(&poll), 100, 4000);
+    for (int i = 0; i < 3; i++) {
+        assert_status(poll.parts[i].status, STATUS_OK);
+        assert_int_equal(poll.parts[i].batch_count, 20);
+    }
+    fetch_release(&poll.fetch);
+    cluster_world_close(&world);
+}
+
 /* What a node asked before it was restarted may be answered after. It would take that for the answer to what it
  * asks now, were its questions numbered alike in each of its lives. */
 static void questions_of_two_lives_have_different_numbers(void **state) {
@@ -451,6 +529,7 @@ static void a_snapshot_tells_the_members_of_new_partitions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaders_are_asked_whoever_is_asked),
+        cmocka_unit_test(a_poll_hears_of_partitions_led_anywhere),
         cmocka_unit_test(questions_of_two_lives_have_different_numbers),
         cmocka_unit_test(no_leader_is_named_that_is_down),
         cmocka_unit_test(groups_are_served_by_every_node),
