@@ -145,6 +145,9 @@ typedef struct {
     bool draining;             /* everything is moved away from it */
     int64_t leaders, replicas; /* partitions that it leads, and has */
     int64_t arriving, leaving; /* partitions that are moved to it, and away */
+    int64_t late, lacking;     /* its copies that do not have everything yet; records that they lack now */
+    /* What it says of its disk; -1: it does not answer, or (size) the disk does not tell. */
+    int64_t stored_bytes, disk_free_bytes, disk_bytes;
 } sentinel_node;
 typedef struct {
     const char *cluster_id, *version;
@@ -152,6 +155,7 @@ typedef struct {
     int64_t topics, partitions;
     int32_t controller_id;                        /* -1: nobody leads the controller */
     int64_t leaderless, under_replicated, moving; /* of the partitions */
+    int64_t late;                                 /* that have a copy which does not have everything yet */
     const sentinel_node *nodes;
     size_t node_count;
 } sentinel_cluster;

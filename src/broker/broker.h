@@ -419,6 +419,37 @@ struct partition_move {
 bool broker_partition_move(struct broker *broker, const struct broker_topic *topic, int32_t partition,
                            struct partition_move *move);
 
+/* What the nodes say of themselves now: each that is up is asked, at once. A node that does not answer within
+ * SURVEY_PATIENCE_NS is not known, nor what it leads. */
+#define SURVEY_PATIENCE_NS NS_PER_S
+struct broker_node_report {
+    int32_t node;
+    bool known;                                         /* else only `lacking` and `late` say something */
+    enum status health;                                 /* as broker_health there */
+    uint64_t stored_bytes, disk_free_bytes, disk_bytes; /* disk_bytes 0: the disk does not tell */
+    /* Of its copies, as the leaders that answered say: records that they lack, and how many of them have not
+     * what was committed an election timeout ago. */
+    int64_t lacking, late;
+};
+struct broker_survey {
+    void (*done)(struct broker_survey *survey);
+    struct broker_node_report reports[BROKER_NODES_MAX]; /* as broker_nodes orders them */
+    uint32_t report_count;
+    int64_t late_partitions; /* that have a late copy on a node that is up, and are not moving */
+    /* the broker's own */
+    struct broker *broker;
+    struct io_timer timer;
+    struct io_op op;
+    struct broker_survey_question {
+        struct broker_survey *survey;
+        struct forward forwarding;
+    } questions[BROKER_NODES_MAX];
+    uint32_t waiting;
+};
+void broker_survey(struct broker *broker, struct broker_survey *survey);
+/* `done` is not called any more; also when it has been. */
+void broker_survey_cancel(struct broker_survey *survey);
+
 /* A partition that would better be elsewhere (machine/metadata_balance.h); the preferred leaders first. */
 struct planned_move {
     struct slice topic; /* for the call */

@@ -196,7 +196,11 @@ static void deletion_done(struct delete_records *request) {
 static void serve_at_once(struct served *served, struct slice topic, int32_t partition, struct reader *in) {
     struct writer out;
     writer_init(&out);
-    partition_ask_serve(served->cluster->broker, served->op == FORWARD_TRANSFER, topic, partition, in, &out);
+    if (served->op == FORWARD_REPORT)
+        survey_serve(served->cluster->broker, &out);
+    else
+        partition_ask_serve(served->cluster->broker, served->op == FORWARD_TRANSFER, topic, partition, in,
+                            &out);
     answer(served, &out, NULL);
 }
 
@@ -220,7 +224,7 @@ static void serve_append(struct served *served, struct slice topic, int32_t part
 static void serve(struct served *served, struct slice topic, int32_t partition, struct reader *in,
                   struct buffer *owner) {
     struct broker *broker = served->cluster->broker;
-    if (served->op == FORWARD_DESCRIBE || served->op == FORWARD_TRANSFER) {
+    if (served->op == FORWARD_DESCRIBE || served->op == FORWARD_TRANSFER || served->op == FORWARD_REPORT) {
         serve_at_once(served, topic, partition, in);
         return;
     }
@@ -267,7 +271,7 @@ void forward_request(struct cluster *cluster, uint32_t node, uint64_t number, st
                 (op == FORWARD_FETCH && reader_remaining(&in) == 13) ||
                 ((op == FORWARD_LIST || op == FORWARD_DELETE) && reader_remaining(&in) == 8) ||
                 (op == FORWARD_LIST && reader_remaining(&in) == 9) || op == FORWARD_DESCRIBE ||
-                (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
+                op == FORWARD_REPORT || (op == FORWARD_TRANSFER && reader_remaining(&in) == 4);
     if (!reader_ok(&in) || !fits || topic.size > TOPIC_NAME_SIZE_MAX) return;
     struct served *served = mem_calloc(1, sizeof *served);
     served->cluster = cluster;

@@ -43,6 +43,7 @@ enum forward_op {
     FORWARD_MARKER,
     FORWARD_END_PENDING,
     FORWARD_APPEND_TXN,
+    FORWARD_REPORT, /* survey.c */
     FORWARD_OP_END
 };
 
@@ -64,6 +65,8 @@ bool forward_is_elsewhere(struct broker *broker, struct slice topic, int32_t par
 /* partition_ask.c: an answer of the leader's. */
 void partition_ask_serve(struct broker *broker, bool transfer, struct slice topic, int32_t partition,
                          struct reader *in, struct writer *out);
+/* survey.c: what this node says of itself. */
+void survey_serve(struct broker *broker, struct writer *out);
 /* delete_records.c: a crash; `done` does not come. */
 void delete_records_abandon(struct delete_records *request);
 

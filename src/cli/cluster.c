@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "cli/client_options.h"
 #include "cli/commands.h"
 #include "cli/json.h"
@@ -20,8 +21,9 @@ static void print_help(void) {
         "       sentinel cluster rebalance [--dry-run] [--moves N] [OPTIONS]\n"
         "       sentinel cluster transfer-leader TOPIC PARTITION [NODE] [OPTIONS]\n"
         "       sentinel cluster checkpoint NAME [OPTIONS]\n\n"
-        "status           the nodes as the one asked sees them: who is there, who leads how much, what is\n"
-        "                 missing, what is being moved\n"
+        "status           the nodes as the one asked sees them: who is there, who leads how much, how many\n"
+        "                 records its copies lack, what it has stored and how much room is left, what is\n"
+        "                 being moved\n"
         "add-node         announces a node; then start it with an empty --data-dir, --node-id N and --peers\n"
         "                 that name the others and itself\n"
         "drain            moves everything away from a node, and waits until it holds nothing; --undo takes\n"
@@ -60,47 +62,84 @@ static void print_checkpoint(void *context, const sentinel_checkpoint *checkpoin
 
 static void print_json(const sentinel_cluster *cluster) {
     printf("{\"cluster\":\"%s\",\"version\":\"%s\",\"answered_by\":%d,\"controller\":%d,\"topics\":%lld,"
-           "\"partitions\":%lld,\"leaderless\":%lld,\"under_replicated\":%lld,\"moving\":%lld,\"nodes\":[",
+           "\"partitions\":%lld,\"leaderless\":%lld,\"under_replicated\":%lld,\"late\":%lld,\"moving\":%lld,"
+           "\"nodes\":[",
            cluster->cluster_id, cluster->version, cluster->node_id, cluster->controller_id,
            (long long)cluster->topics, (long long)cluster->partitions, (long long)cluster->leaderless,
-           (long long)cluster->under_replicated, (long long)cluster->moving);
+           (long long)cluster->under_replicated, (long long)cluster->late, (long long)cluster->moving);
     for (size_t i = 0; i < cluster->node_count; i++) {
         const sentinel_node *node = &cluster->nodes[i];
         printf("%s{\"node\":%d,\"host\":", i == 0 ? "" : ",", node->node_id);
         json_print_text(stdout, node->host, strlen(node->host));
         printf(",\"port\":%d,\"rack\":", node->port);
         json_print_text(stdout, node->rack, strlen(node->rack));
-        printf(",\"state\":\"%s\",\"draining\":%s,\"leaders\":%lld,\"replicas\":%lld,\"arriving\":%lld,"
-               "\"leaving\":%lld}",
-               node->state, node->draining ? "true" : "false", (long long)node->leaders,
-               (long long)node->replicas, (long long)node->arriving, (long long)node->leaving);
+        printf(
+            ",\"state\":\"%s\",\"draining\":%s,\"leaders\":%lld,\"replicas\":%lld,\"arriving\":%lld,"
+            "\"leaving\":%lld,\"late\":%lld,\"lacking\":%lld,\"stored_bytes\":%lld,\"disk_free_bytes\":%lld,"
+            "\"disk_bytes\":%lld}",
+            node->state, node->draining ? "true" : "false", (long long)node->leaders,
+            (long long)node->replicas, (long long)node->arriving, (long long)node->leaving,
+            (long long)node->late, (long long)node->lacking, (long long)node->stored_bytes,
+            (long long)node->disk_free_bytes, (long long)node->disk_bytes);
     }
     printf("]}\n");
 }
 
 /* In words, and in colour where somebody looks. */
-static void print_health(const sentinel_cluster *cluster, const char *red, const char *green,
-                         const char *plain) {
-    if (cluster->controller_id < 0)
-        printf("health      %sno controller: fewer than half of the nodes are there%s\n", red, plain);
-    else if (cluster->leaderless > 0)
-        printf("health      %s%lld partitions have no leader%s\n", red, (long long)cluster->leaderless,
-               plain);
-    else if (cluster->under_replicated > 0)
-        printf("health      %s%lld partitions lack a replica, on nodes that are down%s\n", red,
-               (long long)cluster->under_replicated, plain);
-    else
-        printf("health      %severything is led and replicated%s\n", green, plain);
+struct colors {
+    const char *red, *green, *plain;
+};
+
+static void print_trouble(const struct colors *colors, int64_t count, const char *one, const char *many) {
+    printf("health      %s%lld partition%s%s\n", colors->red, (long long)count, count == 1 ? one : many,
+           colors->plain);
 }
 
-static void print_node(const sentinel_node *node, const char *red, const char *green, const char *plain) {
-    char address[300];
+static void print_health(const sentinel_cluster *cluster, const struct colors *colors) {
+    if (cluster->controller_id < 0)
+        printf("health      %sno controller: fewer than half of the nodes are there%s\n", colors->red,
+               colors->plain);
+    else if (cluster->leaderless > 0)
+        print_trouble(colors, cluster->leaderless, " has no leader", "s have no leader");
+    else if (cluster->under_replicated > 0)
+        print_trouble(colors, cluster->under_replicated, " lacks a replica, on a node that is down",
+                      "s lack a replica, on nodes that are down");
+    else if (cluster->late > 0)
+        print_trouble(colors, cluster->late, " has a copy that does not have everything yet",
+                      "s have a copy that does not have everything yet");
+    else
+        printf("health      %severything is led and replicated%s\n", colors->green, colors->plain);
+}
+
+static void format_size(int64_t bytes, char text[16]) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    double size = (double)bytes;
+    unsigned unit = 0;
+    for (; size >= 1000 && unit + 1 < ARRAY_COUNT(units); unit++)
+        size /= 1024;
+    if (bytes < 0)
+        snprintf(text, 16, "-");
+    else
+        snprintf(text, 16, unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
+}
+
+/* A disk that is nearly full is worth a look before it is. */
+#define DISK_SCARCE_PERCENT 10
+
+static void print_node(const sentinel_node *node, const struct colors *colors) {
+    char address[300], stored[16], room[16];
     snprintf(address, sizeof address, "%.255s:%d", node->host, node->port);
+    format_size(node->stored_bytes, stored);
+    format_size(node->disk_free_bytes, room);
     bool ready = strcmp(node->state, "ready") == 0;
+    bool scarce = node->disk_free_bytes >= 0 &&
+                  (double)node->disk_free_bytes * 100 < (double)node->disk_bytes * DISK_SCARCE_PERCENT;
     const char *state = ready && node->draining ? "draining" : node->state;
-    printf("%6d  %-28s %-12s %s%-10s%s %8lld %9lld", node->node_id, address,
-           node->rack[0] == '\0' ? "-" : node->rack, ready ? green : red, state, plain,
-           (long long)node->leaders, (long long)node->replicas);
+    printf("%6d  %-28s %-12s %s%-10s%s %8lld %9lld %10lld %11s %s%11s%s", node->node_id, address,
+           node->rack[0] == '\0' ? "-" : node->rack, ready ? colors->green : colors->red, state,
+           colors->plain, (long long)node->leaders, (long long)node->replicas, (long long)node->lacking,
+           stored, scarce ? colors->red : "", room, colors->plain);
+    if (node->late > 0) printf("  %lld late", (long long)node->late);
     if (node->arriving > 0) printf("  %lld arriving", (long long)node->arriving);
     if (node->leaving > 0) printf("  %lld leaving", (long long)node->leaving);
     printf("\n");
@@ -118,18 +157,18 @@ static void print_cluster(void *context, const sentinel_cluster *cluster) {
         print_json(cluster);
         return;
     }
-    bool color = io_is_terminal(1);
-    const char *red = color ? "\033[31m" : "", *green = color ? "\033[32m" : "",
-               *plain = color ? "\033[0m" : "";
+    const struct colors colors = io_is_terminal(1) ? (struct colors){"\033[31m", "\033[32m", "\033[0m"}
+                                                   : (struct colors){"", "", ""};
     printf("cluster     %s\nversion     %s\ntopics      %lld\npartitions  %lld\n", cluster->cluster_id,
            cluster->version, (long long)cluster->topics, (long long)cluster->partitions);
     if (cluster->controller_id >= 0) printf("controller  node %d\n", cluster->controller_id);
-    print_health(cluster, red, green, plain);
+    print_health(cluster, &colors);
     if (cluster->moving > 0)
         printf("moving      %lld partitions are on their way to other nodes\n", (long long)cluster->moving);
-    printf("\n%6s  %-28s %-12s %-10s %8s %9s\n", "node", "address", "rack", "state", "leads", "replicas");
+    printf("\n%6s  %-28s %-12s %-10s %8s %9s %10s %11s %11s\n", "node", "address", "rack", "state", "leads",
+           "replicas", "lacks", "stored", "disk free");
     for (size_t i = 0; i < cluster->node_count; i++)
-        print_node(&cluster->nodes[i], red, green, plain);
+        print_node(&cluster->nodes[i], &colors);
 }
 
 static bool print_next(void *context, const sentinel_cluster *cluster) {

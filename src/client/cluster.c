@@ -25,7 +25,13 @@ static const sentinel_node *nodes_of(struct arena *arena, Sentinel__V1__Node *co
             .leaders = from->leader_count,
             .replicas = from->replica_count,
             .arriving = from->arriving_count,
-            .leaving = from->leaving_count};
+            .leaving = from->leaving_count,
+            .late = from->late_count,
+            .lacking = from->lacking_count,
+            .stored_bytes = from->disk == NULL ? -1 : from->disk->stored_bytes,
+            .disk_free_bytes = from->disk == NULL || from->disk->size_bytes <= 0 ? -1
+                                                                                 : from->disk->free_bytes,
+            .disk_bytes = from->disk == NULL || from->disk->size_bytes <= 0 ? -1 : from->disk->size_bytes};
     }
     return nodes;
 }
@@ -41,6 +47,7 @@ static sentinel_cluster cluster_of(struct arena *arena, const Sentinel__V1__GetC
                               .leaderless = from->leaderless_count,
                               .under_replicated = from->under_replicated_count,
                               .moving = from->moving_count,
+                              .late = from->late_count,
                               .nodes = nodes_of(arena, nodes, node_count),
                               .node_count = node_count};
 }

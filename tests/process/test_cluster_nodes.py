@@ -15,7 +15,12 @@ class Nodes(unittest.TestCase):
         load.finish()
         self.assertEqual(load.failures, [])
         self.assertEqual(len(load.acknowledged), load.sent)
-        self.assertEqual(read_all(servers, PARTITIONS), load.acknowledged)
+        seen = read_all(servers, PARTITIONS)
+        for where, value in load.acknowledged.items():
+            self.assertEqual(seen.get(where), value, f"acknowledged at {where}, read something else")
+        # A record is stored once, whoever leads.
+        more = {where: value[:20] for where, value in seen.items() if where not in load.acknowledged}
+        self.assertEqual(more, {}, "never acknowledged, and all were")
 
     def status(self, cluster, node):
         return json.loads(cluster.run("cluster", "status", "--json", node=node).stdout)
@@ -50,9 +55,28 @@ class Nodes(unittest.TestCase):
             cluster.run("cluster", "remove-node", "1", node=3)
             time.sleep(0.7)
             cluster.kill(1)
-            self.assertEqual([n["node"] for n in self.status(cluster, 5)["nodes"]], [2, 3, 4, 5])
+            status = self.status(cluster, 5)
+            self.assertEqual([n["node"] for n in status["nodes"]], [2, 3, 4, 5])
+            for node in status["nodes"]:  # each was asked
+                self.assertGreater(node["stored_bytes"], 0)
+                self.assertTrue(0 < node["disk_free_bytes"] <= node["disk_bytes"], node)
             time.sleep(0.3)
             self.check(load, ",".join(cluster.addresses[n] for n in (2, 3, 4, 5)))
+            gone = max(status["nodes"], key=lambda n: (n["node"] != 2) * n["replicas"])["node"]
+            cluster.kill(gone)
+            subprocess.run([SENTINEL, "produce", "t", "--server", cluster.addresses[2], "--quiet"], check=True,
+                           input=b"".join(b"%d\n" % n for n in range(1000)))
+            cluster.until(lambda: self.status(cluster, 2)["leaderless"] == 0, what="other leaders")
+            behind = {n["node"]: n for n in self.status(cluster, 2)["nodes"]}[gone]
+            self.assertEqual((behind["state"], behind["stored_bytes"], behind["disk_bytes"]), ("down", -1, -1))
+            self.assertGreater(behind["lacking"], 100)
+            shown = cluster.run("cluster", "status", node=2).stdout.decode()
+            self.assertRegex(shown, r"lacks? a replica, on (a node that is|nodes that are) down")
+            self.assertRegex(shown, rf"(?m)^ +{gone} .* down .* \d+ +- +-")
+            cluster.start(gone)
+            cluster.until(lambda: "everything is led and replicated" in
+                          cluster.run("cluster", "status", node=2).stdout.decode(), what="the copies to have everything")
+            cluster.until(lambda: {n["lacking"] for n in self.status(cluster, 3)["nodes"]} == {0}, what="nothing lacking")
             with self.assertRaises(AssertionError):  # its disk never comes back
                 cluster.start(1)
                 deadline = time.monotonic() + 3

@@ -66,7 +66,7 @@ class Commands(unittest.TestCase):
     def test_a_cluster_of_one(self):
         text = self.out("cluster", "status")
         self.assertIn("health      everything is led and replicated\n", text)
-        self.assertRegex(text, rf"(?m)^ +1  {self.broker.address} +- +ready +\d+ +\d+$")
+        self.assertRegex(text, rf"(?m)^ +1  {self.broker.address} +- +ready +\d+ +\d+ +0 +[\d.]+ \w+ +[\d.]+ \w+$")
         self.out("topic", "create", "watched")
         watch = subprocess.Popen([SENTINEL, "cluster", "status", "--watch", "--count", "2", "--json", "--server",
                                   self.broker.address], stdout=subprocess.PIPE)
