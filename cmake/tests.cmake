@@ -23,8 +23,8 @@ foreach(kind unit conformance fault)
     set_tests_properties(${kind}/${name} PROPERTIES TIMEOUT 300 LABELS ${kind})
   endforeach()
 endforeach()
-# It makes one question to a leader fail at a moment that no client can bring about, and counts others.
-target_link_options(test_grpc_groups PRIVATE -Wl,--wrap=broker_ask_partition,--wrap=broker_list_offset)
+# It makes questions fail at moments that no client can bring about, and counts others.
+target_link_options(test_grpc_groups PRIVATE -Wl,--wrap=broker_ask_partition,--wrap=broker_list_offset,--wrap=coordinator_beat)
 
 # Longer runs of the same programs, for `make soak` (ctest -C soak -L soak): more seeds than a build has time for.
 foreach(name test_store_model test_raft_random test_raft_model test_cluster_txn test_cluster_cleaner test_group_storm)

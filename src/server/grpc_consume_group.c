@@ -8,6 +8,7 @@
 #include "broker/coordinator.h"
 #include "server/connection.h"
 #include "server/grpc_consume.h"
+#include "server/grpc_leave.h"
 #include "server/grpc_partition.h"
 #include "server/metrics.h"
 
@@ -356,30 +357,6 @@ bool consume_group_start(struct consume *self, const Sentinel__V1__ConsumeStart 
     return true;
 }
 
-/* Its last heartbeat outlives the call. */
-struct leaving {
-    struct group_call call;
-};
-
-static void left(struct group_call *call) {
-    mem_free(CONTAINER_OF(call, struct leaving, call));
-}
-
-static void leave(struct consume_group *g) {
-    struct leaving *leaving = mem_calloc(1, sizeof *leaving);
-    leaving->call.done = left;
-    leaving->call.forward = true;
-    const struct group_consumer_beat request = {
-        .group = g->name,
-        .member_id = g->member_id,
-        .instance_id = g->instance_id,
-        .epoch = g->instance_id.data != NULL ? GROUP_EPOCH_LEAVE_STATIC : GROUP_EPOCH_LEAVE,
-        .rebalance_timeout_ms = -1,
-    };
-    bool changed;
-    coordinator_beat(broker_of(g), &leaving->call, &request, &changed);
-}
-
 static void commit_free(struct commit *commit) {
     list_remove(&commit->link);
     commit->group->commit_count--;
@@ -399,7 +376,7 @@ void consume_group_end(struct consume *self) {
         commit_free(commit);
     }
     mem_free(g->assigned);
-    if (g->member || joining) leave(g);
+    if (g->member || joining) grpc_leave(self->call->server, g->name, g->member_id, g->instance_id);
 }
 
 /* ---- commits and releases ------------------------------------------------------------------------------ */

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "server/connection_state.h"
+#include "server/grpc_leave.h"
 #include "server/server_state.h"
 
 struct listener {
@@ -69,6 +70,7 @@ struct server *server_new(struct io *io, struct broker *broker, const struct ser
     list_init(&server->listeners);
     list_init(&server->connections);
     list_init(&server->memory_waiters);
+    list_init(&server->leaves);
     io_timer_init(&server->sweep, sweep);
     return server;
 }
@@ -163,6 +165,7 @@ void server_drain(struct server *server, uint64_t grace_ms, void (*done)(void *c
 void server_free(struct server *server) {
     close_listeners(server);
     ASSERT(list_empty(&server->connections) && server->send_queued_bytes == 0);
+    grpc_leave_abandon(server);
     io_timer_cancel(server->io, &server->sweep);
     mem_free(server);
 }

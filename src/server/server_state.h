@@ -21,6 +21,8 @@ struct server {
     uint32_t connection_count;
     size_t large_buffer_bytes; /* receive buffers above CONNECTION_RECEIVE_SIZE */
     struct list memory_waiters;
+    struct list leaves; /* grpc_leave.h */
+    uint32_t leave_count;
     size_t send_queued_bytes; /* of all connections, what waits in streams for a window among it */
     struct io_timer sweep;    /* set while a connection may hold more than an idle one needs */
     bool sweeping;

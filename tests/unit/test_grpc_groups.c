@@ -236,6 +236,69 @@ static Sentinel__V1__GetGroupResponse *get_group(void) {
     return sentinel__v1__get_group_response__unpack(NULL, call->messages[0].size, call->messages[0].data);
 }
 
+/* The first words of members that go are lost: their coordinator is just moving. */
+static int leaves_to_lose, leaves_lost;
+static struct io_op losing;
+static struct group_call *lost;
+
+static void lose(struct io_op *op) {
+    (void)op;
+    lost->status = STATUS_NOT_COORDINATOR;
+    lost->done(lost);
+}
+
+void __real_coordinator_beat(struct broker *broker, struct group_call *call,
+                             const struct group_consumer_beat *beat, bool *changed);
+void __wrap_coordinator_beat(struct broker *broker, struct group_call *call,
+                             const struct group_consumer_beat *beat, bool *changed);
+void __wrap_coordinator_beat(struct broker *broker, struct group_call *call,
+                             const struct group_consumer_beat *beat, bool *changed) {
+    if (beat->epoch >= 0 || leaves_to_lose == 0) {
+        __real_coordinator_beat(broker, call, beat, changed);
+        return;
+    }
+    leaves_to_lose--;
+    leaves_lost++;
+    lost = call;
+    losing = (struct io_op){.done = lose};
+    list_init(&losing.link);
+    io_defer(world.io, &losing);
+}
+
+/* Nobody waits for the session of who is known to be gone. */
+static void a_member_leaves_though_its_coordinator_moves(void **state) {
+    (void)state;
+    struct member a = {0}, b = {0};
+    join(&a, NULL);
+    run(500, &a, NULL);
+    join(&b, NULL);
+    run(1000, &a, &b);
+    release(&a);
+    run(1000, &a, &b);
+    assert_int_equal(count(a.reads) + count(b.reads), PARTITIONS);
+    assert_in_range(count(b.reads), 1, PARTITIONS - 1);
+    leaves_to_lose = 5;
+    leaves_lost = 0;
+    grpc_world_cancel(a.call);
+    run(3000, &b, NULL);
+    assert_int_equal(leaves_lost, 5);
+    assert_int_equal(count(b.reads), PARTITIONS);
+    /* One that is never heard is given up, and one that is not finished ends with the server. */
+    leaves_to_lose = 1000000;
+    grpc_world_cancel(b.call);
+    grpc_world_run(&world, 15000);
+    assert_in_range(leaves_lost, 40, 70);
+    leaves_lost = 0;
+    grpc_world_run(&world, 1000);
+    assert_int_equal(leaves_lost, 0);
+    struct member c = {0};
+    join(&c, NULL);
+    run(500, &c, NULL);
+    grpc_world_cancel(c.call);
+    grpc_world_run(&world, 100);
+    leaves_to_lose = 0;
+}
+
 static void a_static_member_comes_back(void **state) {
     (void)state;
     struct member a, b;
@@ -541,11 +604,17 @@ static void a_member_says_when_it_cannot_read_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_WORLD(partitions_are_shared_and_let_go),   IN_WORLD(who_does_not_let_go_is_out),
-        IN_WORLD(a_static_member_comes_back),         IN_WORLD(groups_are_shown_moved_and_deleted),
-        IN_WORLD(offsets_are_committed_from_outside), IN_WORLD(groups_are_watched),
-        IN_WORLD(committed_offsets_are_told),         IN_WORLD(wrong_starts_are_refused),
-        IN_WORLD(a_reset_tells_what_was_not_moved),   IN_WORLD(a_member_says_when_it_cannot_read_all),
+        IN_WORLD(partitions_are_shared_and_let_go),
+        IN_WORLD(who_does_not_let_go_is_out),
+        IN_WORLD(a_member_leaves_though_its_coordinator_moves),
+        IN_WORLD(a_static_member_comes_back),
+        IN_WORLD(groups_are_shown_moved_and_deleted),
+        IN_WORLD(offsets_are_committed_from_outside),
+        IN_WORLD(groups_are_watched),
+        IN_WORLD(committed_offsets_are_told),
+        IN_WORLD(wrong_starts_are_refused),
+        IN_WORLD(a_reset_tells_what_was_not_moved),
+        IN_WORLD(a_member_says_when_it_cannot_read_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
