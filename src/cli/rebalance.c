@@ -10,6 +10,7 @@
 #include "cli/moves.h"
 
 #define LOOK_MS      300
+#define PLAN_LOOKS   100 /* so long a plan is good, half a minute: making one goes through all partitions */
 #define REFUSALS_MAX 100 /* looks in a row at which nothing could be begun: half a minute */
 #define DELETING_MAX 30  /* looks until copies left behind are not waited for: their nodes may be down */
 #define REPLICAS_MAX 16
@@ -24,6 +25,7 @@ struct planned {
 struct plan {
     struct planned *list;
     size_t count, capacity;
+    size_t next, refused; /* those before `next` were begun, or refused for now */
 };
 
 static bool has(const int32_t *nodes, size_t count, int32_t node) {
@@ -139,46 +141,67 @@ static bool may_pass(const sentinel_error *error) {
 }
 
 /* Up to `room` moves; how many were begun, -1: failed. */
-static int begin(sentinel_client *client, const struct plan *plan, size_t room, sentinel_error *error) {
+static int begin(sentinel_client *client, struct plan *plan, size_t room, sentinel_error *error) {
     int begun = 0;
-    for (size_t i = 0; i < plan->count && room > 0; i++) {
-        const struct planned *p = &plan->list[i];
+    for (; plan->next < plan->count && room > 0; plan->next++) {
+        const struct planned *p = &plan->list[plan->next];
         const sentinel_placement placement = {p->partition, p->to, p->count};
         const sentinel_move_options options = {.placements = &placement, .placement_count = 1};
         int result = sentinel_topic_move(client, p->topic, &options, error);
         if (result != 0 && !may_pass(error)) return -1;
+        plan->refused += result != 0;
         begun += result == 0;
         room -= result == 0;
     }
     return begun;
 }
 
+struct rebalancing {
+    struct plan plan;
+    unsigned age; /* looks since it was made */
+    struct under_way under_way;
+    int begun; /* at the last look */
+};
+
+/* Nothing is left of the plan; when there was nothing in it, the last moves may make room for more. */
+static bool plan_is_used(const struct rebalancing *r) {
+    return r->plan.next == r->plan.count && (r->plan.count > 0 || r->under_way.moving == 0);
+}
+
 /* One look; how many partitions are not where they shall be, -1: failed. */
-static long long look(sentinel_client *client, size_t moves_max, struct under_way *under_way, int *begun,
+static long long look(struct rebalancing *r, sentinel_client *client, size_t moves_max,
                       sentinel_error *error) {
-    struct plan plan = {0};
-    *under_way = (struct under_way){0};
-    int result = sentinel_moves(client, NULL, count_move, under_way, error);
-    if (result == 0) result = sentinel_rebalance_plan(client, 0, add, &plan, error);
-    size_t room = moves_max > under_way->moving ? moves_max - under_way->moving : 0;
-    *begun = result == 0 ? begin(client, &plan, room, error) : -1;
-    long long left = *begun < 0 ? -1 : (long long)(plan.count + under_way->moving);
-    release(&plan);
-    return left;
+    r->under_way = (struct under_way){0};
+    if (sentinel_moves(client, NULL, count_move, &r->under_way, error) != 0) return -1;
+    size_t room = moves_max > r->under_way.moving ? moves_max - r->under_way.moving : 0;
+    if (room > 0 && (plan_is_used(r) || ++r->age >= PLAN_LOOKS)) {
+        release(&r->plan);
+        r->age = 0;
+        if (sentinel_rebalance_plan(client, 0, add, &r->plan, error) != 0) return -1;
+    }
+    r->begun = begin(client, &r->plan, room, error);
+    size_t rest = r->plan.count - r->plan.next + r->plan.refused + r->under_way.moving;
+    return r->begun < 0 ? -1 : (long long)rest + r->begun;
 }
 
 int rebalance_run(sentinel_client *client, size_t moves_max, sentinel_error *error) {
     long long shown = -1;
-    for (int refusals = 0, deleting = 0;;) {
-        struct under_way under_way;
-        int begun;
-        long long left = look(client, moves_max, &under_way, &begun, error);
-        if (left < 0) return -1;
+    struct rebalancing r = {0};
+    int result = 1;
+    for (int refusals = 0, deleting = 0; result > 0;) {
+        long long left = look(&r, client, moves_max, error);
+        if (left < 0) {
+            result = -1;
+            break;
+        }
         moves_show("rebalancing: partitions", left, &shown);
-        refusals = begun == 0 && under_way.moving == 0 && left > 0 ? refusals + 1 : 0;
-        if (refusals == REFUSALS_MAX) return -1;
+        refusals = r.begun == 0 && r.under_way.moving == 0 && r.plan.count > 0 ? refusals + 1 : 0;
+        if (refusals == REFUSALS_MAX) result = -1;
         deleting = left > 0 ? 0 : deleting + 1;
-        if (left == 0 && (under_way.deleting == 0 || deleting == DELETING_MAX)) return 0;
-        sentinel_wait(client, LOOK_MS);
+        bool done = left == 0 && r.plan.count == 0; /* the last plan found nothing */
+        if (done && (r.under_way.deleting == 0 || deleting == DELETING_MAX)) result = 0;
+        if (result > 0) sentinel_wait(client, LOOK_MS);
     }
+    release(&r.plan);
+    return result;
 }
