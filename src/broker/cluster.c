@@ -151,11 +151,12 @@ struct raft_config *cluster_founding(const struct cluster *cluster,
     bool ours = false;
     for (uint32_t i = 0; i < count; i++) {
         const struct metadata_node *node = metadata_node(&cluster->broker->metadata, founders[i]);
-        if (node == NULL || node->registered > replicas->founded) {
+        uint32_t incarnation = node == NULL ? 0 : metadata_incarnation_at(node, replicas->founded);
+        if (incarnation == 0) {
             mem_free(config);
             return NULL;
         }
-        uint64_t id = raft_id(node->node, node->incarnation);
+        uint64_t id = raft_id(node->node, incarnation);
         ours |= id == raft_id(cluster->node, cluster->incarnation);
         uint32_t at = config->member_count++;
         for (; at > 0 && config->members[at - 1].id > id; at--)

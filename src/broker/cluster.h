@@ -94,9 +94,11 @@ void cluster_stop(struct cluster *cluster, void (*done)(void *ctx), void *ctx);
 void cluster_free(struct cluster *cluster);
 
 /* The founding configuration of a partition that has not gone to other nodes yet, if this node is among its
- * founders with this disk: also told by a snapshot of the metadata, as long as no founder lost its disk since
- * (then the log has another configuration, or will). NULL: it has to be learnt from the others. mem_free
- * frees it. */
+ * founders with this disk: the same on all, with the disks that they had when it was made. One that lost its
+ * disk since is in it all the same, and is no founder any more: those that are left found the partition, if
+ * they are a majority, and then take the new disk in. Nothing can have been acknowledged without one of them,
+ * and that one has it stored and founds nothing. NULL: it has to be learnt from the others. mem_free frees it.
+ */
 struct raft_config *cluster_founding(const struct cluster *cluster, const struct metadata_replicas *replicas);
 /* Who leads a group, as far as is known; node 0: nobody. */
 struct known_leader cluster_leader(struct cluster *cluster, uint64_t group);

@@ -102,10 +102,18 @@ struct metadata_replicas {
     uint64_t founded;           /* index of the command that made it; 0: it went to other nodes since */
     struct metadata_move *move; /* NULL: nothing is left behind anywhere */
 };
+/* The disks that a node had before, as far back as is remembered. */
+#define METADATA_DISKS_MAX 8
+struct metadata_disk {
+    uint32_t incarnation;
+    uint64_t registered; /* index of the command that brought it */
+};
 struct metadata_node {
-    uint32_t node, incarnation; /* incarnation 0: announced, never seen */
-    uint64_t registered;        /* index of the command that brought this incarnation */
-    bool draining;              /* gets nothing new, and loses what it has */
+    uint32_t node, incarnation;                      /* incarnation 0: announced, never seen */
+    uint64_t registered;                             /* index of the command that brought this incarnation */
+    struct metadata_disk before[METADATA_DISKS_MAX]; /* oldest first */
+    uint32_t before_count;
+    bool draining; /* gets nothing new, and loses what it has */
     char address[METADATA_ADDRESS_SIZE_MAX + 1];
     char rack[METADATA_RACK_SIZE_MAX + 1]; /* empty: none */
 };
@@ -145,6 +153,8 @@ const struct metadata_topic *metadata_find(const struct metadata *m, struct slic
 const struct metadata_topic *metadata_find_id(const struct metadata *m, struct uuid id);
 /* NULL: not registered. */
 const struct metadata_node *metadata_node(const struct metadata *m, uint32_t node);
+/* The incarnation that the node had when the command `index` was applied; 0: none, or it is not remembered. */
+uint32_t metadata_incarnation_at(const struct metadata_node *node, uint64_t index);
 /* 0: none of this number was removed. */
 uint32_t metadata_removed_incarnation(const struct metadata *m, uint32_t node);
 /* Whether the node may have a replica: it is in the placement, or left behind and not told to close. */

@@ -12,6 +12,13 @@ const struct metadata_node *metadata_node(const struct metadata *m, uint32_t nod
     return NULL;
 }
 
+uint32_t metadata_incarnation_at(const struct metadata_node *node, uint64_t index) {
+    if (node->registered <= index) return node->incarnation;
+    for (uint32_t i = node->before_count; i > 0; i--)
+        if (node->before[i - 1].registered <= index) return node->before[i - 1].incarnation;
+    return 0;
+}
+
 uint32_t metadata_removed_incarnation(const struct metadata *m, uint32_t node) {
     for (uint32_t i = 0; i < m->removed_count; i++)
         if (m->removed[i].node == node) return m->removed[i].incarnation;
@@ -140,11 +147,18 @@ void metadata_node_forget_removed(struct metadata *m) {
     memmove(&m->removed[0], &m->removed[1], m->removed_count * sizeof *m->removed);
 }
 
+static void remember_disk(struct metadata_node *node) {
+    if (node->before_count == METADATA_DISKS_MAX)
+        memmove(&node->before[0], &node->before[1], --node->before_count * sizeof node->before[0]);
+    node->before[node->before_count++] = (struct metadata_disk){node->incarnation, node->registered};
+}
+
 static void register_node(struct metadata *m, const struct metadata_command *command,
                           struct metadata_effects *effects) {
     struct metadata_node *node = metadata_node_put(m, command->node);
     struct slice rack = rack_of(command);
     bool other_disk = node->incarnation != 0 && command->incarnation != node->incarnation;
+    if (other_disk) remember_disk(node);
     if (command->incarnation != 0 && command->incarnation != node->incarnation) {
         node->incarnation = command->incarnation;
         node->registered = m->applied_index;

@@ -9,6 +9,7 @@
 #define STATE_VERSION         1
 #define STATE_VERSION_CLUSTER 2 /* a topic with its placement; a node with its rack and state */
 #define STATE_VERSION_FOUNDED 3 /* a topic with its placement, and when each partition was made */
+#define STATE_VERSION_DISKS   4 /* a node with the disks that it had before */
 #define KEY_HEADER            'm'
 #define KEY_NODE              'n'
 #define KEY_REMOVED           'r'
@@ -123,12 +124,16 @@ static struct slice node_name(uint32_t node, uint8_t bytes[4]) {
 void metadata_save_node(const struct metadata_node *node, struct metadata_effects *effects) {
     uint8_t name[4];
     size_t index = begin_key(effects, KEY_NODE, node_name(node->node, name), false);
-    writer_u8(&effects->bytes, STATE_VERSION_CLUSTER);
+    writer_u8(&effects->bytes, node->before_count == 0 ? STATE_VERSION_CLUSTER : STATE_VERSION_DISKS);
     writer_be32(&effects->bytes, node->incarnation);
     metadata_put_slice(&effects->bytes, slice_from_text(node->address));
     metadata_put_slice(&effects->bytes, slice_from_text(node->rack));
     writer_u8(&effects->bytes, node->draining);
     writer_varint64(&effects->bytes, node->registered);
+    for (uint32_t i = 0; i < node->before_count; i++) {
+        writer_be32(&effects->bytes, node->before[i].incarnation);
+        writer_varint64(&effects->bytes, node->before[i].registered);
+    }
     end_key(effects, index);
 }
 
@@ -221,10 +226,16 @@ static bool take_text(struct slice text, char *to, size_t size_max) {
 static enum status load_node(struct metadata *m, struct slice name, uint8_t version, struct reader *in) {
     struct metadata_node loaded = {.incarnation = reader_be32(in)};
     struct slice address = metadata_take_slice(in);
-    bool whole = version == STATE_VERSION_CLUSTER;
+    bool whole = version != STATE_VERSION;
     struct slice rack = whole ? metadata_take_slice(in) : SLICE_EMPTY;
     loaded.draining = whole && reader_u8(in) != 0;
     loaded.registered = whole ? reader_varint64(in) : 0;
+    while (version == STATE_VERSION_DISKS && reader_ok(in) && reader_remaining(in) > 0) {
+        if (loaded.before_count == METADATA_DISKS_MAX) return STATUS_MALFORMED;
+        struct metadata_disk *disk = &loaded.before[loaded.before_count++];
+        disk->incarnation = reader_be32(in);
+        disk->registered = reader_varint64(in);
+    }
     if (!ended(in) || name.size != 4 || load_be32(name.data) == 0 || address.size == 0 ||
         m->node_count == METADATA_NODES_MAX ||
         !take_text(address, loaded.address, METADATA_ADDRESS_SIZE_MAX) ||
@@ -289,10 +300,11 @@ static enum status load_topic(struct metadata *m, struct slice name, uint8_t ver
 enum status metadata_load(struct metadata *m, struct slice key, struct slice value) {
     struct reader in = reader_make(value);
     uint8_t version = reader_u8(&in);
-    if (key.size == 0 || version < STATE_VERSION || version > STATE_VERSION_FOUNDED) return STATUS_MALFORMED;
+    if (key.size == 0 || version < STATE_VERSION || version > STATE_VERSION_DISKS) return STATUS_MALFORMED;
     struct slice rest = slice_make(key.data + 1, key.size - 1);
-    if (key.data[0] == KEY_TOPIC) return load_topic(m, rest, version, &in);
-    if (key.data[0] == KEY_NODE && version <= STATE_VERSION_CLUSTER) return load_node(m, rest, version, &in);
+    if (key.data[0] == KEY_TOPIC && version <= STATE_VERSION_FOUNDED)
+        return load_topic(m, rest, version, &in);
+    if (key.data[0] == KEY_NODE && version != STATE_VERSION_FOUNDED) return load_node(m, rest, version, &in);
     if (version != STATE_VERSION) return STATUS_MALFORMED;
     if (key.data[0] == KEY_HEADER && key.size == 1) return load_header(m, &in);
     if (key.data[0] == KEY_REMOVED) return load_removed(m, rest, &in);

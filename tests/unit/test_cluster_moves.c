@@ -307,6 +307,50 @@ static bool is_node(uint32_t asked, uint32_t node) {
 }
 
 /* Until nothing is on it. */
+/* Who was down hears of everything at once. */
+static void tell_by_snapshot(void) {
+    for (uint32_t node = 1; node <= world.count; node++) {
+        if (world.nodes[node].broker == NULL) continue;
+        struct raft_replica *controller = controller_replica(world.nodes[node].broker->cluster);
+        raft_replica_compact(controller, raft_replica_applied(controller));
+    }
+    cluster_world_run(&world, 1000);
+}
+
+/* One of three founders loses its disk before the others have heard that there is a partition, and they hear of
+ * both at once: they are a majority that has nothing, so nothing was acknowledged; they found it, and take the
+ * new disk in. When two lose it, nobody may: the third cannot know what they had. */
+static void a_founder_loses_its_disk_before_the_others_hear_of_the_partition(void **state) {
+    (void)state;
+    for (uint32_t lost = 1; lost <= 2; lost++) {
+        open_world(12 + lost, 7);
+        for (uint32_t node = 6; node <= 7; node++)
+            cluster_world_crash(&world, node, IO_SIM_CRASH_POWER);
+        cluster_world_run(&world, 3000);
+        assert_status(cluster_world_create_on(&world, 1, "t", (int32_t[]){5, 6, 7}, 3), STATUS_OK);
+        cluster_world_run(&world, 1000);
+        cluster_world_crash(&world, 5, IO_SIM_CRASH_POWER);
+        io_sim_wipe_disk(world.sim, 4);
+        cluster_world_start(&world, 5);
+        cluster_world_run(&world, 5000);
+        tell_by_snapshot();
+        if (lost == 2) io_sim_wipe_disk(world.sim, 5);
+        for (uint32_t node = 6; node <= 7; node++)
+            cluster_world_start(&world, node);
+        cluster_world_run(&world, 20000);
+        const struct broker_topic *topic = broker_topic_find(world.nodes[1].broker, SLICE_LITERAL("t"));
+        bool led = broker_partition_leader(world.nodes[1].broker, topic, 0).node > 0;
+        assert_int_equal(led, lost == 1);
+        if (led) {
+            cluster_world_produce_numbers(&world, "t", 0, 0, 20, -1);
+            assert_true(cluster_world_settle(&world, 1, "t", 30000));
+            cluster_world_crash(&world, 6, IO_SIM_CRASH_POWER); /* the new disk counts */
+            cluster_world_expect_numbers(&world, "t", 0, 20);
+        }
+        cluster_world_close(&world);
+    }
+}
+
 /* The founders were down when it was made, and it is to go elsewhere before they have heard of either: they
  * found it all the same, and then it goes. */
 static void a_partition_moves_before_anybody_founded_it(void **state) {
@@ -318,11 +362,7 @@ static void a_partition_moves_before_anybody_founded_it(void **state) {
     assert_status(cluster_world_create_on(&world, 1, "t", (int32_t[]){4, 5}, 2), STATUS_OK);
     assert_status(cluster_world_move(&world, 1, "t", 0, (int32_t[]){2, 3, 0}, 0), STATUS_OK);
     cluster_world_run(&world, 1000);
-    for (uint32_t node = 1; node <= 3; node++) { /* who comes later is told by a snapshot */
-        struct raft_replica *controller = controller_replica(world.nodes[node].broker->cluster);
-        raft_replica_compact(controller, raft_replica_applied(controller));
-    }
-    cluster_world_run(&world, 1000);
+    tell_by_snapshot();
     for (uint32_t node = 4; node <= 5; node++)
         cluster_world_start(&world, node);
     assert_true(cluster_world_settle(&world, 1, "t", 30000));
@@ -548,6 +588,7 @@ int main(void) {
         cmocka_unit_test(who_gave_its_copy_away_elects_nobody_from_before),
         cmocka_unit_test(a_copy_that_cannot_be_opened_is_given_away),
         cmocka_unit_test(a_partition_moves_before_anybody_founded_it),
+        cmocka_unit_test(a_founder_loses_its_disk_before_the_others_hear_of_the_partition),
         cmocka_unit_test(the_first_topic_waits_for_its_nodes),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
         cmocka_unit_test(a_drain_passes_over_what_has_no_room),

@@ -154,6 +154,10 @@ static void assert_same_nodes(const struct metadata *a, const struct metadata *b
         const struct metadata_node *x = &a->nodes[i], *y = &b->nodes[i];
         assert_true(x->node == y->node && x->incarnation == y->incarnation &&
                     x->registered == y->registered && x->draining == y->draining);
+        assert_int_equal(x->before_count, y->before_count);
+        for (uint32_t k = 0; k < x->before_count; k++)
+            assert_true(x->before[k].incarnation == y->before[k].incarnation &&
+                        x->before[k].registered == y->before[k].registered);
         assert_string_equal(x->address, y->address);
         assert_string_equal(x->rack, y->rack);
     }
@@ -698,6 +702,27 @@ static void old_copies_are_waited_for(void **state) {
     }
 }
 
+/* Which disk a node had when something was made, as far back as it is remembered. */
+static void so_many_disks_of_a_node_are_remembered(void **state) {
+    struct fixture *f = *state;
+    uint64_t came[METADATA_DISKS_MAX + 4];
+    for (uint32_t i = 0; i < ARRAY_COUNT(came); i++) {
+        assert_status(register_node(f, 7, 100 + i, ""), STATUS_OK);
+        came[i] = f->state->applied_index;
+        assert_status(register_node(f, 7, 100 + i, "moved"), STATUS_OK); /* the same disk in another rack */
+        assert_status(register_node(f, 8, 1, ""), STATUS_OK);
+    }
+    const struct metadata_node *node = metadata_node(f->state, 7);
+    uint32_t oldest = ARRAY_COUNT(came) - METADATA_DISKS_MAX - 1;
+    for (uint32_t i = 0; i < ARRAY_COUNT(came); i++)
+        for (uint64_t later = 0; later < 3; later++)
+            assert_int_equal(metadata_incarnation_at(node, came[i] + later), i < oldest ? 0 : 100 + i);
+    assert_int_equal(metadata_incarnation_at(metadata_node(f->state, 8), came[0]), 0); /* it came later */
+    struct metadata *loaded = reload(f);
+    assert_same(f->state, loaded);
+    state_free(loaded);
+}
+
 /* More numbers than are remembered: the lowest are forgotten, and what is stored says the same. */
 static void so_many_removed_nodes_are_remembered(void **state) {
     struct fixture *f = *state;
@@ -799,6 +824,7 @@ int main(void) {
                                         teardown),
         cmocka_unit_test_setup_teardown(nodes_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(old_copies_are_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(so_many_disks_of_a_node_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(so_many_removed_nodes_are_remembered, setup, teardown),
         cmocka_unit_test_setup_teardown(moves_are_stored_and_never_overtake_a_deletion, setup, teardown),
     };
