@@ -230,6 +230,30 @@ enum status broker_health(const struct broker *broker) {
     return store_health(broker->store);
 }
 
+/* Among those that have ever come. */
+static bool is_in_minority(const struct broker *broker) {
+    const struct metadata *m = &broker->metadata;
+    uint32_t count = 0, up = 0;
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        count += m->nodes[i].incarnation != 0;
+        up += m->nodes[i].incarnation != 0 && cluster_node_is_up(broker->cluster, m->nodes[i].node);
+    }
+    return 2 * up <= count;
+}
+
+enum status broker_readiness(struct broker *broker, struct diagnostic *why) {
+    enum status health = broker_health(broker);
+    if (health != STATUS_OK)
+        return diagnose(why, health, "this node takes no writes: %s; its log says why", status_text(health));
+    if (broker->cluster == NULL) return STATUS_OK;
+    if (broker->cluster->cluster_id[0] == '\0')
+        return diagnose(why, STATUS_UNAVAILABLE,
+                        "the cluster is not formed yet: it begins when all nodes of --peers are there");
+    if (broker_controller(broker) < 0 && is_in_minority(broker))
+        return diagnose(why, STATUS_UNAVAILABLE, "half of the nodes or more are out of reach");
+    return STATUS_OK;
+}
+
 enum status broker_partition_info(struct broker *broker, struct slice topic, int32_t partition,
                                   struct partition_info *info) {
     struct partition *p = broker_partition(broker, topic, partition);

@@ -88,6 +88,9 @@ struct store *broker_store(struct broker *broker);
 const struct broker_options *broker_get_options(const struct broker *broker);
 /* OK, or why this node serves no writes. */
 enum status broker_health(const struct broker *broker);
+/* OK: it takes writes, for the partitions that it leads and for others' on the way there. Else why not, for
+ * people: its disk, a cluster that is not formed, or nodes that are too few. */
+enum status broker_readiness(struct broker *broker, struct diagnostic *why) MUST_USE;
 
 /* ---- topics ------------------------------------------------------------------------------------------- */
 

@@ -626,8 +626,11 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
         return diagnose(diagnostic, STATUS_INVALID, "there are more than %d peers", PEERS_MAX);
     connect_peers(cluster);
     if (cluster->adopting) return adopt(cluster, diagnostic);
-    if (cluster->cluster_id[0] == '\0') return STATUS_OK;
-    return formed(cluster, diagnostic);
+    if (cluster->cluster_id[0] != '\0') return formed(cluster, diagnostic);
+    log_info(broker->log,
+             "this node belongs to no cluster yet: one begins when all nodes of --peers are there, "
+             "or one that they have takes it in");
+    return STATUS_OK;
 }
 
 void cluster_leave(struct cluster *cluster, void (*done)(void *ctx), void *ctx) {

@@ -4,10 +4,11 @@
 #include "base/mem.h"
 #include "broker/peers_state.h"
 
-struct peer_inbound *peer_inbound_new(struct peers *peers, void (*send)(void *ctx, struct chain *bytes),
-                                      void (*close)(void *ctx), void *ctx) {
+struct peer_inbound *peer_inbound_new(struct peers *peers, const struct io_address *from,
+                                      void (*send)(void *ctx, struct chain *bytes), void (*close)(void *ctx),
+                                      void *ctx) {
     struct peer_inbound *inbound = mem_calloc(1, sizeof *inbound);
-    *inbound = (struct peer_inbound){.peers = peers, .send = send, .close = close, .ctx = ctx};
+    *inbound = (struct peer_inbound){.peers = peers, .send = send, .close = close, .ctx = ctx, .from = *from};
     list_push_back(&peers->inbounds, &inbound->link);
     return inbound;
 }
@@ -72,6 +73,17 @@ static void greet(struct peer_inbound *inbound, const struct peer_hello *hello) 
     peers_heard(peers, peer);
 }
 
+/* Who is refused tries again and again: the log says so once a while. */
+static bool is_news(struct peers *peers, uint32_t node, enum peer_refusal refusal) {
+    struct peer_refused *known = &peers->refused[node % ARRAY_COUNT(peers->refused)];
+    uint64_t now = io_now_ns(peers->options.io);
+    if (known->node == node && known->refusal == refusal && known->logged_ns != 0 &&
+        now - known->logged_ns < PEER_REFUSED_LOG_NS)
+        return false;
+    *known = (struct peer_refused){node, refusal, now};
+    return true;
+}
+
 static bool take_hello(struct peer_inbound *inbound, const struct peer_frame *frame) {
     struct peers *peers = inbound->peers;
     struct peer_hello hello;
@@ -81,9 +93,10 @@ static bool take_hello(struct peer_inbound *inbound, const struct peer_frame *fr
     if (refusal == PEER_ACCEPTED) greet(inbound, &hello);
     answer(inbound, refusal);
     if (refusal == PEER_ACCEPTED) return true;
-    if (refusal != PEER_NOT_READY)
-        log_warn(peers->options.log, "peer refused node=%u cluster=%s reason=\"%s\"", hello.node,
-                 hello.cluster_id[0] == '\0' ? "none" : hello.cluster_id, peer_refusal_text(refusal));
+    if (refusal != PEER_NOT_READY && is_news(peers, hello.node, refusal))
+        log_warn(peers->options.log, "peer refused node=%u from=%s cluster=%s reason=\"%s\"", hello.node,
+                 inbound->from.text, hello.cluster_id[0] == '\0' ? "none" : hello.cluster_id,
+                 peer_refusal_text(refusal));
     inbound->closing = true;
     inbound->close(inbound->ctx);
     return true;
@@ -160,10 +173,11 @@ size_t peer_inbound_receive(struct peer_inbound *inbound, struct buffer *buffer,
         struct slice rest = slice_make(bytes.data + used, bytes.size - used);
         enum status status = peer_frame_decode(rest, &frame, wanted);
         /* Nobody whom we do not know makes us hold more than a greeting. */
-        if (status == STATUS_PENDING && !inbound->greeted && *wanted > 4 * KIB) return PEER_INBOUND_BROKEN;
+        if (status == STATUS_PENDING && !inbound->greeted && *wanted > 4 * KIB) status = STATUS_TOO_LARGE;
         if (status == STATUS_PENDING) return used;
         if (status != STATUS_OK || !take_frame(inbound, buffer, &frame)) {
-            log_warn(inbound->peers->options.log, "peer connection closed node=%u reason=%s", inbound->node,
+            log_warn(inbound->peers->options.log, "peer connection closed node=%u from=%s reason=%s",
+                     inbound->node, inbound->from.text,
                      status == STATUS_OK ? "MALFORMED" : status_name(status));
             return PEER_INBOUND_BROKEN;
         }

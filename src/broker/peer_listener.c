@@ -135,7 +135,6 @@ static void start_receive(struct peer_connection *c) {
 
 static void accepted(void *ctx, struct io_socket *socket, const struct io_address *from) {
     struct peers *peers = ctx;
-    MAYBE(from != NULL);
     struct peer_connection *c = mem_calloc(1, sizeof *c);
     c->peers = peers;
     c->socket = socket;
@@ -145,7 +144,7 @@ static void accepted(void *ctx, struct io_socket *socket, const struct io_addres
     c->send.done = send_done;
     c->later.done = later;
     list_push_back(&peers->accepted, &c->link);
-    c->inbound = peer_inbound_new(peers, say, ask_to_close, c);
+    c->inbound = peer_inbound_new(peers, from, say, ask_to_close, c);
     start_receive(c);
 }
 

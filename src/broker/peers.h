@@ -86,10 +86,11 @@ bool peers_notice(struct peers *peers, uint32_t node, struct chain *body);
 
 /* ---- what comes in ------------------------------------------------------------------------------------- */
 
-/* A connection that began with PEER_MAGIC. `send` takes bytes for the other side (all of the chain), `close`
+/* A connection that began with PEER_MAGIC, from there (for the log). `send` takes bytes for the other side (all of the chain), `close`
  * ends the connection after they are gone; neither calls back. */
-struct peer_inbound *peer_inbound_new(struct peers *peers, void (*send)(void *ctx, struct chain *bytes),
-                                      void (*close)(void *ctx), void *ctx);
+struct peer_inbound *peer_inbound_new(struct peers *peers, const struct io_address *from,
+                                      void (*send)(void *ctx, struct chain *bytes), void (*close)(void *ctx),
+                                      void *ctx);
 /* As protocol.receive of server/connection.h: takes whole frames from `bytes`, which lie in `buffer`. */
 #define PEER_INBOUND_BROKEN ((size_t)-1)
 size_t peer_inbound_receive(struct peer_inbound *inbound, struct buffer *buffer, struct slice bytes,

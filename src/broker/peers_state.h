@@ -24,6 +24,14 @@ struct peer {
     uint64_t received_bytes;
 };
 
+/* Who was refused last, by number; what is said of it in the log, and how often. */
+#define PEER_REFUSED_LOG_NS (60 * NS_PER_S)
+struct peer_refused {
+    uint32_t node;
+    enum peer_refusal refusal;
+    uint64_t logged_ns; /* 0: never */
+};
+
 struct peers {
     struct peers_options options;
     char cluster_id[PEER_CLUSTER_ID_SIZE + 1];
@@ -33,6 +41,7 @@ struct peers {
     struct list inbounds; /* struct peer_inbound.link */
     struct io_timer timer;
     uint64_t looked_ns; /* when silence was last judged */
+    struct peer_refused refused[16];
     struct io_listener *listener;
     struct list accepted; /* struct peer_connection of the own listener */
     uint32_t links_closing;
@@ -48,6 +57,7 @@ struct peer_inbound {
     void (*send)(void *ctx, struct chain *bytes);
     void (*close)(void *ctx);
     void *ctx;
+    struct io_address from;
     bool magic_seen, greeted, closing;
     uint32_t node, incarnation;
 };

@@ -96,7 +96,10 @@ static void print_trouble(const struct colors *colors, int64_t count, const char
 }
 
 static void print_health(const sentinel_cluster *cluster, const struct colors *colors) {
-    if (cluster->controller_id < 0)
+    if (cluster->cluster_id[0] == '\0')
+        printf("health      %snot formed yet: the cluster begins when all nodes of --peers are there%s\n",
+               colors->red, colors->plain);
+    else if (cluster->controller_id < 0)
         printf("health      %sno controller: fewer than half of the nodes are there%s\n", colors->red,
                colors->plain);
     else if (cluster->leaderless > 0)
@@ -159,8 +162,9 @@ static void print_cluster(void *context, const sentinel_cluster *cluster) {
     }
     const struct colors colors = io_is_terminal(1) ? (struct colors){"\033[31m", "\033[32m", "\033[0m"}
                                                    : (struct colors){"", "", ""};
-    printf("cluster     %s\nversion     %s\ntopics      %lld\npartitions  %lld\n", cluster->cluster_id,
-           cluster->version, (long long)cluster->topics, (long long)cluster->partitions);
+    printf("cluster     %s\nversion     %s\ntopics      %lld\npartitions  %lld\n",
+           cluster->cluster_id[0] == '\0' ? "-" : cluster->cluster_id, cluster->version,
+           (long long)cluster->topics, (long long)cluster->partitions);
     if (cluster->controller_id >= 0) printf("controller  node %d\n", cluster->controller_id);
     print_health(cluster, &colors);
     if (cluster->moving > 0)

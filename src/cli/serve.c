@@ -399,7 +399,8 @@ static int serve_until_stopped(struct serve *s) {
         printf("ready: node %d listening on %s\n", s->node_id, address.text);
         fflush(stdout);
         log_info(&s->log, "ready node=%d cluster=%s io=%s data_dir=%s", s->node_id,
-                 broker_cluster_id(s->broker), io_backend_name(s->io), s->data_dir);
+                 broker_cluster_id(s->broker)[0] == '\0' ? "none" : broker_cluster_id(s->broker),
+                 io_backend_name(s->io), s->data_dir);
     } else {
         server_drain(s->server, 0, drained, s);
     }

@@ -155,11 +155,13 @@ static void print_described_json(const sentinel_topic *topic) {
     printf("}}\n");
 }
 
-/* "2" is in sync; "2 (learning, 120 behind)" is not. */
+/* "2" is in sync; "2 (120 behind)" and "2 (learning, 120 behind)" are not. */
 static void print_replica(const sentinel_replica *replica, bool first) {
     printf("%s%d", first ? "" : ", ", replica->node);
     if (strcmp(replica->state, "in-sync") == 0 || strcmp(replica->state, "unknown") == 0) return;
-    if (replica->behind > 0)
+    if (replica->behind > 0 && strcmp(replica->state, "behind") == 0)
+        printf(" (%lld behind)", (long long)replica->behind);
+    else if (replica->behind > 0)
         printf(" (%s, %lld behind)", replica->state, (long long)replica->behind);
     else
         printf(" (%s)", replica->state);

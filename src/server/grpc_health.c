@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* grpc.health.v1.Health (grpc/doc/health-checking.md).
  *
- * Names: "" (this node), each service, and "sentinel.ready": serving means that this node takes writes, which
- * it does until its storage fails or it drains. */
+ * Names: "" (this node), each service, and "sentinel.ready": serving means that this node takes writes
+ * (broker_readiness) and does not drain. */
 #include "base/assert.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "server/grpc_service.h"
@@ -15,7 +15,8 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 #define STATUS_VALUE(name) GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
 static serving_status node_status(const struct grpc_call *call) {
-    bool serves = !grpc_call_draining(call) && broker_health(grpc_call_broker(call)) == STATUS_OK;
+    struct diagnostic why;
+    bool serves = !grpc_call_draining(call) && broker_readiness(grpc_call_broker(call), &why) == STATUS_OK;
     return serves ? STATUS_VALUE(SERVING) : STATUS_VALUE(NOT_SERVING);
 }
 

@@ -38,15 +38,15 @@ static void respond_text(struct http_connection *http, const struct http1_reques
 }
 
 static void serve_ready(struct http_connection *http, const struct http1_request *request) {
-    enum status health = broker_health(server_broker(http->server));
+    struct diagnostic why;
     if (http->draining) {
         respond_text(http, request, 503, "shutting down\n");
-    } else if (health == STATUS_OK) {
+    } else if (broker_readiness(server_broker(http->server), &why) == STATUS_OK) {
         respond_text(http, request, 200, "ready\n");
     } else {
         struct writer out;
         writer_init(&out);
-        writer_printf(&out, "this node takes no writes: %s; its log says why\n", status_text(health));
+        writer_printf(&out, "%s\n", why.text);
         respond(http, request, 503, "text/plain; charset=utf-8", writer_slice(&out));
         writer_release(&out);
     }

@@ -58,8 +58,10 @@ static void print_server(const struct server *server, struct writer *out) {
 
 static void print_broker(struct server *server, struct writer *out) {
     struct broker_stats stats;
+    struct diagnostic why;
     broker_stats(server->broker, &stats);
-    gauge(out, "ready", "1 while this node takes writes.", broker_health(server->broker) == STATUS_OK);
+    gauge(out, "ready", "1 while this node takes writes.",
+          broker_readiness(server->broker, &why) == STATUS_OK);
     gauge(out, "topics", "Topics.", stats.topics);
     gauge(out, "partitions", "Partitions.", stats.partitions);
     gauge(out, "partitions_loaded", "Partitions whose state is in memory.", stats.partitions_loaded);

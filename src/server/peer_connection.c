@@ -30,7 +30,7 @@ static void *peer_open(struct connection *connection) {
     }
     struct peer_connection_state *state = mem_calloc(1, sizeof *state);
     state->connection = connection;
-    state->inbound = peer_inbound_new(peers, say, end, state);
+    state->inbound = peer_inbound_new(peers, connection_peer(connection), say, end, state);
     return state;
 }
 

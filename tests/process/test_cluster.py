@@ -14,6 +14,8 @@ import subprocess
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 import confluent_kafka as kafka
 
@@ -194,6 +196,33 @@ class ThreeNodes(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             cluster.start(2)
             cluster.create("v", replicas=2)  # u may exist: the change was on its way when the majority was lost
+
+    def test_a_node_says_what_it_waits_for(self):
+        cluster = Cluster()
+
+        def ready(node):
+            try:
+                with urllib.request.urlopen(f"http://{cluster.addresses[node]}/readyz") as answer:
+                    return answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return f"{error.code} {error.read().decode()}"
+
+        try:
+            cluster.start(1)
+            self.assertRegex(ready(1), "^503 the cluster is not formed yet")
+            self.assertIn(b"not formed yet", cluster.run("cluster", "status", node=1).stdout)
+            self.assertIn("belongs to no cluster yet", cluster.log_text(1))
+            for node in (2, 3):
+                cluster.start(node)
+            for node in (1, 2, 3):
+                cluster.until(lambda node=node: ready(node) == "ready\n", what=f"node {node}")
+            for node in (2, 3):
+                cluster.kill(node)
+            cluster.until(lambda: ready(1) == "503 half of the nodes or more are out of reach\n", what="the minority's word")
+            cluster.start(3)
+            cluster.until(lambda: ready(1) == "ready\n", what="a majority")
+        finally:
+            cluster.__exit__()
 
     def test_a_directory_stays_with_its_node(self):
         with Cluster() as cluster:

@@ -23,6 +23,21 @@ struct node {
 static struct io_sim *sim;
 static struct node nodes[NODES + 1];
 
+/* Lines of all nodes that say that somebody was refused, or that a connection was closed: from where. */
+static int refusals, closings;
+
+static void take_line(void *ctx, enum log_level level, struct slice line) {
+    (void)ctx;
+    char text[200];
+    snprintf(text, sizeof text, "%.*s", (int)MIN(line.size, sizeof text - 1), (const char *)line.data);
+    if (level != LOG_WARN || strstr(text, " from=") == NULL) return;
+    refusals += strstr(text, "peer refused") != NULL;
+    closings += strstr(text, "peer connection closed node=0 from=somewhere:1 reason=") != NULL;
+}
+
+static struct log peer_log = {LOG_INFO, take_line, NULL};
+static const struct io_address somewhere = {.text = "somewhere:1"};
+
 static void on_message(void *ctx, uint32_t from, struct shared_slice message) {
     struct node *n = ctx;
     assert_true(from != n->number && message.bytes.size >= 8);
@@ -81,6 +96,7 @@ static void start_as(uint32_t at, uint32_t number, const char *cluster, uint32_t
     options.node = number;
     options.incarnation = incarnation;
     options.events = &events;
+    options.log = &peer_log;
     options.ctx = n;
     if (queue != 0) options.queue_bytes_max = queue;
     n->peers = peers_new(&options);
@@ -230,6 +246,7 @@ static void two_nodes_with_one_number_are_told_apart(void **state) {
 static void a_stranger_and_a_wrong_address_are_refused(void **state) {
     (void)state;
     sim = io_sim_new(3);
+    refusals = 0;
     start_as(1, 1, CLUSTER, 1, 0);
     start_as(2, 2, CLUSTER, 1, 0);
     connect_to(1, 3, 2); /* node 2 answers there */
@@ -237,6 +254,12 @@ static void a_stranger_and_a_wrong_address_are_refused(void **state) {
     run(1000);
     assert_int_equal(info(1, 3).refusal, PEER_OTHER_NODE);
     assert_int_equal(info(2, 1).refusal, PEER_UNKNOWN_NODE);
+    /* They try again and again; that is said of each once a minute. */
+    assert_int_equal(refusals, 2);
+    run(50000);
+    assert_int_equal(refusals, 2);
+    run(20000);
+    assert_int_equal(refusals, 4);
     close_all();
 }
 
@@ -322,7 +345,8 @@ static void garbage_closes_the_connection(void **state) {
                                          "\xf5SNP\0\1\0\0________", "\xf5SNP\0\0\0\0\1\0\0\0____"};
     static const size_t sizes[] = {14, 4, 16, 16, 16};
     for (unsigned i = 0; i < ARRAY_COUNT(inputs); i++) {
-        struct peer_inbound *inbound = peer_inbound_new(nodes[1].peers, swallow, note_close, NULL);
+        struct peer_inbound *inbound = peer_inbound_new(nodes[1].peers, &somewhere, swallow, note_close,
+                                                        NULL);
         struct buffer *buffer = buffer_copy(slice_make(inputs[i], sizes[i]));
         size_t wanted;
         size_t used = peer_inbound_receive(inbound, buffer, slice_make(buffer->data, buffer->size), &wanted);
@@ -330,6 +354,7 @@ static void garbage_closes_the_connection(void **state) {
         peer_inbound_free(inbound);
         buffer_unref(buffer);
     }
+    assert_int_equal(closings, 3); /* a peer's magic, and nonsense behind it */
     run(100);
     assert_true(info(1, 2).up); /* others do not suffer */
     close_all();
@@ -349,7 +374,7 @@ static struct peer_inbound *greet(const struct peer_hello *hello) {
     chain_append_copy(&out, writer_slice(&bytes));
     peer_frame_encode(PEER_HELLO, &payload, &out);
     struct buffer *flat = chain_flatten(&out);
-    struct peer_inbound *inbound = peer_inbound_new(nodes[1].peers, swallow, note_close, NULL);
+    struct peer_inbound *inbound = peer_inbound_new(nodes[1].peers, &somewhere, swallow, note_close, NULL);
     size_t wanted;
     closed = false;
     assert_int_equal(peer_inbound_receive(inbound, flat, slice_make(flat->data, flat->size), &wanted),
