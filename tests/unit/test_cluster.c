@@ -6,6 +6,8 @@
 #include "base/prng.h"
 #include "broker/backup.h"
 #include "broker/leftovers.h"
+#include "broker/partition.h"
+#include "broker/raft_host.h"
 #include "lib/cluster_world.h"
 
 static struct cluster_world world;
@@ -106,6 +108,83 @@ static void failures_lose_and_double_nothing(void **state) {
         cluster_world_expect_numbers(&world, "t", 0, sent);
         cluster_world_close(&world);
     }
+}
+
+struct waiting_lookup {
+    struct list_offset request;
+    bool done;
+};
+
+static void looked_up(struct list_offset *request) {
+    CONTAINER_OF(request, struct waiting_lookup, request)->done = true;
+}
+
+/* The high watermark that a node tells, -1: it tells none. */
+static int64_t watermark_told(uint32_t node) {
+    struct waiting_lookup waiting = {
+        .request = {.topic = SLICE_LITERAL("t"), .timestamp_ms = OFFSET_LATEST, .done = looked_up}};
+    broker_list_offset(world.nodes[node].broker, &waiting.request);
+    while (!waiting.done)
+        assert_true(io_sim_step(world.sim));
+    return waiting.request.status == STATUS_OK ? waiting.request.offset : -1;
+}
+
+struct waiting_record {
+    struct append append;
+    bool done;
+};
+
+static void record_stored(struct append *append) {
+    CONTAINER_OF(append, struct waiting_record, append)->done = true;
+}
+
+/* Acknowledged just now, and nothing has happened since. */
+static void append_just_now(uint32_t leader) {
+    struct record_batch_builder builder;
+    record_batch_begin(&builder);
+    record_batch_add(&builder, 1700000000000, SLICE_EMPTY, SLICE_LITERAL("x"), NULL, 0);
+    struct buffer *batch = record_batch_finish(&builder, CODEC_NONE, NULL);
+    record_batch_builder_release(&builder);
+    struct waiting_record waiting = {.append = {.topic = SLICE_LITERAL("t"),
+                                                .batch = {slice_make(batch->data, batch->size), batch},
+                                                .done = record_stored}};
+    broker_append(world.nodes[leader].broker, &waiting.append);
+    buffer_unref(batch);
+    while (!waiting.done)
+        assert_true(io_sim_step(world.sim));
+    assert_status(waiting.append.status, STATUS_OK);
+}
+
+/* Followers hear a little later what is committed. Whoever leads next knows it when an entry of its own term
+ * is committed, which takes as long as its disk and another's. KAFKA-12619. */
+static void a_new_leader_tells_no_watermark_below_one_that_was_told(void **state) {
+    (void)state;
+    uint32_t behind = 0, told = 0;
+    for (uint64_t seed = 40; seed < 50; seed++) {
+        open_with_topic(seed, 3, 1, 3);
+        cluster_world_produce_numbers(&world, "t", 0, 0, 5, -1);
+        cluster_world_run(&world, 500);
+        uint32_t leader = cluster_world_leader(&world, 1, "t", 0);
+        append_just_now(leader);
+        int64_t seen = watermark_told(leader);
+        assert_true(seen > 5);
+        cluster_world_crash(&world, leader, IO_SIM_CRASH_POWER);
+        for (uint32_t node = 1; node <= 3; node++)
+            if (node != leader) io_sim_disk_faults(world.sim, node - 1)->slow_factor = 100;
+        for (int ms = 0; ms < 3000; ms++) {
+            cluster_world_run(&world, 1);
+            for (uint32_t node = 1; node <= 3; node++) {
+                if (node == leader) continue;
+                const struct partition *p = broker_partition(world.nodes[node].broker, SLICE_LITERAL("t"), 0);
+                behind += raft_replica_is_leader(p->replica) && p->high_watermark < seen;
+                int64_t watermark = watermark_told(node);
+                assert_true(watermark == -1 || watermark >= seen);
+                told += watermark != -1;
+            }
+        }
+        cluster_world_close(&world);
+    }
+    assert_true(behind > 0 && told > 0);
 }
 
 static void a_minority_refuses(void **state) {
@@ -492,6 +571,7 @@ int main(void) {
         cmocka_unit_test(nobody_hears_of_a_node_before_its_disk_does),
         cmocka_unit_test(who_does_not_lead_says_so),
         cmocka_unit_test(failures_lose_and_double_nothing),
+        cmocka_unit_test(a_new_leader_tells_no_watermark_below_one_that_was_told),
         cmocka_unit_test(a_minority_refuses),
         cmocka_unit_test(many_changes_wait_for_a_controller_at_once),
         cmocka_unit_test(a_wiped_node_is_rebuilt),
