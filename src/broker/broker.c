@@ -395,3 +395,16 @@ void broker_stats(const struct broker *broker, struct broker_stats *stats) {
     stats->catch_up_bytes = host.bulk_bytes_read;
     stats->catch_up_rate = host.bulk_rate;
 }
+
+void broker_group_stats(const struct broker *broker, struct broker_group_stats *stats) {
+    struct raft_host_stats host = {0};
+    if (broker->cluster != NULL) raft_host_stats(broker->cluster->host, &host);
+    *stats = (struct broker_group_stats){.groups = host.replicas,
+                                         .led = host.leaders,
+                                         .awake = host.awake,
+                                         .elections = host.elections,
+                                         .steps = host.steps,
+                                         .messages_sent = host.messages_sent,
+                                         .messages_received = host.messages_received,
+                                         .messages_dropped = host.messages_dropped};
+}

@@ -506,4 +506,12 @@ struct broker_stats {
 };
 void broker_stats(const struct broker *broker, struct broker_stats *stats);
 
+/* The consensus groups that this node is a member of. */
+struct broker_group_stats {
+    uint64_t groups, led, awake; /* awake: have something to say to each other, now and then */
+    uint64_t elections, steps, messages_sent, messages_received, messages_dropped;
+};
+/* Looks at every group. All 0: this broker runs alone. */
+void broker_group_stats(const struct broker *broker, struct broker_group_stats *stats);
+
 #endif

@@ -228,9 +228,10 @@ void raft_host_stats(const struct raft_host *host, struct raft_host_stats *stats
     stats->replicas = host->replicas.count;
     stats->bulk_bytes_read = host->bulk.read_bytes;
     stats->bulk_rate = host->bulk.rate;
-    stats->leaders = 0;
+    stats->leaders = stats->awake = 0;
     MAP_FOREACH(it, &host->replicas) {
         const struct raft_replica *r = MAP_ENTRY(it)->value;
-        if (raft_replica_is_leader(r)) stats->leaders++;
+        stats->leaders += raft_replica_is_leader(r);
+        stats->awake += r->failure == STATUS_OK && !r->raft.asleep;
     }
 }

@@ -213,10 +213,12 @@ static void carry_out(struct raft_replica *r, const struct raft_effects *e) {
     if (e->commit_end > r->applied || !list_empty(&r->awaited)) raft_host_wake(r);
     if (e->role_changed) {
         fail_reads(&r->asked, STATUS_NOT_LEADER);
-        if (raft_is_leader(&r->raft))
+        if (raft_is_leader(&r->raft)) {
+            r->host->stats.elections++;
             raft_host_elected(r);
-        else
+        } else {
             replica_snapshot_sends_drop(r);
+        }
     }
     if ((e->role_changed || e->config_changed) && r->options.machine->changed != NULL)
         r->options.machine->changed(r->options.ctx);

@@ -33,7 +33,8 @@
 #define FAILOVER_ACKS   50
 #define CALL_MS         1000
 #define SETTLE_SECONDS  3
-#define IDLE_SECONDS    5
+#define IDLE_SECONDS    10
+#define ASLEEP_SECONDS  60
 #define PARTITIONS_MANY 1000
 #define PARTITIONS_MOST 10000
 
@@ -463,30 +464,45 @@ static void case_move(void) {
     add(name, "moved", bytes / (double)MIB / seconds, "MiB/s");
 }
 
+/* False: not within ASLEEP_SECONDS. */
+static bool all_asleep(void) {
+    double until = io_measure_seconds() + ASLEEP_SECONDS;
+    while (sum_of("raft_groups_awake") > 0) {
+        if (io_measure_seconds() > until) return false;
+        pause_seconds(0.25); /* they look at every group to tell */
+    }
+    return true;
+}
+
 static void measure_idle(int32_t partitions, double *resident_before) {
     char topic[32], what[BENCH_NAME_SIZE];
     snprintf(topic, sizeof topic, "idle%d", partitions);
+    snprintf(what, sizeof what, "%d partitions, idle", partitions);
+    double cpu = -sum_of("cpu_seconds_total"), seconds = -io_measure_seconds();
     make_topic(topic, partitions);
     char(*leaders)[BENCH_ADDRESS_SIZE] = mem_alloc((size_t)partitions * sizeof *leaders);
-    double seconds = -io_measure_seconds();
     bool led = all_led(topic, partitions, leaders);
-    seconds += io_measure_seconds();
     mem_free(leaders);
-    snprintf(what, sizeof what, "%d partitions, idle", partitions);
     if (!led) {
         fprintf(stderr, "sentinel: %s: not all of them had a leader within %d s\n", what, LED_SECONDS);
         return;
     }
-    add(what, "all are led", seconds, "s");
-    pause_seconds(SETTLE_SECONDS); /* all fall asleep */
-    double cpu = -sum_of("cpu_seconds_total");
+    add(what, "made and led after", seconds + io_measure_seconds(), "s");
+    bool asleep = all_asleep();
+    if (!asleep)
+        fprintf(stderr, "sentinel: %s: not all of them slept within %d s\n", what, ASLEEP_SECONDS);
+    else
+        add(what, "asleep after", seconds + io_measure_seconds(), "s");
+    add(what, "CPU until then, a node", (cpu + sum_of("cpu_seconds_total")) / c.options->nodes, "s");
+    cpu = -sum_of("cpu_seconds_total");
     seconds = -io_measure_seconds();
     pause_seconds(IDLE_SECONDS);
     seconds += io_measure_seconds();
     cpu += sum_of("cpu_seconds_total");
     double resident = sum_of("resident_bytes") / c.options->nodes;
     add(what, "resident, a node", resident / (double)MIB, "MiB");
-    add(what, "CPU, a node", cpu / seconds / c.options->nodes * 1e3, "ms/s");
+    add(what, asleep ? "CPU, a node" : "CPU, a node, not all asleep", cpu / seconds / c.options->nodes * 1e3,
+        "ms/s");
     if (partitions > 1)
         add(what, "memory a replica", (resident - *resident_before) / partitions / (double)KIB, "KiB");
     *resident_before = resident;

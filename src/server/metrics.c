@@ -89,6 +89,23 @@ static void print_broker(struct server *server, struct writer *out) {
     latency(out, "append_seconds", "From the arrival of a batch until it is durable.", stats.append_ns);
 }
 
+static void print_groups(struct server *server, struct writer *out) {
+    struct broker_group_stats stats;
+    broker_group_stats(server->broker, &stats);
+    gauge(out, "raft_groups", "Consensus groups that this node is a member of.", stats.groups);
+    gauge(out, "raft_groups_led", "Of them, those that this node leads.", stats.led);
+    gauge(out, "raft_groups_awake", "Of them, those that do not sleep: something was said of late.",
+          stats.awake);
+    counter(out, "raft_elections_total", "Times this node was elected.", stats.elections);
+    counter(out, "raft_steps_total", "Events that consensus was told of.", stats.steps);
+    counter(out, "raft_messages_sent_total", "Messages of consensus sent to other nodes.",
+            stats.messages_sent);
+    counter(out, "raft_messages_received_total", "Messages of consensus that came from other nodes.",
+            stats.messages_received);
+    counter(out, "raft_messages_dropped_total", "Of them, those for no group here, or refused.",
+            stats.messages_dropped);
+}
+
 static void by_level(struct writer *out, const char *name, const char *type, const char *help,
                      const uint64_t values[STORE_LEVEL_COUNT]) {
     begin(out, name, type, help);
@@ -207,6 +224,7 @@ void metrics_print(struct server *server, struct writer *out) {
                   io_backend_name(server->io), broker_node_id(server->broker));
     print_server(server, out);
     print_broker(server, out);
+    print_groups(server, out);
     print_store(server, out);
     print_process(server, out);
 }
