@@ -369,12 +369,15 @@ static void add_if_led(void *ctx, struct raft_replica *replica) {
     if (raft_replica_is_leader(replica)) add_leader(ctx, replica);
 }
 
+/* 0: to all. */
 static void announce_all_to(struct cluster *cluster, uint32_t node) {
     struct writer notice;
     writer_init(&notice);
     writer_u8(&notice, NOTICE_LEADERS);
     raft_host_visit(cluster->host, add_if_led, &notice);
-    if (notice.size > 1) send_notice(cluster, node, &notice);
+    struct peer_info peer;
+    for (uint32_t i = 0; notice.size > 1 && peers_get(cluster->peers, i, &peer); i++)
+        if (node == 0 || peer.node == node) send_notice(cluster, peer.node, &notice);
     writer_release(&notice);
 }
 
@@ -563,9 +566,7 @@ static void tick(struct io_timer *timer) {
         coordinators_tick(cluster->broker);
         if (!cluster->leaving) members_tend(cluster);
         moves_tick(cluster->moves);
-        struct peer_info peer;
-        for (uint32_t i = 0; cluster->ticks % ANNOUNCE_TICKS == 0 && peers_get(cluster->peers, i, &peer); i++)
-            announce_all_to(cluster, peer.node);
+        if (cluster->ticks % ANNOUNCE_TICKS == 0) announce_all_to(cluster, 0);
     }
     check_left(cluster);
 }
@@ -586,8 +587,8 @@ static struct raft_options raft_options_of(const struct cluster *cluster) {
     raft.election_timeout_ns_min = options->election_timeout_ms * NS_PER_MS;
     raft.election_timeout_ns_max = 2 * raft.election_timeout_ns_min;
     raft.heartbeat_ns = raft.election_timeout_ns_min / 5;
-    /* Soon: thousands of groups that are awake for nothing cost more than waking one. */
-    raft.sleep_after_ns = 2 * raft.election_timeout_ns_max;
+    /* Soon: a few beats to thousands of groups that have nothing to say cost more than waking one. */
+    raft.sleep_after_ns = raft.election_timeout_ns_min;
     /* The broker's own bound on appends comes first. */
     raft.uncommitted_bytes_max = 4 * options->append_bytes_in_flight_max + 256 * MIB;
     return raft;

@@ -63,8 +63,10 @@ struct cluster {
         uint64_t group, term;
     } tending[CLUSTER_TENDING_MAX];
     uint32_t tending_count;
-    struct moves *moves; /* moves.c */
-    bool removed;        /* we are not in the cluster any more; it was logged */
+    bool members_due;      /* the next tick looks at all groups that are led here, */
+    uint64_t tended_index; /* and so it does when the metadata is not what it was */
+    struct moves *moves;   /* moves.c */
+    bool removed;          /* we are not in the cluster any more; it was logged */
     uint64_t ticks;
     uint64_t next_number;                   /* of requests to others */
     struct list forwards, served;           /* forward.c */
@@ -113,6 +115,10 @@ bool cluster_node_departs(const struct cluster *cluster, uint32_t node);
 
 /* members.c: makes the members of the groups led here what they should be, one step a tick. */
 void members_tend(struct cluster *cluster);
+/* The role or the members of a partition's group are others than before. */
+static inline void members_changed(struct cluster *cluster) {
+    cluster->members_due = true;
+}
 /* The members of a group led here are what they should be, and that is committed. */
 bool members_are_placed(const struct cluster *cluster, struct raft_replica *replica);
 /* Asks the members best placed to take over what is led here; true: nothing is. */

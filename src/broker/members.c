@@ -10,7 +10,11 @@
  * led already. Else one that is behind could take back in a member that has been told to delete its copy
  * (moves.c), and count what that member acknowledges until it hears of it.
  *
- * And leadership goes to where the placement wants it, when that member is there and has everything. */
+ * And leadership goes to where the placement wants it, when that member is there and has everything.
+ *
+ * With thousands of partitions at rest, looking at each costs more than all else that a node does. So all are
+ * looked at when the metadata changed, when the role or the members of one did, and as long as one is not
+ * what it should be; else each in its turn, once in BALANCE_TICKS. */
 #include "base/assert.h"
 #include "broker/controller.h"
 #include "broker/coordinator.h"
@@ -146,8 +150,10 @@ static bool has_caught_up(const struct raft *raft, uint64_t id) {
            progress->match >= raft->commit_end;
 }
 
-/* The next configuration on the way to what is wanted; false: it is the one in force. */
-static bool next_members(const struct raft *raft, struct wanted *wanted) {
+enum need { NEEDS_NOTHING, NEEDS_TIME, NEEDS_CHANGE };
+
+/* The next configuration on the way to what is wanted; CHANGE: it is not the one in force. */
+static enum need next_members(const struct raft *raft, struct wanted *wanted) {
     const struct raft_config *config = raft_config(raft);
     bool differs = false, all_vote = true;
     for (uint32_t i = 0; i < wanted->count; i++) {
@@ -173,7 +179,8 @@ static bool next_members(const struct raft *raft, struct wanted *wanted) {
         }
         wanted->members[wanted->count++] = *member;
     }
-    return differs;
+    if (differs) return NEEDS_CHANGE;
+    return all_vote ? NEEDS_NOTHING : NEEDS_TIME;
 }
 
 /* Who leads hands over before it goes: nobody waits for an election then. */
@@ -194,17 +201,19 @@ static bool hand_over_first(const struct cluster *cluster, struct raft_replica *
 }
 
 /* Whether there is something to do, and now. */
-static bool needs_change(const struct cluster *cluster, struct raft_replica *replica, struct wanted *wanted) {
+static enum need needs(const struct cluster *cluster, struct raft_replica *replica, struct wanted *wanted) {
     const struct raft *raft = raft_replica_raft(replica);
     const struct raft_config *config = raft_config(raft);
-    return config != NULL && !raft_config_joint(config) && raft->change == NULL &&
-           raft->latest.position <= raft->commit_end && raft_replica_is_settled(replica) &&
-           want_for_group(wanted, cluster, replica) && next_members(raft, wanted);
+    if (config == NULL || raft_config_joint(config) || raft->change != NULL ||
+        raft->latest.position > raft->commit_end || !raft_replica_is_settled(replica) ||
+        !want_for_group(wanted, cluster, replica))
+        return NEEDS_TIME;
+    return next_members(raft, wanted);
 }
 
 static void tend(const struct cluster *cluster, struct raft_replica *replica) {
     struct wanted wanted, target;
-    if (!needs_change(cluster, replica, &wanted)) return;
+    if (needs(cluster, replica, &wanted) != NEEDS_CHANGE) return;
     MAYBE(want_for_group(&target, cluster, replica)); /* `wanted` is only the next step there */
     if (hand_over_first(cluster, replica, &target)) return;
     MAYBE(raft_replica_change(replica, wanted.members, wanted.count) == STATUS_OK);
@@ -226,9 +235,10 @@ static void metadata_is_fresh(struct raft_read_index *read) {
 
 static void consider(struct cluster *cluster, struct raft_replica *replica) {
     struct wanted wanted;
-    if (cluster->metadata_asked || cluster->tending_count == ARRAY_COUNT(cluster->tending) ||
-        !needs_change(cluster, replica, &wanted))
-        return;
+    bool full = cluster->metadata_asked || cluster->tending_count == ARRAY_COUNT(cluster->tending);
+    enum need need = full ? NEEDS_TIME : needs(cluster, replica, &wanted);
+    if (need != NEEDS_NOTHING) cluster->members_due = true;
+    if (need != NEEDS_CHANGE) return;
     cluster->tending[cluster->tending_count++] = (struct tended_group){raft_replica_group(replica),
                                                                        raft_replica_raft(replica)->term};
 }
@@ -260,13 +270,21 @@ static void balance(struct cluster *cluster, struct raft_replica *replica, uint3
 }
 
 static void tend_partition(struct cluster *cluster, struct partition *p,
-                           const struct metadata_replicas *replicas) {
-    if (p->replica == NULL || !raft_replica_is_leader(p->replica)) return;
+                           const struct metadata_replicas *replicas, bool turn) {
+    if (p == NULL || p->replica == NULL || !raft_replica_is_leader(p->replica)) return;
     consider(cluster, p->replica);
-    if ((cluster->ticks + p->group) % BALANCE_TICKS != 0) return;
+    if (!turn) return;
     if (p->log_start > 0)
         cluster_tell_log_start(cluster, p->replica, p->log_start); /* should it have been lost */
     balance(cluster, p->replica, replicas->nodes[0]);
+}
+
+static void tend_topic(struct cluster *cluster, const struct topic_state *topic, bool all) {
+    const struct metadata_topic *known = metadata_find(&cluster->broker->metadata, topic->name);
+    if (known == NULL || known->replicas == NULL) return;
+    int32_t turn = (int32_t)((cluster->ticks + topic->groups[0]) % BALANCE_TICKS);
+    for (int32_t i = all ? 0 : turn; i < topic->public.partition_count; i += all ? 1 : BALANCE_TICKS)
+        tend_partition(cluster, topic->partitions[i], &known->replicas[i], i % BALANCE_TICKS == turn);
 }
 
 void members_tend(struct cluster *cluster) {
@@ -280,17 +298,16 @@ void members_tend(struct cluster *cluster) {
         cluster->metadata_asked = false;
     }
     if (!cluster->metadata_asked) cluster->tending_count = 0;
+    uint64_t known = cluster->broker->metadata.applied_index;
+    bool all = cluster->members_due || cluster->tended_index != known;
+    cluster->members_due = false;
+    cluster->tended_index = known;
     for (uint32_t i = 0; i < COORDINATOR_COUNT; i++) {
         struct raft_replica *replica = coordinator_replica(cluster->broker, i);
         if (replica != NULL && raft_replica_is_leader(replica)) consider(cluster, replica);
     }
     MAP_FOREACH(it, &cluster->broker->topics) {
-        struct topic_state *topic = MAP_ENTRY(it)->value;
-        const struct metadata_topic *known = metadata_find(&cluster->broker->metadata, topic->name);
-        if (known == NULL || known->replicas == NULL) continue;
-        for (int32_t i = 0; i < topic->public.partition_count; i++)
-            if (topic->partitions[i] != NULL)
-                tend_partition(cluster, topic->partitions[i], &known->replicas[i]);
+        tend_topic(cluster, MAP_ENTRY(it)->value, all);
     }
     ask_for_fresh_metadata(cluster);
 }

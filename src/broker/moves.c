@@ -24,6 +24,9 @@ struct moves {
     struct list tellings;
     uint32_t count, draining;
     uint64_t drained; /* so many partitions stand before the next one to be looked at */
+    /* Looked at when the metadata is not what it was, and as long as something moves. */
+    uint64_t looked_index;
+    bool moving;
 };
 
 static const struct metadata_topic *topic_of(const struct telling *telling) {
@@ -174,12 +177,24 @@ static bool has_draining(const struct metadata *m, const struct metadata_replica
 
 static void look_at(struct moves *moves, const struct metadata_topic *topic, int32_t partition) {
     const struct metadata_replicas *replicas = &topic->replicas[partition];
-    if (replicas->move == NULL || moves->count >= MOVES_TOLD_MAX) return;
+    if (replicas->move == NULL) return;
+    moves->moving = true;
+    if (moves->count >= MOVES_TOLD_MAX) return;
     const struct metadata_left *left = metadata_left_behind(replicas, moves->cluster->node);
     if (left != NULL && left->kind == METADATA_CLOSING)
         delete_copy(moves, topic, partition, left->since);
     else if (metadata_is_moving(replicas))
         look_at_target(moves, topic, partition);
+}
+
+static void look_at_all(struct moves *moves, const struct metadata *m) {
+    moves->looked_index = m->applied_index;
+    moves->moving = false;
+    MAP_FOREACH(it, &m->by_name) {
+        const struct metadata_topic *topic = MAP_ENTRY(it)->value;
+        for (int32_t i = 0; topic->replicas != NULL && i < topic->partition_count; i++)
+            look_at(moves, topic, i);
+    }
 }
 
 static uint32_t count_moving(const struct metadata *m) {
@@ -225,11 +240,8 @@ static void drain(struct moves *moves) {
 void moves_tick(struct moves *moves) {
     struct cluster *cluster = moves->cluster;
     if (cluster->leaving || cluster->stopping) return;
-    MAP_FOREACH(it, &cluster->broker->metadata.by_name) {
-        const struct metadata_topic *topic = MAP_ENTRY(it)->value;
-        for (int32_t i = 0; topic->replicas != NULL && i < topic->partition_count; i++)
-            look_at(moves, topic, i);
-    }
+    const struct metadata *m = &cluster->broker->metadata;
+    if (moves->moving || moves->looked_index != m->applied_index) look_at_all(moves, m);
     drain(moves);
 }
 

@@ -250,6 +250,7 @@ static void truncated(void *ctx, uint64_t from) {
 static void changed(void *ctx) {
     struct partition *p = ctx;
     if (p->replica == NULL) return;
+    members_changed(p->broker->cluster);
     if (raft_replica_is_leader(p->replica)) {
         p->log_end = (int64_t)raft_replica_raft(p->replica)->log.end;
         if (p->broker->cluster != NULL) cluster_announce(p->broker->cluster, p->replica);

@@ -60,6 +60,12 @@ static void wait_and_dial(struct peer_link *link) {
     if (was_up) link->owner.ended(link->owner.ctx, link);
 }
 
+/* Pings of all links, and the beats of all groups (raft.h, D5), fall on the same instants: one turn of an idle
+ * node says everything. */
+static uint64_t next_ping_ns(const struct peer_link *link) {
+    return (now(link) / link->ping_ns + 1) * link->ping_ns;
+}
+
 static void timer_fired(struct io_timer *timer) {
     struct peer_link *link = CONTAINER_OF(timer, struct peer_link, timer);
     switch (link->phase) {
@@ -71,12 +77,13 @@ static void timer_fired(struct io_timer *timer) {
         wait_and_dial(link);
         break;
     case PEER_LINK_UP:
-        if (now(link) - link->last_send_ns >= link->ping_ns) {
+        /* What was said at the instant before may have left a little late. */
+        if (now(link) - link->last_send_ns >= link->ping_ns / 2) {
             struct chain empty;
             chain_init(&empty);
             MAYBE(peer_link_frame(link, PEER_PING, &empty));
         }
-        io_timer_set(link->owner.io, timer, now(link) + link->ping_ns);
+        io_timer_set(link->owner.io, timer, next_ping_ns(link));
         break;
     case PEER_LINK_IDLE:
     case PEER_LINK_CLOSED:
@@ -203,7 +210,7 @@ static bool take_welcome(struct peer_link *link) {
     if (!welcome || link->phase != PEER_LINK_GREETING) return false;
     link->phase = PEER_LINK_UP;
     link->retry_ns = link->retry_ns_min;
-    io_timer_set(link->owner.io, &link->timer, now(link) + link->ping_ns);
+    io_timer_set(link->owner.io, &link->timer, next_ping_ns(link));
     return true;
 }
 

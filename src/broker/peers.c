@@ -71,7 +71,9 @@ static void look_around(struct io_timer *timer) {
             peer->patience_ns = peers->options.down_after_ns;
         }
     }
-    io_timer_set(peers->options.io, timer, now + peers->options.ping_ns);
+    /* When links ping (peer_link.c). */
+    uint64_t ping_ns = peers->options.ping_ns;
+    io_timer_set(peers->options.io, timer, (now / ping_ns + 1) * ping_ns);
 }
 
 /* ---- who is who -----------------------------------------------------------------------------------------

@@ -93,7 +93,8 @@
  *       node-level failure detector wakes them (RAFT_EVENT_PEER_DOWN, RAFT_EVENT_PEER_UP). It must tell of a
  *       peer that was restarted too, even if it never noticed that it was gone: it may have been the leader.
  *       For ten election timeouts after that nobody falls asleep by a message of that leader, which may be a
- *       late one of its earlier life. Who has just been elected is told who is down, and sleeps without them.
+ *       late one of its earlier life. Who has just been elected is told who is down, and sleeps without them:
+ *       at its first beat when all have answered, if there was nothing to commit and nobody asks for anything.
  *   D9  A follower that finds damage in its log keeps the log's extent (so that its vote still protects what
  *       it acknowledged) and fetches the damaged entries from any member, identified by (end, term)
  *       (Alagappan et al., "Protocol-Aware Recovery", 2018). Above damage that is not known to be committed
@@ -527,7 +528,7 @@ struct raft {
     struct raft_progress *progress; /* parallel to latest.config->members; NULL when not leading */
     uint64_t term_start;            /* log end when this leadership began */
     uint64_t heartbeat_deadline_ns;
-    uint64_t busy_ns;         /* last time that there was anything to do */
+    uint64_t busy_ns;         /* last time that there was anything to do; 0: not since it leads */
     uint64_t asleep_since_ns; /* leader: answers to earlier heartbeats say nothing about sleep */
     size_t uncommitted_bytes;
     struct raft_config *change; /* to be appended once an entry of our own is committed */

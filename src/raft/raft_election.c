@@ -176,7 +176,8 @@ static void become_leader(struct raft *r) {
     r->round = r->round_confirmed = 0;
     r->transfer_to = RAFT_NO_ID;
     r->transfer_sent = r->lease_given_up = false;
-    r->busy_ns = r->now_ns;
+    /* Where nobody asked for anything, all is said once the others have answered (D8). */
+    r->busy_ns = r->commit_end < r->log.end ? r->now_ns : 0;
     r->election_deadline_ns = RAFT_NEVER;
     raft_membership_track(r, NULL);
     raft_heartbeat_arm(r);

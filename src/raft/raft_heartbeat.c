@@ -31,7 +31,8 @@ static bool quorum_heard(const struct raft *r) {
 /* All is said, by us and to all who are there, and those who are there are a quorum (D8). */
 static bool may_sleep(const struct raft *r) {
     const struct raft_options *options = r->options;
-    if (options->sleep_after_ns == 0 || r->now_ns - r->busy_ns < options->sleep_after_ns) return false;
+    if (options->sleep_after_ns == 0) return false;
+    if (r->busy_ns != 0 && r->now_ns - r->busy_ns < options->sleep_after_ns) return false;
     if (r->commit_end < r->log.end || raft_durable_end(r) < r->log.end) return false;
     if (r->read_count > 0 || r->transfer_to != RAFT_NO_ID || r->change != NULL) return false;
     if (r->latest.position > r->commit_end || raft_config_joint(r->latest.config)) return false;
