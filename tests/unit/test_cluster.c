@@ -320,6 +320,41 @@ static void of_two_config_changes_through_two_nodes_none_is_lost(void **state) {
     cluster_world_close(&world);
 }
 
+/* Who deletes it by its id knows it; by the time that the controller hears of that, another has its name. */
+static void a_topic_made_again_is_not_deleted_by_the_id_before(void **state) {
+    (void)state;
+    uint32_t refused = 0;
+    open_with_topic(30, 3, 1, 3);
+    for (uint32_t round = 0; round < 12; round++) {
+        cluster_world_run(&world, 500);
+        uint32_t controller = (uint32_t)broker_controller(world.nodes[1].broker), late = controller % 3 + 1;
+        struct waiting_edit deletion = {.change = {.kind = TOPIC_DELETE, .done = edited}};
+        deletion.change.id = broker_topic_find(world.nodes[late].broker, SLICE_LITERAL("t"))->id;
+        struct uuid before = deletion.change.id;
+        io_sim_slow_link(world.sim, late - 1, controller - 1, 1 + 20 * round);
+        broker_change_topic(world.nodes[late].broker, &deletion.change);
+        enum status deleted = cluster_world_delete(&world, controller, "t");
+        enum status made = cluster_world_create(&world, controller, "t", 1, 3);
+        assert_true(made == STATUS_OK || (made == STATUS_EXISTS && deleted != STATUS_OK));
+        for (int i = 0; i < 2000 && !deletion.done; i++)
+            cluster_world_run(&world, 5);
+        assert_true(deletion.done);
+        io_sim_slow_link(world.sim, late - 1, controller - 1, 1);
+        if (made != STATUS_OK) assert_status(cluster_world_create(&world, controller, "t", 1, 3), STATUS_OK);
+        assert_true((deleted == STATUS_OK) == (deletion.change.status != STATUS_OK));
+        refused += deletion.change.status == STATUS_UNKNOWN_TOPIC_ID;
+        cluster_world_run(&world, 500);
+        for (uint32_t node = 1; node <= 3; node++) {
+            const struct broker_topic *topic = broker_topic_find(world.nodes[node].broker,
+                                                                 SLICE_LITERAL("t"));
+            assert_non_null(topic);
+            assert_false(uuid_equal(topic->id, before));
+        }
+    }
+    assert_in_range(refused, 1, 12);
+    cluster_world_close(&world);
+}
+
 static void a_deleted_topic_is_gone_everywhere(void **state) {
     (void)state;
     open_with_topic(20, 3, 2, 3);
@@ -576,6 +611,7 @@ int main(void) {
         cmocka_unit_test(many_changes_wait_for_a_controller_at_once),
         cmocka_unit_test(a_wiped_node_is_rebuilt),
         cmocka_unit_test(of_two_config_changes_through_two_nodes_none_is_lost),
+        cmocka_unit_test(a_topic_made_again_is_not_deleted_by_the_id_before),
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(what_a_crash_left_of_a_topic_goes_at_the_next_start),
         cmocka_unit_test(rolling_restarts_keep_serving),

@@ -321,6 +321,20 @@ static void configs_are_replaced_as_a_whole(void **state) {
     assert_status(metadata_config_next(&rest, &config), STATUS_END);
 }
 
+static void a_topic_is_deleted_by_its_own_id_or_none(void **state) {
+    struct fixture *f = *state;
+    struct metadata_command drop = {.kind = METADATA_DELETE_TOPIC, .name = SLICE_LITERAL("a")};
+    for (uint8_t id = 1; id <= 2; id++) {
+        assert_status(run_plain(f, create("a", id, 1)), STATUS_OK);
+        drop.id = some_id(id + 1);
+        assert_status(run_plain(f, drop), STATUS_UNKNOWN_TOPIC_ID);
+        assert_non_null(metadata_find(f->state, SLICE_LITERAL("a")));
+        drop.id = id == 1 ? some_id(id) : (struct uuid){{0}}; /* zero: by the name alone */
+        assert_status(run_plain(f, drop), STATUS_OK);
+        assert_null(metadata_find(f->state, SLICE_LITERAL("a")));
+    }
+}
+
 /* Of two that were made from the same configuration the second would undo the first. */
 static void configs_made_from_what_is_gone_are_refused(void **state) {
     struct fixture *f = *state;
@@ -811,6 +825,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(producer_ids_are_handed_out_once, setup, teardown),
         cmocka_unit_test_setup_teardown(configs_are_replaced_as_a_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_topic_is_deleted_by_its_own_id_or_none, setup, teardown),
         cmocka_unit_test_setup_teardown(configs_made_from_what_is_gone_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(the_stored_keys_always_give_the_state_that_wrote_them, setup,
                                         teardown),
