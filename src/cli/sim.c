@@ -40,7 +40,7 @@ static void print_help(void) {
         "  --report FILE.html    a page that shows the run: messages, crashes, partitions, logs\n"
         "  --trace FILE          every event of the run, as lines\n"
         "  --log FILE            what was done to the cluster, as a scenario\n"
-        "  --save FILE           a failing run made small, as a scenario\n"
+        "  --save FILE           a failing run made small, as a scenario; of a scenario, too\n"
         "  --as-it-is            a failing run is not made small\n"
         "  --keep-going          a failing seed does not end the sweep\n"
         "  --quiet               no progress, the summary short\n"

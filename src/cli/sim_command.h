@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* sim_command.h: what the files of `sentinel sim` share.
  *
- * sim.c         options, which kind of run     sim_sweep.c  many seeds in several processes, progress,
- * summary sim_run.c     one run, its failure made small, its report           sim_broker.c  `--workload
- * broker`
+ * sim.c         options, which kind of run       sim_sweep.c   many seeds in several processes
+ * sim_run.c     one run and its report            sim_shrink.c  a failure once more, and made small
+ * sim_broker.c  `--workload broker`
  *
  * Every run of a cluster happens in a process of its own, so that a broken assertion is one more result.
  * Loop: one thread a process. */
@@ -43,7 +43,7 @@ void sim_summarize(struct sim_summary *summary, const struct world_result *resul
 int sim_broker(const struct sim_command *command);
 int sim_sweep(const struct sim_command *command);
 int sim_one(const struct sim_command *command, struct scenario *scenario);
-/* After a failure: the same once more for its log, made small, printed. */
+/* After a failure: the same once more for its log, made small, printed; unless it is wanted as it is. */
 void sim_explain(const struct sim_command *command, const struct scenario *scenario,
                  const struct sim_summary *summary);
 /* The options that a repetition of this run needs, after "sentinel sim". */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One run, in a process of its own; a failure made small and shown. */
+/* One run, and what is written about it. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,6 @@
 #include "io/io_worker.h"
 #include "sim/report.h"
 #include "sim/shrink.h"
-
-#define SHRINK_RUNS_MAX 10000
-#define SHRINK_MS_MAX   60000
 
 void sim_summarize(struct sim_summary *summary, const struct world_result *result) {
     *summary = (struct sim_summary){.ok = result->ok,
@@ -47,108 +44,6 @@ void sim_print_options(const struct sim_command *command, FILE *to) {
         fprintf(to, " --duration %" PRIu64, command->duration_ns / UINT64_C(1000000000));
     if (strcmp(command->faults_text, "all") != 0) fprintf(to, " --faults %s", command->faults_text);
     if (strcmp(command->workload, "raft") != 0) fprintf(to, " --workload %s", command->workload);
-}
-
-/* ---- in a process of its own --------------------------------------------------------------------------- */
-
-/* The child's side: summary, then the log as text. */
-static void run_and_tell(void *ctx, struct io_worker_pipe *pipe) {
-    struct world_options options = {.scenario = ctx};
-    struct world_result result;
-    struct sim_summary summary;
-    struct writer text;
-    world_run(&options, &result);
-    sim_summarize(&summary, &result);
-    writer_init(&text);
-    scenario_print(&text, &result.log);
-    uint64_t size = text.size;
-    io_worker_tell(pipe, &summary, sizeof summary);
-    io_worker_tell(pipe, &size, sizeof size);
-    io_worker_tell(pipe, text.data, text.size);
-}
-
-/* `silent`: what an assertion prints is known already. `log` may be NULL. */
-static void run_isolated(const struct scenario *scenario, bool silent, struct sim_summary *summary,
-                         struct scenario *log) {
-    struct io_worker child;
-    struct sim_summary got;
-    uint64_t size = 0;
-    *summary = (struct sim_summary){.died = true, .failed_at_ns = UINT64_MAX};
-    snprintf(summary->failure, sizeof summary->failure, "ASSERT an assertion failed (see above)");
-    if (io_worker_start(&child, run_and_tell, (void *)(uintptr_t)scenario, silent) != STATUS_OK) return;
-    if (io_worker_read(&child, &got, sizeof got) && io_worker_read(&child, &size, sizeof size)) {
-        uint8_t *text = mem_alloc((size_t)size + 1);
-        struct diagnostic why;
-        if (io_worker_read(&child, text, (size_t)size)) *summary = got;
-        if (log != NULL && scenario_parse(log, slice_make(text, (size_t)size), &why) != STATUS_OK)
-            fprintf(stderr, "the log of the run cannot be read: %s\n", why.text);
-        mem_free(text);
-    }
-    MAYBE(io_worker_end(&child, false));
-}
-
-/* ---- failures ------------------------------------------------------------------------------------------ */
-
-/* "R7 leader completeness: ..." begins with the invariant. */
-static size_t invariant_size(const char *failure) {
-    return strcspn(failure, " ");
-}
-
-struct chase {
-    const char *failure;
-    uint64_t until_ms;
-};
-
-static bool still_fails(void *ctx, const struct scenario *scenario, uint64_t *failed_at_ns) {
-    const struct chase *chase = ctx;
-    struct sim_summary summary;
-    if ((uint64_t)io_system_wall_ms() > chase->until_ms) return false;
-    run_isolated(scenario, true, &summary, NULL);
-    *failed_at_ns = summary.failed_at_ns;
-    size_t size = invariant_size(chase->failure);
-    return !summary.ok && invariant_size(summary.failure) == size &&
-           memcmp(summary.failure, chase->failure, size) == 0;
-}
-
-static void print_scenario(const struct scenario *scenario, const char *path) {
-    struct writer text;
-    writer_init(&text);
-    scenario_print(&text, scenario);
-    printf("---- as a scenario ----\n%.*s-----------------------\n", (int)text.size, (const char *)text.data);
-    FILE *file = path == NULL ? NULL : fopen(path, "w");
-    if (path != NULL && (file == NULL || fwrite(text.data, 1, text.size, file) != text.size))
-        command_failed("sim", "cannot write '%s'", path);
-    if (file != NULL) {
-        fclose(file);
-        printf("again: sentinel sim --scenario %s --report run.html\n", path);
-    }
-    writer_release(&text);
-}
-
-void sim_explain(const struct sim_command *command, const struct scenario *scenario,
-                 const struct sim_summary *summary) {
-    struct scenario log;
-    struct sim_summary again;
-    scenario_init(&log);
-    run_isolated(scenario, true, &again, &log);
-    struct action until = {.at_ns = again.failed_at_ns, .kind = ACTION_WAIT, .count = 1, .a = NS_PER_MS};
-    if (log.count != 0 && log.actions[log.count - 1].kind != ACTION_CONVERGE) scenario_add(&log, &until);
-    struct chase chase = {summary->failure, (uint64_t)io_system_wall_ms() + SHRINK_MS_MAX};
-    struct shrink shrink = {
-        .fails = still_fails, .ctx = &chase, .failed_at_ns = UINT64_MAX, .runs_max = SHRINK_RUNS_MAX};
-    /* What was really done, with nodes instead of roles; else what was planned. */
-    if (log.count == 0 || !still_fails(&chase, &log, &shrink.failed_at_ns)) {
-        scenario_copy(&log, scenario);
-        shrink.failed_at_ns = summary->failed_at_ns;
-    }
-    uint32_t before = log.count;
-    if (!command->as_it_is) {
-        shrink_scenario(&shrink, &log);
-        printf("made small: %u of %u actions, in %u runs\n", log.count, before, shrink.runs);
-        snprintf(log.title, sizeof log.title, "%.190s", summary->failure);
-        print_scenario(&log, command->save_path);
-    }
-    scenario_release(&log);
 }
 
 /* ---- one run ------------------------------------------------------------------------------------------- */
@@ -216,8 +111,9 @@ int sim_one(const struct sim_command *command, struct scenario *scenario) {
             printf("replay: sentinel sim --seed %" PRIu64, scenario->seed);
             sim_print_options(command, stdout);
             printf("\n");
-            sim_explain(command, scenario, &summary);
         }
+        if (command->scenario_path == NULL || command->save_path != NULL)
+            sim_explain(command, scenario, &summary);
         status = 1;
     }
     printf("trace hash: %016" PRIx64 "\n", result.trace_hash);

@@ -221,7 +221,7 @@ static void explain_first(struct sweep *s) {
     printf("\nreplay: sentinel sim --seed %" PRIu64, s->first_seed);
     sim_print_options(s->command, stdout);
     printf("\n");
-    if (!s->command->as_it_is) sim_explain(s->command, &scenario, &s->first);
+    sim_explain(s->command, &scenario, &s->first);
     scenario_release(&scenario);
 }
 

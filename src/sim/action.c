@@ -72,6 +72,7 @@ static const struct form {
     {ACTION_EXPECT, EXPECT_MEMBERS, "expect members %S within %E"},
     {ACTION_EXPECT, EXPECT_DOWN, "expect down %N within %E"},
     {ACTION_EXPECT, EXPECT_SNAPSHOT, "expect snapshot %K at %N within %E"},
+    {ACTION_EXPECT, EXPECT_REPAIRED, "expect repaired %K at %N within %E"},
     {ACTION_CONVERGE, 0, "converge within %D"},
 };
 

@@ -76,6 +76,7 @@ enum expectation {
     EXPECT_DOWN,      /* node has stopped by itself, or refuses to serve */
     EXPECT_SNAPSHOT,  /* node has installed at least count snapshots */
     EXPECT_REFUSED,   /* at least count appends were definitely refused */
+    EXPECT_REPAIRED,  /* node has written at least count damaged entries anew, as others have them */
 };
 
 struct action {

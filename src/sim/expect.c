@@ -75,6 +75,8 @@ static bool holds(struct world *w, void *ctx) {
         return !world_is_up(w, waiting->node) || !w->program->healthy(w->nodes[waiting->node].program);
     case EXPECT_SNAPSHOT:
         return raft_checker_snapshots_installed(w->checker, waiting->node) >= action->count;
+    case EXPECT_REPAIRED:
+        return raft_checker_entries_repaired(w->checker, waiting->node) >= action->count;
     }
     return false;
 }

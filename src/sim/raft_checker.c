@@ -237,7 +237,9 @@ static void begin_write(struct raft_checker *checker, struct checked_member *mem
         raft_ghost_entry(&group->ghost, &stored);
         PROBE_IF(checker->probes, noop_appended,
                  stored.entry.kind == RAFT_ENTRY_NOOP && raft_is_leader(raft));
-        PROBE_IF(checker->probes, damage_repaired, stored.entry.end <= own_end && !effects->truncate);
+        bool repairs = stored.entry.end <= own_end && !effects->truncate;
+        PROBE_IF(checker->probes, damage_repaired, repairs);
+        member->repairs += repairs;
     }
     take_violation(checker, group);
 }
@@ -409,6 +411,13 @@ uint64_t raft_checker_snapshots_installed(const struct raft_checker *checker, ui
     uint64_t count = 0;
     for (uint32_t i = 0; i < checker->member_count; i++)
         if (raft_id_node(checker->members[i]->id) == node) count += checker->members[i]->snapshots;
+    return count;
+}
+
+uint64_t raft_checker_entries_repaired(const struct raft_checker *checker, uint32_t node) {
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < checker->member_count; i++)
+        if (raft_id_node(checker->members[i]->id) == node) count += checker->members[i]->repairs;
     return count;
 }
 

@@ -77,6 +77,7 @@ void raft_checker_read_served(struct raft_checker *checker, uint64_t id, uint64_
 /* ---- looking ------------------------------------------------------------------------------------------ */
 
 uint64_t raft_checker_snapshots_installed(const struct raft_checker *checker, uint32_t node);
+uint64_t raft_checker_entries_repaired(const struct raft_checker *checker, uint32_t node);
 /* The member's log ends here, with this identity; false: no such member. */
 bool raft_checker_log(const struct raft_checker *checker, uint64_t group, uint64_t id, uint64_t *end,
                       uint64_t *chain);

@@ -38,7 +38,7 @@ struct checked_member {
     struct checked_before before;
     bool lost, restored;
     uint32_t starts;
-    uint64_t term_sent, sent_end, snapshots;
+    uint64_t term_sent, sent_end, snapshots, repairs;
     uint64_t applied_end, applied_chain;
 };
 struct raft_checker {

@@ -77,6 +77,23 @@ class Sim(unittest.TestCase):
         self.assertIn("failed: E 'expect no leader for 5s' does not hold: 1 ", failed.stdout)
         self.assertRegex(failed.stdout, r"seed 1, after \d\.\d+ s")
 
+    def test_a_failure_is_made_small_and_fails_again(self):
+        """Two of three disks are lost: of all that happens, little is needed for that."""
+        lines = [f"append {10 + i} to leader\nwait {i % 7}ms" for i in range(60)]
+        lines[20:20] = ["crash 3 power", "latency 1ms..3ms", "start 3", "wipe 1"]
+        lines[40:40] = ["start 1", "drop next 3 any *->2", "wipe 2", "start 2"]
+        text = "\n".join(["nodes 3", "expect leader within 2s", *lines, "converge within 3s"]) + "\n"
+        small = self.dir / "small.scn"
+        failed = sim("--scenario", self.write("large.scn", text), "--save", small, "--jobs", 2)
+        self.assertEqual(failed.returncode, 1)
+        made = re.search(r"made small: (\d+) of (\d+) actions", failed.stdout)
+        self.assertGreater(int(made.group(2)), 40)
+        self.assertLessEqual(int(made.group(1)), 4, failed.stdout)
+        again = sim("--scenario", small)
+        self.assertEqual(again.returncode, 1)
+        invariant = r"^failed: (\S+)"
+        self.assertEqual(re.search(invariant, again.stdout, re.M).group(1), re.search(invariant, failed.stdout, re.M).group(1))
+
     def report(self, *arguments):
         page = self.dir / "run.html"
         result = sim(*arguments, "--report", page)

@@ -46,6 +46,7 @@ static void the_full_form_of_a_line_is_printed_and_read_again(void **state) {
         {"expect no leader for 1s", "expect no leader for 1s"},
         {"expect pre-candidate 2 within 1s", "expect pre-candidate 2 within 1s"},
         {"expect members 1 2 ~3 within 1s", "expect members 1 2 ~3 within 1s"},
+        {"expect repaired 1 at 2 within 1s", "expect repaired 1 at 2 within 1s"},
         {"name F = follower", "name F = follower"},
         {"converge within 5s", "converge within 5s"},
     };
@@ -164,10 +165,34 @@ static void a_run_is_the_same_each_time_and_when_driven_by_its_log(void **state)
     }
 }
 
-/* Fails as long as two certain actions are there. */
-static bool has_both(void *ctx, const struct scenario *scenario, uint64_t *failed_at_ns) {
-    (void)ctx;
+/* Candidates are run one after the other, until so many were. */
+struct chase {
+    bool (*fails)(const struct scenario *scenario);
+    uint32_t runs, runs_max;
+};
+
+static uint32_t left(void *ctx) {
+    const struct chase *chase = ctx;
+    return chase->runs >= chase->runs_max ? 0 : (chase->runs_max - chase->runs) * 1000 / chase->runs_max;
+}
+
+static uint32_t first_failing(void *ctx, const struct shrink_candidates *candidates, uint64_t *failed_at_ns) {
+    struct chase *chase = ctx;
+    struct scenario candidate;
+    scenario_init(&candidate);
+    uint32_t i = 0;
+    for (; i < candidates->count && left(chase) != 0; i++) {
+        if (!candidates->make(candidates, i, &candidate)) continue;
+        chase->runs++;
+        if (chase->fails(&candidate)) break;
+    }
+    scenario_release(&candidate);
     MAYBE(*failed_at_ns == UINT64_MAX);
+    return left(chase) == 0 ? candidates->count : i;
+}
+
+/* Fails as long as two certain actions are there. */
+static bool has_both(const struct scenario *scenario) {
     bool wiped = false, healed = false;
     for (uint32_t i = 0; i < scenario->count; i++) {
         wiped = wiped || scenario->actions[i].kind == ACTION_WIPE;
@@ -188,12 +213,47 @@ static void shrinking_leaves_what_is_needed(void **state) {
         if (i == 200) action.kind = ACTION_HEAL;
         scenario_add(&scenario, &action);
     }
-    struct shrink shrink = {.fails = has_both, .failed_at_ns = 250 * NS_PER_S, .runs_max = 500};
+    struct chase chase = {.fails = has_both, .runs_max = 5000};
+    struct shrink shrink = {
+        .first_failing = first_failing, .left = left, .ctx = &chase, .failed_at_ns = 250 * NS_PER_S};
     shrink_scenario(&shrink, &scenario);
     assert_int_equal(scenario.count, 2);
     assert_int_equal(scenario.actions[0].kind, ACTION_WIPE);
     assert_int_equal(scenario.actions[1].kind, ACTION_HEAL);
     assert_int_equal(scenario.knobs.inflight, sim_knobs_default().inflight);
+    scenario_release(&scenario);
+}
+
+/* The third write of node 2 fails, and it matters which one that is: what is left out moves it. */
+static bool third_write_of_eight(const struct scenario *scenario) {
+    uint32_t appends = 0;
+    for (uint32_t i = 0; i < scenario->count; i++) {
+        const struct action *action = &scenario->actions[i];
+        appends += action->kind == ACTION_APPEND;
+        if (action->kind == ACTION_DISK_FAIL && action->count == (appends + 7) % 8 + 1 &&
+            scenario->seed % 4 == appends % 4)
+            return true;
+    }
+    return false;
+}
+
+static void what_is_counted_is_drawn_anew(void **state) {
+    (void)state;
+    struct scenario scenario;
+    scenario_init(&scenario);
+    scenario.seed = 40;
+    for (uint32_t i = 0; i < 101; i++) {
+        struct action action = {.at_ns = i * NS_PER_MS, .kind = ACTION_APPEND, .a = 500, .count = 1};
+        if (i == 100) action = (struct action){.at_ns = i * NS_PER_MS, .kind = ACTION_DISK_FAIL, .count = 4};
+        scenario_add(&scenario, &action);
+    }
+    assert_true(third_write_of_eight(&scenario));
+    struct chase chase = {.fails = third_write_of_eight, .runs_max = 20000};
+    struct shrink shrink = {
+        .first_failing = first_failing, .left = left, .ctx = &chase, .failed_at_ns = UINT64_MAX};
+    shrink_scenario(&shrink, &scenario);
+    assert_true(third_write_of_eight(&scenario));
+    assert_true(scenario.count <= 2);
     scenario_release(&scenario);
 }
 
@@ -205,6 +265,7 @@ int main(void) {
         cmocka_unit_test(a_plan_is_the_same_each_time_and_when_printed_and_read),
         cmocka_unit_test(a_run_is_the_same_each_time_and_when_driven_by_its_log),
         cmocka_unit_test(shrinking_leaves_what_is_needed),
+        cmocka_unit_test(what_is_counted_is_drawn_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
