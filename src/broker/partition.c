@@ -155,9 +155,10 @@ int32_t partition_epoch_end(const struct partition *p, int32_t epoch, int64_t *e
     uint32_t i = log->term_count;
     while (i > 0 && log->terms[log->term_head + i - 1].term > (uint64_t)epoch)
         i--;
-    if (i == 0) return log->term_count == 0 ? epoch : -1; /* an empty log ends everywhere */
     if (i < log->term_count) *end = MIN(*end, (int64_t)log->terms[log->term_head + i].start);
-    return (int32_t)log->terms[log->term_head + i - 1].term;
+    /* What was of it is gone: it ended where the log begins, at the latest (so do Kafka's brokers: who asks is
+     * there, perhaps, and has missed nothing). An empty log ends everywhere. */
+    return i == 0 ? epoch : (int32_t)log->terms[log->term_head + i - 1].term;
 }
 
 void partition_grow(struct partition *p, uint64_t bytes, int64_t max_timestamp, int64_t end) {

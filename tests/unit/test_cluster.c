@@ -522,6 +522,17 @@ static void epochs_tell_where_they_end(void **state) {
         STATUS_OK);
     assert_int_equal(found, -1);
     cluster_world_expect_numbers(&world, "t", 0, 30);
+    /* One whose records are all deleted ended where the log begins: who has read up to there may go on. */
+    assert_status(cluster_world_delete_records(&world, leader, "t", 0, ends[1]), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    for (int round = 0; round < 2; round++) {
+        int64_t end;
+        assert_status(
+            broker_epoch_end(world.nodes[leader].broker, SLICE_LITERAL("t"), 0, epochs[round], &found, &end),
+            STATUS_OK);
+        assert_int_equal(found, epochs[round]);
+        assert_int_equal(end, ends[1]);
+    }
     cluster_world_close(&world);
 }
 
