@@ -260,13 +260,10 @@ static void balance(struct cluster *cluster, struct raft_replica *replica, uint3
     if (preferred == cluster->node || node == NULL || !cluster_node_is_up(cluster, preferred) ||
         cluster_node_departs(cluster, preferred))
         return;
-    uint64_t id = raft_id(preferred, node->incarnation);
-    int at = raft_config_find(raft_config(raft), id);
-    const struct raft_progress *progress = raft_progress(raft, id);
-    if (at < 0 || raft_config(raft)->members[at].flags != RAFT_VOTER || progress == NULL ||
-        progress->state != RAFT_REPLICATE || raft->transfer_to != RAFT_NO_ID)
-        return;
-    MAYBE(raft_replica_transfer(replica, id) == STATUS_OK);
+    uint64_t id = raft_id(preferred, node->incarnation), now = io_now_ns(cluster->broker->io);
+    /* While it catches up, producers would be refused. */
+    if (raft_is_in_sync(raft, id, now, 2 * raft->options->heartbeat_ns) && raft->transfer_to == RAFT_NO_ID)
+        MAYBE(raft_replica_transfer(replica, id) == STATUS_OK);
 }
 
 static void tend_partition(struct cluster *cluster, struct partition *p,
