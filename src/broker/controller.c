@@ -554,6 +554,11 @@ struct raft_replica *controller_replica(const struct cluster *cluster) {
     return cluster->controller == NULL ? NULL : cluster->controller->replica;
 }
 
+bool controller_is_stored(const struct cluster *cluster) {
+    const struct controller *c = cluster->controller;
+    return c != NULL && c->stored == NULL && raft_replica_health(c->replica) == STATUS_OK;
+}
+
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
 enum status controller_open(struct cluster *cluster, const struct raft_config *founding,

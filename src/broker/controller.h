@@ -38,6 +38,8 @@ void controller_submit(struct cluster *cluster, struct controller_call *call);
 /* Now and then: calls that wait for a leader, deadlines, our own registration. */
 void controller_tick(struct cluster *cluster);
 struct raft_replica *controller_replica(const struct cluster *cluster);
+/* What is known of the metadata is stored, or on its way to the disk. False: less is, after a write failed. */
+bool controller_is_stored(const struct cluster *cluster);
 
 /* From peers. */
 void controller_request(struct cluster *cluster, uint32_t node, uint64_t number, struct slice body);

@@ -132,22 +132,23 @@ static void gone(struct store_write *write) {
     enum status status = write->status;
     store_write_release(write);
     store_write_init(&telling->write, NULL);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && controller_is_stored(telling->moves->cluster))
         tell(telling);
     else
         telling_free(telling);
 }
 
 /* The replica is closed. The metadata that asked for it, and the deletion of one that was open, were
- * submitted before this write, which repeats the deletion, so that all of it is durable when this is. One
- * that was not open, or whose deletion failed, is still stored: how far it was is read there. */
+ * submitted before this write, which repeats the deletion, so that all of it is durable when this is; unless
+ * there was no room for the metadata, which then are stored first. One that was not open, or whose deletion
+ * failed, is still stored: how far it was is read there. */
 static void delete_copy(struct moves *moves, const struct metadata_topic *topic, int32_t partition,
                         uint64_t since) {
     uint64_t group = topic->groups[partition];
     struct store *store = moves->cluster->broker->store;
     struct raft_floor floor;
     if (raft_host_find(moves->cluster->host, group) != NULL || is_told(moves, group) ||
-        broker_health(moves->cluster->broker) != STATUS_OK)
+        !controller_is_stored(moves->cluster) || broker_health(moves->cluster->broker) != STATUS_OK)
         return;
     struct telling *telling = telling_new(moves, METADATA_DROPPED, topic, partition, since);
     store_write_init(&telling->write, gone);

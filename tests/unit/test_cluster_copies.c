@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "broker/cluster.h"
+#include "broker/metadata_log.h"
 #include "broker/partition_replica.h"
 #include "lib/cluster_world.h"
 
@@ -47,9 +48,56 @@ static void who_is_far_behind_is_not_made_leader(void **state) {
     cluster_world_close(&world);
 }
 
+/* What the node's disk says of the placement. */
+static bool stored_as_placed(uint32_t node, const char *topic) {
+    struct metadata stored;
+    struct diagnostic why;
+    metadata_init(&stored, 1);
+    assert_status(metadata_log_load(world.nodes[node].broker, &stored, &why), STATUS_OK);
+    const struct metadata_topic *found = metadata_find(&stored, slice_from_text(topic));
+    bool placed = found != NULL && metadata_has_replica(&found->replicas[0], node);
+    metadata_release(&stored);
+    return placed;
+}
+
+/* False: it may be given another copy. */
+static bool has_to_delete(uint32_t asked, uint32_t node, const char *topic) {
+    const struct metadata_topic *found = metadata_find(&world.nodes[asked].broker->metadata,
+                                                       slice_from_text(topic));
+    return metadata_has_replica(&found->replicas[0], node) ||
+           metadata_left_behind(&found->replicas[0], node) != NULL;
+}
+
+/* A node has no room to store that its copy went to another. Before it is stored after all, it does not say
+ * that its copy is gone: a crash would bring the member back, and with it the deletion of a later copy. */
+static void a_copy_is_gone_when_the_disk_knows_that_it_went(void **state) {
+    (void)state;
+    cluster_world_open(&world, 63, 4);
+    cluster_world_run(&world, 3000);
+    int32_t at = 2;
+    static const int32_t first[] = {1, 2, 3};
+    assert_status(cluster_world_create_on(&world, 1, "t", first, 3), STATUS_OK);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 5, -1);
+    for (uint32_t round = 0; round < 24; round++) {
+        int32_t other = 6 - at, target[] = {1, other, 3, 0}; /* 2 and 4 by turns */
+        uint32_t node = (uint32_t)at;
+        assert_status(cluster_world_move(&world, 1, "t", 0, target, 0), STATUS_OK);
+        io_sim_disk_faults(world.sim, node - 1)->no_space_countdown = round / 2 + 1;
+        for (int look = 0; look < 600; look++) {
+            cluster_world_run(&world, 10);
+            if (!has_to_delete(1, node, "t")) assert_false(stored_as_placed(node, "t"));
+        }
+        io_sim_disk_faults(world.sim, node - 1)->no_space_countdown = 0;
+        assert_true(cluster_world_settle(&world, 1, "t", 30000));
+        at = other;
+    }
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_far_behind_is_not_made_leader),
+        cmocka_unit_test(a_copy_is_gone_when_the_disk_knows_that_it_went),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
