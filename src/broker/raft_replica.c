@@ -11,6 +11,11 @@
 
 /* ---- writes ------------------------------------------------------------------------------------------- */
 
+static void forget_founding(struct raft_replica *r) {
+    mem_free(r->founding);
+    r->founding = NULL;
+}
+
 static void write_done(struct store_write *store_write) {
     struct replica_write *write = CONTAINER_OF(store_write, struct replica_write, write);
     struct raft_replica *r = write->replica;
@@ -28,6 +33,7 @@ static void write_done(struct store_write *store_write) {
                     watch->durable(r->host->options.watch_ctx, &r->raft, write->number);
             }
             r->compacted = MAX(r->compacted, write->compacted);
+            if (write->founds) forget_founding(r);
             replica_snapshot_stored(r, write);
             raft_host_wake(r);
         }
@@ -399,6 +405,13 @@ static void release_raft(struct raft_replica *r) {
     raft_release(&r->raft);
 }
 
+/* There may be no room for it now. */
+static void keep_founding(struct raft_replica *r, const struct raft_config *config) {
+    size_t size = raft_config_size(config->member_count);
+    r->founding = mem_alloc(size);
+    memcpy(r->founding, config, size);
+}
+
 static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
     struct raft_host *host = r->host;
     struct raft_loaded loaded;
@@ -415,11 +428,14 @@ static enum status load(struct raft_replica *r, struct diagnostic *diagnostic) {
         return diagnose(diagnostic, status, "a snapshot that group %" PRIu64 " received cannot be read",
                         r->options.group);
     }
-    if (!loaded.found && r->options.founding != NULL) {
+    if (!loaded.found && r->options.founding != NULL) keep_founding(r, r->options.founding);
+    if (loaded.config != NULL) forget_founding(r);
+    if (r->founding != NULL) {
         struct replica_write *write = replica_write_new(r);
-        raft_store_create(&write->write, r->options.group, r->options.founding);
+        write->founds = true;
+        raft_store_create(&write->write, r->options.group, r->founding);
         replica_write_submit(write);
-        loaded.start.config = r->options.founding;
+        loaded.start.config = r->founding;
     }
     loaded.start.seed = prng_next(
         &host->prng); /* another at each start: answers to an earlier life are told apart */
@@ -463,7 +479,7 @@ enum status raft_replica_open(struct raft_host *host, const struct raft_replica_
         mem_free(r);
         return status;
     }
-    r->options.founding = NULL; /* the caller's, and not needed any more */
+    r->options.founding = NULL; /* the caller's; what is needed of it was copied */
     uint8_t key[8];
     store_be64(key, options->group);
     map_put(&host->replicas, slice_make(key, sizeof key), r);
@@ -551,6 +567,7 @@ void raft_replica_close(struct raft_replica *r, bool drop) {
         replica_write_submit(write);
     }
     release_raft(r);
+    forget_founding(r);
     mem_free(r);
 }
 

@@ -59,6 +59,7 @@ struct replica_write {
     uint64_t number;              /* of the core's writes; 0: none of them */
     uint64_t compacted;           /* tell the core when durable; 0: nothing to tell */
     bool unpacks;                 /* a piece of a snapshot: the next one follows when it is durable */
+    bool founds;                  /* the first configuration of a new group */
 };
 
 /* A message that waits for a write. */
@@ -92,6 +93,7 @@ struct unpacking {
 struct raft_replica {
     struct raft_host *host;
     struct raft_replica_options options;
+    struct raft_config *founding; /* of a new group, until the store has it; else NULL */
     struct list dirty;
     struct list telling;
     uint64_t told; /* node_news.number of what it knows */

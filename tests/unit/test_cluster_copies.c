@@ -13,6 +13,40 @@
 
 static struct cluster_world world;
 
+static struct partition *copy_at(uint32_t node, const char *topic, int partition) {
+    return broker_partition(world.nodes[node].broker, slice_from_text(topic), partition);
+}
+
+static void open_with_topic(uint64_t seed, int partitions) {
+    cluster_world_open(&world, seed, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", partitions, 3), STATUS_OK);
+}
+
+/* A topic is made while one disk is full: that node's copy is founded all the same when there is room. */
+static void a_copy_is_founded_when_there_is_room(void **state) {
+    (void)state;
+    open_with_topic(61, 1);
+    for (uint32_t round = 0; round < 12; round++) {
+        uint32_t full = round % 3 + 1, asked = full % 3 + 1;
+        char name[16];
+        snprintf(name, sizeof name, "u%u", round);
+        io_sim_disk_faults(world.sim, full - 1)->no_space_countdown = round / 3 + 1;
+        enum status status = cluster_world_create(&world, asked, name, 1, 3);
+        assert_true(status == STATUS_OK || status == STATUS_UNAVAILABLE);
+        cluster_world_run(&world, 3000);
+        io_sim_disk_faults(world.sim, full - 1)->no_space_countdown = 0;
+        cluster_world_run(&world, 3000);
+        if (broker_topic_find(world.nodes[asked].broker, slice_from_text(name)) == NULL) continue;
+        for (uint32_t node = 1; node <= 3; node++) {
+            const struct partition *p = copy_at(node, name, 0);
+            assert_status(partition_replica_health(p), STATUS_OK);
+            assert_non_null(raft_config(raft_replica_raft(p->replica)));
+        }
+    }
+    cluster_world_close(&world);
+}
+
 /* The leader that the placement prefers comes back with a disk that cannot keep up: it leads again when it
  * has everything, and nobody is refused on the way. */
 static void who_is_far_behind_is_not_made_leader(void **state) {
@@ -96,6 +130,7 @@ static void a_copy_is_gone_when_the_disk_knows_that_it_went(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_copy_is_founded_when_there_is_room),
         cmocka_unit_test(who_is_far_behind_is_not_made_leader),
         cmocka_unit_test(a_copy_is_gone_when_the_disk_knows_that_it_went),
     };
