@@ -112,6 +112,7 @@ enum status cluster_open(struct broker *broker, struct diagnostic *diagnostic) {
     list_init(&cluster->groups_away);
     list_init(&cluster->groups_served);
     list_init(&cluster->served_calls);
+    list_init(&cluster->unopened);
     list_init(&cluster->metadata_read.link);
     cluster->broker = broker;
     cluster->moves = moves_new(cluster);
@@ -564,6 +565,7 @@ static void tick(struct io_timer *timer) {
         know_registered(cluster);
         forget_removed(cluster);
         coordinators_tick(cluster->broker);
+        partition_replicas_retry(cluster);
         if (!cluster->leaving) members_tend(cluster);
         moves_tick(cluster->moves);
         if (cluster->ticks % ANNOUNCE_TICKS == 0) announce_all_to(cluster, 0);

@@ -66,6 +66,7 @@ struct cluster {
     bool members_due;      /* the next tick looks at all groups that are led here, */
     uint64_t tended_index; /* and so it does when the metadata is not what it was */
     struct moves *moves;   /* moves.c */
+    struct list unopened;  /* struct partition.unopened: partition_replica.c */
     bool removed;          /* we are not in the cluster any more; it was logged */
     uint64_t ticks;
     uint64_t next_number;                   /* of requests to others */

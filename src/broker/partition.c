@@ -22,6 +22,7 @@ struct partition *partition_new(struct topic_state *topic, struct broker *broker
     list_init(&p->fetch_waits);
     list_init(&p->searches);
     list_init(&p->trims);
+    list_init(&p->unopened);
     return p;
 }
 
@@ -40,6 +41,7 @@ static void resume_waiters(struct partition *p, bool gone) {
 
 void partition_free(struct partition *p) {
     partition_replica_close(p);
+    list_remove(&p->unopened);
     cleaner_detach(p);
     if (p->load != NULL) partition_load_cancel(p);
     LIST_FOREACH(it, &p->appends) {

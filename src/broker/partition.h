@@ -47,7 +47,7 @@ struct partition {
     int64_t log_start, high_watermark, log_end;
     int64_t watermark_told;    /* highest before it was loaded anew: readers may have seen it */
     int64_t log_start_next;    /* >= log_start: on its way to the disk (partition_trim) */
-    uint64_t failed_ns;        /* FAILED: when */
+    uint64_t failed_ns;        /* FAILED: when; not of a copy that is opened anew */
     uint64_t cumulative_bytes; /* ever appended */
     uint64_t deleted_bytes;    /* of them, below log_start by whole stretches */
     int64_t max_timestamp;     /* so far; >= 0 */
@@ -58,6 +58,7 @@ struct partition {
     int64_t grown_end; /* what partition_grow has counted: log_end; in a cluster what is committed */
     struct producer_state producers; /* of everything up to log_end */
     struct raft_replica *replica;    /* in a cluster, when this node has one */
+    struct list unopened;            /* in cluster.unopened: to be opened, or loaded, later */
     struct producer_state committed; /* of everything below high_watermark; in a cluster */
     bool dropped;                    /* its topic is gone, and what is stored goes too */
     bool moved;                      /* its copy here was given away, and goes */

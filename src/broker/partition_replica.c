@@ -101,6 +101,9 @@ static void take_committed(struct partition *p, const struct record_batch *batch
     if (p->grown_end <= p->stretch_first) p->stretch_first = MIN(p->stretch_first, batch->base_offset);
     partition_grow(p, batch->bytes.size, batch->max_timestamp, end);
     learn_producer(p, &p->committed, batch);
+    /* Applied while nothing could be put beside the log. */
+    int64_t log_start = record_batch_log_start_read(batch);
+    if (log_start <= end) p->log_start_next = p->log_start = MAX(p->log_start, log_start);
 }
 
 static void take_appended(struct partition *p, const struct record_batch *batch) {
@@ -137,12 +140,12 @@ static enum status load(struct partition *p) {
     p->grown_end = MAX(p->grown_end, p->high_watermark);
     if (status == STATUS_OK) partition_replica_mend_producers(p);
     if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
+    if (status != STATUS_OK && (p->phase != PARTITION_FAILED || p->failure != status))
+        log_error(p->broker->log, "partition cannot be loaded topic=%s partition=%d reason=%s",
+                  p->topic->public.name, p->index, status_name(status));
     p->phase = status == STATUS_OK ? PARTITION_READY : PARTITION_FAILED;
     p->failure = status;
     if (status == STATUS_OK) p->broker->stats.partitions_loaded++;
-    if (status != STATUS_OK)
-        log_error(p->broker->log, "partition cannot be loaded topic=%s partition=%d reason=%s",
-                  p->topic->public.name, p->index, status_name(status));
     partition_check(p);
     return status;
 }
@@ -199,8 +202,19 @@ static void begin_at(struct partition *p, int64_t log_start, struct store_write 
     partition_put_start(p, p->deleted_bytes, write);
 }
 
+static void set_watermark(struct partition *p, int64_t end) {
+    ASSERT_LE(p->high_watermark, end); /* I3 */
+    p->high_watermark = end;
+    p->log_end = MAX(p->log_end, end);
+}
+
 static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, struct store_write *write) {
     struct partition *p = ctx;
+    /* What stands beside the log is not known: nothing is added, and the next load goes through all of it. */
+    if (p->phase == PARTITION_FAILED) {
+        set_watermark(p, (int64_t)entries[count - 1].end);
+        return;
+    }
     int64_t now_ms = io_wall_ms(p->broker->io);
     uint64_t bytes = 0;
     int64_t started = p->log_start;
@@ -219,9 +233,7 @@ static void apply(void *ctx, const struct raft_entry *entries, uint32_t count, s
         ended |= (batch.attributes & (BATCH_CONTROL | BATCH_TRANSACTIONAL)) > BATCH_CONTROL;
         end_stretch_if_full(p, write, now_ms);
     }
-    ASSERT_LE(p->high_watermark, (int64_t)entries[count - 1].end); /* I3 */
-    p->high_watermark = (int64_t)entries[count - 1].end;
-    p->log_end = MAX(p->log_end, p->high_watermark);
+    set_watermark(p, (int64_t)entries[count - 1].end);
     if (p->log_start > started && !p->broker->closing) trim_to(p, p->log_start);
     append_committed(p);
     bool readable = partition_replica_use(p) == STATUS_OK || read_replica_use(p) == STATUS_OK;
@@ -327,9 +339,20 @@ void partition_replica_follow_start(struct partition *p, int64_t log_start) {
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
+static void retry_later(struct partition *p) {
+    p->failed_ns = io_now_ns(p->broker->io);
+    list_push_back(&p->broker->cluster->unopened, &p->unopened);
+}
+
+/* The log is repaired from the others meanwhile, if it is that. */
+static void load_or_retry(struct partition *p) {
+    if (load(p) != STATUS_OK) retry_later(p);
+}
+
 void partition_replica_open(struct partition *p, const struct metadata_replicas *replicas, bool is_new) {
     struct cluster *cluster = p->broker->cluster;
     if (p->replica != NULL) return;
+    list_remove(&p->unopened);
     struct raft_config *founding = cluster_founding(cluster, replicas);
     struct raft_replica_options options = {.group = p->group,
                                            .format = RAFT_FORMAT_BATCHES,
@@ -346,14 +369,41 @@ void partition_replica_open(struct partition *p, const struct metadata_replicas 
     enum status status = raft_replica_open(cluster->host, &options, &p->replica, &why);
     mem_free(founding);
     if (status == STATUS_OK) {
-        MAYBE(load(p) == STATUS_OK);
+        load_or_retry(p);
         return;
     }
+    if (p->phase != PARTITION_FAILED || p->failure != status)
+        log_error(p->broker->log, "partition cannot be opened topic=%s partition=%d reason=\"%s\"",
+                  p->topic->public.name, p->index, why.text);
     p->replica = NULL;
     p->phase = PARTITION_FAILED;
     p->failure = status;
-    log_error(p->broker->log, "partition cannot be opened topic=%s partition=%d reason=\"%s\"",
-              p->topic->public.name, p->index, why.text);
+    retry_later(p);
+}
+
+static void retry(struct cluster *cluster, struct partition *p) {
+    const struct metadata_topic *topic = metadata_find_id(&cluster->broker->metadata, p->topic->public.id);
+    if (p->phase != PARTITION_FAILED || topic == NULL ||
+        !metadata_has_replica(&topic->replicas[p->index], cluster->node))
+        return;
+    if (p->replica == NULL)
+        partition_replica_open(p, &topic->replicas[p->index], false);
+    else if (raft_replica_health(p->replica) == STATUS_OK) /* else when it is opened anew */
+        load_or_retry(p);
+    if (p->phase != PARTITION_FAILED)
+        fetch_wake(p, UINT64_MAX);
+    else if (p->replica != NULL && raft_replica_is_leader(p->replica))
+        MAYBE(raft_replica_transfer(p->replica, RAFT_NO_ID) == STATUS_OK); /* others can serve */
+}
+
+void partition_replicas_retry(struct cluster *cluster) {
+    struct list *first;
+    for (uint32_t i = 0; i < REPLICA_RETRIES_MAX && (first = list_first(&cluster->unopened)) != NULL; i++) {
+        struct partition *p = CONTAINER_OF(first, struct partition, unopened);
+        if (io_now_ns(cluster->broker->io) - p->failed_ns < PARTITION_RETRY_NS) return;
+        list_remove(first);
+        retry(cluster, p);
+    }
 }
 
 void partition_replica_close(struct partition *p) {

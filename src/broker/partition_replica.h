@@ -21,10 +21,17 @@
 #include "broker/partition.h"
 #include "wire/record_batch.h"
 
+#define REPLICA_RETRIES_MAX 16 /* each is read while everybody waits */
+
 /* Opens the replica, if it is not open, on a node that may have one; loads what is kept beside the log.
- * is_new: the partition was made just now. */
+ * is_new: the partition was made just now. What cannot be read now (a disk error, no descriptors) is tried
+ * again PARTITION_RETRY_NS later. Whoever has its log, but not what is beside it, is a member that does not
+ * serve: should it be elected, it hands over. */
 void partition_replica_open(struct partition *partition, const struct metadata_replicas *replicas,
                             bool is_new);
+/* Now and then: those that could not be opened or loaded, REPLICA_RETRIES_MAX of them. */
+struct cluster;
+void partition_replicas_retry(struct cluster *cluster);
 /* What waits for a commit is answered; what is stored goes when the topic does (topic->deleting or dropped).
  */
 void partition_replica_close(struct partition *partition);

@@ -23,6 +23,94 @@ static void open_with_topic(uint64_t seed, int partitions) {
     assert_status(cluster_world_create(&world, 1, "t", partitions, 3), STATUS_OK);
 }
 
+static void stored(struct store_write *write) {
+    assert_status(write->status, STATUS_OK);
+    store_write_release(write);
+}
+
+/* NULL: away with it. */
+static void put(uint32_t node, struct key key, struct slice value) {
+    struct store_write write;
+    store_write_init(&write, stored);
+    if (value.data == NULL)
+        store_delete(&write, key_slice(&key));
+    else
+        store_put(&write, key_slice(&key), (struct shared_slice){value, NULL});
+    store_write_submit(broker_store(world.nodes[node].broker), &write);
+    cluster_world_run(&world, 100);
+}
+
+/* A log that cannot be opened when its node starts is opened when it can be. */
+static void a_copy_that_cannot_be_opened_is_opened_later(void **state) {
+    (void)state;
+    open_with_topic(60, 1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, -1);
+    const struct raft *raft = raft_replica_raft(copy_at(3, "t", 0)->replica);
+    struct key key = key_raft(raft->group, 't', 0);
+    uint8_t term[8];
+    store_be64(term, raft->log.terms[raft->log.term_head].term);
+    put(3, key, SLICE_LITERAL("?"));
+    cluster_world_crash(&world, 3, IO_SIM_CRASH_POWER);
+    cluster_world_start(&world, 3);
+    cluster_world_run(&world, 5000);
+    assert_status(partition_replica_health(copy_at(3, "t", 0)), STATUS_CORRUPT);
+    assert_null(copy_at(3, "t", 0)->replica);
+    cluster_world_produce_numbers(&world, "t", 0, 10, 20, -1);
+    put(3, key, slice_make(term, sizeof term));
+    cluster_world_run(&world, 3000);
+    assert_status(partition_replica_health(copy_at(3, "t", 0)), STATUS_OK);
+    assert_int_equal(copy_at(3, "t", 0)->high_watermark, 20);
+    cluster_world_close(&world);
+}
+
+/* The number, to whoever but `not` takes it, once. */
+static void produce_elsewhere(uint32_t not, int number, int64_t producer) {
+    char value[16];
+    snprintf(value, sizeof value, "%d", number);
+    enum status status = STATUS_UNAVAILABLE;
+    for (uint32_t i = 0; i < 300 && status != STATUS_OK; i++) {
+        status = cluster_world_append(&world, (not +i % 2) % 3 + 1, "t", 0, value, producer, number, NULL);
+        cluster_world_run(&world, 10);
+    }
+    assert_status(status, STATUS_OK);
+}
+
+/* What is stored beside the log of a copy cannot be loaded. The others serve, also when it is elected; it
+ * takes what is written meanwhile, and knows all of it when it can be loaded after all. */
+static void a_copy_that_is_not_loaded_does_not_lead(void **state) {
+    (void)state;
+    int64_t producer, offset;
+    open_with_topic(64, 1);
+    assert_status(cluster_world_producer_id(&world, 1, &producer), STATUS_OK);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, producer);
+    uint32_t preferred = cluster_world_leader(&world, 1, "t", 0);
+    struct key key = key_producer(copy_at(preferred, "t", 0)->group, 1 << 20); /* of nobody */
+    put(preferred, key, SLICE_LITERAL("?"));
+    cluster_world_crash(&world, preferred, IO_SIM_CRASH_POWER);
+    cluster_world_start(&world, preferred);
+    for (int i = 10; i < 20; i++)
+        produce_elsewhere(preferred, i, producer);
+    for (int i = 0; i < 20; i++) { /* it is given the lead now and then */
+        cluster_world_run(&world, 1000);
+        assert_int_not_equal(copy_at(preferred, "t", 0)->phase, PARTITION_READY);
+        produce_elsewhere(preferred, 20 + i, producer);
+    }
+    uint32_t leader;
+    do {
+        leader = cluster_world_leader(&world, 1, "t", 0);
+        cluster_world_run(&world, 20);
+    } while (cluster_world_delete_records(&world, leader, "t", 0, 35) != STATUS_OK);
+    assert_int_not_equal(leader, preferred);
+    put(preferred, key, SLICE_EMPTY);
+    cluster_world_run(&world, 20000);
+    assert_int_equal(cluster_world_leader(&world, 1, "t", 0), preferred);
+    assert_int_equal(copy_at(preferred, "t", 0)->log_start, 35);
+    assert_status(cluster_world_append(&world, preferred, "t", 0, "39", producer, 39, &offset), STATUS_OK);
+    assert_in_range(offset, 39, copy_at(preferred, "t", 0)->high_watermark - 1); /* it was there */
+    assert_status(cluster_world_append(&world, preferred, "t", 0, "40", producer, 40, &offset), STATUS_OK);
+    cluster_world_close(&world);
+}
+
 /* A topic is made while one disk is full: that node's copy is founded all the same when there is room. */
 static void a_copy_is_founded_when_there_is_room(void **state) {
     (void)state;
@@ -130,6 +218,8 @@ static void a_copy_is_gone_when_the_disk_knows_that_it_went(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_copy_that_cannot_be_opened_is_opened_later),
+        cmocka_unit_test(a_copy_that_is_not_loaded_does_not_lead),
         cmocka_unit_test(a_copy_is_founded_when_there_is_room),
         cmocka_unit_test(who_is_far_behind_is_not_made_leader),
         cmocka_unit_test(a_copy_is_gone_when_the_disk_knows_that_it_went),
