@@ -627,13 +627,15 @@ enum status cluster_start(struct broker *broker, struct diagnostic *diagnostic) 
     io_timer_set(broker->io, &cluster->timer, io_now_ns(broker->io) + CLUSTER_TICK_NS);
     if (broker->options.peer_count > PEERS_MAX)
         return diagnose(diagnostic, STATUS_INVALID, "there are more than %d peers", PEERS_MAX);
-    connect_peers(cluster);
     if (cluster->adopting) return adopt(cluster, diagnostic);
-    if (cluster->cluster_id[0] != '\0') return formed(cluster, diagnostic);
-    log_info(broker->log,
-             "this node belongs to no cluster yet: one begins when all nodes of --peers are there, "
-             "or one that they have takes it in");
-    return STATUS_OK;
+    if (cluster->cluster_id[0] == '\0')
+        log_info(broker->log,
+                 "this node belongs to no cluster yet: one begins when all nodes of --peers are there, "
+                 "or one that they have takes it in");
+    enum status status = cluster->cluster_id[0] == '\0' ? STATUS_OK : formed(cluster, diagnostic);
+    if (status == STATUS_OK)
+        connect_peers(cluster); /* at last: what is under way could not be ended at once */
+    return status;
 }
 
 void cluster_leave(struct cluster *cluster, void (*done)(void *ctx), void *ctx) {
