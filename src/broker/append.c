@@ -117,13 +117,16 @@ static enum status check_timestamps(struct partition *p, struct append *append, 
 static enum status check_batch(struct partition *p, struct append *append, struct record_batch *batch) {
     const struct topic_config *config = &p->topic->public.config;
     struct slice bytes = append->batch.bytes;
-    if (p->producers_stale) partition_replica_mend_producers(p);
+    enum status status = p->producers_stale ? partition_replica_mend_producers(p) : STATUS_OK;
+    if (status != STATUS_OK)
+        return diagnose(&append->diagnostic, status, "who wrote at the end of the log cannot be read: %s",
+                        status_text(status));
     if (append->marker) return record_batch_read(bytes, batch);
     if (bytes.size > (uint64_t)config->max_message_bytes)
         return diagnose(&append->diagnostic, STATUS_TOO_LARGE,
                         "the batch has %zu bytes, max.message.bytes of topic '%s' is %lld", bytes.size,
                         p->topic->public.name, (long long)config->max_message_bytes);
-    enum status status = record_batch_validate(bytes, false, INFLATE_MAX, batch, &append->bad_record);
+    status = record_batch_validate(bytes, false, INFLATE_MAX, batch, &append->bad_record);
     if (status != STATUS_OK) return diagnose(&append->diagnostic, status, "%s", status_text(status));
     if ((batch->attributes & BATCH_TRANSACTIONAL) != 0 &&
         (append->transactional_id.size == 0 || batch->producer_id < 0))
@@ -133,6 +136,15 @@ static enum status check_batch(struct partition *p, struct append *append, struc
     if (status == STATUS_OK && (config->cleanup_policy & 2) != 0)
         status = check_records_have_keys(batch, append);
     return status;
+}
+
+/* It has no place in the log yet: it may get another than was meant for it, or none. */
+static bool is_proposed(const struct partition *p, int64_t base_offset) {
+    LIST_FOREACH(it, &p->appends) {
+        const struct append *first = CONTAINER_OF(it, struct append, link);
+        if (first->base_offset == base_offset) return !list_empty(&first->propose.link);
+    }
+    return false;
 }
 
 /* OK: append it. END: it is there already and the answer is known or awaited. Else the refusal. */
@@ -148,6 +160,9 @@ static enum status check_producer(struct partition *p, struct append *append,
         return status;
     }
     p->broker->stats.duplicates++;
+    if (is_proposed(p, base_offset))
+        return diagnose(&append->diagnostic, STATUS_UNAVAILABLE,
+                        "the same batch came a moment ago, and it is not known yet what becomes of it");
     append->base_offset = base_offset;
     append->last_offset = last_offset;
     append->status = STATUS_OK;

@@ -110,16 +110,14 @@ static void take_appended(struct partition *p, const struct record_batch *batch)
     learn_producer(p, &p->producers, batch);
 }
 
-void partition_replica_mend_producers(struct partition *p) {
-    p->producers_stale = false;
+enum status partition_replica_mend_producers(struct partition *p) {
     producer_state_release(&p->producers);
     producer_state_init(&p->producers, p->broker->hash_seed);
     producer_state_copy(&p->producers, &p->committed);
     p->log_end = (int64_t)raft_replica_raft(p->replica)->log.end;
     enum status status = walk_log(p, p->high_watermark, take_appended);
-    if (status != STATUS_OK)
-        log_error(p->broker->log, "the end of a log cannot be read topic=%s partition=%d reason=%s",
-                  p->topic->public.name, p->index, status_name(status));
+    p->producers_stale = status != STATUS_OK;
+    return status;
 }
 
 static enum status load(struct partition *p) {
@@ -138,7 +136,7 @@ static enum status load(struct partition *p) {
     if (status == STATUS_OK) status = load_producers(p);
     if (status == STATUS_OK) status = walk_log(p, p->stretch_first, take_committed);
     p->grown_end = MAX(p->grown_end, p->high_watermark);
-    if (status == STATUS_OK) partition_replica_mend_producers(p);
+    if (status == STATUS_OK) status = partition_replica_mend_producers(p);
     if (p->phase == PARTITION_READY) p->broker->stats.partitions_loaded--;
     if (status != STATUS_OK && (p->phase != PARTITION_FAILED || p->failure != status))
         log_error(p->broker->log, "partition cannot be loaded topic=%s partition=%d reason=%s",

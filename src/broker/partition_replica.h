@@ -40,7 +40,8 @@ enum status partition_replica_use(const struct partition *partition) MUST_USE;
 enum status partition_replica_health(const struct partition *partition) MUST_USE;
 /* The leader's log begins here. */
 void partition_replica_follow_start(struct partition *partition, int64_t log_start);
-/* The producers as of the end of the log, from what is committed and the log behind it. */
-void partition_replica_mend_producers(struct partition *partition);
+/* The producers as of the end of the log, from what is committed and the log behind it. Not OK: it cannot be
+ * read, and they stay stale. */
+enum status partition_replica_mend_producers(struct partition *partition) MUST_USE;
 
 #endif
