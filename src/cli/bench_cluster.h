@@ -10,7 +10,8 @@
  *   failover  the leader is killed (SIGKILL): until the next record is acknowledged, as a client sees it that
  *             asks the others who leads, every 5 ms
  *   catchup   a node is stopped, the others take records, it comes back: until it has them. Beside it how fast
- *             these very files are read from the disk in a row, and what of the time its log was being written
+ *             these very files are read from the disk in a row, how fast it takes what a log writes, and what of
+ *             the time its log was being written
  *   move      a topic's partitions get a replica on a node that has none of them, read from the disk, while
  *             clients publish to another topic at a stated rate: their latency before and meanwhile
  *   idle      memory and CPU with 1, 1,000 and 10,000 partitions

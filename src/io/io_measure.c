@@ -133,6 +133,24 @@ double io_measure_read_files(const char *dir) {
     return (double)bytes / (io_measure_seconds() - began);
 }
 
+double io_measure_synced_writes(const char *dir, uint64_t bytes) {
+    static const uint8_t zeros[IO_MEASURE_PIECE];
+    char path[512];
+    snprintf(path, sizeof path, "%.480s/synced-writes", dir);
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    uint64_t done = 0;
+    bool good = descriptor >= 0 && posix_fallocate(descriptor, 0, (off_t)bytes) == 0 &&
+                fdatasync(descriptor) == 0;
+    double began = io_measure_seconds();
+    for (; good && done < bytes; done += sizeof zeros)
+        good = pwrite(descriptor, zeros, sizeof zeros, (off_t)done) == (ssize_t)sizeof zeros &&
+               fdatasync(descriptor) == 0;
+    double seconds = io_measure_seconds() - began;
+    if (descriptor >= 0) close(descriptor);
+    unlink(path);
+    return good ? (double)done / seconds : 0;
+}
+
 /* ---- processes --------------------------------------------------------------------------------------- */
 
 bool io_measure_in_child(void (*run)(void *ctx), void *ctx) {

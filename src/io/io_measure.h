@@ -23,6 +23,10 @@ void io_measure_remove_dir(const char *dir); /* with everything in it */
 uint64_t io_measure_disk_bytes(const char *dir);  /* that its files take on disk */
 void io_measure_drop_page_cache(const char *dir); /* of its files, after a sync */
 double io_measure_read_files(const char *dir);    /* reads them one after the other: bytes a second */
+/* Writes a file in `dir`, IO_MEASURE_PIECE at a time, each made durable before the next, and removes it: bytes
+ * a second. */
+#define IO_MEASURE_PIECE ((uint64_t)3584 * 1024)
+double io_measure_synced_writes(const char *dir, uint64_t bytes);
 /* Runs `run` in a child process that then ends without any tidying up; true when it got to its end. */
 bool io_measure_in_child(void (*run)(void *ctx), void *ctx);
 

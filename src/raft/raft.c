@@ -18,7 +18,7 @@ struct raft_options raft_options_default(uint64_t id) {
         .sleep_after_ns = 0,
         .append_bytes_max = MIB,
         .inflight_count_max = 64,
-        .inflight_bytes_max = 8 * MIB,
+        .inflight_bytes_max = 12 * MIB, /* a log that takes 4 MiB at a time is never without work */
         .uncommitted_bytes_max = 32 * MIB,
         .window_bytes_max = 16 * MIB,
         .reads_max = 1024,
