@@ -82,7 +82,7 @@ static bool is_caught_up(const struct consume *self) {
 static void progress_fire(struct io_timer *timer) {
     struct consume *self = CONTAINER_OF(timer, struct consume, progress);
     struct io *io = grpc_call_io(self->call);
-    if (io_now_ns(io) - self->sent_ns >= self->progress_ns &&
+    if (self->started && io_now_ns(io) - self->sent_ns >= self->progress_ns &&
         grpc_call_queued(self->call) < QUEUED_BYTES_MAX) {
         grpc_sources_refresh(&self->sources);
         send_progress(self);

@@ -11,6 +11,7 @@
 #include "io/io_sim.h"
 #include "sentinel/v1/consumer_service.pb-c.h"
 #include "sentinel/v1/producer_service.pb-c.h"
+#include "sim/grpc_member.h"
 #include "sim/history_reader.h"
 #include "sim/kafka_clients.h"
 #include "sim/world.h"
@@ -22,6 +23,8 @@
 #define PARTITIONS        KAFKA_PARTITIONS
 #define PRODUCERS         3
 #define RECORDS_MAX       4
+#define MEMBERS           3 /* of the group */
+#define GROUP             "streams"
 #define ANSWER_NS         (5 * NS_PER_S) /* then the call is given up */
 #define RETRY_NS          (60 * NS_PER_MS)
 #define GAP_NS            (120 * NS_PER_MS) /* between batches */
@@ -63,6 +66,8 @@ struct clients {
     struct io_timer timer;
     bool finishing, kafka_finishes;
     struct grpc_client producers[PRODUCERS], consumers[PARTITIONS];
+    struct group_history group;
+    struct grpc_member members[MEMBERS];
 };
 
 static void go_on(struct grpc_client *c);
@@ -400,6 +405,8 @@ static void look(struct io_timer *timer) {
         go_on(&all->producers[i]);
     for (uint32_t i = 0; i < PARTITIONS; i++)
         go_on(&all->consumers[i]);
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        grpc_member_start(&all->members[i]);
 }
 
 static void init(struct clients *all, struct grpc_client *c, uint32_t index) {
@@ -419,6 +426,31 @@ static void init(struct clients *all, struct grpc_client *c, uint32_t index) {
     }
 }
 
+static void told(void *ctx, uint32_t node, const char *text) {
+    struct clients *all = ctx;
+    if (text != NULL) world_client_event(all->world, node, text, false);
+    check(all);
+}
+
+static void open_group(struct clients *all) {
+    uint64_t statics = world_node_seed(all->world, KAFKA_CLIENTS_NODE);
+    group_history_init(&all->group, all->history, GROUP, 0);
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        struct grpc_member_options options = {.io = all->io,
+                                              .group = &all->group,
+                                              .group_id = GROUP,
+                                              .topic = TOPIC,
+                                              .is_static = (statics >> i & 3) == 0,
+                                              .index = i,
+                                              .node_count = world_node_count(all->world),
+                                              .port = KAFKA_PORT,
+                                              .seed = world_node_seed(all->world, KAFKA_CLIENTS_NODE),
+                                              .told = told,
+                                              .ctx = all};
+        grpc_member_init(&all->members[i], &options);
+    }
+}
+
 void *grpc_clients_open(struct world *world) {
     struct clients *all = mem_calloc(1, sizeof *all);
     all->world = world;
@@ -429,6 +461,7 @@ void *grpc_clients_open(struct world *world) {
         init(all, &all->producers[i], i);
     for (uint32_t i = 0; i < PARTITIONS; i++)
         init(all, &all->consumers[i], i);
+    open_group(all);
     io_timer_init(&all->timer, look);
     io_timer_set(all->io, &all->timer, io_now_ns(all->io) + RETRY_NS);
     return all;
@@ -441,6 +474,9 @@ void grpc_clients_close(void *clients) {
         buffer_unref(all->producers[i].batch);
     for (uint32_t i = 0; i < PARTITIONS; i++)
         history_reader_release(&all->consumers[i].reader);
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        grpc_member_release(&all->members[i]);
+    group_history_release(&all->group);
     kafka_clients_close(all->kafka);
 }
 
@@ -453,6 +489,8 @@ void grpc_clients_finish(void *clients) {
     all->finishing = true;
     for (uint32_t i = 0; i < PRODUCERS; i++)
         if (all->producers[i].batch == NULL) end(&all->producers[i], RETRY_NS);
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        all->members[i].steady = true;
 }
 
 bool grpc_clients_finished(void *clients) {
@@ -465,7 +503,11 @@ bool grpc_clients_finished(void *clients) {
     all->kafka_finishes = true;
     if (!kafka_clients_finished(all->kafka)) return false;
     for (uint32_t p = 0; p < PARTITIONS; p++)
-        done = done && all->consumers[p].reader.offset >= kafka_clients_end(all->kafka, p);
+        done = done && all->consumers[p].reader.offset >= kafka_clients_end(all->kafka, p) &&
+               MAX(all->group.partitions[p].committed, (int64_t)0) >= kafka_clients_end(all->kafka, p);
+    for (uint32_t p = 0; p < PARTITIONS && done; p++)
+        group_history_finish(&all->group, p, kafka_clients_end(all->kafka, p));
+    check(all);
     return done;
 }
 
@@ -477,7 +519,10 @@ void grpc_clients_report(void *clients, struct writer *to) {
             writer_printf(to, "; gRPC producer %u asks %u of node %u", i, all->producers[i].asking,
                           all->producers[i].node);
     for (uint32_t p = 0; p < PARTITIONS; p++)
-        writer_printf(to, "; gRPC consumer of %u at %lld of %lld", p,
-                      (long long)all->consumers[p].reader.offset,
-                      (long long)kafka_clients_end(all->kafka, p));
+        writer_printf(to, "; gRPC consumer of %u at %lld of %lld, B17 the group at %lld", p,
+                      (long long)all->consumers[p].reader.offset, (long long)kafka_clients_end(all->kafka, p),
+                      (long long)all->group.partitions[p].committed);
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        writer_printf(to, "; member %u epoch %d owns %x of node %u", i, all->members[i].epoch,
+                      all->members[i].owned, all->members[i].node);
 }

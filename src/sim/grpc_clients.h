@@ -4,10 +4,12 @@
  *
  * Producers (idempotent) send to partitions of the same topic through whichever node they choose, one batch
  * in a call of its own or several on a stream; what is not acknowledged goes again, elsewhere. Consumers read
- * a partition each by a stream, with credit, and begin another one now and then. What they are told is held
- * against the same history: B1, B2, B4 to B8, B12, S6; and what one protocol stores the other reads.
+ * a partition each by a stream, with credit, and begin another one now and then. Three more are members of a
+ * group (grpc_member.h): B13 to B17. What they are told is held against the same history: B1, B2, B4 to B8, B12,
+ * S6; and what one protocol stores the other reads.
  *
- *   finish: producers end ─> the Kafka clients end, and read everything ─> consumers have read it, too
+ *   finish: producers end ─> the Kafka clients end, and read everything ─> consumers have read it, too, and the
+ *                                                                          group has committed it
  *
  * Owner   the world. Loop: one thread. */
 #ifndef SENTINEL_SIM_GRPC_CLIENTS_H

@@ -83,6 +83,7 @@ static void join_topics(struct member *member, const char *const *names, size_t 
     start.group = (char *)(uintptr_t) "g";
     start.instance_id = (char *)(uintptr_t)instance_id;
     start.release_timeout_ms = 3000;
+    start.progress_interval_ms = 20;
     *member = (struct member){.call = grpc_world_call(&world.client, CONSUME, NULL)};
     send(member, SENTINEL__V1__CONSUME_REQUEST__MESSAGE_START, &start);
 }
@@ -112,6 +113,8 @@ static void take(struct member *member) {
         Sentinel__V1__ConsumeResponse *response = sentinel__v1__consume_response__unpack(NULL, message.size,
                                                                                          message.data);
         assert_non_null(response);
+        bool starts = response->message_case == SENTINEL__V1__CONSUME_RESPONSE__MESSAGE_STARTED;
+        assert_int_equal(starts, !member->started); /* the first message, and no other */
         switch (response->message_case) {
         case SENTINEL__V1__CONSUME_RESPONSE__MESSAGE_STARTED:
             member->started = response->started->member_id[0] != '\0';
@@ -583,6 +586,18 @@ static void wrong_starts_are_refused(void **state) {
     assert_int_equal(a.call->grpc_status, 3);
 }
 
+static void who_waits_for_its_group_is_told_nothing_before(void **state) {
+    (void)state;
+    struct member member;
+    io_sim_disk_faults(world.sim, 0)->slow_factor = 5000;
+    join(&member, NULL);
+    run(100, &member, NULL);
+    assert_false(member.started);
+    io_sim_disk_faults(world.sim, 0)->slow_factor = 1;
+    run(5000, &member, NULL);
+    assert_int_equal(count(member.reads), PARTITIONS);
+}
+
 /* A member reads so many partitions; that it was given more is counted, once. */
 static void a_member_says_when_it_cannot_read_all(void **state) {
     (void)state;
@@ -615,6 +630,7 @@ int main(void) {
         IN_WORLD(wrong_starts_are_refused),
         IN_WORLD(a_reset_tells_what_was_not_moved),
         IN_WORLD(a_member_says_when_it_cannot_read_all),
+        IN_WORLD(who_waits_for_its_group_is_told_nothing_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
