@@ -180,9 +180,6 @@ static void ask_fetch(struct client *c) {
     kafka_fetch_ask(&fetch, TOPIC, c->partition, c->reader.offset, FETCH_BYTES);
     fetch.request.max_wait_ms = LONG_POLL_MS;
     fetch.request.rack_id = slice_from_text(c->rack);
-    /* A node that is asked for any replica answers as a follower, too: it may be behind others, and not
-     * behind what it told over this connection. */
-    if (c->role != NEAR_CONSUMER) c->floor = c->all->history.partitions[c->partition].high_watermark;
     ask(c, FETCH, KAFKA_FETCH, 11, &fetch.request);
 }
 
@@ -249,16 +246,16 @@ static void take_direction(struct client *c, const struct kafka_fetch_response_p
     tell(c, false, "sent to its rack", c->reader.offset);
 }
 
-/* B24, of what a follower said. */
+/* B24, of whatever node said it: who is asked as the leader may have become a follower, which answers, too, or
+ * be one that does not know yet that another leads. */
 static void check_age(struct client *c, int64_t end) {
     struct world *world = c->all->world;
-    uint64_t allowed_ns = READ_STALE_ELECTIONS * world_node_knobs(world, c->read_from)->election_ms_min *
-                          NS_PER_MS;
+    uint32_t node = kafka_caller_node(&c->caller);
+    uint64_t allowed_ns = READ_STALE_ELECTIONS * world_node_knobs(world, node)->election_ms_min * NS_PER_MS;
     uint64_t since_ns = c->asked_ns - MIN(c->asked_ns, allowed_ns + allowed_ns / 50);
-    allowed_ns += allowed_ns / 50 +
-                  world_delay(world, c->read_from, since_ns); /* clocks drift by hundredths */
-    staleness_check(&c->all->told[c->partition], &c->all->history, (uint32_t)c->partition, c->read_from,
-                    c->asked_ns, allowed_ns, end);
+    allowed_ns += allowed_ns / 50 + world_delay(world, node, since_ns); /* clocks drift by hundredths */
+    staleness_check(&c->all->told[c->partition], &c->all->history, (uint32_t)c->partition, node, c->asked_ns,
+                    allowed_ns, end);
 }
 
 static void take_fetched(struct client *c, const struct kafka_fetch_response *m) {
@@ -281,7 +278,7 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
     if (p->high_watermark < c->floor)
         history_violate(h, "B4 high watermark: partition %d: %lld is told after %lld", c->partition,
                         (long long)p->high_watermark, (long long)c->floor);
-    if (c->read_from != 0) check_age(c, p->high_watermark);
+    check_age(c, p->high_watermark);
     c->stay_until_ns = 0;
     kafka_clients_told(c->all, (uint32_t)c->partition, p->high_watermark);
     struct history_partition *known = &h->partitions[c->partition];
