@@ -27,6 +27,10 @@ static int descriptor_of(const struct io_file *file) {
     return ((const struct io_real_file *)file)->descriptor;
 }
 
+static void changes(struct io_file *file) {
+    ((struct io_real_file *)file)->unsynced = true;
+}
+
 /* ---- one operation ---------------------------------------------------------------------------------- */
 
 static int read_fully(int descriptor, uint8_t *data, size_t size, uint64_t offset, size_t *moved) {
@@ -99,6 +103,7 @@ static struct io_file *file_new(struct io *io, int descriptor) {
     struct io_real_file *file = mem_calloc(1, sizeof *file);
     file->base.io = io;
     file->descriptor = descriptor;
+    file->unsynced = true;
     return &file->base;
 }
 
@@ -120,6 +125,7 @@ static enum status file_open(struct io *io, const char *path, unsigned flags, st
         return io_error_noted(EISDIR);
     }
     *file = file_new(io, descriptor);
+    ((struct io_real_file *)*file)->direct = (flags & IO_OPEN_DIRECT) != 0;
     return STATUS_OK;
 }
 
@@ -149,6 +155,7 @@ static bool file_read_now(struct io_file *file, void *data, size_t size, uint64_
 
 static enum status file_write_at(struct io_file *file, struct slice bytes, uint64_t offset) {
     size_t moved = 0;
+    changes(file);
     while (moved < bytes.size) {
         ssize_t n = pwrite(descriptor_of(file), bytes.data + moved, bytes.size - moved,
                            (off_t)(offset + moved));
@@ -161,11 +168,13 @@ static enum status file_write_at(struct io_file *file, struct slice bytes, uint6
 
 static enum status file_sync(struct io_file *file) {
     int error = sync_data(descriptor_of(file));
+    ((struct io_real_file *)file)->unsynced = error != 0;
     return error == 0 ? STATUS_OK : io_error_noted(error);
 }
 
 static enum status file_truncate(struct io_file *file, uint64_t size) {
     int result;
+    changes(file);
     do {
         result = ftruncate(descriptor_of(file), (off_t)size);
     } while (result != 0 && errno == EINTR);
@@ -174,6 +183,7 @@ static enum status file_truncate(struct io_file *file, uint64_t size) {
 
 static enum status file_preallocate(struct io_file *file, uint64_t size) {
     uint64_t end = 0;
+    changes(file);
     enum status status = file_size(file, &end);
     struct iovec parts[MIB / ZEROS_SIZE];
     while (status == STATUS_OK && end < size) {
@@ -202,6 +212,7 @@ static enum status file_reserve(struct io_file *file, uint64_t size) {
     uint64_t end = 0;
     enum status status = file_size(file, &end);
     if (status != STATUS_OK || end >= size) return status;
+    changes(file);
     int result;
     do {
         result = fallocate(descriptor_of(file), 0, (off_t)end, (off_t)(size - end));

@@ -15,6 +15,10 @@
 struct io_real_file {
     struct io_file base;
     int descriptor;
+    /* Something was written here, or before it was opened, that no sync has covered: one write that makes
+     * itself durable is not enough. */
+    bool unsynced;
+    bool direct; /* past the page cache */
 };
 
 extern const struct io_file_calls io_real_file_calls;

@@ -101,7 +101,11 @@ ssize_t sendmsg(int socket, const struct msghdr *message, int flags) {
 
 /* ---- the ring ---------------------------------------------------------------------------------------- */
 
-#define MARK_SYNC ((uint64_t)1) /* io_uring.c, ANSWER_SYNC */
+#define MARK_SYNC    ((uint64_t)1) /* io_uring.c, ANSWER_SYNC */
+#define MARK_DURABLE ((uint64_t)2) /* ANSWER_DURABLE */
+
+/* Handed in: writes that make themselves durable, and syncs. */
+static _Atomic unsigned durable_writes, syncs;
 
 static uint64_t cancelled[CANCELLED_MAX]; /* operations whose sync was severed */
 static unsigned cancelled_count;
@@ -116,7 +120,7 @@ static bool was_cancelled(uint64_t operation) {
 }
 
 static void change_answer(struct io_uring_cqe *cqe) {
-    uint64_t operation = cqe->user_data & ~MARK_SYNC;
+    uint64_t operation = cqe->user_data & ~(MARK_SYNC | MARK_DURABLE);
     if (operation == 0 || cqe->res < 0) return;
     if ((cqe->user_data & MARK_SYNC) != 0) {
         if (was_cancelled(operation))
@@ -128,6 +132,10 @@ static void change_answer(struct io_uring_cqe *cqe) {
         return;
     }
     int result = cqe->res;
+    if ((cqe->user_data & MARK_DURABLE) != 0) { /* no sync is linked to it */
+        if (fails()) cqe->res = -errno;
+        return;
+    }
     if (interrupts())
         cqe->res = draw(2) == 0 ? -EINTR : -EAGAIN;
     else
@@ -152,6 +160,9 @@ static int change_answers(struct io_uring *ring, int result) {
 static void shorten_requests(struct io_uring *ring) {
     for (unsigned i = ring->sq.sqe_head; plan.on && i != ring->sq.sqe_tail; i++) {
         struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+        syncs += sqe->opcode == IORING_OP_FSYNC;
+        bool writes = sqe->opcode == IORING_OP_WRITE || sqe->opcode == IORING_OP_WRITEV;
+        durable_writes += writes && (sqe->rw_flags & RWF_DSYNC) != 0;
         bool moves = sqe->opcode == IORING_OP_READ || sqe->opcode == IORING_OP_WRITE;
         if (moves && (sqe->flags & IOSQE_IO_LINK) == 0) sqe->len = (unsigned)less(sqe->len);
     }
@@ -277,6 +288,47 @@ static void errors_are_told(void **state) {
     io_file_close(file);
 }
 
+static void write_something(struct io_world *world, struct io_file *file, bool durable, uint64_t at) {
+    struct slice bytes[] = {SLICE_LITERAL("something"), SLICE_LITERAL(" more")};
+    struct test_op op;
+    test_op_init(&op);
+    (durable ? io_write_sync : io_write)(world->io, &op.op, file, bytes, 2, at);
+    assert_status(test_op_wait(world, &op), STATUS_OK);
+}
+
+/* A write that makes itself durable says nothing of what was written before it. */
+static void all_of_a_file_is_durable_with_its_last_write(void **state) {
+    struct io_world *world = world_of(state);
+    if (strcmp(io_backend_name(world->io), "uring") != 0) skip();
+    struct io_file *file = NULL;
+    assert_status(io_file_open(world->io, world_path(world, "f"), IO_OPEN_WRITE | IO_OPEN_CREATE, &file),
+                  STATUS_OK);
+    begin(0, 0);
+    durable_writes = syncs = 0;
+    write_something(world, file, true, 0); /* who had it open before may have left something */
+    assert_int_equal(syncs, 1);
+    write_something(world, file, true, 20);
+    write_something(world, file, true, 40);
+    assert_int_equal(syncs, 1);
+    assert_int_equal(durable_writes, 2);
+    write_something(world, file, false, 60);
+    write_something(world, file, true, 80);
+    assert_int_equal(syncs, 2);
+    assert_status(io_file_write_at(file, SLICE_LITERAL("x"), 100), STATUS_OK);
+    write_something(world, file, true, 120);
+    assert_int_equal(syncs, 3);
+    assert_status(io_file_truncate(file, 4096), STATUS_OK);
+    write_something(world, file, true, 140);
+    assert_int_equal(syncs, 4);
+    assert_status(io_file_preallocate(file, 8192), STATUS_OK);
+    assert_status(io_file_sync(file), STATUS_OK);
+    write_something(world, file, true, 160);
+    assert_int_equal(syncs, 4);
+    assert_int_equal(durable_writes, 3);
+    plan.on = false;
+    io_file_close(file);
+}
+
 /* ---- a store over it --------------------------------------------------------------------------------- */
 
 static void write_done(struct store_write *write) {
@@ -335,6 +387,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_hold_what_was_written),
         cmocka_unit_test(errors_are_told),
+        cmocka_unit_test(all_of_a_file_is_durable_with_its_last_write),
         cmocka_unit_test(a_store_keeps_what_it_acknowledged),
     };
     return io_contract_run("io that does less", tests, ARRAY_COUNT(tests));
