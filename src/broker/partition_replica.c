@@ -165,15 +165,19 @@ static void keep_producer(void *ctx, const struct producer_entry *entry) {
     writer_release(&value);
 }
 
+void partition_replica_put_producers(struct partition *p, struct store_write *write) {
+    struct keeping keeping = {p, write};
+    producer_state_visit(&p->committed, p->stretch_first, keep_producer, &keeping);
+    partition_put_aborted(p, &p->committed, p->stretch_first, write);
+}
+
 /* The stretch is full: its TIME key, and who wrote in it. */
 static void end_stretch_if_full(struct partition *p, struct store_write *write, int64_t now_ms) {
     const struct broker_options *options = &p->broker->options;
     if (p->stretch_first >= p->grown_end || (p->stretch_bytes < options->stretch_bytes &&
                                              now_ms - p->stretch_started_ms < options->stretch_age_ms))
         return;
-    struct keeping keeping = {p, write};
-    producer_state_visit(&p->committed, p->stretch_first, keep_producer, &keeping);
-    partition_put_aborted(p, &p->committed, p->stretch_first, write);
+    partition_replica_put_producers(p, write);
     partition_end_stretch(p, write, now_ms);
 }
 

@@ -6,8 +6,9 @@
  * The log holds the batches themselves; what is kept beside it follows what is committed: the TIME key of a
  * stretch of log, and with it the producers that wrote there, are put when the stretch is full, in one write
  * with the applied position. So a load reads one open stretch, and nothing that may be truncated is ever
- * beside the log. In memory a partition knows its producers twice: as of the end of the log, to judge what
- * comes next, and as of the high watermark, to be kept.
+ * beside the log. Records of the open stretch are deleted only when their producers are stored, too. In memory
+ * a partition knows its producers twice: as of the end of the log, to judge what comes next, and as of the
+ * high watermark, to be kept.
  *
  * A leader serves only when all that any leader before it acknowledged is committed and applied here: then no
  * client sees the high watermark go back. Followers give what they applied to who asks for it
@@ -40,6 +41,9 @@ enum status partition_replica_use(const struct partition *partition) MUST_USE;
 enum status partition_replica_health(const struct partition *partition) MUST_USE;
 /* The leader's log begins here. */
 void partition_replica_follow_start(struct partition *partition, int64_t log_start);
+/* Who wrote in the open stretch of what is committed, before any of it is deleted: a load would not find them
+ * in the log any more. */
+void partition_replica_put_producers(struct partition *partition, struct store_write *write);
 /* The producers as of the end of the log, from what is committed and the log behind it. Not OK: it cannot be
  * read, and they stay stale. */
 enum status partition_replica_mend_producers(struct partition *partition) MUST_USE;

@@ -2,7 +2,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "broker/cluster.h"
-#include "broker/partition.h"
+#include "broker/partition_replica.h"
 
 static void finish(struct partition_trim *trim, enum status status) {
     store_write_release(&trim->write);
@@ -80,6 +80,8 @@ void partition_trim_start(struct partition_trim *trim, struct partition *p) {
     /* Several may be under way: the last write must not take back an earlier one. */
     p->log_start_next = MAX(p->log_start_next, trim->log_start);
     partition_put_start(p, MAX(p->deleted_bytes, trim->deleted_bytes), &trim->write);
+    if (p->replica != NULL && trim->log_start > p->stretch_first)
+        partition_replica_put_producers(p, &trim->write);
     partition_check(p);
     store_write_submit(p->broker->store, &trim->write);
 }

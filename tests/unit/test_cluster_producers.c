@@ -142,11 +142,46 @@ static void what_cannot_be_read_may_have_been_stored(void **state) {
     cluster_world_close(&world);
 }
 
+static void restart_all(void) {
+    for (uint32_t node = 1; node <= 3; node++)
+        cluster_world_crash(&world, node, IO_SIM_CRASH_POWER);
+    for (uint32_t node = 1; node <= 3; node++)
+        cluster_world_start(&world, node);
+    leader = cluster_world_leader(&world, 1, "t", 0);
+}
+
+/* Records are deleted before the stretch of log that they are in is full. Who wrote them is known all the
+ * same after a restart, and on a node that gets its copy anew. */
+static void who_wrote_what_was_deleted_is_remembered(void **state) {
+    (void)state;
+    struct sent sent;
+    char filler[3 * KIB];
+    int64_t last;
+    snprintf(filler, sizeof filler, "%0*d", (int)sizeof filler - 1, 0);
+    open_with_topic(73);
+    cluster_world_produce(&world, "t", 0, filler, -1, 0); /* the stretch ends, and this is stored: 0 to 4 */
+    cluster_world_produce_numbers(&world, "t", 0, 5, 10, producer);
+    last = led()->high_watermark - 1;
+    assert_status(cluster_world_delete_records(&world, leader, "t", 0, last + 1), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    restart_all();
+    assert_true(led()->log_start == last + 1);
+    for (int i = 0; i < 200 && partition_replica_use(led()) != STATUS_OK; i++)
+        cluster_world_run(&world, 20);
+    start(&sent, 9, 1);
+    assert_status(finish(&sent), STATUS_OK);
+    assert_int_equal(sent.append.base_offset, last);
+    start(&sent, 10, 1);
+    assert_status(finish(&sent), STATUS_OK);
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_retry_is_not_acknowledged_for_another),
         cmocka_unit_test(a_retry_is_told_where_the_batch_stands),
         cmocka_unit_test(what_cannot_be_read_may_have_been_stored),
+        cmocka_unit_test(who_wrote_what_was_deleted_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
