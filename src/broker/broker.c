@@ -48,6 +48,7 @@ static void free_all(struct broker *broker) {
     if (broker->retention != NULL) retention_free(broker->retention);
     if (broker->cleaner != NULL) cleaner_free(broker->cleaner);
     broker->cleaner = NULL;
+    leftovers_abandon(broker);
     topics_free(broker);
     if (broker->cluster != NULL) cluster_free(broker->cluster);
     metadata_log_close(broker);

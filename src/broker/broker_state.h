@@ -25,6 +25,7 @@ struct retention;
 struct cleaner;
 struct coordinators;
 struct sent_readers;
+struct leftovers;
 
 struct broker {
     struct io *io;
@@ -43,6 +44,7 @@ struct broker {
     struct coordinators *coordinators;
     struct retention *retention;
     struct cleaner *cleaner;
+    struct leftovers *leftovers; /* leftovers.c; NULL: nothing is being deleted */
     size_t append_bytes_in_flight;
     uint64_t appends_in_flight;
     struct list resume;                /* struct io_op, told when append_bytes_in_flight falls */

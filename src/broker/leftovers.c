@@ -48,23 +48,28 @@ uint64_t leftovers_find(struct broker *broker) {
     return group;
 }
 
-struct deletion {
+struct leftovers {
     struct broker *broker;
     struct store_write write;
 };
 
+static void over(struct leftovers *deletion) {
+    deletion->broker->leftovers = NULL;
+    store_write_release(&deletion->write);
+    mem_free(deletion);
+}
+
 static void deleted(struct store_write *write) {
-    struct deletion *deletion = CONTAINER_OF(write, struct deletion, write);
+    struct leftovers *deletion = CONTAINER_OF(write, struct leftovers, write);
     if (write->status != STATUS_OK)
         log_warn(deletion->broker->log,
                  "what deleted topics left is still there, until the next start reason=%s",
                  status_name(write->status));
-    store_write_release(write);
-    mem_free(deletion);
+    over(deletion);
 }
 
 static bool take_all(void *ctx, uint64_t group) {
-    struct deletion *deletion = ctx;
+    struct leftovers *deletion = ctx;
     struct key from = key_group_start(group), to = key_group_start(group + 1);
     log_info(deletion->broker->log, "deleting what a deleted topic left group=%" PRIu64, group);
     store_delete_range(&deletion->write, key_slice(&from), key_slice(&to));
@@ -72,14 +77,18 @@ static bool take_all(void *ctx, uint64_t group) {
 }
 
 void leftovers_delete(struct broker *broker) {
-    struct deletion *deletion = mem_calloc(1, sizeof *deletion);
+    struct leftovers *deletion = broker->leftovers = mem_calloc(1, sizeof *deletion);
     deletion->broker = broker;
     store_write_init(&deletion->write, deleted);
     visit(broker, take_all, deletion);
-    if (deletion->write.change_count > 0) {
+    if (deletion->write.change_count > 0)
         store_write_submit(broker->store, &deletion->write);
-        return;
-    }
-    store_write_release(&deletion->write);
-    mem_free(deletion);
+    else
+        over(deletion);
+}
+
+void leftovers_abandon(struct broker *broker) {
+    if (broker->leftovers == NULL) return;
+    store_write_abandon(&broker->leftovers->write);
+    over(broker->leftovers);
 }

@@ -4,7 +4,7 @@
  * A partition's group number is never used again, and numbers ascend: a number below the metadata's next one
  * that no topic has was a partition, and is none any more, however old the metadata is.
  *
- * Owner   nobody: nothing is kept. Loop: shard thread only; leftovers_find blocks, one seek for each group
+ * Owner   the broker has what is under way. Loop: shard thread only; leftovers_find blocks, one seek for each group
  *         that has keys: for start-up, and for checks. Errors: what cannot be read is left for the next
  * start. */
 #ifndef SENTINEL_BROKER_LEFTOVERS_H
@@ -16,5 +16,6 @@
 uint64_t leftovers_find(struct broker *broker);
 /* Deletes what there is; when the topics are loaded. */
 void leftovers_delete(struct broker *broker);
+void leftovers_abandon(struct broker *broker); /* a crash: what is under way does not complete */
 
 #endif
