@@ -227,10 +227,11 @@ static bool still_fails(struct chase *chase, const struct scenario *scenario, ui
 
 void sim_explain(const struct sim_command *command, const struct scenario *scenario,
                  const struct sim_summary *summary) {
-    struct scenario log;
+    struct scenario log, small_log;
     struct sim_summary again;
     if (command->as_it_is) return;
     scenario_init(&log);
+    scenario_init(&small_log);
     run_isolated(scenario, &again, &log);
     struct action until = {.at_ns = again.failed_at_ns, .kind = ACTION_WAIT, .count = 1, .a = NS_PER_MS};
     if (log.count != 0 && log.actions[log.count - 1].kind != ACTION_CONVERGE) scenario_add(&log, &until);
@@ -248,8 +249,12 @@ void sim_explain(const struct sim_command *command, const struct scenario *scena
     shrink_scenario(&shrink, &log);
     printf("made small: %u of %u actions, in %" PRIu64 " runs and %.1f s of CPU time\n", log.count, before,
            chase->runs, (double)chase->cpu_us / 1e6);
-    snprintf(log.title, sizeof log.title, "%.190s", summary->failure);
+    run_isolated(&log, &again, &small_log);
+    if (!same_failure(chase, again.failure))
+        command_failed("sim", "what was made small fails otherwise: %s", again.failure);
+    snprintf(log.title, sizeof log.title, "%.190s", again.failure);
     print_scenario(&log, command->save_path);
+    scenario_release(&small_log);
     mem_free(chase);
     scenario_release(&log);
 }
