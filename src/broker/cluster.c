@@ -15,6 +15,7 @@
 #include "broker/metadata_log.h"
 #include "broker/moves.h"
 #include "broker/partition_replica.h"
+#include "broker/survivors.h"
 #include "broker/topics.h"
 
 #define IDENTITY_VERSION       2
@@ -567,6 +568,7 @@ static void tick(struct io_timer *timer) {
         coordinators_tick(cluster->broker);
         partition_replicas_retry(cluster);
         if (!cluster->leaving) members_tend(cluster);
+        if (!cluster->leaving) survivors_tick(cluster);
         moves_tick(cluster->moves);
         if (cluster->ticks % ANNOUNCE_TICKS == 0) announce_all_to(cluster, 0);
     }

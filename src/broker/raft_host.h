@@ -210,6 +210,11 @@ enum status raft_replica_transfer(struct raft_replica *replica, uint64_t to) MUS
 enum status raft_replica_change(struct raft_replica *replica, const struct raft_member *members,
                                 uint32_t count) MUST_USE;
 void raft_replica_set_priority(struct raft_replica *replica, uint8_t priority);
+/* Of two voters the other one is lost for good, says `lost`: this member has all that was ever committed, because nothing
+ * was without it, and nobody can lead or change the members without its vote. It becomes the only voter: the replica fails
+ * with UNAVAILABLE, and is opened anew when that is stored. False: it is not so, or not known for sure yet (somebody may
+ * lead, the log is not whole). */
+bool raft_replica_go_on_alone(struct raft_replica *replica, bool (*lost)(void *ctx, uint64_t id), void *ctx);
 /* Entries below `position`, applied, are not needed any more (their effect is in the machine's keys, or
  * retention took them). Positions inside of an entry are taken for its beginning. */
 void raft_replica_compact(struct raft_replica *replica, uint64_t position);

@@ -9,6 +9,9 @@
 #include "broker/keys.h"
 #include "wire/record_batch.h"
 
+/* So many campaigns in a row without a leader: nobody is there to lead. */
+#define VAIN_CAMPAIGNS_STRANDED 3
+
 /* ---- writes ------------------------------------------------------------------------------------------- */
 
 static void forget_founding(struct raft_replica *r) {
@@ -638,6 +641,48 @@ void raft_replica_set_priority(struct raft_replica *r, uint8_t priority) {
     if (r->failure != STATUS_OK || r->raft.priority == priority) return;
     struct raft_event event = {.kind = RAFT_EVENT_SET_PRIORITY, .priority = priority};
     MAYBE(replica_step(r, &event) == STATUS_OK);
+}
+
+/* It has asked for votes in vain, with everything it ever had on its disk. */
+static bool is_stranded(const struct raft_replica *r) {
+    const struct raft *raft = &r->raft;
+    return r->failure == STATUS_OK && r->floor.end == 0 && raft->role != RAFT_LEADER &&
+           raft->leader == RAFT_NO_ID && raft->vain_campaigns >= VAIN_CAMPAIGNS_STRANDED &&
+           raft_durable_end(raft) == raft->log.end && raft->incoming.id == 0 && r->incoming.id == 0 &&
+           r->writes_in_flight == 0;
+}
+
+/* Of each configuration in force (two while one is left for the other) this member is a voter, and at most one other,
+ * the same in both, which is lost. */
+static bool is_left_alone(const struct raft_config *config, uint64_t self,
+                          bool (*lost)(void *ctx, uint64_t id), void *ctx) {
+    const uint8_t voter = RAFT_VOTER | RAFT_VOTER_OLD;
+    uint8_t wanted = config != NULL && raft_config_joint(config) ? voter : RAFT_VOTER, own = 0;
+    uint32_t others = 0;
+    for (uint32_t i = 0; config != NULL && i < config->member_count; i++) {
+        const struct raft_member *member = &config->members[i];
+        if ((member->flags & voter) == 0) continue;
+        if (member->id == self)
+            own = member->flags & voter;
+        else if (others++ > 0 || !lost(ctx, member->id))
+            return false;
+    }
+    return own == wanted && others == 1;
+}
+
+bool raft_replica_go_on_alone(struct raft_replica *r, bool (*lost)(void *ctx, uint64_t id), void *ctx) {
+    uint64_t self = r->host->options.raft.id;
+    if (!is_stranded(r) || !is_left_alone(raft_config(&r->raft), self, lost, ctx)) return false;
+    struct raft_config *alone = mem_calloc(1, raft_config_size(1));
+    alone->member_count = 1;
+    alone->members[0] = (struct raft_member){self, RAFT_VOTER};
+    struct replica_write *write = replica_write_new(r);
+    raft_store_put_config(&write->write, r->options.group, r->raft.log.end, alone);
+    replica_write_submit(write);
+    mem_free(alone);
+    r->logged = STATUS_UNAVAILABLE; /* the caller says more */
+    replica_suspend(r, STATUS_UNAVAILABLE);
+    return true;
 }
 
 /* Where the entry that covers `position` begins. */

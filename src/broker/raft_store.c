@@ -392,10 +392,15 @@ static void put_config(struct store_write *write, uint64_t group, uint64_t posit
     put_bytes(write, &key, bytes);
 }
 
-void raft_store_create(struct store_write *write, uint64_t group, const struct raft_config *config) {
+void raft_store_put_config(struct store_write *write, uint64_t group, uint64_t log_end,
+                           const struct raft_config *config) {
     struct buffer *bytes = raft_config_encode(config);
-    put_config(write, group, 0, slice_make(bytes->data, bytes->size));
+    put_config(write, group, log_end, slice_make(bytes->data, bytes->size));
     buffer_unref(bytes);
+}
+
+void raft_store_create(struct store_write *write, uint64_t group, const struct raft_config *config) {
+    raft_store_put_config(write, group, 0, config);
 }
 
 void raft_store_put_hard_state(struct store_write *write, uint64_t group,

@@ -59,6 +59,9 @@ void raft_loaded_release(struct raft_loaded *loaded);
 
 /* A new group: its first configuration at position 0, the same on all its members. */
 void raft_store_create(struct store_write *write, uint64_t group, const struct raft_config *config);
+/* In force from the end of the log on, by no entry. */
+void raft_store_put_config(struct store_write *write, uint64_t group, uint64_t log_end,
+                           const struct raft_config *config);
 /* A group whose entries in [start, end) were written without consensus, in term 0: all of them are committed
  * and applied, and the configuration was in force from the beginning. */
 struct raft_adopted {
