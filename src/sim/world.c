@@ -14,7 +14,7 @@
 enum { STREAM_WORKLOAD = 1, STREAM_NODES = 2 };
 
 #define CLIENTS_NODE       (SIM_NODES_MAX + 1)
-#define STEPS_IN_EVENT_MAX ((uint64_t)200000)
+#define STEPS_IN_EVENT_MAX ((uint64_t)20000)
 
 static const struct program_calls *const programs[] = {&raft_program,         &kafka_program, &groups_program,
                                                        &transactions_program, &churn_program, &grpc_program};
