@@ -567,8 +567,12 @@ static void tick(struct io_timer *timer) {
         forget_removed(cluster);
         coordinators_tick(cluster->broker);
         partition_replicas_retry(cluster);
-        if (!cluster->leaving) members_tend(cluster);
-        if (!cluster->leaving) survivors_tick(cluster);
+        if (broker_health(cluster->broker) != STATUS_OK) {
+            MAYBE(members_hand_over(cluster)); /* who writes is refused here before anything would fail */
+        } else if (!cluster->leaving) {
+            members_tend(cluster);
+            survivors_tick(cluster);
+        }
         moves_tick(cluster->moves);
         if (cluster->ticks % ANNOUNCE_TICKS == 0) announce_all_to(cluster, 0);
     }

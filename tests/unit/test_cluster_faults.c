@@ -201,12 +201,36 @@ static void a_log_begins_later_while_a_copy_is_opened_anew(void **state) {
     }
 }
 
+/* A node's disk fails for good while it writes for one partition. The others that it leads are at rest, and
+ * would not find out: their writers are refused before anything is written. They get other leaders. */
+static void a_node_whose_disk_failed_leads_nothing(void **state) {
+    (void)state;
+    cluster_world_open(&world, 7, 3);
+    cluster_world_run(&world, 3000);
+    assert_status(cluster_world_create(&world, 1, "t", 9, 3), STATUS_OK);
+    for (int p = 0; p < 9; p++)
+        cluster_world_produce(&world, "t", p, "before", -1, 0);
+    cluster_world_run(&world, 10000);
+    uint32_t broken = cluster_world_leader(&world, 1, "t", 0), asked = broken % 3 + 1;
+    io_sim_disk_faults(world.sim, broken - 1)->sync_error_countdown = 1;
+    assert_int_not_equal(cluster_world_append(&world, broken, "t", 0, "lost", -1, 0, NULL), STATUS_OK);
+    assert_int_not_equal(broker_health(world.nodes[broken].broker), STATUS_OK);
+    cluster_world_run(&world, 5000);
+    for (int p = 0; p < 9; p++) {
+        uint32_t leader = cluster_world_leader(&world, asked, "t", p);
+        assert_int_not_equal(leader, broken);
+        assert_status(cluster_world_append(&world, leader, "t", p, "after", -1, 0, NULL), STATUS_OK);
+    }
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clocks_are_hours_apart),
         cmocka_unit_test(links_work_one_way),
         cmocka_unit_test(what_a_node_told_it_tells_though_its_disk_is_full),
         cmocka_unit_test(a_follower_cannot_keep_up),
+        cmocka_unit_test(a_node_whose_disk_failed_leads_nothing),
         cmocka_unit_test(a_log_begins_later_while_a_copy_is_opened_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
