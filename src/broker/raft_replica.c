@@ -606,6 +606,8 @@ static void reopen(struct io_timer *timer) {
 
 void replica_suspend(struct raft_replica *r, enum status status) {
     if (r->failure != STATUS_OK) return;
+    /* Followers that sleep would not miss a leader whose node is there. */
+    if (raft_replica_is_leader(r)) MAYBE(raft_replica_transfer(r, RAFT_NO_ID) == STATUS_OK);
     r->failure = status;
     if (r->logged != status)
         log_error(r->host->options.log, "replica stopped group=%" PRIu64 " reason=%s", r->options.group,

@@ -224,6 +224,24 @@ static void a_node_whose_disk_failed_leads_nothing(void **state) {
     cluster_world_close(&world);
 }
 
+/* The disk fails when the leader of a partition at rest shortens its log: its followers sleep, and hear its
+ * node. */
+static void a_leader_that_fails_in_its_sleep_is_missed(void **state) {
+    (void)state;
+    open_with_topic(8);
+    produce(0, 20);
+    cluster_world_run(&world, 10000);
+    uint32_t broken = cluster_world_leader(&world, 1, "t", 0), asked = broken % 3 + 1;
+    struct partition *p = broker_partition(world.nodes[broken].broker, SLICE_LITERAL("t"), 0);
+    assert_true(raft_replica_raft(p->replica)->asleep);
+    io_sim_disk_faults(world.sim, broken - 1)->sync_error_countdown = 1;
+    raft_replica_compact(p->replica, 10);
+    cluster_world_run(&world, 5000);
+    assert_int_not_equal(raft_replica_health(p->replica), STATUS_OK);
+    assert_int_not_equal(cluster_world_leader(&world, asked, "t", 0), broken);
+    cluster_world_close(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clocks_are_hours_apart),
@@ -231,6 +249,7 @@ int main(void) {
         cmocka_unit_test(what_a_node_told_it_tells_though_its_disk_is_full),
         cmocka_unit_test(a_follower_cannot_keep_up),
         cmocka_unit_test(a_node_whose_disk_failed_leads_nothing),
+        cmocka_unit_test(a_leader_that_fails_in_its_sleep_is_missed),
         cmocka_unit_test(a_log_begins_later_while_a_copy_is_opened_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
