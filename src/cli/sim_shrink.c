@@ -19,8 +19,15 @@
 
 #define SHRINK_CPU_US UINT64_C(60000000)
 #define WORKERS_MAX   64
+#define RUN_US_MIN    UINT64_C(2000000)  /* a candidate may cost so much, */
+#define RUN_US_MAX    UINT64_C(15000000) /* or twice what the failure did, up to this */
 #define WAIT_MS       100
 #define RESIDENT_MAX  (256 * MIB) /* of a worker: what crashed brokers had is never freed */
+
+static uint64_t own_cpu_us(void) {
+    struct io_usage usage = io_process_usage();
+    return usage.user_us + usage.system_us;
+}
 
 /* ---- one run, for its log ------------------------------------------------------------------------------ */
 
@@ -32,6 +39,7 @@ static void run_and_tell(void *ctx, struct io_worker_pipe *pipe) {
     struct writer text;
     world_run(&options, &result);
     sim_summarize(&summary, &result);
+    summary.cpu_us = own_cpu_us();
     writer_init(&text);
     scenario_print(&text, &result.log);
     uint64_t size = text.size;
@@ -84,7 +92,8 @@ struct chase {
     uint32_t starting; /* index of the worker that is being made */
     uint32_t found;    /* the lowest candidate that fails */
     uint64_t found_failed_at_ns;
-    uint64_t cpu_us; /* of workers that have ended */
+    uint64_t run_us_max; /* of one candidate */
+    uint64_t cpu_us;     /* of workers that have ended */
     uint64_t runs;
 };
 
@@ -98,9 +107,13 @@ static bool dies(const struct chase *chase) {
     return same_failure(chase, "ASSERT ");
 }
 
-static uint64_t own_cpu_us(void) {
-    struct io_usage usage = io_process_usage();
-    return usage.user_us + usage.system_us;
+/* A candidate may go on and on where the failure did not. */
+struct candidate_limit {
+    uint64_t until_us;
+};
+
+static bool costs_too_much(void *ctx) {
+    return own_cpu_us() > ((const struct candidate_limit *)ctx)->until_us;
 }
 
 static void run_candidates(void *ctx, struct io_worker_pipe *pipe) {
@@ -112,7 +125,8 @@ static void run_candidates(void *ctx, struct io_worker_pipe *pipe) {
         struct candidate_told told = {.begins = true, .index = i, .cpu_us = own_cpu_us()};
         if (!chase->candidates->make(chase->candidates, i, &candidate)) continue;
         io_worker_tell(pipe, &told, sizeof told);
-        struct world_options options = {.scenario = &candidate};
+        struct candidate_limit limit = {told.cpu_us + chase->run_us_max};
+        struct world_options options = {.scenario = &candidate, .give_up = costs_too_much, .ctx = &limit};
         struct world_result result;
         world_run(&options, &result);
         told.begins = false;
@@ -238,6 +252,7 @@ void sim_explain(const struct sim_command *command, const struct scenario *scena
     struct chase *chase = mem_calloc(1, sizeof *chase);
     chase->failure = summary->failure;
     chase->jobs = MIN(command->jobs, WORKERS_MAX);
+    chase->run_us_max = MIN(MAX(2 * again.cpu_us, RUN_US_MIN), RUN_US_MAX);
     struct shrink shrink = {
         .first_failing = first_failing, .left = left, .ctx = chase, .failed_at_ns = UINT64_MAX};
     /* What was really done, with nodes instead of roles; else what was planned. */

@@ -13,8 +13,9 @@
 
 enum { STREAM_WORKLOAD = 1, STREAM_NODES = 2 };
 
-#define CLIENTS_NODE       (SIM_NODES_MAX + 1)
-#define STEPS_IN_EVENT_MAX ((uint64_t)20000)
+#define EVENTS_BETWEEN_ASKING 4096U
+#define CLIENTS_NODE          (SIM_NODES_MAX + 1)
+#define STEPS_IN_EVENT_MAX    ((uint64_t)20000)
 
 static const struct program_calls *const programs[] = {&raft_program,         &kafka_program, &groups_program,
                                                        &transactions_program, &churn_program, &grpc_program};
@@ -212,6 +213,14 @@ static void crash_what_is_due(struct world *w) {
         if (io_sim_crash_due(w->sim, node)) world_crash_node(w, node, IO_SIM_CRASH_POWER);
 }
 
+static void count_events(struct world *w) {
+    uint64_t events = io_sim_event_count(w->sim);
+    if (events > SIM_EVENTS_MAX) world_fail(w, "L3 liveness: far too many events");
+    if (w->options->give_up == NULL || events < w->asked_events + EVENTS_BETWEEN_ASKING) return;
+    w->asked_events = events;
+    if (w->options->give_up(w->options->ctx)) world_fail(w, "given up");
+}
+
 bool world_advance(struct world *w, uint64_t until_ns, bool (*holds)(struct world *w, void *ctx), void *ctx) {
     if (holds != NULL && holds(w, ctx)) return true;
     if (until_ns <= io_sim_now(w->sim)) return false;
@@ -221,7 +230,7 @@ bool world_advance(struct world *w, uint64_t until_ns, bool (*holds)(struct worl
         io_sim_step(w->sim);
         crash_what_is_due(w);
         if (w->leaving) world_stop_leaving(w);
-        if (io_sim_event_count(w->sim) > SIM_EVENTS_MAX) world_fail(w, "L3 liveness: far too many events");
+        count_events(w);
         if (holds == NULL || w->steps == seen) continue;
         seen = w->steps;
         if (holds(w, ctx)) return true;

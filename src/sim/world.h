@@ -33,6 +33,8 @@
 struct world_options {
     const struct scenario *scenario;
     void (*trace)(void *ctx, const char *line); /* every event, or NULL */
+    /* Asked now and then: the run is not worth what it costs, and fails by no invariant; or NULL. */
+    bool (*give_up)(void *ctx);
     void *ctx;
     struct recording *record; /* what a report shows, or NULL */
 };

@@ -40,6 +40,7 @@ struct world {
     struct io_sim *sim;
     struct raft_checker *checker;
     struct recording *record;
+    uint64_t asked_events; /* when options->give_up was */
     uint32_t node_count;
     struct world_node nodes[SIM_NODES_MAX + 1]; /* from 1 */
     uint32_t names[SIM_NODES_MAX];              /* what scenario.names stand for; 0: nothing yet */

@@ -165,6 +165,28 @@ static void a_run_is_the_same_each_time_and_when_driven_by_its_log(void **state)
     }
 }
 
+static bool at_the_third_question(void *ctx) {
+    return ++*(uint32_t *)ctx == 3;
+}
+
+static void a_run_that_costs_too_much_is_given_up(void **state) {
+    (void)state;
+    struct plan_options plan_options = {
+        .seed = 1, .nodes = 3, .workload = "raft", .duration_ns = 10 * NS_PER_S};
+    struct scenario plan;
+    struct world_result result;
+    uint32_t asked = 0;
+    scenario_init(&plan);
+    plan_draw(&plan_options, &plan);
+    struct world_options options = {.scenario = &plan, .give_up = at_the_third_question, .ctx = &asked};
+    world_run(&options, &result);
+    assert_false(result.ok);
+    assert_string_equal(result.failure, "given up");
+    assert_int_equal(asked, 3);
+    world_result_release(&result);
+    scenario_release(&plan);
+}
+
 /* Candidates are run one after the other, until so many were. */
 struct chase {
     bool (*fails)(const struct scenario *scenario);
@@ -264,6 +286,7 @@ int main(void) {
         cmocka_unit_test(a_file_has_a_title_a_cluster_and_actions),
         cmocka_unit_test(a_plan_is_the_same_each_time_and_when_printed_and_read),
         cmocka_unit_test(a_run_is_the_same_each_time_and_when_driven_by_its_log),
+        cmocka_unit_test(a_run_that_costs_too_much_is_given_up),
         cmocka_unit_test(shrinking_leaves_what_is_needed),
         cmocka_unit_test(what_is_counted_is_drawn_anew),
     };
