@@ -8,7 +8,6 @@
 #include "base/crc32c.h"
 #include "base/mem.h"
 #include "storage/wal_cold.h"
-#include "storage/wal_direct.h"
 #include "storage/wal_segments.h"
 
 /* Small values and headers of many groups share one chunk; what refers to a part keeps all of it alive. */
@@ -51,7 +50,6 @@ struct wal {
     enum status status;
     struct wal_segments *segments;
     struct wal_cold cold;
-    struct wal_direct direct;
     struct list pending; /* groups, the last one open */
     struct list unused;
     struct wal_group *in_flight;
@@ -199,7 +197,6 @@ static struct wal_group *group_for(struct wal *wal, uint64_t record_size) {
 /* ---- writing ----------------------------------------------------------------------------------------- */
 
 static void wal_start_group(struct wal *wal);
-static void wal_write_group(struct wal *wal, struct wal_group *group, uint64_t end, bool direct);
 
 /* Fails everything that is not durable. */
 static void wal_fail(struct wal *wal, enum status status) {
@@ -244,11 +241,6 @@ static enum status wal_wipe(struct wal *wal, const struct wal_group *group) {
 static void wal_written(struct io_op *op) {
     struct wal *wal = CONTAINER_OF(op, struct wal, op);
     struct wal_group *group = wal->in_flight;
-    if (wal_direct_done(&wal->direct, op->status, !list_empty(&wal->pending))) {
-        uint64_t end = group->offset + WAL_GROUP_HEADER_SIZE + group_size(group);
-        wal_write_group(wal, group, wal_align(end), false);
-        return;
-    }
     histogram_add(&wal->counters.sync_ns, io_clock_ns(wal->options.io) - wal->started_ns);
     if (op->status != STATUS_OK) {
         enum status status = op->status == STATUS_NO_SPACE ? STATUS_NO_SPACE : STATUS_IO;
@@ -372,21 +364,6 @@ static void group_seal(struct wal *wal, struct wal_group *group) {
     wal_group_header_encode(&header, wal->options.store_id, group->header);
 }
 
-/* A group that is sealed and padded up to `end`, past the page cache if it is worth it. */
-static void wal_write_group(struct wal *wal, struct wal_group *group, uint64_t end, bool direct) {
-    struct wal_segment *segment = wal_segments_current(wal->segments);
-    uint32_t from = group->slices[0].size > 0 ? 0 : 1; /* its segment's header comes along */
-    uint64_t offset = from == 0 ? 0 : group->offset;
-    const struct slice *slices = group->slices + from;
-    uint32_t count = group->slice_count - from;
-    wal->counters.bytes += end - offset;
-    if (direct &&
-        wal_direct_take(&wal->direct, segment->file_number, slices, count, end - offset, group->cold_size))
-        io_write_sync(wal->options.io, &wal->op, wal->direct.file, &wal->direct.piece, 1, offset);
-    else
-        io_write_sync(wal->options.io, &wal->op, segment->file, slices, count, offset);
-}
-
 static void wal_start_group(struct wal *wal) {
     if (wal->in_flight != NULL || wal->status != STATUS_OK || list_empty(&wal->pending)) return;
     struct wal_group *group = CONTAINER_OF(list_first(&wal->pending), struct wal_group, link);
@@ -396,10 +373,14 @@ static void wal_start_group(struct wal *wal) {
     if (list_empty(&wal->pending)) wal->plan_offset = wal_align(end);
     group_seal(wal, group);
     if (wal_align(end) > end) group_push_slice(group, slice_make(zeros, wal_align(end) - end));
+    bool fresh = group->slices[0].size > 0;
+    uint64_t offset = fresh ? 0 : group->offset;
     wal->in_flight = group;
     wal->counters.syncs++;
+    wal->counters.bytes += wal_align(end) - offset;
     wal->started_ns = io_clock_ns(wal->options.io);
-    wal_write_group(wal, group, wal_align(end), true);
+    io_write_sync(wal->options.io, &wal->op, wal_segments_current(wal->segments)->file,
+                  group->slices + (fresh ? 0 : 1), group->slice_count - (fresh ? 0 : 1), offset);
 }
 
 static void wal_turn(struct io_op *op) {
@@ -550,7 +531,6 @@ struct wal *wal_new(const struct wal_options *options, const struct wal_start *s
     histogram_init(&wal->counters.sync_ns);
     wal->segments = wal_segments_new(options, start, wal_segment_ready, wal);
     wal_cold_init(&wal->cold, options->io, options->dir, options->changed, options->ctx);
-    wal_direct_init(&wal->direct, options->io, options->dir);
     return wal;
 }
 
@@ -569,7 +549,6 @@ void wal_free(struct wal *wal) {
         group_free(group);
     }
     wal_cut_chunk(wal);
-    wal_direct_release(&wal->direct);
     wal_segments_free(wal->segments);
     mem_free(wal);
 }

@@ -7,7 +7,7 @@
  * that arrives gathers in the next: group commit without a timer. When nothing is under way, what one turn of
  * the loop brings makes the first group. Segments are zero-written before use and recycled afterwards, so
  * that a sync changes no file-system metadata. Large values stand at the end of their group, ordered by
- * partition, those that hardly anybody will read (wal_cold.h, wal_direct.h) last; that order, and with it their place, is
+ * partition, those that hardly anybody will read (wal_cold.h) last; that order, and with it their place, is
  * fixed when the group is sealed to be written.
  *
  * Segments are also the value log: tables refer to large values where they stand in a segment, which then

@@ -16,7 +16,6 @@
 #include "storage/layout.h"
 #include "storage/store.h"
 #include "storage/wal_cold.h"
-#include "storage/wal_direct.h"
 
 struct fixture {
     struct io *io;
@@ -471,14 +470,16 @@ static void small_cold_ranges_do_not_pile_up(void **state) {
 #define MIXED_COUNT 32
 #define MIXED_BYTES (64 * KIB)
 
-static void cold_values_are_read(struct fixture *f, size_t hot_every) {
+/* They change places in a group of the log. */
+static void cold_values_are_read_like_others(void **state) {
+    struct fixture *f = fixture_of(state);
     struct waiting_write *writes = mem_calloc(MIXED_COUNT, sizeof *writes);
     char key[32];
     for (size_t i = 0; i < MIXED_COUNT; i++) {
         struct buffer *value = buffer_new(MIXED_BYTES);
         memset(value->data, (int)i, MIXED_BYTES);
         waiting_init(&writes[i]);
-        writes[i].write.cold = i % hot_every != 0;
+        writes[i].write.cold = i % 2 == 0;
         snprintf(key, sizeof key, "%zu", i);
         store_put(&writes[i].write, slice_from_text(key),
                   (struct shared_slice){slice_make(value->data, MIXED_BYTES), value});
@@ -507,48 +508,6 @@ static void cold_values_are_read(struct fixture *f, size_t hot_every) {
     }
 }
 
-/* They change places in a group of the log. */
-static void cold_values_are_read_like_others(void **state) {
-    cold_values_are_read(fixture_of(state), 2);
-}
-
-/* Nearly all of the group is cold: it is written past the page cache. */
-static void cold_groups_are_read_like_others(void **state) {
-    cold_values_are_read(fixture_of(state), MIXED_COUNT);
-}
-
-/* Who takes what; and a file system that refuses is not asked again. */
-static void large_cold_groups_go_past_the_page_cache(void **state) {
-    struct fixture *f = fixture_of(state);
-    struct wal_direct direct;
-    struct layout_path path = layout_path(f->dir, LAYOUT_LOG, 77);
-    struct io_file *file;
-    assert_status(io_file_open(f->io, path.text, IO_OPEN_WRITE | IO_OPEN_CREATE, &file), STATUS_OK);
-    io_file_close(file);
-    uint8_t *bytes = mem_calloc(1, WAL_DIRECT_MIN);
-    for (size_t i = 0; i < WAL_DIRECT_MIN; i++)
-        bytes[i] = (uint8_t)(i / 1000);
-    const struct slice slices[] = {{bytes, 5000}, {bytes + 5000, WAL_DIRECT_MIN - 5000}};
-    wal_direct_init(&direct, f->io, f->dir);
-    assert_false(wal_direct_take(&direct, 77, slices, 2, WAL_DIRECT_MIN, WAL_DIRECT_MIN / 2));
-    assert_false(wal_direct_take(&direct, 77, slices, 1, 4096, 4096));
-    assert_false(wal_direct_take(&direct, 78, slices, 2, WAL_DIRECT_MIN, WAL_DIRECT_MIN)); /* no file */
-    assert_true(wal_direct_take(&direct, 77, slices, 2, WAL_DIRECT_MIN, WAL_DIRECT_MIN - 1000));
-    assert_slice_equal(direct.piece, slice_make(bytes, WAL_DIRECT_MIN));
-    assert_int_equal((uintptr_t)direct.piece.data % 4096, 0);
-    assert_false(wal_direct_done(&direct, STATUS_OK, true));
-    assert_non_null(direct.bytes);
-    assert_true(wal_direct_take(&direct, 77, slices, 2, WAL_DIRECT_MIN, WAL_DIRECT_MIN));
-    assert_false(wal_direct_done(&direct, STATUS_IO, false)); /* final, and not for the usual way to mend */
-    assert_null(direct.bytes);
-    assert_null(direct.file);
-    assert_true(wal_direct_take(&direct, 77, slices, 2, WAL_DIRECT_MIN, WAL_DIRECT_MIN));
-    assert_true(wal_direct_done(&direct, STATUS_INVALID, true));
-    assert_false(wal_direct_take(&direct, 77, slices, 2, WAL_DIRECT_MIN, WAL_DIRECT_MIN));
-    wal_direct_release(&direct);
-    mem_free(bytes);
-}
-
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -568,8 +527,6 @@ int main(void) {
         STORE_TEST(what_is_cold_leaves_the_page_cache),
         STORE_TEST(small_cold_ranges_do_not_pile_up),
         STORE_TEST(cold_values_are_read_like_others),
-        STORE_TEST(cold_groups_are_read_like_others),
-        STORE_TEST(large_cold_groups_go_past_the_page_cache),
     };
     int failed = 0;
     for (int i = 0; i < 2; i++) {
