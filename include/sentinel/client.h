@@ -156,6 +156,7 @@ typedef struct {
     int32_t controller_id;                        /* -1: nobody leads the controller */
     int64_t leaderless, under_replicated, moving; /* of the partitions */
     int64_t late;                                 /* that have a copy which does not have everything yet */
+    int64_t catch_up_rate;                        /* sentinel_catch_up_rate */
     const sentinel_node *nodes;
     size_t node_count;
 } sentinel_cluster;
@@ -174,6 +175,8 @@ int sentinel_node_add(sentinel_client *client, int32_t node, const char *address
 /* Begins to move everything away from a node; `cancel`: takes that back. */
 int sentinel_node_drain(sentinel_client *client, int32_t node, bool cancel, sentinel_error *error);
 int sentinel_node_remove(sentinel_client *client, int32_t node, sentinel_error *error);
+/* Bytes a second that each node sends to replicas that lag; 0: no limit; -1: as each node was started with. */
+int sentinel_catch_up_rate(sentinel_client *client, int64_t bytes_per_second, sentinel_error *error);
 /* node: 0: the preferred leader. */
 int sentinel_transfer_leader(sentinel_client *client, const char *topic, int32_t partition, int32_t node,
                              sentinel_error *error);

@@ -468,14 +468,16 @@ void broker_plan_rebalance(struct broker *broker, uint32_t max,
 enum node_change_kind {
     NODE_ADD,   /* announces a node that comes: EXISTS */
     NODE_DRAIN, /* its replicas go to others, and it gets none: INVALID_REPLICATION, when they find no room */
-    NODE_ACTIVE, /* takes that back */
-    NODE_REMOVE  /* of a drained one: IN_USE, as long as it holds anything */
+    NODE_ACTIVE,       /* takes that back */
+    NODE_REMOVE,       /* of a drained one: IN_USE, as long as it holds anything */
+    NODE_CATCH_UP_RATE /* of each node; `node` is not looked at */
 };
 /* A change of the cluster; durable when done is called with OK. NOT_FOUND: there is no such node. */
 struct node_change {
     enum node_change_kind kind;
     int32_t node;
     struct slice address; /* add: HOST:PORT; copied at once */
+    int64_t rate;         /* bytes a second; 0: no limit; -1: as each node was started with */
     void (*done)(struct node_change *change);
     enum status status;
     struct diagnostic diagnostic; /* why it was refused, and what to do */
@@ -483,6 +485,8 @@ struct node_change {
     struct io_op op;
 };
 void broker_change_node(struct broker *broker, struct node_change *change);
+/* As it was last given; -1: each node has what it was started with. */
+int64_t broker_catch_up_rate(const struct broker *broker);
 /* Hands a partition that is led here to a node that has it; 0: to the preferred one. OK: under way, or it
  * leads already. NOT_LEADER; NOT_FOUND: the node has no replica; UNAVAILABLE: it lacks something, or is down.
  */

@@ -552,6 +552,13 @@ static void check_left(struct cluster *cluster) {
     left(cluster->left_ctx);
 }
 
+/* What the whole cluster was told wins. */
+static void set_catch_up_rate(struct cluster *cluster) {
+    const struct broker *broker = cluster->broker;
+    int64_t rate = broker->metadata.catch_up_rate;
+    raft_host_set_bulk_rate(cluster->host, rate >= 0 ? (uint64_t)rate : broker->options.catch_up_rate);
+}
+
 static void tick(struct io_timer *timer) {
     struct cluster *cluster = CONTAINER_OF(timer, struct cluster, timer);
     cluster->ticks++;
@@ -561,6 +568,7 @@ static void tick(struct io_timer *timer) {
     io_timer_set(cluster->broker->io, timer, io_now_ns(cluster->broker->io) + pause);
     if (cluster->identity_due) write_identity(cluster);
     found_if_possible(cluster);
+    set_catch_up_rate(cluster);
     if (cluster->controller != NULL) {
         controller_tick(cluster);
         know_registered(cluster);

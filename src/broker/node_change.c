@@ -14,13 +14,15 @@ struct change {
     struct broker *broker;
     struct node_change *public;
     struct writer address;
+    uint8_t rate[8];
 };
 
 static enum status prepare(struct metadata_request *request, struct metadata_command *command) {
     static const enum metadata_kind kinds[] = {[NODE_ADD] = METADATA_ADD_NODE,
                                                [NODE_DRAIN] = METADATA_DRAIN_NODE,
                                                [NODE_ACTIVE] = METADATA_DRAIN_NODE,
-                                               [NODE_REMOVE] = METADATA_REMOVE_NODE};
+                                               [NODE_REMOVE] = METADATA_REMOVE_NODE,
+                                               [NODE_CATCH_UP_RATE] = METADATA_SET_CATCH_UP_RATE};
     struct change *change = CONTAINER_OF(request, struct change, request);
     struct node_change *public = change->public;
     command->kind = kinds[public->kind];
@@ -30,6 +32,12 @@ static enum status prepare(struct metadata_request *request, struct metadata_com
     if (change->broker->cluster == NULL)
         return diagnose(&public->diagnostic, STATUS_INVALID,
                         "this broker runs alone: start it with --peers to make it a member of a cluster");
+    if (public->kind == NODE_CATCH_UP_RATE) {
+        store_be64(change->rate, (uint64_t) public->rate);
+        *command = (struct metadata_command){.kind = command->kind,
+                                             .placement = slice_make(change->rate, sizeof change->rate)};
+        return STATUS_OK;
+    }
     return public->node > 0 ? STATUS_OK
                             : diagnose(&public->diagnostic, STATUS_INVALID, "a node's number is 1 or more");
 }
@@ -66,6 +74,10 @@ void broker_change_node(struct broker *broker, struct node_change *public) {
     }
     diagnose(&public->diagnostic, STATUS_UNAVAILABLE, "the broker is shutting down");
     done(&change->request, STATUS_UNAVAILABLE, NULL);
+}
+
+int64_t broker_catch_up_rate(const struct broker *broker) {
+    return broker->metadata.catch_up_rate;
 }
 
 /* ---- partitions -----------------------------------------------------------------------------------------

@@ -382,6 +382,7 @@ void topics_applied(struct broker *broker, const struct metadata_command *comman
     case METADATA_DROPPED:
     case METADATA_ADD_NODE:
     case METADATA_DRAIN_NODE:
+    case METADATA_SET_CATCH_UP_RATE:
     case METADATA_KIND_END:
         break;
     }

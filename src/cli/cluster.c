@@ -10,6 +10,7 @@
 #include "cli/json.h"
 #include "cli/moves.h"
 #include "cli/rebalance.h"
+#include "cli/settings.h"
 #include "io/io.h"
 
 static void print_help(void) {
@@ -19,6 +20,7 @@ static void print_help(void) {
         "       sentinel cluster drain N [--undo] [--no-wait] [OPTIONS]\n"
         "       sentinel cluster remove-node N [OPTIONS]\n"
         "       sentinel cluster rebalance [--dry-run] [--moves N] [OPTIONS]\n"
+        "       sentinel cluster catch-up-rate RATE|none|default [OPTIONS]\n"
         "       sentinel cluster transfer-leader TOPIC PARTITION [NODE] [OPTIONS]\n"
         "       sentinel cluster checkpoint NAME [OPTIONS]\n\n"
         "status           the nodes as the one asked sees them: who is there, who leads how much, how many\n"
@@ -32,6 +34,9 @@ static void print_help(void) {
         "rebalance        moves partitions until copies and leaders are spread evenly over racks and nodes; "
         "may\n"
         "                 be interrupted, and run again\n"
+        "catch-up-rate    bytes a second (20MiB) that each node sends to replicas that are new or were "
+        "away,\n"
+        "                 from now on; none: no limit; default: what it was started with\n"
         "transfer-leader  hands a partition to a node that has a replica, or to its preferred leader\n"
         "checkpoint       makes a copy of the node's data as it is now, while it serves:\n"
         "                 DATA_DIR/checkpoints/NAME on the node, a complete data directory made of hard\n"
@@ -63,10 +68,11 @@ static void print_checkpoint(void *context, const sentinel_checkpoint *checkpoin
 static void print_json(const sentinel_cluster *cluster) {
     printf("{\"cluster\":\"%s\",\"version\":\"%s\",\"answered_by\":%d,\"controller\":%d,\"topics\":%lld,"
            "\"partitions\":%lld,\"leaderless\":%lld,\"under_replicated\":%lld,\"late\":%lld,\"moving\":%lld,"
-           "\"nodes\":[",
+           "\"catch_up_rate\":%lld,\"nodes\":[",
            cluster->cluster_id, cluster->version, cluster->node_id, cluster->controller_id,
            (long long)cluster->topics, (long long)cluster->partitions, (long long)cluster->leaderless,
-           (long long)cluster->under_replicated, (long long)cluster->late, (long long)cluster->moving);
+           (long long)cluster->under_replicated, (long long)cluster->late, (long long)cluster->moving,
+           (long long)cluster->catch_up_rate);
     for (size_t i = 0; i < cluster->node_count; i++) {
         const sentinel_node *node = &cluster->nodes[i];
         printf("%s{\"node\":%d,\"host\":", i == 0 ? "" : ",", node->node_id);
@@ -154,6 +160,16 @@ struct cluster_options {
     int64_t moves; /* of rebalance, at once */
 };
 
+/* Only what somebody said while the cluster runs. */
+static void print_catch_up_rate(int64_t rate) {
+    char text[16];
+    format_size(rate, text);
+    if (rate == 0)
+        printf("catch-up    as fast as it goes, behind what clients write\n");
+    else if (rate > 0)
+        printf("catch-up    at most %s a second from each node\n", text);
+}
+
 static void print_cluster(void *context, const sentinel_cluster *cluster) {
     const struct cluster_options *o = context;
     if (o->client.json) {
@@ -169,6 +185,7 @@ static void print_cluster(void *context, const sentinel_cluster *cluster) {
     print_health(cluster, &colors);
     if (cluster->moving > 0)
         printf("moving      %lld partitions are on their way to other nodes\n", (long long)cluster->moving);
+    print_catch_up_rate(cluster->catch_up_rate);
     printf("\n%6s  %-28s %-12s %-10s %8s %9s %10s %11s %11s\n", "node", "address", "rack", "state", "leads",
            "replicas", "lacks", "stored", "disk free");
     for (size_t i = 0; i < cluster->node_count; i++)
@@ -227,7 +244,17 @@ static int transfer(sentinel_client *client, char **words, int count, sentinel_e
     return sentinel_transfer_leader(client, words[0], (int32_t)strtol(words[1], NULL, 10), node, error);
 }
 
-enum verb { STATUS, CHECKPOINT, ADD_NODE, DRAIN, REMOVE_NODE, REBALANCE, TRANSFER_LEADER, VERB_COUNT };
+enum verb {
+    STATUS,
+    CHECKPOINT,
+    ADD_NODE,
+    DRAIN,
+    REMOVE_NODE,
+    REBALANCE,
+    CATCH_UP_RATE,
+    TRANSFER_LEADER,
+    VERB_COUNT
+};
 static const struct {
     const char *name;
     int words_min, words_max;
@@ -238,7 +265,15 @@ static const struct {
                        [DRAIN] = {"drain", 1, 1, "the number of a node"},
                        [REMOVE_NODE] = {"remove-node", 1, 1, "the number of a node"},
                        [REBALANCE] = {"rebalance", 0, 0, "nothing more"},
+                       [CATCH_UP_RATE] = {"catch-up-rate", 1, 1, "RATE, none or default"},
                        [TRANSFER_LEADER] = {"transfer-leader", 2, 3, "TOPIC PARTITION [NODE]"}};
+
+/* "20MiB", "none" (0) or "default" (-1). */
+static bool parse_rate(const char *text, int64_t *rate) {
+    *rate = strcmp(text, "default") == 0 ? -1 : 0;
+    if (*rate < 0 || strcmp(text, "none") == 0) return true;
+    return settings_parse_size(text, rate) && *rate > 0;
+}
 
 /* What the words say, or EXIT_USAGE. */
 static int check_words(enum verb verb, char **words, int count) {
@@ -249,6 +284,10 @@ static int check_words(enum verb verb, char **words, int count) {
     if (verb == ADD_NODE && (node_number(words[0], &end) < 0 || *end != '=' || strchr(end + 1, ':') == NULL))
         return usage_error("cluster", "add-node wants N=HOST:PORT, not '%s'", words[0]);
     if (verb == DRAIN || verb == REMOVE_NODE) return whole_number(words[0], &number);
+    int64_t rate;
+    if (verb == CATCH_UP_RATE && !parse_rate(words[0], &rate))
+        return usage_error("cluster", "catch-up-rate wants bytes a second (20MiB), none or default, not '%s'",
+                           words[0]);
     if (verb != TRANSFER_LEADER) return 0;
     if (strtol(words[1], &end, 10) < 0 || end == words[1] || *end != '\0')
         return usage_error("cluster", "'%s' is not the number of a partition", words[1]);
@@ -258,6 +297,7 @@ static int check_words(enum verb verb, char **words, int count) {
 static int run(struct cluster_options *o, sentinel_client *client, enum verb verb, char **words, int count) {
     sentinel_error error = {0};
     int32_t node = verb == DRAIN || verb == REMOVE_NODE ? (int32_t)strtol(words[0], NULL, 10) : 0;
+    int64_t rate;
     int result = -1;
     switch (verb) {
     case STATUS:
@@ -278,6 +318,9 @@ static int run(struct cluster_options *o, sentinel_client *client, enum verb ver
     case REBALANCE:
         result = o->dry_run ? rebalance_plan(client, o->client.json, &error)
                             : rebalance_run(client, (size_t)o->moves, &error);
+        break;
+    case CATCH_UP_RATE:
+        if (parse_rate(words[0], &rate)) result = sentinel_catch_up_rate(client, rate, &error);
         break;
     case TRANSFER_LEADER:
         result = transfer(client, words, count, &error);
@@ -330,9 +373,9 @@ int cluster_main(int argc, char **argv) {
     while (count >= 0 && verb < VERB_COUNT && strcmp(argv[optind], verbs[verb].name) != 0)
         verb++;
     if (count < 0 || verb == VERB_COUNT)
-        return usage_error("cluster",
-                           "wants status, add-node, drain, remove-node, rebalance, transfer-leader or "
-                           "checkpoint");
+        return usage_error("cluster", "wants status, add-node, drain, remove-node, rebalance, catch-up-rate, "
+                                      "transfer-leader or "
+                                      "checkpoint");
     status = check_words(verb, words, count);
     if (status != 0) return status;
     sentinel_client *client = client_open("cluster", &o.client);

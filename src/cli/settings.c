@@ -51,6 +51,21 @@ static bool parse_unit(const char *text, int64_t *factor) {
     return false;
 }
 
+static bool parse_number(const char *text, const char **unit, int64_t *number) {
+    char *end;
+    errno = 0;
+    *number = strtoll(text, &end, 10);
+    *unit = end;
+    return end != text && errno == 0;
+}
+
+bool settings_parse_size(const char *text, int64_t *bytes) {
+    const char *unit;
+    int64_t factor;
+    return parse_number(text, &unit, bytes) && parse_unit(unit, &factor) &&
+           !__builtin_mul_overflow(*bytes, factor, bytes);
+}
+
 static bool parse_value(const struct setting_row *row, const char *text, int64_t *value) {
     if (row->type == SETTING_BOOL) {
         *value = strcmp(text, "true") == 0;
@@ -61,14 +76,9 @@ static bool parse_value(const struct setting_row *row, const char *text, int64_t
             if (strcmp(text, codecs[*value]) == 0) return true;
         return false;
     }
-    char *end;
-    errno = 0;
-    *value = strtoll(text, &end, 10);
-    if (end == text || errno != 0) return false;
-    int64_t factor = 1;
-    if (row->type == SETTING_SIZE && !parse_unit(end, &factor)) return false;
-    if (row->type == SETTING_NUMBER && *end != '\0') return false;
-    return !__builtin_mul_overflow(*value, factor, value);
+    if (row->type == SETTING_SIZE) return settings_parse_size(text, value);
+    const char *end;
+    return parse_number(text, &end, value) && *end == '\0';
 }
 
 static enum status set_topic_default(struct settings *settings, const char *name, const char *value,

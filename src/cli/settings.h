@@ -92,6 +92,8 @@ struct settings {
 struct settings settings_default(void);
 enum status settings_set(struct settings *settings, const char *name, const char *value,
                          struct diagnostic *diagnostic) MUST_USE;
+/* "20MiB": a whole number, with KiB, MiB or GiB. */
+bool settings_parse_size(const char *text, int64_t *bytes);
 /* The diagnostic names the file and the line. */
 enum status settings_read_file(struct settings *settings, const char *path,
                                struct diagnostic *diagnostic) MUST_USE;

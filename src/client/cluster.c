@@ -48,6 +48,7 @@ static sentinel_cluster cluster_of(struct arena *arena, const Sentinel__V1__GetC
                               .under_replicated = from->under_replicated_count,
                               .moving = from->moving_count,
                               .late = from->late_count,
+                              .catch_up_rate = from->catch_up_rate,
                               .nodes = nodes_of(arena, nodes, node_count),
                               .node_count = node_count};
 }
@@ -137,6 +138,13 @@ int sentinel_node_remove(sentinel_client *client, int32_t node, sentinel_error *
     request.node_id = node;
     return client_simple(client, CLUSTER_SERVICE "RemoveNode", &request,
                          &sentinel__v1__remove_node_response__descriptor, error);
+}
+
+int sentinel_catch_up_rate(sentinel_client *client, int64_t bytes_per_second, sentinel_error *error) {
+    Sentinel__V1__SetCatchUpRateRequest request = SENTINEL__V1__SET_CATCH_UP_RATE_REQUEST__INIT;
+    request.bytes_per_second = bytes_per_second;
+    return client_simple(client, CLUSTER_SERVICE "SetCatchUpRate", &request,
+                         &sentinel__v1__set_catch_up_rate_response__descriptor, error);
 }
 
 int sentinel_transfer_leader(sentinel_client *client, const char *topic, int32_t partition, int32_t node,

@@ -60,7 +60,7 @@ enum status metadata_decode(struct slice bytes, struct metadata_command *command
 /* ---- state -------------------------------------------------------------------------------------------- */
 
 void metadata_init(struct metadata *m, uint64_t hash_seed) {
-    *m = (struct metadata){.next_group = 1};
+    *m = (struct metadata){.next_group = 1, .catch_up_rate = -1};
     map_init(&m->by_name, hash_seed);
     map_init(&m->by_id, hash_seed);
 }
@@ -273,6 +273,10 @@ enum status metadata_check(const struct metadata *m, const struct metadata_comma
     case METADATA_ADD_NODE:
     case METADATA_DRAIN_NODE:
         return metadata_node_check(m, command, diagnostic);
+    case METADATA_SET_CATCH_UP_RATE:
+        return command->placement.size == 8
+                   ? STATUS_OK
+                   : diagnose(diagnostic, STATUS_INVALID, "a rate is a number of bytes a second");
     case METADATA_KIND_END:
         break;
     }
@@ -352,6 +356,10 @@ void metadata_apply(struct metadata *m, uint64_t index, const struct metadata_co
     case METADATA_ADD_NODE:
     case METADATA_DRAIN_NODE:
         metadata_node_apply(m, command, effects);
+        break;
+    case METADATA_SET_CATCH_UP_RATE:
+        m->catch_up_rate = MAX((int64_t)load_be64(command->placement.data), -1);
+        metadata_save_settings(m, effects);
         break;
     case METADATA_TAKE_PRODUCERS:
         effects->first_producer_id = m->next_producer_id;

@@ -60,6 +60,7 @@ enum metadata_kind {
     METADATA_DROPPED,    /* name, count: a partition; node; placement: be64, what it was told to close by */
     METADATA_ADD_NODE,   /* node, name: the address where it will be reached */
     METADATA_DRAIN_NODE, /* node, count: 1, or 0 to take it back */
+    METADATA_SET_CATCH_UP_RATE, /* placement: be64, metadata.catch_up_rate */
     METADATA_KIND_END
 };
 
@@ -140,6 +141,8 @@ struct metadata {
     uint64_t next_group; /* from 1: group 0 is the controller's own */
     int64_t next_producer_id;
     char cluster_id[METADATA_CLUSTER_ID_SIZE + 1]; /* empty before INIT */
+    /* Bytes a second that each node sends to replicas that lag; 0: no limit; below: nobody has said so. */
+    int64_t catch_up_rate;
     int64_t partition_total;
     struct metadata_node *nodes; /* ascending */
     uint32_t node_count;

@@ -51,6 +51,7 @@ struct metadata_load *metadata_load_find(struct metadata_load *loads, uint32_t c
 
 /* metadata_store.c */
 void metadata_save_header(const struct metadata *m, struct metadata_effects *effects);
+void metadata_save_settings(const struct metadata *m, struct metadata_effects *effects);
 void metadata_save_topic(const struct metadata_topic *topic, struct metadata_effects *effects);
 void metadata_save_topic_removed(const struct metadata_topic *topic, struct metadata_effects *effects);
 /* From now on under a key of its own. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The metadata as keys (docs/formats.md), in the order in which they are loaded: header, nodes, removed
- * disks, topics, and the partitions that were moved, whose keys win over what their topic says. */
+ * disks, settings, topics, and the partitions that were moved, whose keys win over what their topic says. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/units.h"
@@ -13,6 +13,7 @@
 #define KEY_HEADER            'm'
 #define KEY_NODE              'n'
 #define KEY_REMOVED           'r'
+#define KEY_SETTINGS          's'
 #define KEY_TOPIC             't'
 #define KEY_PARTITION         'u'
 
@@ -49,6 +50,13 @@ void metadata_save_header(const struct metadata *m, struct metadata_effects *eff
     writer_be64(out, m->next_group);
     writer_be64(out, (uint64_t)m->next_producer_id);
     metadata_put_slice(out, slice_from_text(m->cluster_id));
+    end_key(effects, index);
+}
+
+void metadata_save_settings(const struct metadata *m, struct metadata_effects *effects) {
+    size_t index = begin_key(effects, KEY_SETTINGS, SLICE_EMPTY, false);
+    writer_u8(&effects->bytes, STATE_VERSION);
+    writer_be64(&effects->bytes, (uint64_t)m->catch_up_rate);
     end_key(effects, index);
 }
 
@@ -168,6 +176,11 @@ static enum status load_header(struct metadata *m, struct reader *in) {
         return STATUS_MALFORMED;
     if (cluster_id.size != 0) memcpy(m->cluster_id, cluster_id.data, cluster_id.size);
     return STATUS_OK;
+}
+
+static enum status load_settings(struct metadata *m, struct reader *in) {
+    m->catch_up_rate = (int64_t)reader_be64(in);
+    return ended(in) && m->catch_up_rate >= -1 ? STATUS_OK : STATUS_MALFORMED;
 }
 
 static void load_nodes(struct metadata_replicas *replicas, bool founded, struct reader *in) {
@@ -307,6 +320,7 @@ enum status metadata_load(struct metadata *m, struct slice key, struct slice val
     if (key.data[0] == KEY_NODE && version != STATE_VERSION_FOUNDED) return load_node(m, rest, version, &in);
     if (version != STATE_VERSION) return STATUS_MALFORMED;
     if (key.data[0] == KEY_HEADER && key.size == 1) return load_header(m, &in);
+    if (key.data[0] == KEY_SETTINGS && key.size == 1) return load_settings(m, &in);
     if (key.data[0] == KEY_REMOVED) return load_removed(m, rest, &in);
     if (key.data[0] == KEY_PARTITION) return load_partition(m, rest, &in);
     return STATUS_MALFORMED;

@@ -79,6 +79,7 @@ static void fill_cluster(const struct totals *totals, const struct broker_survey
     out->under_replicated_count = totals->under_replicated;
     out->moving_count = totals->moving;
     out->late_count = survey->late_partitions;
+    out->catch_up_rate = broker_catch_up_rate(totals->broker);
 }
 
 /* NULL: it came after the nodes were asked. */

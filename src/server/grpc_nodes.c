@@ -23,18 +23,26 @@ static void node_done(struct node_change *change) {
     grpc_call_unpin(call);
 }
 
-static void node_start(struct grpc_call *call, enum node_change_kind kind, int32_t node, struct slice address,
-                       const ProtobufCMessage *response) {
+/* What to change is in the call's state. */
+static void change_start(struct grpc_call *call, enum node_change_kind kind,
+                         const ProtobufCMessage *response) {
     struct node_call *self = call->state;
     self->call = call;
     self->response = response;
-    self->change = (struct node_change){.kind = kind, .node = node, .address = address, .done = node_done};
-    if (node < 1) {
-        grpc_call_fail_field(call, "node_id", "a node's number is 1 or more");
-        return;
-    }
+    self->change.kind = kind;
+    self->change.done = node_done;
     grpc_call_pin(call);
     broker_change_node(grpc_call_broker(call), &self->change);
+}
+
+static void node_start(struct grpc_call *call, enum node_change_kind kind, int32_t node, struct slice address,
+                       const ProtobufCMessage *response) {
+    struct node_call *self = call->state;
+    self->change = (struct node_change){.node = node, .address = address};
+    if (node < 1)
+        grpc_call_fail_field(call, "node_id", "a node's number is 1 or more");
+    else
+        change_start(call, kind, response);
 }
 
 static void add_node(struct grpc_call *call, struct grpc_message *message) {
@@ -64,6 +72,21 @@ static void remove_node(struct grpc_call *call, struct grpc_message *message) {
     Sentinel__V1__RemoveNodeRequest *request = grpc_call_unpack(
         call, &sentinel__v1__remove_node_request__descriptor, message->bytes);
     if (request != NULL) node_start(call, NODE_REMOVE, request->node_id, SLICE_EMPTY, &response.base);
+}
+
+static void set_catch_up_rate(struct grpc_call *call, struct grpc_message *message) {
+    static const Sentinel__V1__SetCatchUpRateResponse response =
+        SENTINEL__V1__SET_CATCH_UP_RATE_RESPONSE__INIT;
+    Sentinel__V1__SetCatchUpRateRequest *request = grpc_call_unpack(
+        call, &sentinel__v1__set_catch_up_rate_request__descriptor, message->bytes);
+    if (request == NULL) return;
+    if (request->bytes_per_second < -1) {
+        grpc_call_fail_field(call, "bytes_per_second", "bytes a second, 0 for no limit, or -1");
+        return;
+    }
+    struct node_call *self = call->state;
+    self->change.rate = request->bytes_per_second;
+    change_start(call, NODE_CATCH_UP_RATE, &response.base);
 }
 
 /* ---- TransferLeader ---------------------------------------------------------------------------------------
@@ -123,10 +146,11 @@ static void transfer_ended(struct grpc_call *call) {
     .path = "/sentinel.v1.ClusterService/" name, .message_size_max = GRPC_CONTROL_MESSAGE_MAX,               \
     .message = handler
 
-const struct grpc_method grpc_nodes_methods[4] = {
+const struct grpc_method grpc_nodes_methods[5] = {
     {NODE_METHOD("AddNode", add_node), .state_size = sizeof(struct node_call)},
     {NODE_METHOD("DrainNode", drain_node), .state_size = sizeof(struct node_call)},
     {NODE_METHOD("RemoveNode", remove_node), .state_size = sizeof(struct node_call)},
+    {NODE_METHOD("SetCatchUpRate", set_catch_up_rate), .state_size = sizeof(struct node_call)},
     {NODE_METHOD("TransferLeader", transfer_leader), .state_size = sizeof(struct transfer),
      .ended = transfer_ended},
 };

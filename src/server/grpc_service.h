@@ -21,7 +21,7 @@ extern const struct grpc_method grpc_topics_methods[6];
 extern const struct grpc_method grpc_offsets_methods[2];
 extern const struct grpc_method grpc_moves_methods[2];
 extern const struct grpc_method grpc_cluster_methods[4];
-extern const struct grpc_method grpc_nodes_methods[4];
+extern const struct grpc_method grpc_nodes_methods[5];
 extern const struct grpc_method grpc_rebalance_methods[1];
 extern const struct grpc_method grpc_groups_methods[6];
 extern const struct grpc_method grpc_group_offsets_methods[1];

@@ -82,6 +82,7 @@ REQUESTS = {
     "ClusterService/AddNode": [['node_id: 2 address: "node1:9092"']],
     "ClusterService/DrainNode": [['node_id: 1']],
     "ClusterService/RemoveNode": [['node_id: 1']],
+    "ClusterService/SetCatchUpRate": [['bytes_per_second: 1000000'], ['bytes_per_second: -1']],
     "ClusterService/TransferLeader": [['topic: "t" partition: 0 node_id: 1']],
     "ClusterService/PlanRebalance": [['max_moves: 5'], ['']],
     "ClusterService/CreateCheckpoint": [['name: "c"']],

@@ -208,7 +208,8 @@ static void node_changed(struct node_change *change) {
 
 enum status cluster_world_change_node(struct cluster_world *w, uint32_t asked, enum node_change_kind kind,
                                       uint32_t node) {
-    struct waiting_node waiting = {.change = {.kind = kind, .node = (int32_t)node, .done = node_changed}};
+    struct waiting_node waiting = {
+        .change = {.kind = kind, .node = (int32_t)node, .rate = w->rate, .done = node_changed}};
     if (kind == NODE_ADD) waiting.change.address = slice_from_text(w->addresses[node - 1]);
     broker_change_node(w->nodes[asked].broker, &waiting.change);
     assert_true(wait_for(w, &waiting.done, PATIENCE_MS));

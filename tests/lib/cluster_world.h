@@ -23,6 +23,7 @@ struct cluster_world {
     const char *racks[CLUSTER_NODES_MAX + 1]; /* from 1; NULL: none */
     bool alone;                               /* node 1 runs without --peers */
     bool forward;                             /* requests may be taken to the leader */
+    int64_t rate;                             /* of a change to NODE_CATCH_UP_RATE */
 };
 void cluster_world_open(struct cluster_world *w, uint64_t seed, uint32_t nodes); /* all are started */
 void cluster_world_open_alone(struct cluster_world *w, uint64_t seed); /* one broker, without a cluster */

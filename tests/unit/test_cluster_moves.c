@@ -389,6 +389,37 @@ static void drain(uint32_t asked, uint32_t node, const char *topic, int partitio
     fail_msg("node %u is not drained", node);
 }
 
+static uint64_t catch_up_rate(uint32_t node) {
+    struct broker_stats stats;
+    broker_stats(world.nodes[node].broker, &stats);
+    return stats.catch_up_rate;
+}
+
+static void say_catch_up_rate(int64_t rate, uint64_t expected) {
+    world.rate = rate;
+    assert_status(cluster_world_change_node(&world, 2, NODE_CATCH_UP_RATE, 0), STATUS_OK);
+    cluster_world_run(&world, 1000);
+    for (uint32_t node = 1; node <= 3; node++) {
+        assert_int_equal(catch_up_rate(node), expected);
+        assert_int_equal(broker_catch_up_rate(world.nodes[node].broker), rate);
+    }
+}
+
+/* Said to one node, kept by all, also those that were away, until it is taken back. */
+static void the_limit_of_copying_is_changed_live(void **state) {
+    (void)state;
+    open_world(41, 3);
+    assert_int_equal(broker_catch_up_rate(world.nodes[1].broker), -1);
+    say_catch_up_rate(123456, 123456);
+    cluster_world_crash(&world, 3, IO_SIM_CRASH_POWER);
+    cluster_world_start(&world, 3);
+    cluster_world_run(&world, 3000);
+    assert_int_equal(catch_up_rate(3), 123456);
+    say_catch_up_rate(0, 0);
+    say_catch_up_rate(-1, 0);
+    cluster_world_close(&world);
+}
+
 static void a_node_joins_is_drained_and_goes(void **state) {
     (void)state;
     open_world(40, 3);
@@ -590,6 +621,7 @@ int main(void) {
         cmocka_unit_test(a_partition_moves_before_anybody_founded_it),
         cmocka_unit_test(a_founder_loses_its_disk_before_the_others_hear_of_the_partition),
         cmocka_unit_test(the_first_topic_waits_for_its_nodes),
+        cmocka_unit_test(the_limit_of_copying_is_changed_live),
         cmocka_unit_test(a_node_joins_is_drained_and_goes),
         cmocka_unit_test(a_drain_passes_over_what_has_no_room),
         cmocka_unit_test(a_single_broker_grows_to_three),

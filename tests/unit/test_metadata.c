@@ -478,6 +478,25 @@ static enum status change_node(struct fixture *f, enum metadata_kind kind, uint3
                                                                                     : SLICE_EMPTY});
 }
 
+static void the_rate_of_copies_is_kept(void **state) {
+    struct fixture *f = *state;
+    uint8_t rate[9] = {0};
+    const int64_t rates[] = {1000000, 0, -1, INT64_MIN};
+    assert_int_equal(f->state->catch_up_rate, -1);
+    for (unsigned i = 0; i < ARRAY_COUNT(rates); i++) {
+        store_be64(rate, (uint64_t)rates[i]);
+        assert_status(run_plain(f, (struct metadata_command){.kind = METADATA_SET_CATCH_UP_RATE,
+                                                             .placement = slice_make(rate, 8)}),
+                      STATUS_OK);
+        struct metadata *loaded = reload(f);
+        assert_int_equal(loaded->catch_up_rate, MAX(rates[i], -1));
+        state_free(loaded);
+    }
+    assert_status(run_plain(f, (struct metadata_command){.kind = METADATA_SET_CATCH_UP_RATE,
+                                                         .placement = slice_make(rate, 9)}),
+                  STATUS_INVALID);
+}
+
 static bool any_node(void *ctx, uint32_t node) {
     const bool *down = ctx;
     return !down[node];
@@ -823,6 +842,7 @@ int main(void) {
         cmocka_unit_test(commands_survive_encoding_and_every_truncation_is_seen),
         cmocka_unit_test_setup_teardown(groups_begin_at_one_and_are_never_used_again, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_rate_of_copies_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(producer_ids_are_handed_out_once, setup, teardown),
         cmocka_unit_test_setup_teardown(configs_are_replaced_as_a_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_topic_is_deleted_by_its_own_id_or_none, setup, teardown),
