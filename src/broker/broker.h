@@ -439,6 +439,9 @@ struct broker_survey {
     struct broker_node_report reports[BROKER_NODES_MAX]; /* as broker_nodes orders them */
     uint32_t report_count;
     int64_t late_partitions; /* that have a late copy on a node that is up, and are not moving */
+    /* Each that is up has answered: what none of them leads, nobody does. Else some is led by who did not. */
+    bool is_complete;
+    int64_t led_partitions;
     /* the broker's own */
     struct broker *broker;
     struct io_timer timer;

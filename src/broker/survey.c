@@ -2,8 +2,8 @@
 /* What the nodes say of themselves: health, disk, and how far the copies are of what they lead.
  *
  *   REPORT  rest = nothing (no topic is named)
- *           answer = [OK u8][health u8][stored be64][disk free be64][disk be64][late partitions be32]
- *                    { [node be32][late be32][lacking be64] }...
+ *           answer = [OK u8][health u8][stored be64][disk free be64][disk be64][leads be32]
+ *                    [late partitions be32] { [node be32][late be32][lacking be64] }...
  *
  * A node of an earlier version does not answer: it is not known until it is updated. */
 #include "base/assert.h"
@@ -21,7 +21,7 @@ struct copies {
 struct looking {
     struct broker *broker;
     struct copies copies[METADATA_NODES_MAX];
-    uint32_t count, late_partitions;
+    uint32_t count, leads, late_partitions;
 };
 
 static struct copies *copies_of(struct looking *looking, uint32_t node) {
@@ -59,6 +59,7 @@ static void look_at(void *ctx, struct raft_replica *replica) {
     const struct metadata_topic *topic = metadata_find_id(&looking->broker->metadata, p->topic->public.id);
     if (topic == NULL || p->index >= topic->partition_count) return;
     const struct metadata_replicas *replicas = &topic->replicas[p->index];
+    looking->leads++;
     bool late = false;
     for (uint32_t i = 0; i < replicas->count; i++)
         late |= look_at_copy(looking, p, replicas->nodes[i]);
@@ -77,6 +78,7 @@ void survey_serve(struct broker *broker, struct writer *out) {
     writer_be64(out, stats.table_bytes + stats.wal_live_bytes);
     writer_be64(out, disk_free);
     writer_be64(out, disk);
+    writer_be32(out, looking.leads);
     writer_be32(out, looking.late_partitions);
     for (uint32_t i = 0; i < looking.count; i++) {
         writer_be32(out, looking.copies[i].node);
@@ -95,7 +97,7 @@ static int64_t sum(int64_t sum, uint64_t more) {
 static void take_report(struct broker_survey *survey, struct broker_node_report *report, struct reader *in) {
     uint8_t health = reader_u8(in);
     uint64_t stored = reader_be64(in), disk_free = reader_be64(in), disk = reader_be64(in);
-    uint32_t late_partitions = reader_be32(in);
+    uint32_t leads = reader_be32(in), late_partitions = reader_be32(in);
     if (!reader_ok(in) || health >= STATUS_COUNT) return;
     report->known = true;
     report->health = (enum status)health;
@@ -103,6 +105,7 @@ static void take_report(struct broker_survey *survey, struct broker_node_report 
     report->disk_free_bytes = MIN(disk_free, disk);
     report->disk_bytes = disk;
     survey->late_partitions = sum(survey->late_partitions, late_partitions);
+    survey->led_partitions = sum(survey->led_partitions, leads);
     while (reader_remaining(in) >= 16) {
         int32_t node = (int32_t)reader_be32(in);
         uint32_t late = reader_be32(in);
@@ -116,7 +119,13 @@ static void take_report(struct broker_survey *survey, struct broker_node_report 
 }
 
 static void finish(struct broker_survey *survey) {
+    struct broker *broker = survey->broker;
     broker_survey_cancel(survey);
+    for (uint32_t i = 0; i < survey->report_count; i++) {
+        const struct broker_node_report *report = &survey->reports[i];
+        bool up = broker->cluster == NULL || cluster_node_is_up(broker->cluster, (uint32_t)report->node);
+        survey->is_complete &= report->known || !up;
+    }
     survey->done(survey);
 }
 
@@ -162,7 +171,8 @@ void broker_survey(struct broker *broker, struct broker_survey *survey) {
     struct broker_node nodes[BROKER_NODES_MAX];
     survey->broker = broker;
     survey->report_count = broker_nodes(broker, nodes);
-    survey->late_partitions = 0;
+    survey->late_partitions = survey->led_partitions = 0;
+    survey->is_complete = true;
     survey->waiting = 0;
     io_timer_init(&survey->timer, patience_over);
     survey->op = (struct io_op){.done = all_known};

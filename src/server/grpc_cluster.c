@@ -75,7 +75,9 @@ static void fill_cluster(const struct totals *totals, const struct broker_survey
     out->version = (char *)SENTINEL_VERSION;
     out->topic_count = totals->topics;
     out->partition_count = totals->partitions;
-    out->leaderless_count = totals->leaderless;
+    /* Who led last stays known until somebody else does; that nobody leads, the nodes themselves know. */
+    bool asked = survey->is_complete && broker_peers(totals->broker) != NULL;
+    out->leaderless_count = asked ? MAX(totals->partitions - survey->led_partitions, 0) : totals->leaderless;
     out->under_replicated_count = totals->under_replicated;
     out->moving_count = totals->moving;
     out->late_count = survey->late_partitions;

@@ -403,6 +403,7 @@ static void get_answer(struct get *get) {
                 call, &(struct grpc_partition_error){.status = here, .topic = get->name, .partition = i});
             return;
         }
+        if (ask->status == STATUS_NOT_LEADER) ask->info.leader = -1; /* not even who led last */
         get->topic->partitions[get->topic->n_partitions++] = partition_message(&call->arena, broker, topic,
                                                                                ask);
     }

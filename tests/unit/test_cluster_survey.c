@@ -122,6 +122,29 @@ static void who_does_not_answer_is_not_known(void **state) {
     cluster_world_close(&world);
 }
 
+/* Nobody leads what was on a disk that is lost, though others remember who did last. */
+static void what_nobody_leads_is_known(void **state) {
+    (void)state;
+    open_with_records(1);
+    assert_status(cluster_world_create_on(&world, 1, "u", (int32_t[]){2}, 1), STATUS_OK);
+    cluster_world_run(&world, 3000);
+    ask_and_wait(3);
+    assert_true(survey.is_complete);
+    assert_int_equal(survey.led_partitions, 2);
+    cluster_world_crash(&world, 2, IO_SIM_CRASH_POWER);
+    io_sim_wipe_disk(world.sim, 1);
+    cluster_world_run(&world, 3000);
+    ask_and_wait(3);
+    assert_true(survey.is_complete); /* who is down leads nothing */
+    assert_int_equal(survey.led_partitions, 1);
+    cluster_world_start(&world, 2);
+    cluster_world_run(&world, 10000);
+    ask_and_wait(3);
+    assert_true(survey.is_complete && report_of(2)->known);
+    assert_int_equal(survey.led_partitions, 1);
+    cluster_world_close(&world);
+}
+
 static void a_broker_alone_tells_of_itself(void **state) {
     (void)state;
     cluster_world_open_alone(&world, 1);
@@ -139,6 +162,7 @@ int main(void) {
         cmocka_unit_test(a_copy_that_is_down_and_comes_back_lacks_records),
         cmocka_unit_test(a_copy_that_cannot_keep_up_is_late),
         cmocka_unit_test(who_does_not_answer_is_not_known),
+        cmocka_unit_test(what_nobody_leads_is_known),
         cmocka_unit_test(a_broker_alone_tells_of_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
