@@ -403,6 +403,42 @@ static void what_a_crash_left_of_a_topic_goes_at_the_next_start(void **state) {
     }
 }
 
+static void set_true(void *flag) {
+    *(bool *)flag = true;
+}
+
+/* Its log begins later than before, which its slow disk has not stored yet, and it ends in what is not known to
+ * be committed. */
+static void a_node_stops_in_order_while_its_log_start_is_stored(void **state) {
+    (void)state;
+    open_with_topic(31, 3, 1, 3);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 5, -1);
+    cluster_world_run(&world, 500);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0), other = leader % 3 + 1;
+    const struct partition *p = broker_partition(world.nodes[other].broker, SLICE_LITERAL("t"), 0);
+    io_sim_disk_faults(world.sim, other - 1)->slow_factor = 200;
+    assert_status(cluster_world_delete_records(&world, leader, "t", 0, 3), STATUS_OK);
+    for (int i = 0; i < 2000 && list_empty(&p->trims); i++)
+        assert_true(io_sim_step(world.sim));
+    assert_false(list_empty(&p->trims));
+    append_just_now(leader);
+    assert_false(list_empty(&p->trims));
+    assert_true(p->high_watermark < p->log_end);
+    bool down = false;
+    broker_shutdown(world.nodes[other].broker, set_true, &down);
+    for (int i = 0; i < 4000 && !down; i++)
+        cluster_world_run(&world, 5);
+    assert_true(down);
+    cluster_world_crash(&world, other, IO_SIM_CRASH_PROCESS);
+    io_sim_disk_faults(world.sim, other - 1)->slow_factor = 1;
+    cluster_world_start(&world, other);
+    cluster_world_run(&world, 1000);
+    p = broker_partition(world.nodes[other].broker, SLICE_LITERAL("t"), 0);
+    assert_int_equal(p->log_start, 3);
+    assert_int_equal(p->high_watermark, p->log_end);
+    cluster_world_close(&world);
+}
+
 static void rolling_restarts_keep_serving(void **state) {
     (void)state;
     open_with_topic(21, 3, 1, 3);
@@ -625,6 +661,7 @@ int main(void) {
         cmocka_unit_test(a_topic_made_again_is_not_deleted_by_the_id_before),
         cmocka_unit_test(a_deleted_topic_is_gone_everywhere),
         cmocka_unit_test(what_a_crash_left_of_a_topic_goes_at_the_next_start),
+        cmocka_unit_test(a_node_stops_in_order_while_its_log_start_is_stored),
         cmocka_unit_test(rolling_restarts_keep_serving),
         cmocka_unit_test(many_that_leave_wait_for_nobody),
         cmocka_unit_test(fewer_replicas_than_nodes_are_spread),
