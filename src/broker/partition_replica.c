@@ -148,6 +148,17 @@ static enum status load(struct partition *p) {
     return status;
 }
 
+static void retry_later(struct partition *p) {
+    p->failed_ns = io_now_ns(p->broker->io);
+    list_remove(&p->unopened);
+    list_push_back(&p->broker->cluster->unopened, &p->unopened);
+}
+
+/* The log is repaired from the others meanwhile, if it is that. */
+static void load_or_retry(struct partition *p) {
+    if (load(p) != STATUS_OK) retry_later(p);
+}
+
 /* ---- the machine --------------------------------------------------------------------------------------- */
 
 struct keeping {
@@ -279,9 +290,9 @@ static enum status reopened(void *ctx) {
     append_fail_all(p, STATUS_NOT_LEADER);
     cleaner_detach(p);
     partition_trim_detach(p); /* of a log start that what is loaded now may not reach yet */
-    enum status status = load(p);
+    load_or_retry(p);
     fetch_wake(p, UINT64_MAX);
-    return status;
+    return STATUS_OK; /* its log counts, whatever is beside it */
 }
 
 /* Until `installed`, nobody reads or writes beside the log. */
@@ -340,16 +351,6 @@ void partition_replica_follow_start(struct partition *p, int64_t log_start) {
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
-
-static void retry_later(struct partition *p) {
-    p->failed_ns = io_now_ns(p->broker->io);
-    list_push_back(&p->broker->cluster->unopened, &p->unopened);
-}
-
-/* The log is repaired from the others meanwhile, if it is that. */
-static void load_or_retry(struct partition *p) {
-    if (load(p) != STATUS_OK) retry_later(p);
-}
 
 void partition_replica_open(struct partition *p, const struct metadata_replicas *replicas, bool is_new) {
     struct cluster *cluster = p->broker->cluster;

@@ -63,13 +63,15 @@ static void a_copy_that_cannot_be_opened_is_opened_later(void **state) {
     cluster_world_close(&world);
 }
 
-/* The number, to whoever but `not` takes it, once. */
-static void produce_elsewhere(uint32_t not, int number, int64_t producer) {
+/* The number, to whoever takes it but `except`, once. */
+static void produce_elsewhere(uint32_t except, int number, int64_t producer) {
     char value[16];
     snprintf(value, sizeof value, "%d", number);
     enum status status = STATUS_UNAVAILABLE;
     for (uint32_t i = 0; i < 300 && status != STATUS_OK; i++) {
-        status = cluster_world_append(&world, (not +i % 2) % 3 + 1, "t", 0, value, producer, number, NULL);
+        uint32_t node = (except + i % 2) % 3 + 1;
+        if (world.nodes[node].broker != NULL)
+            status = cluster_world_append(&world, node, "t", 0, value, producer, number, NULL);
         cluster_world_run(&world, 10);
     }
     assert_status(status, STATUS_OK);
@@ -108,6 +110,30 @@ static void a_copy_that_is_not_loaded_does_not_lead(void **state) {
     assert_status(cluster_world_append(&world, preferred, "t", 0, "39", producer, 39, &offset), STATUS_OK);
     assert_in_range(offset, 39, copy_at(preferred, "t", 0)->high_watermark - 1); /* it was there */
     assert_status(cluster_world_append(&world, preferred, "t", 0, "40", producer, 40, &offset), STATUS_OK);
+    cluster_world_close(&world);
+}
+
+/* The same when it is opened anew because there was no room: its log counts as that of any other. */
+static void a_copy_that_is_not_loaded_is_counted(void **state) {
+    (void)state;
+    open_with_topic(65, 1);
+    cluster_world_produce_numbers(&world, "t", 0, 0, 10, -1);
+    uint32_t leader = cluster_world_leader(&world, 1, "t", 0), full = leader % 3 + 1, other = full % 3 + 1;
+    const struct partition *p = copy_at(full, "t", 0);
+    struct key key = key_producer(p->group, 1 << 20);
+    put(full, key, SLICE_LITERAL("?"));
+    io_sim_disk_faults(world.sim, full - 1)->no_space_countdown = 1;
+    cluster_world_produce_numbers(&world, "t", 0, 10, 20, -1);
+    assert_status(raft_replica_health(p->replica), STATUS_NO_SPACE);
+    cluster_world_run(&world, 3000);
+    cluster_world_crash(&world, other, IO_SIM_CRASH_POWER);
+    for (int i = 20; i < 30; i++)
+        produce_elsewhere(full, i, -1);
+    assert_int_equal(p->phase, PARTITION_FAILED);
+    put(full, key, SLICE_EMPTY);
+    cluster_world_run(&world, 3000);
+    assert_int_equal(p->phase, PARTITION_READY);
+    cluster_world_expect_numbers(&world, "t", 0, 30);
     cluster_world_close(&world);
 }
 
@@ -220,6 +246,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_copy_that_cannot_be_opened_is_opened_later),
         cmocka_unit_test(a_copy_that_is_not_loaded_does_not_lead),
+        cmocka_unit_test(a_copy_that_is_not_loaded_is_counted),
         cmocka_unit_test(a_copy_is_founded_when_there_is_room),
         cmocka_unit_test(who_is_far_behind_is_not_made_leader),
         cmocka_unit_test(a_copy_is_gone_when_the_disk_knows_that_it_went),
