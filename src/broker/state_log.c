@@ -89,6 +89,8 @@ static void load_again(struct state_log *log) {
     enum status status = load(log);
     if (status == STATUS_OK) return;
     log->hooks->lost(log->ctx, status);
+    /* Another member may be able to read what this one cannot. */
+    if (log->replica != NULL) MAYBE(raft_replica_transfer(log->replica, RAFT_NO_ID) == STATUS_OK);
     io_timer_set(log->broker->io, &log->retry, io_now_ns(log->broker->io) + STATE_LOG_RETRY_NS);
 }
 

@@ -14,7 +14,7 @@
  * Source  machine/state_change.h for the idea; docs/formats.md for the bytes.
  * Owner   the coordinator; a change is copied. Hooks are never called from inside open or propose.
  * Errors  of a write: `lost` with its status. Loading that fails: `lost` with CORRUPT or IO, tried again
- *         STATE_LOG_RETRY_NS later.
+ *         STATE_LOG_RETRY_NS later, unless another member has taken over, which is asked to.
  * Loop    shard thread only. Bounds: the log keeps the last STATE_LOG_KEPT entries.
  * I1  committed <= proposed.   I2  load is only called while nothing is under way. */
 #ifndef SENTINEL_BROKER_STATE_LOG_H

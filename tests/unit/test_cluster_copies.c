@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "broker/cluster.h"
+#include "broker/coordinator.h"
 #include "broker/metadata_log.h"
 #include "broker/partition_replica.h"
 #include "lib/cluster_world.h"
@@ -137,6 +138,27 @@ static void a_copy_that_is_not_loaded_is_counted(void **state) {
     cluster_world_close(&world);
 }
 
+/* Consumer groups whose stored state one node cannot read are coordinated by another. */
+static void who_cannot_load_the_groups_does_not_coordinate_them(void **state) {
+    (void)state;
+    const struct slice group = SLICE_LITERAL("g");
+    uint32_t index = coordinator_index(group);
+    open_with_topic(66, 1);
+    cluster_world_run(&world, 5000);
+    uint32_t before = (uint32_t)broker_coordinator(world.nodes[1].broker, group), next = before % 3 + 1;
+    put(next, key_state(COORDINATOR_GROUP_FIRST + index, SLICE_LITERAL("?")), SLICE_LITERAL("?"));
+    struct raft_replica *replica = coordinator_replica(world.nodes[before].broker, index);
+    uint64_t to = raft_id(next, world.nodes[next].broker->cluster->incarnation);
+    assert_status(raft_replica_transfer(replica, to), STATUS_OK);
+    uint64_t term = raft_replica_raft(replica)->term;
+    cluster_world_run(&world, 5000);
+    assert_in_range(raft_replica_raft(replica)->term, term + 2, UINT64_MAX); /* it did lead */
+    uint32_t now = (uint32_t)broker_coordinator(world.nodes[before].broker, group);
+    assert_int_not_equal(now, next);
+    assert_status(coordinator_serves(world.nodes[now].broker, group), STATUS_OK);
+    cluster_world_close(&world);
+}
+
 /* A topic is made while one disk is full: that node's copy is founded all the same when there is room. */
 static void a_copy_is_founded_when_there_is_room(void **state) {
     (void)state;
@@ -247,6 +269,7 @@ int main(void) {
         cmocka_unit_test(a_copy_that_cannot_be_opened_is_opened_later),
         cmocka_unit_test(a_copy_that_is_not_loaded_does_not_lead),
         cmocka_unit_test(a_copy_that_is_not_loaded_is_counted),
+        cmocka_unit_test(who_cannot_load_the_groups_does_not_coordinate_them),
         cmocka_unit_test(a_copy_is_founded_when_there_is_room),
         cmocka_unit_test(who_is_far_behind_is_not_made_leader),
         cmocka_unit_test(a_copy_is_gone_when_the_disk_knows_that_it_went),
