@@ -22,8 +22,7 @@
 #include "sim/program.h"
 #include "sim/world.h"
 
-#define GROUPS_MAX 256U
-#define DRAIN_MS   500U /* an orderly stop waits so long for requests under way */
+#define DRAIN_MS 500U /* an orderly stop waits so long for requests under way */
 
 struct node {
     struct world *world;
@@ -33,7 +32,7 @@ struct node {
     struct broker_peer peers[SIM_NODES_MAX];
     char addresses[SIM_NODES_MAX][24];
     char rack[KAFKA_RACK_SIZE];
-    const struct raft *rafts[GROUPS_MAX]; /* [0] that of group 0, or NULL */
+    const struct raft *rafts[SIM_GROUPS_MAX]; /* [0] that of group 0, or NULL */
     uint32_t raft_count;
     bool leaving;
     char why[100]; /* unsettled */
@@ -51,7 +50,7 @@ struct command {
 static const struct raft **free_slot(struct node *n) {
     for (uint32_t i = 1; i < n->raft_count; i++)
         if (n->rafts[i] == NULL) return &n->rafts[i];
-    ASSERT_LT(n->raft_count, GROUPS_MAX);
+    ASSERT_LT(n->raft_count, SIM_GROUPS_MAX);
     return &n->rafts[n->raft_count++];
 }
 

@@ -15,6 +15,8 @@
 #include "raft/raft.h"
 #include "sim/action.h"
 
+#define SIM_GROUPS_MAX 256U
+
 struct world;
 
 struct program_calls {
@@ -32,7 +34,7 @@ struct program_calls {
     /* What is still to be done on this node of what operators asked for; NULL: nothing. The call itself is
      * NULL where there is nothing to wait for. */
     const char *(*unsettled)(void *program);
-    /* Members of consensus groups on this node: the i-th; NULL: no more. */
+    /* Members of consensus groups on this node: the i-th, below SIM_GROUPS_MAX; NULL: none there. */
     const struct raft *(*raft)(const void *program, uint32_t index);
     /* Where clients are a part of the world and not of the nodes; else NULL. `finish` asks them to come to an
      * end, after which `finished` says so; `report` what they still wait for. */
