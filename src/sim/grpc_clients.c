@@ -52,6 +52,7 @@ struct grpc_client {
     struct buffer *batch;
     uint32_t record_count, counter;
     uint64_t hashes[RECORDS_MAX];
+    int64_t acknowledged_end;
     /* consumers */
     struct history_reader reader;
     int64_t stream_watermark;
@@ -214,6 +215,8 @@ static void take_result(struct grpc_client *c, struct slice rest, uint32_t numbe
         end(c, RETRY_NS); /* the same batch again */
         return;
     }
+    history_append_order(c->all->history, (uint32_t)c->partition, &c->acknowledged_end, result.base_offset,
+                         c->record_count);
     for (uint32_t i = 0; i < c->record_count; i++)
         history_acknowledged(c->all->history, (uint32_t)c->partition, result.base_offset + i, c->hashes[i]);
     kafka_clients_told(c->all->kafka, (uint32_t)c->partition, result.base_offset + c->record_count);

@@ -98,6 +98,13 @@ void history_acknowledged(struct history *h, uint32_t partition, int64_t offset,
     h->acknowledged_count++;
 }
 
+void history_append_order(struct history *h, uint32_t partition, int64_t *end, int64_t base, int64_t count) {
+    if (base < *end)
+        history_violate(h, "B3 append order: partition %u: a batch is at %lld, the one before ends at %lld",
+                        partition, (long long)base, (long long)*end);
+    *end = base + count;
+}
+
 void history_read(struct history *h, uint32_t partition, int64_t offset, uint64_t hash) {
     observe(h, partition, offset, hash, "read");
     h->read_count++;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* history.h: what clients were told, kept outside every crash, and the invariants held against it.
  *
- * Names follow the project's list of invariants: B1 dense offsets, B2 one value an offset, B4 high watermark
- * never goes back, B6 nothing acknowledged is lost, B7 no duplicates: no two records of a run are equal, and
+ * Names follow the project's list of invariants: B1 dense offsets, B2 one value an offset, B3 what a producer
+ * sends gets offsets in the order of sending, B4 high watermark never goes back, B6 nothing acknowledged is lost, B7 no duplicates: no two records of a run are equal, and
  * nobody sends one twice but an idempotent producer. The first
  * violation is kept with a sentence; later ones are consequences.
  *
@@ -39,6 +39,8 @@ void history_release(struct history *h);
 uint64_t history_hash(struct slice value);
 /* The broker acknowledged this record at this offset. */
 void history_acknowledged(struct history *h, uint32_t partition, int64_t offset, uint64_t hash);
+/* A batch of a producer that sent nothing after the one before until that was acknowledged, up to *end: B3. */
+void history_append_order(struct history *h, uint32_t partition, int64_t *end, int64_t base, int64_t count);
 /* A client read this record at this offset. */
 void history_read(struct history *h, uint32_t partition, int64_t offset, uint64_t hash);
 void history_high_watermark(struct history *h, uint32_t partition, int64_t high_watermark);

@@ -50,6 +50,7 @@ struct client {
     struct buffer *batch; /* on its way, or to be sent again */
     int32_t record_count;
     uint64_t hashes[RECORDS_MAX];
+    int64_t acknowledged_end;
     uint32_t counter;
     /* consumers */
     struct history_reader reader;
@@ -210,6 +211,8 @@ static void take_produced(struct client *c, const struct kafka_produce_response 
         kafka_caller_give_up(&c->caller);
         return;
     }
+    history_append_order(&c->all->history, (uint32_t)c->partition, &c->acknowledged_end, p->base_offset,
+                         c->record_count);
     for (int32_t i = 0; i < c->record_count; i++)
         history_acknowledged(&c->all->history, (uint32_t)c->partition, p->base_offset + i, c->hashes[i]);
     kafka_clients_told(c->all, (uint32_t)c->partition, p->base_offset + c->record_count);

@@ -73,6 +73,19 @@ static void a_record_has_one_offset(void **state) {
     end(&h, "B7 ");
 }
 
+static void what_is_sent_later_comes_later(void **state) {
+    (void)state;
+    struct history h;
+    int64_t acknowledged_end = 0;
+    begin(&h);
+    history_append_order(&h, 0, &acknowledged_end, 0, 2);
+    history_append_order(&h, 0, &acknowledged_end, 2, 1);
+    history_append_order(&h, 0, &acknowledged_end, 7, 1);
+    assert_string_equal(h.violation, "");
+    history_append_order(&h, 0, &acknowledged_end, 7, 1);
+    end(&h, "B3 ");
+}
+
 static void the_high_watermark_does_not_go_back(void **state) {
     (void)state;
     struct history h;
@@ -267,6 +280,7 @@ int main(void) {
         cmocka_unit_test(what_brokers_may_tell),
         cmocka_unit_test(an_offset_has_one_value),
         cmocka_unit_test(a_record_has_one_offset),
+        cmocka_unit_test(what_is_sent_later_comes_later),
         cmocka_unit_test(the_high_watermark_does_not_go_back),
         cmocka_unit_test(what_is_there_at_the_end),
         cmocka_unit_test(readers_go_on_without_a_skip),
