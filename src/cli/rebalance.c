@@ -185,7 +185,7 @@ static long long look(struct rebalancing *r, sentinel_client *client, size_t mov
 }
 
 int rebalance_run(sentinel_client *client, size_t moves_max, sentinel_error *error) {
-    long long shown = -1;
+    struct moves_progress progress = {.what = "rebalancing: partitions"};
     struct rebalancing r = {0};
     int result = 1;
     for (int refusals = 0, deleting = 0; result > 0;) {
@@ -194,7 +194,7 @@ int rebalance_run(sentinel_client *client, size_t moves_max, sentinel_error *err
             result = -1;
             break;
         }
-        moves_show("rebalancing: partitions", left, &shown);
+        moves_show(&progress, client, left);
         refusals = r.begun == 0 && r.under_way.moving == 0 && r.plan.count > 0 ? refusals + 1 : 0;
         if (refusals == REFUSALS_MAX) result = -1;
         deleting = left > 0 ? 0 : deleting + 1;
