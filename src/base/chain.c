@@ -58,8 +58,10 @@ static void push_copy_part(struct chain *chain, struct slice part) {
 
 void chain_append_copy(struct chain *chain, struct slice bytes) {
     while (bytes.size != 0) {
-        if (chain->tail == NULL || chain->tail_used == chain->tail->size) {
-            size_t before = chain->tail == NULL ? 0 : chain->tail->size;
+        bool full = chain->tail != NULL && chain->tail_used == chain->tail->size;
+        bool small = chain->tail != NULL && chain->tail_used == 0 && chain->tail->size < bytes.size;
+        if (chain->tail == NULL || full || small) {
+            size_t before = full ? chain->tail->size : 0;
             buffer_unref(chain->tail);
             chain->tail = buffer_new(MAX(MIN(MAX(before * 2, TAIL_SIZE_MIN), TAIL_SIZE_MAX), bytes.size));
             chain->tail_used = 0;
@@ -74,7 +76,23 @@ void chain_append_shared(struct chain *chain, struct shared_slice bytes) {
     if (bytes.bytes.size != 0) push(chain, shared_slice_ref(bytes));
 }
 
-void chain_append_chain(struct chain *to, struct chain *from) {
+static void become_empty(struct chain *chain, size_t tail_max) {
+    chain->head = 0;
+    if (chain->capacity > EMPTY_PIECES_MAX) {
+        mem_free(chain->pieces);
+        chain->pieces = NULL;
+        chain->capacity = 0;
+    }
+    if (chain->tail == NULL) return;
+    if (chain->tail->size <= tail_max && chain->tail->references == 1) {
+        chain->tail_used = 0;
+    } else {
+        buffer_unref(chain->tail);
+        chain->tail = NULL;
+    }
+}
+
+void chain_drain(struct chain *to, struct chain *from) {
     for (size_t i = 0; i < from->count; i++) {
         struct shared_slice *piece = &from->pieces[from->head + i];
         if (piece->bytes.size > MOVE_COPY_MAX) {
@@ -84,8 +102,12 @@ void chain_append_chain(struct chain *to, struct chain *from) {
             shared_slice_unref(*piece);
         }
     }
-    from->count = 0;
-    /* What is left of the tail has no piece in it: the next copy into `from` starts a buffer of its own. */
+    from->count = from->size = 0;
+    become_empty(from, TAIL_SIZE_MIN);
+}
+
+void chain_append_chain(struct chain *to, struct chain *from) {
+    chain_drain(to, from);
     chain_release(from);
 }
 
@@ -113,22 +135,6 @@ void chain_move(struct chain *to, struct chain *from, size_t size) {
     }
 }
 
-static void become_empty(struct chain *chain) {
-    chain->head = 0;
-    if (chain->capacity > EMPTY_PIECES_MAX) {
-        mem_free(chain->pieces);
-        chain->pieces = NULL;
-        chain->capacity = 0;
-    }
-    if (chain->tail == NULL) return;
-    if (chain->tail->size <= EMPTY_TAIL_MAX && chain->tail->references == 1) {
-        chain->tail_used = 0;
-    } else {
-        buffer_unref(chain->tail);
-        chain->tail = NULL;
-    }
-}
-
 void chain_consume(struct chain *chain, size_t size) {
     ASSERT_LE(size, chain->size);
     chain->size -= size;
@@ -143,7 +149,7 @@ void chain_consume(struct chain *chain, size_t size) {
         chain->head++;
         chain->count--;
     }
-    if (chain->count == 0) become_empty(chain);
+    if (chain->count == 0) become_empty(chain, EMPTY_TAIL_MAX);
 }
 
 struct buffer *chain_flatten(const struct chain *chain) {
@@ -155,4 +161,11 @@ struct buffer *chain_flatten(const struct chain *chain) {
         at += bytes.size;
     }
     return buffer;
+}
+
+struct shared_slice chain_whole(const struct chain *chain) {
+    if (chain->count == 1 && chain->pieces[chain->head].owner != NULL)
+        return shared_slice_ref(chain->pieces[chain->head]);
+    struct buffer *buffer = chain_flatten(chain);
+    return (struct shared_slice){slice_make(buffer->data, buffer->size), buffer};
 }

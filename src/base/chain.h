@@ -27,6 +27,8 @@ void chain_append_shared(struct chain *chain, struct shared_slice bytes);
 /* Moves all of `from` to the end of `to`; `from` is left empty. Small pieces are copied: each by itself would
  * keep a buffer of its own, and a slot in every vector it is sent in. */
 void chain_append_chain(struct chain *to, struct chain *from);
+/* The same; `from` keeps a little memory for what is put into it next. */
+void chain_drain(struct chain *to, struct chain *from);
 /* Up to `max` slices from the front, borrowed until they are consumed; returns how many. */
 size_t chain_peek(const struct chain *chain, struct slice *slices, size_t max);
 /* Moves up to `size` bytes from the front of `from` to the end of `to`, sharing, never copying. */
@@ -35,5 +37,7 @@ void chain_move(struct chain *to, struct chain *from, size_t size);
 void chain_consume(struct chain *chain, size_t size);
 /* All bytes in one new buffer (tests, and decoders that need one piece); the chain is unchanged. */
 struct buffer *chain_flatten(const struct chain *chain);
+/* All bytes in one piece, copied only if they are in several; one reference. */
+struct shared_slice chain_whole(const struct chain *chain);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <isa-l/crc.h>
 
+#include "base/cursor.h"
 #include "base/units.h"
 
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
@@ -34,10 +35,27 @@ static inline void leave_upper_halves(void) {
 #endif
 }
 
+#if defined(__x86_64__)
+/* Headers and small records: the instruction itself, without the 6 ns that it takes to get into ISA-L's. */
+#define SMALL_MAX ((size_t)128)
+
+__attribute__((target("sse4.2"))) static uint32_t crc32c_small(uint32_t crc, const uint8_t *p, size_t size) {
+    uint64_t wide = crc;
+    for (; size >= 8; p += 8, size -= 8)
+        wide = __builtin_ia32_crc32di(wide, load_le64(p));
+    for (; size > 0; p++, size--)
+        wide = __builtin_ia32_crc32qi((uint32_t)wide, *p);
+    return (uint32_t)wide;
+}
+#endif
+
 uint32_t crc32c(uint32_t crc, const void *data, size_t size) {
     /* ISA-L takes an int length and a raw (not inverted) seed, and never writes through its pointer. */
     const uint8_t *p = data;
     crc = ~crc;
+#if defined(__x86_64__)
+    if (size <= SMALL_MAX && __builtin_cpu_supports("sse4.2")) return ~crc32c_small(crc, p, size);
+#endif
     while (size != 0) {
         size_t part = MIN(size, (size_t)1 << 30);
         crc = crc32_iscsi((unsigned char *)(uintptr_t)p, (int)part, crc);

@@ -131,7 +131,7 @@ uint8_t *writer_reserve(struct writer *w, size_t size) {
     if (w->data == NULL || size > w->capacity - w->size) { /* never NULL: callers add to what they get */
         size_t need;
         ASSERT(!__builtin_add_overflow(w->size, size, &need));
-        w->capacity = MAX(MAX(need, w->capacity * 2), (size_t)64);
+        w->capacity = MAX(MAX(need, w->capacity * 2), (size_t)256);
         uint8_t *lent = w->data == w->lent ? w->data : NULL;
         w->data = mem_realloc(lent != NULL ? NULL : w->data, w->capacity);
         if (lent != NULL && w->size > 0) memcpy(w->data, lent, w->size);

@@ -37,6 +37,7 @@ struct raft_host *raft_host_new(const struct raft_host_options *options) {
     raft_effects_init(&host->effects);
     raft_message_decoder_init(&host->decoder);
     writer_init(&host->scratch);
+    chain_init(&host->outgoing);
     prng_init(&host->prng, options->seed ^ options->raft.id);
     raft_bulk_init(&host->bulk, options->io);
     raft_bulk_set_rate(&host->bulk, options->bulk_rate);
@@ -62,6 +63,7 @@ void raft_host_free(struct raft_host *host) {
     raft_effects_release(&host->effects);
     raft_message_decoder_release(&host->decoder);
     writer_release(&host->scratch);
+    chain_release(&host->outgoing);
     mem_free(host->proposals);
     mem_free(host);
 }

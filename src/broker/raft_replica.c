@@ -73,36 +73,36 @@ static bool watch_lets_go(struct raft_replica *r, const struct chain *bytes) {
     const struct raft_host_watch *watch = r->host->options.watch;
     if (watch == NULL || watch->leaving == NULL) return true;
     struct raft_message_decoder decoder;
-    struct buffer *copy = chain_flatten(bytes);
+    struct shared_slice copy = chain_whole(bytes);
     raft_message_decoder_init(&decoder);
-    enum status status = raft_message_decode(&decoder,
-                                             (struct shared_slice){slice_make(copy->data, copy->size), copy});
+    enum status status = raft_message_decode(&decoder, copy);
     ASSERT(status == STATUS_OK);
     bool goes = watch->leaving(r->host->options.watch_ctx, &r->raft, &decoder.message);
     raft_message_decoder_release(&decoder);
-    buffer_unref(copy);
+    shared_slice_unref(copy);
     return goes;
 }
 
-/* The one place where messages leave. */
+/* The one place where messages leave; what is left of them is the caller's. */
 static void send(struct raft_replica *r, uint64_t after_write, uint32_t node, struct chain *bytes) {
     ASSERT_LE(after_write, r->persisted); /* I1 */
     r->host->stats.messages_sent++;
     if (watch_lets_go(r, bytes)) r->host->options.send(r->host->options.ctx, node, bytes);
-    chain_release(bytes);
 }
 
 static void send_or_hold(struct raft_replica *r, const struct raft_message *m) {
-    struct chain bytes;
-    chain_init(&bytes);
-    raft_message_encode(m, &r->host->scratch, &bytes);
+    struct chain *bytes = &r->host->outgoing;
+    ASSERT_EQ(bytes->size, (size_t)0);
+    raft_message_encode(m, &r->host->scratch, bytes);
     uint32_t node = raft_id_node(m->to);
     if (m->after_write <= r->persisted) {
-        send(r, m->after_write, node, &bytes);
+        send(r, m->after_write, node, bytes);
+        chain_consume(bytes, bytes->size);
         return;
     }
     struct held_message *held = mem_calloc(1, sizeof *held);
-    *held = (struct held_message){.after_write = m->after_write, .node = node, .bytes = bytes};
+    *held = (struct held_message){.after_write = m->after_write, .node = node, .bytes = *bytes};
+    chain_init(bytes);
     list_push_back(&r->held, &held->link);
 }
 
@@ -111,10 +111,8 @@ static void drop_held(struct raft_replica *r, uint64_t persisted, bool sending) 
         struct held_message *held = CONTAINER_OF(it, struct held_message, link);
         if (held->after_write > persisted) continue;
         list_remove(it);
-        if (sending)
-            send(r, held->after_write, held->node, &held->bytes);
-        else
-            chain_release(&held->bytes);
+        if (sending) send(r, held->after_write, held->node, &held->bytes);
+        chain_release(&held->bytes);
         mem_free(held);
     }
 }

@@ -42,6 +42,7 @@ struct raft_host {
     struct raft_effects effects;
     struct raft_message_decoder decoder;
     struct writer scratch;
+    struct chain outgoing;           /* a message that is on its way out */
     struct raft_proposal *proposals; /* scratch */
     uint32_t proposal_capacity;
     struct prng prng;

@@ -84,22 +84,14 @@ uint64_t io_sim_event_count(const struct io_sim *sim) {
     return sim->event_count;
 }
 
-struct io_sim_call {
-    void (*call)(void *ctx);
-    void *ctx;
-};
-
 static void call_event(struct io_sim *sim, const struct io_sim_event *event) {
     (void)sim;
-    struct io_sim_call *call = event->object, copy = *call;
-    mem_free(call);
-    copy.call(copy.ctx);
+    void (*call)(void *ctx) = (void (*)(void *))(uintptr_t)event->argument;
+    call(event->object);
 }
 
 void io_sim_call_at(struct io_sim *sim, uint64_t time_ns, void (*call)(void *ctx), void *ctx) {
-    struct io_sim_call *it = mem_alloc(sizeof *it);
-    *it = (struct io_sim_call){call, ctx};
-    io_sim_schedule(sim, MAX(time_ns, sim->now_ns), 0, call_event, it, 0);
+    io_sim_schedule(sim, MAX(time_ns, sim->now_ns), 0, call_event, ctx, (uint64_t)(uintptr_t)call);
 }
 
 /* ---- clocks ------------------------------------------------------------------------------------------ */
@@ -394,7 +386,7 @@ struct io_sim_node *io_sim_node(struct io_sim *sim, uint32_t number) {
     /* Machines booted at different times. */
     node->clock_ns = prng_range(&node->schedule, NS_PER_S, 1000 * NS_PER_S);
     node->clock_true_ns = sim->now_ns;
-    io_sim_disk_init(&node->disk, &disks, number);
+    io_sim_disk_init(&node->disk, &sim->pool, &disks, number);
     sim->nodes[number] = node;
     return node;
 }
@@ -578,13 +570,12 @@ void io_sim_free(struct io_sim *sim) {
         sim_release(&io->base);
     }
     io_sim_net_free(sim);
-    for (size_t i = 0; i < sim->event_pending; i++)
-        if (sim->events[i].run == call_event) mem_free(sim->events[i].object);
     for (uint32_t i = 0; i < IO_SIM_NODES_MAX; i++) {
         if (sim->nodes[i] == NULL) continue;
         io_sim_disk_release(&sim->nodes[i]->disk);
         mem_free(sim->nodes[i]);
     }
+    io_sim_pool_release(&sim->pool);
     mem_free(sim->events);
     mem_free(sim);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/assert.h"
+#include "base/cursor.h"
 #include "base/mem.h"
 #include "base/units.h"
 
@@ -67,7 +68,11 @@ static void change_keep_sector(struct io_sim_inode *inode, const struct io_sim_c
     size_t index = (size_t)(at / IO_SIM_PAGE_SIZE), in_page = (size_t)(at % IO_SIM_PAGE_SIZE);
     const struct io_sim_page *from = change->pages[index - (size_t)(change->offset / IO_SIM_PAGE_SIZE)];
     struct io_sim_page *to = io_sim_image_own_page(&inode->durable, index);
-    memcpy(to->data + in_page, from->data + in_page, IO_SIM_SECTOR_SIZE);
+    if (from->filled <= in_page)
+        io_sim_page_clear(to, in_page, in_page + IO_SIM_SECTOR_SIZE);
+    else
+        io_sim_page_read(from, in_page, io_sim_page_fill(to, in_page, IO_SIM_SECTOR_SIZE),
+                         IO_SIM_SECTOR_SIZE);
 }
 
 static uint64_t first_sector(const struct io_sim_change *change) {
@@ -137,6 +142,7 @@ static struct io_sim_inode *inode_new(struct io_sim_disk *disk, uint64_t number,
     struct io_sim_inode *inode = mem_calloc(1, sizeof *inode);
     inode->number = number;
     inode->is_dir = is_dir;
+    inode->seen.pool = inode->durable.pool = disk->pool;
     list_init(&inode->pending);
     list_init(&inode->damages);
     list_push_back(&disk->inodes, &inode->link);
@@ -172,18 +178,53 @@ static void damages_overwrite(struct io_sim_inode *inode, uint64_t offset, uint6
     }
 }
 
-/* The page at `index` as it is after bytes [from, to) of it became `data` (NULL: zeros). */
+/* What is still to be written; slices NULL: zeros. */
+struct source {
+    const struct slice *slices;
+    size_t at; /* in the first */
+};
+
+/* to NULL: passes over them. */
+static void source_take(struct source *source, uint8_t *to, size_t size) {
+    while (size > 0) {
+        size_t part = MIN(source->slices->size - source->at, size);
+        if (to != NULL && part > 0) {
+            memcpy(to, source->slices->data + source->at, part);
+            to += part;
+        }
+        size -= part;
+        source->at += part;
+        if (source->at < source->slices->size) continue;
+        source->slices++;
+        source->at = 0;
+    }
+}
+
+/* How many of the next `size` bytes are zeros at their end: of the last slice they are in. */
+static size_t zeros_at_end(struct source source, size_t size) {
+    while (source.slices->size - source.at < size) {
+        size -= source.slices->size - source.at;
+        source = (struct source){source.slices + 1, 0};
+    }
+    const uint8_t *data = source.slices->data + source.at;
+    size_t kept = size;
+    while (kept >= 8 && load_le64(data + kept - 8) == 0)
+        kept -= 8;
+    return size - kept;
+}
+
+/* A page as it is after bytes [from, to) of it came from the source. */
 static struct io_sim_page *page_written(struct io_sim_disk *disk, const struct io_sim_page *before,
-                                        const uint8_t *data, size_t from, size_t to) {
-    if (data == NULL && (before == NULL || (from == 0 && to == IO_SIM_PAGE_SIZE)))
+                                        struct source *source, size_t from, size_t to) {
+    if (source->slices == NULL && (before == NULL || (from == 0 && to == IO_SIM_PAGE_SIZE)))
         return io_sim_page_ref(disk->zeros);
-    struct io_sim_page *page = io_sim_page_new();
-    if (from != 0 || to != IO_SIM_PAGE_SIZE)
-        memcpy(page->data, before == NULL ? disk->zeros->data : before->data, IO_SIM_PAGE_SIZE);
-    if (data == NULL)
-        memset(page->data + from, 0, to - from);
-    else
-        memcpy(page->data + from, data, to - from);
+    struct io_sim_page *page = io_sim_page_new(disk->pool);
+    bool stays = before != NULL && (from > 0 || before->filled > to);
+    if (stays) io_sim_page_copy(page, before);
+    size_t size = to - from, zeros = source->slices == NULL ? size : zeros_at_end(*source, size);
+    if (zeros < size) source_take(source, io_sim_page_fill(page, from, size - zeros), size - zeros);
+    if (source->slices != NULL) source_take(source, NULL, zeros);
+    io_sim_page_clear(page, to - zeros, to);
     return page;
 }
 
@@ -200,8 +241,8 @@ static void note_overwritten(struct io_sim_inode *inode, uint64_t from, uint64_t
     inode->overwritten.synced = false;
 }
 
-int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, const uint8_t *data, size_t size,
-                       uint64_t offset) {
+int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, const struct slice *slices,
+                       size_t size, uint64_t offset) {
     if (size == 0) return 0;
     if (offset > FILE_SIZE_MAX || size > FILE_SIZE_MAX - offset) return EFBIG;
     size_t first = (size_t)(offset / IO_SIM_PAGE_SIZE),
@@ -209,14 +250,14 @@ int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, con
     struct io_sim_change *change = mem_alloc(sizeof *change +
                                              (last - first + 1) * sizeof(struct io_sim_page *));
     *change = (struct io_sim_change){.offset = offset};
+    struct source source = {slices, 0};
     for (size_t i = first; i <= last; i++) {
         struct io_sim_page *before = io_sim_image_page(&inode->seen, i);
         if (before == NULL && disk_is_full(disk)) break;
         uint64_t page_at = (uint64_t)i * IO_SIM_PAGE_SIZE;
         size_t from = offset > page_at ? (size_t)(offset - page_at) : 0;
         size_t to = (size_t)MIN(offset + size - page_at, (uint64_t)IO_SIM_PAGE_SIZE);
-        struct io_sim_page *page = page_written(disk, before, data == NULL ? NULL : data + change->size, from,
-                                                to);
+        struct io_sim_page *page = page_written(disk, before, &source, from, to);
         disk->seen_pages += before == NULL;
         change->pages[change->page_count++] = page;
         change->size += to - from;
@@ -391,7 +432,7 @@ int io_sim_disk_find(struct io_sim_disk *disk, const char *path, struct io_sim_p
         place->dir = place->inode;
         struct io_sim_key key = key_make(place->dir, name);
         place->inode = map_get(&disk->seen, key_slice(&key));
-        memcpy(place->name, name, sizeof name);
+        memcpy(place->name, name, strlen(name) + 1);
     }
 }
 
@@ -486,14 +527,14 @@ static void disk_open(struct io_sim_disk *disk) {
     list_init(&disk->inodes);
     disk->pending_count = 0;
     disk->seen_pages = 0;
-    disk->zeros = io_sim_page_new();
+    disk->zeros = io_sim_page_new(disk->pool);
     memset(disk->zeros->data, 0, sizeof disk->zeros->data);
     disk->root = inode_new(disk, ++disk->inode_sequence, true);
     io_sim_inode_ref(disk->root);
 }
 
-void io_sim_disk_init(struct io_sim_disk *disk, struct prng *root, uint32_t node) {
-    *disk = (struct io_sim_disk){.faults = {.slow_factor = 1}};
+void io_sim_disk_init(struct io_sim_disk *disk, struct io_sim_pool *pool, struct prng *root, uint32_t node) {
+    *disk = (struct io_sim_disk){.pool = pool, .faults = {.slow_factor = 1}};
     struct prng own = prng_split(root, node);
     disk->latency = prng_split(&own, STREAM_LATENCY);
     disk->chance = prng_split(&own, STREAM_CHANCE);

@@ -51,6 +51,7 @@ struct io_sim_disk {
     struct io_sim_inode *root;
     uint64_t inode_sequence, change_sequence;
     uint64_t seen_pages;
+    struct io_sim_pool *pool; /* of the world */
     struct io_sim_page *zeros;
     struct io_sim_disk_faults faults;
     uint32_t read_now_ppm;
@@ -60,7 +61,7 @@ struct io_sim_disk {
     enum io_sim_disk_op stop_kind;
 };
 
-void io_sim_disk_init(struct io_sim_disk *disk, struct prng *root, uint32_t node);
+void io_sim_disk_init(struct io_sim_disk *disk, struct io_sim_pool *pool, struct prng *root, uint32_t node);
 void io_sim_disk_release(struct io_sim_disk *disk);
 void io_sim_disk_wipe(struct io_sim_disk *disk);
 /* After it what programs see is what is durable. No handle may be open. */
@@ -91,9 +92,9 @@ void io_sim_disk_list(struct io_sim_disk *disk, const struct io_sim_inode *dir,
 
 void io_sim_inode_ref(struct io_sim_inode *inode);
 void io_sim_inode_unref(struct io_sim_disk *disk, struct io_sim_inode *inode);
-/* 0, ENOSPC (a part may be written) or EFBIG. data NULL: zeros. */
-int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, const uint8_t *data, size_t size,
-                       uint64_t offset);
+/* 0, ENOSPC (a part may be written) or EFBIG. `slices` hold `size` bytes or more; NULL: zeros. */
+int io_sim_inode_write(struct io_sim_disk *disk, struct io_sim_inode *inode, const struct slice *slices,
+                       size_t size, uint64_t offset);
 /* 0 or EIO (a broken sector); *read is short only at the end. */
 int io_sim_inode_read(const struct io_sim_inode *inode, uint8_t *data, size_t size, uint64_t offset,
                       size_t *read);

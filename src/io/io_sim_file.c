@@ -84,17 +84,28 @@ static enum status blocking_result(int error) {
     return error == 0 ? STATUS_OK : io_error_noted(error);
 }
 
-static int write_bytes(struct io_sim_io *io, struct io_sim_inode *inode, const uint8_t *data, size_t size,
-                       uint64_t offset) {
+static uint32_t checksum(const struct slice *slices, size_t size) {
+    uint32_t crc = 0;
+    for (; slices != NULL && size > 0; slices++) {
+        size_t part = MIN(slices->size, size);
+        crc = crc32c(crc, slices->data, part);
+        size -= part;
+    }
+    return crc;
+}
+
+/* `slices` hold `size` bytes; NULL: zeros. */
+static int write_bytes(struct io_sim_io *io, struct io_sim_inode *inode, const struct slice *slices,
+                       size_t size, uint64_t offset) {
     bool last;
     struct io_sim_disk *disk = &io->node->disk;
     int error = begin(io, ACTION_WRITE, &last);
     bool full = error == 0 && fails(disk, 0, &disk->faults.no_space_countdown);
     if (full) size /= 2; /* a write that runs out of room has written a part */
     io_sim_trace(io->sim, io->node->number, error == 0 ? "write" : "write fails", inode->number, offset,
-                 (uint64_t)(data == NULL ? 0 : crc32c(0, data, size)) << 32 | (size & UINT32_MAX), NULL);
+                 (uint64_t)checksum(slices, size) << 32 | (size & UINT32_MAX), NULL);
     if (error != 0) return error;
-    error = io_sim_inode_write(disk, inode, data, size, offset);
+    error = io_sim_inode_write(disk, inode, slices, size, offset);
     if (full) error = ENOSPC;
     return last ? EIO : error;
 }
@@ -133,18 +144,7 @@ static int write_slices(struct io_sim_io *io, struct io_sim_file *file, struct i
     if (!file->writable) return EBADF;
     if (misaligned(file, op->request.offset, op->request.size)) return EINVAL;
     if (op->request.size == 0) return 0;
-    if (op->request.slice_count == 1)
-        return write_bytes(io, file->inode, op->request.slices[0].data, op->request.size, op->request.offset);
-    uint8_t *gathered = mem_alloc(op->request.size);
-    size_t at = 0;
-    for (uint32_t i = 0; i < op->request.slice_count; i++) {
-        struct slice slice = op->request.slices[i];
-        if (slice.size != 0) memcpy(gathered + at, slice.data, slice.size);
-        at += slice.size;
-    }
-    int error = write_bytes(io, file->inode, gathered, op->request.size, op->request.offset);
-    mem_free(gathered);
-    return error;
+    return write_bytes(io, file->inode, op->request.slices, op->request.size, op->request.offset);
 }
 
 static int carry_out(struct io_sim_io *io, struct io_op *op) {
@@ -307,7 +307,7 @@ static enum status file_write_at(struct io_file *base, struct slice bytes, uint6
     if (misaligned(file, offset, bytes.size)) return io_error_noted(EINVAL);
     if (bytes.size == 0) return STATUS_OK;
     spend(io, ACTION_WRITE);
-    return blocking_result(write_bytes(io, file->inode, bytes.data, bytes.size, offset));
+    return blocking_result(write_bytes(io, file->inode, &bytes, bytes.size, offset));
 }
 
 static enum status file_sync(struct io_file *base) {

@@ -76,6 +76,7 @@ struct io_sim {
     size_t event_pending, event_capacity;
     struct io_sim_node *nodes[IO_SIM_NODES_MAX];
     struct list ios;
+    struct io_sim_pool pool;   /* what the disks' files are made of */
     bool stepping, in_program; /* inside io_sim_step; inside code of a node */
     uint32_t halted_count;     /* nodes to be crashed */
     uint64_t hash[2];

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 #define BASE_CHAIN 0x5eed /* raft_ghost.base_chain */
 
@@ -29,15 +30,29 @@ static void image_add(struct shadow_image *image, const struct raft_stored *stor
     image->log[image->count++].entry.payload = shared_slice_ref(stored->entry.payload);
 }
 
+/* How many entries two logs have in common: the chain tells of all below. */
+static uint32_t entries_shared(const struct shadow_image *a, const struct shadow_image *b) {
+    uint32_t low = 0, high = a->log_start == b->log_start ? MIN(a->count, b->count) : 0;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (a->log[middle].chain == b->log[middle].chain &&
+            a->log[middle].entry.end == b->log[middle].entry.end)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static void image_copy(struct shadow_image *to, const struct shadow_image *from) {
     struct raft_stored *log = to->log;
-    uint32_t capacity = to->capacity;
-    image_cut(to, 0);
+    uint32_t capacity = to->capacity, shared = entries_shared(to, from);
+    image_cut(to, shared);
     *to = *from;
     to->log = log;
     to->capacity = capacity;
-    to->count = 0;
-    for (uint32_t i = 0; i < from->count; i++)
+    to->count = shared;
+    for (uint32_t i = shared; i < from->count; i++)
         image_add(to, &from->log[i]);
 }
 

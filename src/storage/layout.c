@@ -1,36 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "storage/layout.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 
+#define NUMBER_DIGITS 12U /* at least */
+
+/* The number in decimal, in NUMBER_DIGITS digits or more; returns its end. */
+static char *put_number(char *to, uint64_t number) {
+    char digits[20];
+    size_t count = 0;
+    for (; number != 0 || count < NUMBER_DIGITS; number /= 10)
+        digits[count++] = (char)('0' + number % 10);
+    while (count > 0)
+        *to++ = digits[--count];
+    return to;
+}
+
 struct layout_path layout_path(const char *dir, enum layout_kind kind, uint64_t number) {
+    static const char *const ends[] = {
+        [LAYOUT_LOCK] = "LOCK", [LAYOUT_MANIFEST] = "MANIFEST", [LAYOUT_TEMPORARY] = "MANIFEST.tmp",
+        [LAYOUT_LOG] = ".wal",  [LAYOUT_TABLE] = ".sst",        [LAYOUT_CHECKPOINT] = "CHECKPOINT",
+    };
     struct layout_path path;
-    ASSERT_LE(strlen(dir), LAYOUT_DIR_SIZE_MAX);
-    switch (kind) {
-    case LAYOUT_LOCK:
-        snprintf(path.text, sizeof path.text, "%s/LOCK", dir);
-        break;
-    case LAYOUT_MANIFEST:
-        snprintf(path.text, sizeof path.text, "%s/MANIFEST", dir);
-        break;
-    case LAYOUT_TEMPORARY:
-        snprintf(path.text, sizeof path.text, "%s/MANIFEST.tmp", dir);
-        break;
-    case LAYOUT_CHECKPOINT:
-        snprintf(path.text, sizeof path.text, "%s/CHECKPOINT", dir);
-        break;
-    case LAYOUT_LOG:
-        snprintf(path.text, sizeof path.text, "%s/%012" PRIu64 ".wal", dir, number);
-        break;
-    case LAYOUT_TABLE:
-        snprintf(path.text, sizeof path.text, "%s/%012" PRIu64 ".sst", dir, number);
-        break;
-    case LAYOUT_OTHER:
-        UNREACHABLE();
-    }
+    size_t size = strlen(dir);
+    ASSERT_LE(size, LAYOUT_DIR_SIZE_MAX);
+    ASSERT(kind != LAYOUT_OTHER);
+    memcpy(path.text, dir, size);
+    path.text[size] = '/';
+    char *at = path.text + size + 1;
+    if (kind == LAYOUT_LOG || kind == LAYOUT_TABLE) at = put_number(at, number);
+    memcpy(at, ends[kind], strlen(ends[kind]) + 1);
     return path;
 }
 
@@ -46,7 +47,7 @@ enum layout_kind layout_parse(const char *name, uint64_t *number) {
         *number = *number * 10 + (uint64_t)(name[digits] - '0');
         digits++;
     }
-    if (digits < 12) return LAYOUT_OTHER;
+    if (digits < NUMBER_DIGITS) return LAYOUT_OTHER;
     if (strcmp(name + digits, ".wal") == 0) return LAYOUT_LOG;
     if (strcmp(name + digits, ".sst") == 0) return LAYOUT_TABLE;
     return LAYOUT_OTHER;

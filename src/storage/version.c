@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "storage/quarantine.h"
 
+#define LEVEL_RUNS_MIN ((size_t)8) /* room for so many at least */
+
 /* ---- tables ------------------------------------------------------------------------------------------ */
 
 static struct slice table_key(uint64_t number, uint8_t key[8]) {
@@ -266,13 +268,13 @@ void version_check(const struct version *version) {
 
 /* ---- applying an edit -------------------------------------------------------------------------------- */
 
-/* The next version while it is made. Levels are copied from the base on first touch of the edit. */
+/* The next version while it is made. */
 struct build {
     struct version_set *set;
-    struct version *version;
-    struct list added;    /* tables of this edit */
-    struct run **dropped; /* runs that leave with it: what they hold may be added again, elsewhere */
-    size_t dropped_count;
+    struct version *version; /* NULL: the edit has changed no table yet */
+    struct list added;       /* tables of this edit */
+    struct run **dropped;    /* runs that leave with it: what they hold may be added again, elsewhere */
+    size_t dropped_count, dropped_capacity;
     uint64_t flushed_sequence, durable_sequence, next_file, sealed_segment;
     struct diagnostic *diagnostic;
 };
@@ -299,7 +301,10 @@ static enum status build_run_add(struct build *build, const struct edit_item *it
     struct run *run = run_new(table, item);
     run->pins = 1;
     size_t at = run_place(level, item->level, run);
-    level->runs = mem_realloc(level->runs, (level->count + 1) * sizeof *level->runs);
+    if (level->count == level->capacity) {
+        level->capacity = MAX(level->capacity * 2, LEVEL_RUNS_MIN);
+        level->runs = mem_realloc(level->runs, level->capacity * sizeof *level->runs);
+    }
     memmove(level->runs + at + 1, level->runs + at, (level->count - at) * sizeof *level->runs);
     level->runs[at] = run;
     level->count++;
@@ -321,7 +326,10 @@ static enum status build_run_drop(struct build *build, const struct edit_item *i
     level->bytes -= run->meta.bytes;
     level->count--;
     memmove(level->runs + at, level->runs + at + 1, (level->count - at) * sizeof *level->runs);
-    build->dropped = mem_realloc(build->dropped, (build->dropped_count + 1) * sizeof *build->dropped);
+    if (build->dropped_count == build->dropped_capacity) {
+        build->dropped_capacity = MAX(build->dropped_capacity * 2, LEVEL_RUNS_MIN);
+        build->dropped = mem_realloc(build->dropped, build->dropped_capacity * sizeof *build->dropped);
+    }
     build->dropped[build->dropped_count++] = run;
     return STATUS_OK;
 }
@@ -346,7 +354,33 @@ static void build_tombstones(struct build *build, const struct edit_item *drop) 
     build->version->tombstones = copy;
 }
 
+static struct version *version_copy(struct version_set *set) {
+    struct version *version = mem_calloc(1, sizeof *version);
+    version->pins = 1;
+    version->set = set;
+    for (size_t l = 0; l < STORE_LEVEL_COUNT && set->current != NULL; l++) {
+        const struct version_level *from = &set->current->levels[l];
+        struct version_level *to = &version->levels[l];
+        if (from->count == 0) continue;
+        to->runs = mem_alloc(from->count * sizeof *to->runs);
+        memcpy(to->runs, from->runs, from->count * sizeof *to->runs);
+        to->count = to->capacity = from->count;
+        to->bytes = from->bytes;
+        for (size_t i = 0; i < to->count; i++)
+            to->runs[i]->pins++;
+    }
+    version->tombstones = set->current == NULL ? tombstones_new(set) : set->current->tombstones;
+    if (set->current != NULL) version->tombstones->pins++;
+    return version;
+}
+
+static bool changes_tables(enum edit_kind kind) {
+    return kind == EDIT_TABLE || kind == EDIT_RUN_ADD || kind == EDIT_RUN_DROP || kind == EDIT_TOMBSTONE ||
+           kind == EDIT_TOMBSTONE_DROP;
+}
+
 static enum status build_item(struct build *build, const struct edit_item *item, bool *own_tombstones) {
+    if (build->version == NULL && changes_tables(item->kind)) build->version = version_copy(build->set);
     switch (item->kind) {
     case EDIT_TABLE:
         if (version_set_table(build->set, item->table.number) != NULL)
@@ -386,26 +420,6 @@ static enum status build_item(struct build *build, const struct edit_item *item,
         return STATUS_OK;
     }
     UNREACHABLE();
-}
-
-static struct version *version_copy(struct version_set *set) {
-    struct version *version = mem_calloc(1, sizeof *version);
-    version->pins = 1;
-    version->set = set;
-    for (size_t l = 0; l < STORE_LEVEL_COUNT && set->current != NULL; l++) {
-        const struct version_level *from = &set->current->levels[l];
-        struct version_level *to = &version->levels[l];
-        if (from->count == 0) continue;
-        to->runs = mem_alloc(from->count * sizeof *to->runs);
-        memcpy(to->runs, from->runs, from->count * sizeof *to->runs);
-        to->count = from->count;
-        to->bytes = from->bytes;
-        for (size_t i = 0; i < to->count; i++)
-            to->runs[i]->pins++;
-    }
-    version->tombstones = set->current == NULL ? tombstones_new(set) : set->current->tombstones;
-    if (set->current != NULL) version->tombstones->pins++;
-    return version;
 }
 
 /* How much of each table and of each segment of the log the runs still use. */
@@ -463,7 +477,7 @@ static enum status build_edit(struct build *build, struct slice edit) {
 
 static void build_take(struct build *build) {
     struct version_set *set = build->set;
-    set->current = build->version;
+    if (build->version != NULL) set->current = build->version;
     set->flushed_sequence = build->flushed_sequence;
     set->durable_sequence = MAX(build->durable_sequence, build->flushed_sequence);
     set->next_file = MAX(set->next_file, build->next_file);
@@ -481,24 +495,24 @@ static void build_end(struct build *build) {
 }
 
 enum status version_set_apply(struct version_set *set, struct slice edit, struct diagnostic *diagnostic) {
-    struct build build = build_make(set, version_copy(set), diagnostic);
+    struct build build = build_make(set, NULL, diagnostic);
     enum status status = build_edit(&build, edit);
-    struct version *old = build.version;
-    if (status == STATUS_END) {
-        old = set->current;
+    bool taken = status == STATUS_END;
+    struct version *leaves = taken && build.version != NULL ? set->current : build.version;
+    if (taken) {
         build_take(&build);
         ASSERT_SLOW((version_check(set->current), true));
     }
     bool keep = set->keep_files;
-    if (status != STATUS_END) set->keep_files = true; /* the edit did not happen: its tables are not dead */
+    if (!taken) set->keep_files = true; /* the edit did not happen: its tables are not dead */
     build_end(&build);
-    if (old != NULL) version_unpin(old);
-    if (status != STATUS_END) {
+    if (leaves != NULL) version_unpin(leaves);
+    if (!taken) {
         free_tables(&set->dead);
         set->keep_files = keep;
         return status;
     }
-    count_runs(set);
+    if (build.version != NULL) count_runs(set);
     return STATUS_OK;
 }
 

@@ -42,7 +42,7 @@ struct run {
 };
 struct version_level {
     struct run **runs;
-    size_t count;
+    size_t count, capacity;
     uint64_t bytes;
     uint64_t newest; /* sequence among all its entries */
 };
