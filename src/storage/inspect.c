@@ -201,7 +201,7 @@ static bool lost_header(const struct dir_view *view, const struct segment_file *
     struct layout_path path = layout_path(view->dir, LAYOUT_LOG, segment->number);
     if (io_file_open(view->io, path.text, IO_OPEN_READ, &file) != STATUS_OK) return false;
     bool lost;
-    enum status status = wal_reader_headless(file, view->manifest.header.store_id, due, &lost);
+    enum status status = wal_reader_headless(file, view->manifest.header.store_id, due, 0, &lost);
     io_file_close(file);
     return status == STATUS_OK && lost;
 }

@@ -409,6 +409,7 @@ static enum status replay_logs(struct recovery *r, size_t first) {
                                                               ? store->versions.durable_sequence
                                                               : 0,
                                              .values = r->keep_in_memory,
+                                             .window = store->options.log_read_bytes,
                                              .record = replay,
                                              .ctx = r};
         enum status status = wal_reader_run(log->file, &log->header, &options, &log->result,
@@ -438,7 +439,8 @@ static enum status check_headless(struct recovery *r) {
                        : 1;
     for (size_t i = 0; i < r->log_count && !r->logs[i].valid; i++) {
         bool found;
-        enum status status = wal_reader_headless(r->logs[i].file, r->store->store_id, due, &found);
+        enum status status = wal_reader_headless(r->logs[i].file, r->store->store_id, due,
+                                                 r->store->options.log_read_bytes, &found);
         if (status != STATUS_OK) return status;
         if (found) /* L2 */
             return diagnose(r->diagnostic, STATUS_CORRUPT,

@@ -251,8 +251,10 @@ static void log_run(struct io_job *job) {
     struct diagnostic why;
     enum status status = io_file_open(store->io, path.text, IO_OPEN_READ, &file);
     if (status == STATUS_OK) {
-        struct wal_reader_options options = {
-            .end_known = scrub->segment_info.end, .due = scrub->due, .values = true};
+        struct wal_reader_options options = {.end_known = scrub->segment_info.end,
+                                             .due = scrub->due,
+                                             .values = true,
+                                             .window = store->options.log_read_bytes};
         io_file_drop_cache(file, 0, scrub->segment_info.end);
         status = wal_reader_header(file, &header);
         if (status == STATUS_OK && header.segment == scrub->segment)

@@ -42,6 +42,7 @@ struct store_options {
     size_t memtable_bytes;              /* flush when the active memtable holds this much; 0: default */
     size_t cache_bytes;                 /* block cache; 0: default */
     size_t wal_segment_bytes;           /* 0: default */
+    size_t log_read_bytes;              /* how much of the log is read at once; 0: default */
     size_t table_bytes;                 /* target size of a table; 0: default */
     uint64_t compaction_bytes_per_s;    /* while others use the store; 0: as fast as it can */
     uint32_t open_files_max;            /* of tables and segments of the log; 0: default */

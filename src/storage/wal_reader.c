@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/units.h"
 
-#define WAL_READER_CHUNK MIB
 #define WAL_READER_AHEAD (64 * KIB)
 
 enum status wal_reader_header(struct io_file *file, struct wal_segment_header *header) {
@@ -19,15 +18,22 @@ enum status wal_reader_header(struct io_file *file, struct wal_segment_header *h
     return wal_segment_header_decode(slice_make(block, size), header);
 }
 
-/* *found: a valid group of that segment starts at or after where.offset; *at says where. */
-static enum status find_group(struct io_file *file, struct wal_address where, bool *found, uint64_t *at) {
+static size_t window_or_default(size_t window) {
+    return window == 0 ? WAL_READER_WINDOW : window;
+}
+
+/* *found: a valid group of that segment starts at or after where.offset; *at says where. Through a window of
+ * less than a block only headers are read. */
+static enum status find_group(struct io_file *file, struct wal_address where, size_t window, bool *found,
+                              uint64_t *at) {
     *found = false;
     *at = wal_align(where.offset);
-    uint8_t *chunk = mem_alloc(WAL_READER_CHUNK);
+    size_t wanted = window < WAL_BLOCK_SIZE ? WAL_GROUP_HEADER_SIZE : window - window % WAL_BLOCK_SIZE;
+    uint8_t *chunk = mem_alloc(wanted);
     enum status status = STATUS_OK;
     while (true) {
         size_t size;
-        status = io_file_read_at(file, chunk, WAL_READER_CHUNK, *at, &size);
+        status = io_file_read_at(file, chunk, wanted, *at, &size);
         if (status != STATUS_OK) break;
         for (size_t i = 0; i + WAL_GROUP_HEADER_SIZE <= size; i += WAL_BLOCK_SIZE) {
             struct wal_group_header header;
@@ -37,27 +43,27 @@ static enum status find_group(struct io_file *file, struct wal_address where, bo
             *at += i;
             goto out;
         }
-        if (size < WAL_READER_CHUNK) break;
-        *at += WAL_READER_CHUNK;
+        if (size < wanted) break;
+        *at += MAX(wanted, WAL_BLOCK_SIZE);
     }
 out:
     mem_free(chunk);
     return status;
 }
 
-enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment, bool *lost) {
+enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment, size_t window,
+                                bool *lost) {
     uint8_t blocks[2 * WAL_BLOCK_SIZE];
     size_t size;
     *lost = false;
     enum status status = io_file_read_at(file, blocks, sizeof blocks, 0, &size);
     if (status != STATUS_OK) return status;
-    bool blank = true;
-    for (size_t k = 0; k < size; k++)
-        blank = blank && blocks[k] == 0;
+    /* Each byte is zero when the first is and each is as the one before it. */
+    bool blank = size == 0 || (blocks[0] == 0 && memcmp(blocks, blocks + 1, size - 1) == 0);
     if (blank) return STATUS_OK; /* a spare that was never used: not worth reading all of it */
     struct wal_address where = {store_id, segment, 2 * WAL_BLOCK_SIZE};
     uint64_t at;
-    return find_group(file, where, lost, &at);
+    return find_group(file, where, window_or_default(window), lost, &at);
 }
 
 struct wal_change_walk wal_change_walk_make(const struct wal_record *record) {
@@ -105,6 +111,7 @@ struct run {
     const struct wal_segment_header *header;
     const struct wal_reader_options *options;
     struct wal_reader_result *result;
+    size_t window;
     uint64_t file_size;
     struct window windows[2]; /* the group that is read, and the header behind it */
     unsigned recent;          /* which of them was used last */
@@ -262,10 +269,10 @@ static enum status look_behind(struct run *run, const struct wal_group_header *g
 
 /* How much to read from where a group begins on, when it is like the one before: where groups are small, many
  * of them; else its header and records, in one go. */
-static size_t read_ahead(const struct wal_group_header *before) {
+static size_t read_ahead(const struct run *run, const struct wal_group_header *before) {
     uint64_t records = WAL_GROUP_HEADER_SIZE + before->records_size + WAL_BLOCK_SIZE;
-    bool small = wal_group_size(before) < 4 * WAL_READER_AHEAD || records > WAL_READER_WINDOW;
-    return small ? WAL_READER_WINDOW : MAX((size_t)wal_align(records), WAL_READER_AHEAD);
+    bool small = wal_group_size(before) < 4 * WAL_READER_AHEAD || records > run->window;
+    return small ? run->window : MIN(MAX((size_t)wal_align(records), WAL_READER_AHEAD), run->window);
 }
 
 /* Reads what is needed of the group. END: there is no such group, or it goes past the end of the file. */
@@ -286,7 +293,7 @@ static enum status load_group(struct run *run, uint64_t offset, struct group *gr
     if (!run->options->values && group->header.values_size > 0)
         status = look_behind(run, &group->header, &proven);
     if (proven) size = group->header.records_size;
-    run->ahead = read_ahead(&group->header);
+    run->ahead = read_ahead(run, &group->header);
     struct piece piece;
     if (status == STATUS_OK) status = fetch(run, offset + WAL_GROUP_HEADER_SIZE, size, &piece);
     if (status != STATUS_OK) return status;
@@ -334,8 +341,12 @@ enum status wal_reader_run(struct io_file *file, const struct wal_segment_header
                            const struct wal_reader_options *options, struct wal_reader_result *result,
                            struct diagnostic *diagnostic) {
     *result = (struct wal_reader_result){.end = WAL_BLOCK_SIZE, .next_sequence = header->first_sequence};
-    struct run run = {
-        .file = file, .header = header, .options = options, .result = result, .ahead = WAL_READER_AHEAD};
+    struct run run = {.file = file,
+                      .header = header,
+                      .options = options,
+                      .result = result,
+                      .window = window_or_default(options->window)};
+    run.ahead = MIN(WAL_READER_AHEAD, run.window);
     uint64_t offset = WAL_BLOCK_SIZE, end_known = options->end_known;
     enum status status = run_groups(&run, &offset);
     if (status != STATUS_OK && status != STATUS_END) return status; /* also what the callback said */
@@ -355,7 +366,7 @@ enum status wal_reader_run(struct io_file *file, const struct wal_segment_header
     bool found;
     uint64_t at;
     /* The group at `offset` itself may have a valid header: evidence begins behind it. */
-    status = find_group(file, run_address(&run, offset + WAL_BLOCK_SIZE), &found, &at);
+    status = find_group(file, run_address(&run, offset + WAL_BLOCK_SIZE), run.window, &found, &at);
     if (status != STATUS_OK) return status;
     if (found)
         return diagnose(diagnostic, STATUS_CORRUPT,

@@ -16,7 +16,7 @@
 #include "io/io.h"
 #include "storage/wal_format.h"
 
-#define WAL_READER_WINDOW ((size_t)1 << 20)
+#define WAL_READER_WINDOW ((size_t)1 << 20) /* the default */
 
 struct wal_record {
     uint64_t segment, offset; /* of the record */
@@ -39,14 +39,15 @@ struct wal_reader_result {
 /* OK: *header is the segment's. MALFORMED: block 0 is no valid header. VERSION, IO. */
 enum status wal_reader_header(struct io_file *file, struct wal_segment_header *header) MUST_USE;
 /* *lost: the file has no valid header, but holds groups of `segment` behind its first: that segment lost its
- * header. A crash while a segment becomes current leaves one group at most. */
-enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment,
+ * header. A crash while a segment becomes current leaves one group at most. `window` as below. */
+enum status wal_reader_headless(struct io_file *file, uint64_t store_id, uint64_t segment, size_t window,
                                 bool *lost) MUST_USE;
 struct wal_reader_options {
     uint64_t end_known; /* where the next segment says that this one ends; 0: unknown */
     uint64_t sealed_at; /* the last sequence that was ever written to this segment; 0: unknown */
-    uint64_t due; /* groups that hold only earlier sequences may be passed over by their headers; a segment
+    uint64_t due;  /* groups that hold only earlier sequences may be passed over by their headers; a segment
                    * that was sealed before it, from where it cannot be read */
+    size_t window; /* how much to read at once, at most, but for what is needed in one piece; 0: default */
     /* Values apart are read and checked. Else only those of a group that nothing behind it vouches for: any
      * other was durable as a whole, and its values are checked by whoever reads them. */
     bool values;
