@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/mem.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -9,6 +10,10 @@
 #include <sys/mman.h>
 
 #include "base/assert.h"
+#include "base/units.h"
+
+/* Up to here glibc has a cache for each thread, which its calloc and realloc pass by (2.36). */
+#define SMALL_MAX ((size_t)1024)
 
 static _Noreturn void out_of_memory(size_t size) {
     fprintf(stderr, "out of memory: %zu bytes asked for; lower the memory settings or give this host more\n",
@@ -27,14 +32,25 @@ void *mem_calloc(size_t count, size_t size) {
     size_t bytes;
     ASSERT(!__builtin_mul_overflow(count, size, &bytes));
     ASSERT_LE(bytes, MEM_ALLOC_SIZE_MAX);
-    void *ptr = calloc(1, bytes == 0 ? 1 : bytes);
+    if (bytes <= SMALL_MAX) return memset(mem_alloc(bytes), 0, bytes);
+    void *ptr = calloc(1, bytes);
     if (ptr == NULL) out_of_memory(bytes);
     return ptr;
 }
 
+static void *realloc_small(void *ptr, size_t size) {
+    size_t before = malloc_usable_size(ptr);
+    void *moved = mem_alloc(size);
+    memcpy(moved, ptr, MIN(before, size));
+    free(ptr);
+    return moved;
+}
+
 void *mem_realloc(void *ptr, size_t size) {
     ASSERT_LE(size, MEM_ALLOC_SIZE_MAX);
-    void *grown = realloc(ptr, size == 0 ? 1 : size);
+    if (ptr == NULL) return mem_alloc(size);
+    if (size <= SMALL_MAX) return realloc_small(ptr, size);
+    void *grown = realloc(ptr, size);
     if (grown == NULL) out_of_memory(size);
     return grown;
 }
@@ -105,6 +121,13 @@ char *mem_strdup(const char *text) {
 
 void mem_free(void *ptr) {
     free(ptr);
+}
+
+void mem_keep(size_t size) {
+    int limit = (int)MIN(size, (size_t)INT_MAX);
+    (void)mallopt(M_TRIM_THRESHOLD, limit);
+    (void)mallopt(M_TOP_PAD, limit / 16);
+    (void)mallopt(M_MMAP_THRESHOLD, limit / 2); /* larger pieces come from the system, and go back at once */
 }
 
 void mem_trim(void) {

@@ -28,6 +28,9 @@ void *mem_alloc_huge(void);
 void mem_free_huge(void *ptr);
 char *mem_strdup(const char *text);
 void mem_free(void *ptr);
+/* What is given back stays with the process, up to `size` bytes at the heap's end, which grows by pieces of a
+ * 16th of that: for a process that takes and gives back much, again and again. */
+void mem_keep(size_t size);
 /* Gives memory that nobody uses back to the system, after a burst; takes up to some milliseconds. */
 void mem_trim(void);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Many seeds, in several processes. A worker takes every jobs-th seed and writes what each came to into a
- * pipe of its own. One that dies has met an assertion: the seed that it had begun failed, and another worker
+/* Many seeds, in several processes. A worker takes the seed that is next, again and again, and writes what each
+ * came to into a pipe of its own. One that dies has met an assertion: the seed that it had begun failed, and another worker
  * goes on behind it. One that has grown large ends in order, and another goes on: what crashed brokers had in
  * memory is never freed (kafka_program.c). */
 #include <inttypes.h>
@@ -16,6 +16,7 @@
 
 #define WORKERS_MAX  64
 #define RESIDENT_MAX (256 * MIB) /* of a worker */
+#define KEPT_BYTES   (16 * MIB)  /* of its heap, from seed to seed */
 #define SHOW_MS      100         /* on a terminal */
 #define SHOW_LINE_MS 10000       /* where lines stay: a log */
 
@@ -26,14 +27,16 @@ struct message {
 };
 
 struct worker {
-    uint64_t next, seed;
-    bool running_seed, finished; /* finished: no seed is left for it */
+    uint64_t seed;
+    bool running_seed;
 };
 struct sweep {
     const struct sim_command *command;
     struct io_worker children[WORKERS_MAX];
     struct worker workers[WORKERS_MAX];
-    uint32_t alive, starting; /* starting: index of the worker that is being made */
+    uint32_t alive;
+    struct io_worker_tickets *tickets; /* a seed each */
+    uint64_t told;                     /* seeds that were begun, as far as we have heard */
     uint64_t runs, failed, events, steps, simulated_ns, cpu_us, acknowledged, hash, leader_ns_max,
         equal_ns_max;
     struct sim_summary first; /* failure, of the lowest seed that failed */
@@ -51,7 +54,10 @@ static void work(void *ctx, struct io_worker_pipe *pipe) {
     const struct sim_command *command = s->command;
     struct scenario scenario;
     scenario_init(&scenario);
-    for (uint64_t seed = s->workers[s->starting].next; seed <= command->last_seed; seed += command->jobs) {
+    mem_keep(KEPT_BYTES);
+    uint64_t ticket;
+    while ((ticket = io_worker_ticket(s->tickets)) <= command->last_seed - command->first_seed) {
+        uint64_t seed = command->first_seed + ticket;
         struct message message;
         memset(&message, 0, sizeof message);
         message.begins = true;
@@ -68,14 +74,13 @@ static void work(void *ctx, struct io_worker_pipe *pipe) {
         message.summary.cpu_us = after.user_us + after.system_us - before.user_us - before.system_us;
         message.begins = false;
         io_worker_tell(pipe, &message, sizeof message);
-        if (seed > UINT64_MAX - command->jobs || after.resident_bytes > RESIDENT_MAX) break;
+        if (after.resident_bytes > RESIDENT_MAX) break;
     }
     scenario_release(&scenario);
 }
 
 static void start_worker(struct sweep *s, uint32_t index) {
-    if (s->stopping || s->workers[index].finished || s->workers[index].next > s->command->last_seed) return;
-    s->starting = index;
+    if (s->stopping || s->told > s->command->last_seed - s->command->first_seed) return;
     if (io_worker_start(&s->children[index], work, s, false) == STATUS_OK)
         s->alive++;
     else
@@ -108,8 +113,7 @@ static void take_result(struct sweep *s, uint32_t worker, const struct message *
     struct worker *w = &s->workers[worker];
     w->running_seed = message->begins;
     w->seed = message->seed;
-    w->finished = s->command->last_seed - message->seed < s->command->jobs;
-    w->next = message->seed + s->command->jobs;
+    s->told += message->begins;
     if (message->begins) return;
     s->runs++;
     s->events += summary->events;
@@ -228,11 +232,14 @@ static void explain_first(struct sweep *s) {
 int sim_sweep(const struct sim_command *command) {
     struct sweep *s = mem_calloc(1, sizeof *s);
     s->command = command;
-    s->started_ms = s->shown_ms = io_system_wall_ms();
-    for (uint32_t i = 0; i < command->jobs; i++) {
-        s->workers[i].next = command->first_seed + i;
-        start_worker(s, i);
+    s->tickets = io_worker_tickets_new();
+    if (s->tickets == NULL) {
+        mem_free(s);
+        return command_failed("sim", "no memory can be shared");
     }
+    s->started_ms = s->shown_ms = io_system_wall_ms();
+    for (uint32_t i = 0; i < command->jobs; i++)
+        start_worker(s, i);
     while (s->alive != 0) {
         struct message message;
         int index = io_worker_wait(s->children, command->jobs, 100);
@@ -255,6 +262,7 @@ int sim_sweep(const struct sim_command *command) {
     }
     printf("trace hash: %016" PRIx64 "\n", s->hash);
     int status = s->failed == 0 ? 0 : 1;
+    io_worker_tickets_free(s->tickets);
     mem_free(s);
     return status;
 }

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,24 @@
 
 #define WAIT_COUNT_MAX 64
 #define EXIT_NO_READER 3
+
+struct io_worker_tickets {
+    _Atomic uint64_t next;
+};
+
+struct io_worker_tickets *io_worker_tickets_new(void) {
+    struct io_worker_tickets *tickets = mmap(NULL, sizeof *tickets, PROT_READ | PROT_WRITE,
+                                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return tickets == MAP_FAILED ? NULL : tickets; /* of zeros */
+}
+
+uint64_t io_worker_ticket(struct io_worker_tickets *tickets) {
+    return atomic_fetch_add(&tickets->next, 1);
+}
+
+void io_worker_tickets_free(struct io_worker_tickets *tickets) {
+    if (tickets != NULL) munmap(tickets, sizeof *tickets);
+}
 
 void io_worker_tell(struct io_worker_pipe *pipe, const void *data, size_t size) {
     for (size_t at = 0; at < size;) {

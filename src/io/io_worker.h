@@ -24,6 +24,12 @@ struct io_worker_pipe {
 };
 void io_worker_tell(struct io_worker_pipe *pipe, const void *data, size_t size);
 
+/* Hands out 0, 1, 2, ... to whoever asks next, each number once: made before the workers are started. */
+struct io_worker_tickets;
+struct io_worker_tickets *io_worker_tickets_new(void); /* NULL: no memory can be shared */
+uint64_t io_worker_ticket(struct io_worker_tickets *tickets);
+void io_worker_tickets_free(struct io_worker_tickets *tickets);
+
 /* `silent`: what it prints is not wanted. IO: no process could be made. */
 enum status io_worker_start(struct io_worker *worker, void (*work)(void *ctx, struct io_worker_pipe *pipe),
                             void *ctx, bool silent) MUST_USE;

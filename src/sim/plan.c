@@ -464,25 +464,44 @@ static void draw_workload(struct plan *p, struct prng workload) {
 }
 
 /* By time; those of equal time as they were planned. */
-static void sort_actions(struct scenario *scenario) {
-    struct action *from = scenario->actions, *to = mem_alloc(scenario->count * sizeof *to);
-    struct action *spare = to;
-    for (uint32_t width = 1; width < scenario->count; width *= 2) {
-        for (uint32_t begin = 0; begin < scenario->count; begin += 2 * width) {
-            uint32_t middle = MIN(begin + width, scenario->count);
-            uint32_t end = MIN(begin + 2 * width, scenario->count), left = begin, right = middle;
+/* Where an action stands in time, and where it is: keys are moved instead of actions. */
+struct moment {
+    uint64_t at_ns;
+    uint32_t index;
+};
+
+static void sort_moments(struct moment *moments, struct moment *spare, uint32_t count) {
+    struct moment *from = moments, *to = spare;
+    for (uint32_t width = 1; width < count; width *= 2) {
+        for (uint32_t begin = 0; begin < count; begin += 2 * width) {
+            uint32_t middle = MIN(begin + width, count), end = MIN(begin + 2 * width, count);
+            uint32_t left = begin, right = middle;
             for (uint32_t i = begin; i < end; i++)
                 to[i] = left < middle && (right == end || from[left].at_ns <= from[right].at_ns)
                             ? from[left++]
                             : from[right++];
         }
-        struct action *swap = from;
+        struct moment *swap = from;
         from = to;
         to = swap;
     }
-    if (from != scenario->actions && scenario->count != 0)
-        memcpy(scenario->actions, from, scenario->count * sizeof *from);
-    mem_free(spare);
+    if (from != moments) memcpy(moments, from, count * sizeof *moments);
+}
+
+static void sort_actions(struct scenario *scenario) {
+    uint32_t count = scenario->count;
+    if (count == 0) return;
+    struct moment *moments = mem_alloc(2 * count * sizeof *moments);
+    for (uint32_t i = 0; i < count; i++)
+        moments[i] = (struct moment){scenario->actions[i].at_ns, i};
+    sort_moments(moments, moments + count, count);
+    struct action *sorted = mem_alloc((count + 1) * sizeof *sorted); /* one more will be added */
+    for (uint32_t i = 0; i < count; i++)
+        sorted[i] = scenario->actions[moments[i].index];
+    mem_free(scenario->actions);
+    scenario->actions = sorted;
+    scenario->capacity = count + 1;
+    mem_free(moments);
 }
 
 void plan_draw(const struct plan_options *options, struct scenario *scenario) {

@@ -68,8 +68,10 @@ void scenario_copy(struct scenario *to, const struct scenario *from) {
     *to = *from;
     to->actions = NULL;
     to->count = to->capacity = 0;
-    for (uint32_t i = 0; i < from->count; i++)
-        scenario_add(to, &from->actions[i]);
+    if (from->count == 0) return;
+    to->actions = mem_alloc(from->count * sizeof *to->actions);
+    memcpy(to->actions, from->actions, from->count * sizeof *to->actions);
+    to->count = to->capacity = from->count;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------ */
