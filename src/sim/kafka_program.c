@@ -122,6 +122,7 @@ static struct broker_options options_of(struct node *n) {
     options.store.memtable_bytes = knobs->memtable_bytes;
     options.store.wal_segment_bytes = knobs->wal_segment_bytes;
     options.store.log_read_bytes = knobs->log_read_bytes;
+    options.store.manifest_bytes = knobs->manifest_bytes;
     options.store.cache_bytes = 64 * KIB;
     options.store.table_bytes = 32 * KIB;
     options.groups.initial_delay_ms = 100;

@@ -311,6 +311,7 @@ static enum status start(struct world *world, uint32_t number, struct io *io, vo
                                     .cache_bytes = 64 * KIB,
                                     .wal_segment_bytes = knobs->wal_segment_bytes,
                                     .log_read_bytes = knobs->log_read_bytes,
+                                    .manifest_bytes = knobs->manifest_bytes,
                                     .table_bytes = 32 * KIB,
                                     .partition_prefix_size = KEY_PREFIX_SIZE,
                                     .scrub_interval_ns = knobs->scrub_interval_ms * NS_PER_MS,

@@ -39,7 +39,8 @@
     X(groups, "groups", 1, 1, 3)                                                                             \
     X(scrub_interval_ms, "scrub-interval", 4000, 1000, 8000)                                                 \
     X(catch_up_rate, "catch-up-rate", 0, 50000, 2000000)                                                     \
-    X(log_read_bytes, "log-read-bytes", 512, 64, 1048576)
+    X(log_read_bytes, "log-read-bytes", 512, 64, 1048576)                                                    \
+    X(manifest_bytes, "manifest-bytes", 8192, 1024, 65536)
 
 struct sim_knobs {
 #define SIM_KNOB_FIELD_(field, name, usual, low, high) uint32_t field;
