@@ -206,7 +206,8 @@ enum raft_message_flags {
     RAFT_FLAG_REJECTED = 4, /* ACK of an append whose prev does not match */
     RAFT_FLAG_SLEEP = 8,    /* HEARTBEAT: all is said, stop your timer; ACK: done (D8) */
     RAFT_FLAG_SILENT = 16,  /* HEARTBEAT: only tells the commit end, wants no answer */
-    RAFT_FLAG_LAST = 32     /* SNAPSHOT_PIECE: no bytes follow */
+    RAFT_FLAG_LAST = 32,    /* SNAPSHOT_PIECE: no bytes follow */
+    RAFT_FLAG_SETTLED = 64  /* APPEND, HEARTBEAT: the leader knows all that was committed before its term */
 };
 
 struct raft_message {
@@ -511,7 +512,7 @@ struct raft {
     uint64_t verified_end; /* follower: prefix known to be in the log of the leader of this term */
     uint64_t acked_end;    /* follower: match as last told to that leader */
     uint64_t leader_round, leader_sent_ns;
-    uint64_t told_commit_end; /* follower: as its leader last told */
+    uint64_t told_commit_end; /* follower: as its leader last told; UINT64_MAX: it does not know all yet */
     uint64_t fresh_ns;        /* follower: last time that all of that was applied */
     uint64_t write_issued, write_persisted;
     uint64_t term_write; /* the write that holds the current term and vote */

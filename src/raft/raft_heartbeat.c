@@ -3,7 +3,7 @@
 
 void raft_heartbeat_send(struct raft *r, struct raft_progress *p, uint8_t flags) {
     struct raft_message *m = raft_send(r, RAFT_HEARTBEAT, p->id);
-    m->flags = flags;
+    m->flags = flags | raft_replication_settled(r);
     m->append.commit_end = r->commit_end;
     m->append.round = r->round;
     m->append.sent_ns = r->now_ns;

@@ -101,6 +101,7 @@ void raft_replication_on_ack(struct raft *r, const struct raft_message *m);
 void raft_replication_entries_read(struct raft *r, const struct raft_entries_read *read);
 /* What the leader told to be committed may be applied now. */
 void raft_replication_note_fresh(struct raft *r);
+uint8_t raft_replication_settled(const struct raft *r); /* RAFT_FLAG_SETTLED, or 0 */
 /* The sender leads this term. False: it cannot, by all we know, and is refused. */
 bool raft_replication_follow(struct raft *r, const struct raft_message *m);
 /* Tells `to` how far our log is durable and verified. */

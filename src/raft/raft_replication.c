@@ -74,12 +74,18 @@ void raft_replication_probe(struct raft *r, struct raft_progress *p, uint64_t ne
     p->advanced_ns = r->now_ns;
 }
 
+/* A leader that has committed nothing of its term may know of less than its predecessor had told others. */
+uint8_t raft_replication_settled(const struct raft *r) {
+    return r->commit_end >= r->term_start ? RAFT_FLAG_SETTLED : 0;
+}
+
 /* One append of entries [next, end); entries in the window are pointed to when the step ends. */
 static void send_append(struct raft *r, struct raft_progress *p, const struct raft_entry *entries,
                         uint32_t count, uint64_t end, size_t bytes) {
     struct raft_message *m = raft_send(r, RAFT_APPEND, p->id);
     bool found = raft_log_term(&r->log, p->next, &m->append.prev_term);
     ASSERT(found);
+    m->flags = raft_replication_settled(r);
     m->append.prev = p->next;
     m->append.commit_end = r->commit_end;
     m->append.round = r->round;
@@ -319,7 +325,7 @@ bool raft_replication_follow(struct raft *r, const struct raft_message *m) {
     if (m->kind != RAFT_SNAPSHOT_PIECE) {
         r->leader_round = MAX(r->leader_round, m->append.round);
         r->leader_sent_ns = MAX(r->leader_sent_ns, m->append.sent_ns);
-        r->told_commit_end = m->append.commit_end;
+        r->told_commit_end = (m->flags & RAFT_FLAG_SETTLED) != 0 ? m->append.commit_end : UINT64_MAX;
         raft_replication_note_fresh(r);
     }
     raft_election_stay_loyal(r);
