@@ -438,9 +438,10 @@ void raft_replication_on_append(struct raft *r, const struct raft_message *m) {
 void raft_replication_on_heartbeat(struct raft *r, const struct raft_message *m) {
     if (!raft_replication_follow(r, m)) return;
     commit_verified(r, m->append.commit_end);
-    uint64_t end = r->log.end;
+    /* What our log has above is of an earlier leader, and goes when this one appends something. */
+    uint64_t end = r->verified_end;
     if ((m->flags & RAFT_FLAG_SLEEP) != 0 && r->commit_end == end && m->append.commit_end == end &&
-        raft_durable_end(r) == end && !raft_log_damaged(&r->log) && r->now_ns >= r->wakeful_until_ns) {
+        raft_durable_end(r) >= end && !raft_log_damaged(&r->log) && r->now_ns >= r->wakeful_until_ns) {
         r->asleep = true;
         raft_election_reset_timer(r);
     }
