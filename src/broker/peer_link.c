@@ -157,10 +157,12 @@ static void flush_deferred(struct io_op *op) {
         flush(link);
 }
 
+/* Last: whoever waits for an answer is told before other nodes are, and all that the turn says is one frame.
+ */
 static void schedule(struct peer_link *link) {
     if (link->flush_scheduled) return;
     link->flush_scheduled = true;
-    io_defer(link->owner.io, &link->flush);
+    io_defer_last(link->owner.io, &link->flush);
 }
 
 static bool has_room(struct peer_link *link, size_t size) {

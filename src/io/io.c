@@ -36,6 +36,7 @@ void io_init(struct io *io, const struct io_backend *backend, struct log *log) {
     list_init(&io->completed);
     list_init(&io->finished_jobs);
     list_init(&io->deferred);
+    list_init(&io->deferred_last);
     io_timer_heap_init(&io->timers);
     io->operation_sequence = 0;
     io->operation_count = io->job_count = 0;
@@ -123,13 +124,15 @@ void io_run_phases(struct io *io) {
     io_fire_timers(io);
     io_deliver(io);
     struct list *node;
-    while ((node = list_pop_front(&io->deferred)) != NULL)
+    while ((node = list_pop_front(&io->deferred)) != NULL ||
+           (node = list_pop_front(&io->deferred_last)) != NULL)
         io_call_done(io, CONTAINER_OF(node, struct io_op, link));
     io->in_turn = false;
 }
 
 uint64_t io_wait_ns(const struct io *io, uint64_t now_ns, uint64_t max_wait_ns) {
-    if (!list_empty(&io->completed) || !list_empty(&io->finished_jobs) || !list_empty(&io->deferred))
+    if (!list_empty(&io->completed) || !list_empty(&io->finished_jobs) || !list_empty(&io->deferred) ||
+        !list_empty(&io->deferred_last))
         return 0;
     const struct io_timer *timer = io_timer_heap_first(&io->timers);
     if (timer == NULL) return max_wait_ns;
@@ -224,12 +227,20 @@ uint32_t io_op_rest(const struct io_op *op, struct slice *rest, uint32_t max) {
     return count;
 }
 
-void io_defer(struct io *io, struct io_op *op) {
+static void defer(struct io *io, struct io_op *op, struct list *deferred) {
     io_op_begin(io, op, IO_OP_DEFERRED, NULL);
     op->status = STATUS_OK;
     if (io->dead) return;
-    list_push_back(&io->deferred, &op->link);
+    list_push_back(deferred, &op->link);
     io_wake(io);
+}
+
+void io_defer(struct io *io, struct io_op *op) {
+    defer(io, op, &io->deferred);
+}
+
+void io_defer_last(struct io *io, struct io_op *op) {
+    defer(io, op, &io->deferred_last);
 }
 
 void io_defer_cancel(struct io_op *op) {

@@ -9,9 +9,10 @@
  *
  * One turn of the loop: (1) submission of what was started since the last turn, and the wait, if nothing can
  * be done at once; (2) timers that are due, by deadline then by start order; (3) completions, in the order
- * the backend reports them; (4) deferred operations, repeated until none is left; (5) submission of what
- * these started. So io_turn returns when something has been done or the time is over. `done` is never called
- * from inside the call that started the operation.
+ * the backend reports them; (4) deferred operations, repeated until none is left, and then those that were
+ * deferred to be last, each followed by what it deferred; (5) submission of what these started. So io_turn
+ * returns when something has been done or the time is over. `done` is never called from inside the call that
+ * started the operation.
  *
  * Backends: `uring` (file operations through io_uring, one enter a turn; sockets through epoll, which was
  * measured faster here than single-shot io_uring), `posix` (epoll and a few file threads, for places that
@@ -89,8 +90,10 @@ void io_run(struct io *io);
 void io_stop(struct io *io);
 /* op->done runs in phase 4 of this turn: for work that gathers what one turn brought (group commit). */
 void io_defer(struct io *io, struct io_op *op);
-/* Takes back an operation that io_defer was given; no effect when it has run, or was never given but its link
- * was initialised. */
+/* The same when nothing else is deferred: for what sends or writes all that the turn brought. */
+void io_defer_last(struct io *io, struct io_op *op);
+/* Takes back an operation that one of these was given; no effect when it has run, or was never given but its
+ * link was initialised. */
 void io_defer_cancel(struct io_op *op);
 
 /* ---- clocks and chance ------------------------------------------------------------------------------- */

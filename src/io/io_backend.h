@@ -111,7 +111,7 @@ struct io {
     struct list queued;        /* started, not yet given to the backend */
     struct list completed;     /* finished, done not yet called */
     struct list finished_jobs; /* likewise */
-    struct list deferred;
+    struct list deferred, deferred_last;
     struct io_timer_heap timers;
     uint64_t operation_sequence;
     uint32_t operation_count, job_count;

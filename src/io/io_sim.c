@@ -442,6 +442,7 @@ static void abandon(struct io_sim_io *io, enum io_sim_crash how) {
     unlink_all(&io->base.completed);
     unlink_all(&io->base.finished_jobs);
     unlink_all(&io->base.deferred);
+    unlink_all(&io->base.deferred_last);
     unlink_all(&io->jobs);
     while ((timer = io_timer_heap_first(&io->base.timers)) != NULL)
         io_timer_heap_remove(&io->base.timers, timer);

@@ -500,8 +500,8 @@ void wal_append(struct wal *wal, struct store_write *write) {
     wal->pending_bytes += record_size + values_size;
     list_push_back(&group->writes, &write->link);
     if (wal->in_flight == NULL && !wal->deferred) {
-        wal->deferred = true;
-        io_defer(wal->options.io, &wal->defer);
+        wal->deferred = true; /* last: what others write at the end of this turn comes along */
+        io_defer_last(wal->options.io, &wal->defer);
     }
 }
 

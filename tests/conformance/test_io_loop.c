@@ -182,6 +182,24 @@ static void deferred_operations_run_in_order_until_none_is_left(void **state) {
     assert_status(a.op.status, STATUS_OK);
 }
 
+static void what_is_deferred_last_waits_for_all_others(void **state) {
+    struct io_world *world = world_of(state);
+    struct trail trail = {""};
+    struct trail_op a = trail_op_make(&trail, "a"), b = trail_op_make(&trail, "b"),
+                    c = trail_op_make(&trail, "c"), d = trail_op_make(&trail, "d"),
+                    gone = trail_op_make(&trail, "gone");
+    a.then = &b; /* deferred while the last one waits */
+    c.then = &d; /* by the last one: before those that wait as it does */
+    struct trail_op e = trail_op_make(&trail, "e");
+    io_defer_last(world->io, &gone.op);
+    io_defer_last(world->io, &c.op);
+    io_defer_last(world->io, &e.op);
+    io_defer(world->io, &a.op);
+    io_defer_cancel(&gone.op);
+    io_turn(world->io, NS_PER_S); /* does not sleep */
+    assert_string_equal(trail.text, "a b c d e");
+}
+
 static void a_deferred_operation_can_be_taken_back(void **state) {
     struct io_world *world = world_of(state);
     struct trail trail = {""};
@@ -369,6 +387,7 @@ int main(void) {
         cmocka_unit_test(a_timer_rearmed_for_the_past_fires_in_the_next_turn),
         cmocka_unit_test(a_timer_may_cancel_one_that_is_due_too),
         cmocka_unit_test(deferred_operations_run_in_order_until_none_is_left),
+        cmocka_unit_test(what_is_deferred_last_waits_for_all_others),
         cmocka_unit_test(a_deferred_operation_can_be_taken_back),
         cmocka_unit_test(a_turn_is_timers_then_completions_then_deferred),
         cmocka_unit_test(done_is_never_called_from_the_starting_call),
