@@ -197,6 +197,7 @@ enum status raft_message_decode(struct raft_message_decoder *decoder, struct sha
     m->from = reader_be64(&reader);
     m->to = reader_be64(&reader);
     m->term = reader_varint64(&reader);
+    if (m->term > RAFT_TERM_MAX) reader_fail(&reader);
     for (uint32_t i = 0; i < field_count(m); i++)
         set_field(m, i, reader_varint64(&reader));
     /* Where entries or a log begin. */

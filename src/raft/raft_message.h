@@ -11,7 +11,7 @@
  * Owner   encoding shares payloads with the chain. A decoded message borrows from the bytes it came from; its
  *         entries' payloads name the buffer as their owner, so that the core takes references of what it
  * keeps. Errors  MALFORMED: no message; VERSION: a newer one. Nothing is believed: counts and sizes are held
- * against what is there, positions against overflow; entries are contiguous and their terms ascend. Loop
+ * against what is there, positions and the term against overflow; entries are contiguous and their terms ascend. Loop
  * shard thread only. Bounds: an entry takes 4 bytes at least, so there are never more than size / 4. */
 #ifndef SENTINEL_RAFT_RAFT_MESSAGE_H
 #define SENTINEL_RAFT_RAFT_MESSAGE_H
@@ -22,6 +22,7 @@
 
 #define RAFT_MESSAGE_VERSION ((uint8_t)1)
 #define RAFT_POSITION_MAX    ((uint64_t)INT64_MAX) /* offsets are signed to clients */
+#define RAFT_TERM_MAX        ((uint64_t)INT64_MAX) /* one can be added to a term for ever */
 
 /* `scratch` is cleared and used for the small part. */
 void raft_message_encode(const struct raft_message *m, struct writer *scratch, struct chain *out);

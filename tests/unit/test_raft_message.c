@@ -182,6 +182,7 @@ static void what_makes_no_sense_is_refused(void **state) {
     } wrong[] = {{5, 3, 3, 6}, /* the entry's term is below that of the one before */
                  {5, 2, 1, 6}, /* it is above the sender's */
                  {5, 2, 3, 5}, /* it covers nothing */
+                 {5, 2, RAFT_TERM_MAX + 1, 6},
                  {RAFT_POSITION_MAX, 2, 3, RAFT_POSITION_MAX + 1},
                  {UINT64_MAX - 1, 2, 3, UINT64_MAX}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
