@@ -22,6 +22,7 @@
 /*  field                     name            unit   default     lowest     highest a seed draws
  * Sizes are small so that flushes, snapshots and full windows happen many times in a run. A memtable is
  * charged for the receive buffers (64 KiB) that its values lie in: the lowest is flushed after every append.
+ * Followers must be able to copy what brokers' clients write in a run, megabytes, while its convergence is waited for.
  */
 #define SIM_KNOB_LIST(X)                                                                                     \
     X(election_ms_min, "election-min", 150, 100, 300)                                                        \
@@ -38,7 +39,7 @@
     X(snapshot_piece_bytes, "snapshot-piece-bytes", 4096, 64, 4096)                                          \
     X(groups, "groups", 1, 1, 3)                                                                             \
     X(scrub_interval_ms, "scrub-interval", 4000, 1000, 8000)                                                 \
-    X(catch_up_rate, "catch-up-rate", 0, 50000, 2000000)                                                     \
+    X(catch_up_rate, "catch-up-rate", 0, 500000, 20000000)                                                   \
     X(log_read_bytes, "log-read-bytes", 512, 64, 1048576)                                                    \
     X(manifest_bytes, "manifest-bytes", 8192, 1024, 65536)
 
