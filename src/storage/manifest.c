@@ -14,7 +14,7 @@ struct manifest {
     struct manifest_options options;
     struct manifest_header header;
     struct io_file *file;
-    uint64_t end, snapshot_size;
+    uint64_t end, roll_at;
     struct list queue;
     struct manifest_commit *current;
     struct writer edit;
@@ -237,16 +237,16 @@ static void roll_done(struct io_job *job) {
     struct manifest *manifest = CONTAINER_OF(job, struct manifest, roll.job);
     manifest->roll.running = false;
     enum status status = manifest->roll.status;
-    uint64_t size = manifest->roll.snapshot.size;
-    writer_release(&manifest->roll.snapshot);
     if (manifest->roll.renamed) {
         manifest->header.generation++;
-        manifest->end = MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER + size;
+        manifest->end = MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER + manifest->roll.snapshot.size;
+        /* In proportion to what is written then, or a store of many tables would do nothing else. */
+        manifest->roll_at = MAX(manifest->options.roll_min, manifest->end * 4);
     } else if (status == STATUS_NO_SPACE || status == STATUS_BUSY) {
-        size = manifest->end; /* the old one still serves; tried again when it has doubled */
+        manifest->roll_at = manifest->end * 2; /* the old one still serves */
         status = STATUS_OK;
     }
-    manifest->snapshot_size = size;
+    writer_release(&manifest->roll.snapshot);
     if (status != STATUS_OK) { /* which of the two a crash would leave is not known: nothing is appended */
         log_error(manifest->options.log, "manifest cannot be replaced reason=%s", status_name(status));
         manifest->status = STATUS_IO;
@@ -266,11 +266,7 @@ static void roll_start(struct manifest *manifest) {
 static void next_commit(struct manifest *manifest) {
     if (manifest->current != NULL || manifest->roll.running || list_empty(&manifest->queue)) return;
     bool healthy = manifest->status == STATUS_OK;
-    size_t roll_min = manifest->options.roll_min;
-    uint64_t roll_at = roll_min == 0 ? MAX(MANIFEST_ROLL_MIN, manifest->snapshot_size * 4)
-                                     : MAX(roll_min, manifest->snapshot_size + MANIFEST_HEADER_SIZE +
-                                                         MANIFEST_RECORD_HEADER);
-    if (healthy && manifest->end > roll_at) {
+    if (healthy && manifest->end > manifest->roll_at) {
         roll_start(manifest);
         return;
     }
@@ -300,10 +296,11 @@ enum status manifest_open(const struct manifest_options *options, const struct m
     ASSERT(!contents->torn);
     struct manifest *manifest = mem_calloc(1, sizeof *manifest);
     manifest->options = *options;
+    if (options->roll_min == 0) manifest->options.roll_min = MANIFEST_ROLL_MIN;
+    manifest->roll_at = MAX(manifest->options.roll_min, contents->end * 2);
     manifest->status = STATUS_OK;
     manifest->header = contents->header;
     manifest->end = contents->end;
-    manifest->snapshot_size = contents->end;
     manifest->op.done = written;
     manifest->defer.done = empty_done;
     list_init(&manifest->queue);

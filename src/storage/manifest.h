@@ -54,7 +54,7 @@ struct manifest_options {
     struct io *io;
     const char *dir;
     struct log *log;
-    size_t roll_min; /* rewritten when it is larger, and has grown; 0: at 1 MiB and four times its snapshot */
+    size_t roll_min; /* rewritten when larger, and four times what was written anew; 0: 1 MiB */
     void *ctx;
     void (*snapshot)(void *ctx, struct writer *edit); /* of the state as it is now */
     void (*changed)(void *ctx);                       /* manifest_idle may have become true */

@@ -46,7 +46,7 @@ struct store_options {
     size_t table_bytes;                 /* target size of a table; 0: default */
     uint64_t compaction_bytes_per_s;    /* while others use the store; 0: as fast as it can */
     uint32_t open_files_max;            /* of tables and segments of the log; 0: default */
-    size_t manifest_bytes;              /* a manifest larger than this is rewritten; 0: default */
+    size_t manifest_bytes;              /* a manifest larger than this, and grown, is rewritten; 0: default */
     size_t partition_prefix_size;       /* 0: keys have no partitions */
     enum store_compression compression; /* of tables written from now on */
     uint64_t scrub_bytes_per_s; /* how fast stored bytes are read and checked; 0: as fast as they come */
