@@ -136,7 +136,7 @@ enum status manifest_read(struct io *io, const char *dir,
         if (record != NULL) status = record(ctx, contents->end, edit);
         contents->last = contents->end;
         contents->end += MANIFEST_RECORD_HEADER + edit.size;
-        contents->records++;
+        if (contents->records++ == 0) contents->snapshot_end = contents->end;
     }
     contents->torn = contents->end < file.size;
     uint64_t at;
@@ -233,6 +233,11 @@ static void roll_run(struct io_job *job) {
     manifest->roll.status = io_sync_dir(manifest->options.io, manifest->options.dir);
 }
 
+/* In proportion to the snapshot, which is what is written then: a store of many tables would do nothing else. */
+static uint64_t roll_after(const struct manifest *manifest, uint64_t snapshot_end) {
+    return MAX(manifest->options.roll_min, snapshot_end * 4);
+}
+
 static void roll_done(struct io_job *job) {
     struct manifest *manifest = CONTAINER_OF(job, struct manifest, roll.job);
     manifest->roll.running = false;
@@ -240,8 +245,7 @@ static void roll_done(struct io_job *job) {
     if (manifest->roll.renamed) {
         manifest->header.generation++;
         manifest->end = MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER + manifest->roll.snapshot.size;
-        /* In proportion to what is written then, or a store of many tables would do nothing else. */
-        manifest->roll_at = MAX(manifest->options.roll_min, manifest->end * 4);
+        manifest->roll_at = roll_after(manifest, manifest->end);
     } else if (status == STATUS_NO_SPACE || status == STATUS_BUSY) {
         manifest->roll_at = manifest->end * 2; /* the old one still serves */
         status = STATUS_OK;
@@ -297,7 +301,7 @@ enum status manifest_open(const struct manifest_options *options, const struct m
     struct manifest *manifest = mem_calloc(1, sizeof *manifest);
     manifest->options = *options;
     if (options->roll_min == 0) manifest->options.roll_min = MANIFEST_ROLL_MIN;
-    manifest->roll_at = MAX(manifest->options.roll_min, contents->end * 2);
+    manifest->roll_at = roll_after(manifest, contents->snapshot_end);
     manifest->status = STATUS_OK;
     manifest->header = contents->header;
     manifest->end = contents->end;

@@ -27,8 +27,9 @@ struct manifest_header {
 };
 struct manifest_contents {
     struct manifest_header header;
-    uint64_t last; /* where the last valid record starts */
-    uint64_t end;  /* behind it */
+    uint64_t snapshot_end; /* behind the first record */
+    uint64_t last;         /* where the last valid record starts */
+    uint64_t end;          /* behind it */
     uint64_t records;
     bool torn; /* something unfinished stands behind the end */
 };

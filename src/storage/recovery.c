@@ -591,6 +591,7 @@ static enum status start_manifest(struct recovery *r) {
         r->manifest.header.generation++;
         status = manifest_create(store->io, store->dir, &r->manifest.header, writer_slice(&edit));
         r->manifest.end = MANIFEST_HEADER_SIZE + MANIFEST_RECORD_HEADER + edit.size;
+        r->manifest.snapshot_end = r->manifest.end;
         r->manifest.torn = false;
         writer_release(&edit);
         r->temporary = false;

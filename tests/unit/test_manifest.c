@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A manifest that is rewritten while something is short: the old one goes on. */
+/* When a manifest is rewritten; while something is short for that, the old one goes on. */
 #include "io/io_sim.h"
 #include "lib/test.h"
 #include "storage/manifest.h"
@@ -14,6 +14,7 @@ struct fixture {
     struct manifest *manifest;
     struct manifest_header header;
     uint32_t made, done; /* commits */
+    size_t snapshot_size;
     enum status last;
 };
 struct commit {
@@ -32,8 +33,8 @@ static void committed(struct manifest_commit *base, enum status status, struct s
     commit->fixture->last = status;
 }
 static void snapshot(void *ctx, struct writer *edit) {
-    (void)ctx;
-    memset(writer_extend(edit, EDIT_SIZE), 's', EDIT_SIZE);
+    const struct fixture *f = ctx;
+    memset(writer_extend(edit, f->snapshot_size), 's', f->snapshot_size);
 }
 static void ignore(void *ctx) {
     (void)ctx;
@@ -47,16 +48,27 @@ static struct manifest_contents contents(struct fixture *f) {
     return contents;
 }
 
+static void start(struct fixture *f) {
+    struct manifest_contents found = contents(f);
+    struct manifest_options options = {
+        .io = f->io, .dir = "d", .roll_min = ROLL_MIN, .ctx = f, .snapshot = snapshot, .changed = ignore};
+    f->header = found.header;
+    assert_status(manifest_open(&options, &found, &f->manifest), STATUS_OK);
+}
+
+static void stop(struct fixture *f) {
+    while (!manifest_idle(f->manifest))
+        io_turn(f->io, NS_PER_S);
+    manifest_close(f->manifest);
+}
+
 static void begin(struct fixture *f) {
-    *f = (struct fixture){.sim = io_sim_new(3)};
+    *f = (struct fixture){.sim = io_sim_new(3), .snapshot_size = EDIT_SIZE};
     f->io = io_sim_node_io(f->sim, 0);
     f->header = (struct manifest_header){.store_id = 9, .generation = 1};
     assert_status(io_mkdir(f->io, "d"), STATUS_OK);
     assert_status(manifest_create(f->io, "d", &f->header, SLICE_LITERAL("s")), STATUS_OK);
-    struct manifest_contents found = contents(f);
-    struct manifest_options options = {
-        .io = f->io, .dir = "d", .roll_min = ROLL_MIN, .snapshot = snapshot, .changed = ignore};
-    assert_status(manifest_open(&options, &found, &f->manifest), STATUS_OK);
+    start(f);
 }
 
 static enum status commit(struct fixture *f) {
@@ -70,9 +82,7 @@ static enum status commit(struct fixture *f) {
 }
 
 static void end(struct fixture *f) {
-    while (!manifest_idle(f->manifest))
-        io_turn(f->io, NS_PER_S);
-    manifest_close(f->manifest);
+    stop(f);
     io_sim_free(f->sim);
 }
 
@@ -85,6 +95,36 @@ static void it_is_rewritten_when_it_has_grown(void **state) {
     struct manifest_contents found = contents(&f);
     assert_true(found.header.generation > 10);
     assert_true(found.end < 2 * ROLL_MIN);
+    end(&f);
+}
+
+/* What is written for it stays in proportion to the edits, however much there is to a snapshot. */
+static void it_is_not_rewritten_at_every_edit(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    f.snapshot_size = 10 * ROLL_MIN;
+    for (uint32_t i = 0; i < COMMITS_MANY; i++)
+        assert_status(commit(&f), STATUS_OK);
+    assert_true(contents(&f).header.generation <= 2);
+    for (uint32_t i = 0; i < 10 * COMMITS_MANY; i++)
+        assert_status(commit(&f), STATUS_OK);
+    assert_in_range(contents(&f).header.generation, 6, 12);
+    end(&f);
+}
+
+/* Edits that were there at a start are not taken for a snapshot. */
+static void it_does_not_grow_from_start_to_start(void **state) {
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    for (uint32_t i = 0; i < COMMITS_MANY; i++) {
+        for (uint32_t edits = 0; edits < 8; edits++)
+            assert_status(commit(&f), STATUS_OK);
+        assert_true(contents(&f).end < 2 * ROLL_MIN);
+        stop(&f);
+        start(&f);
+    }
     end(&f);
 }
 
@@ -126,6 +166,8 @@ static void a_switch_that_may_not_last_is_the_end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_rewritten_when_it_has_grown),
+        cmocka_unit_test(it_is_not_rewritten_at_every_edit),
+        cmocka_unit_test(it_does_not_grow_from_start_to_start),
         cmocka_unit_test(without_descriptors_the_old_one_serves),
         cmocka_unit_test(a_switch_that_may_not_last_is_the_end),
     };
