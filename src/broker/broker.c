@@ -390,11 +390,6 @@ void broker_stats(const struct broker *broker, struct broker_stats *stats) {
     stats->topics = broker->topics.count;
     stats->partitions = (uint64_t)broker->metadata.partition_total;
     stats->append_ns = &broker->append_ns;
-    if (broker->cluster == NULL || broker->cluster->host == NULL) return;
-    struct raft_host_stats host;
-    raft_host_stats(broker->cluster->host, &host);
-    stats->catch_up_bytes = host.bulk_bytes_read;
-    stats->catch_up_rate = host.bulk_rate;
 }
 
 void broker_group_stats(const struct broker *broker, struct broker_group_stats *stats) {
@@ -407,5 +402,7 @@ void broker_group_stats(const struct broker *broker, struct broker_group_stats *
                                          .steps = host.steps,
                                          .messages_sent = host.messages_sent,
                                          .messages_received = host.messages_received,
-                                         .messages_dropped = host.messages_dropped};
+                                         .messages_dropped = host.messages_dropped,
+                                         .catch_up_bytes = host.bulk_bytes_read,
+                                         .catch_up_rate = host.bulk_rate};
 }

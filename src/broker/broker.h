@@ -506,7 +506,6 @@ struct broker_stats {
     uint64_t appends, append_bytes, append_records, append_errors, duplicates;
     uint64_t fetches, fetch_bytes, fetch_waits;
     uint64_t follower_fetch_bytes, readers_sent; /* given as a follower; sent to one */
-    uint64_t catch_up_bytes, catch_up_rate;      /* read for replicas that lag; what is allowed a second */
     uint64_t topics, partitions, partitions_loaded;
     uint64_t compactions, compacted_records, compacted_bytes; /* by key: passes, and what they removed */
     const struct histogram *append_ns;                        /* arrival to durable */
@@ -517,6 +516,7 @@ void broker_stats(const struct broker *broker, struct broker_stats *stats);
 struct broker_group_stats {
     uint64_t groups, led, awake; /* awake: have something to say to each other, now and then */
     uint64_t elections, steps, messages_sent, messages_received, messages_dropped;
+    uint64_t catch_up_bytes, catch_up_rate; /* read for replicas that lag; what is allowed a second */
 };
 /* Looks at every group. All 0: this broker runs alone. */
 void broker_group_stats(const struct broker *broker, struct broker_group_stats *stats);

@@ -104,7 +104,7 @@ void raft_host_visit(struct raft_host *host, void (*visit)(void *ctx, struct raf
 struct raft_host_stats {
     uint64_t replicas, leaders, awake; /* awake: take part and have not agreed to sleep (raft.h, D8) */
     uint64_t elections;                /* won here */
-    uint64_t steps, writes, messages_sent, messages_received, messages_dropped;
+    uint64_t steps, messages_sent, messages_received, messages_dropped;
     uint64_t snapshot_bytes_received; /* of pieces that were stored */
     uint64_t bulk_bytes_read;         /* for followers that lag */
     uint64_t bulk_rate;               /* as it is now */

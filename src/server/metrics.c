@@ -76,10 +76,6 @@ static void print_broker(struct server *server, struct writer *out) {
             stats.follower_fetch_bytes);
     counter(out, "readers_sent_total", "Times a leader sent a reader to a follower in its rack.",
             stats.readers_sent);
-    counter(out, "catch_up_bytes_total", "Bytes of record batches read for replicas that lag.",
-            stats.catch_up_bytes);
-    gauge(out, "catch_up_rate_bytes", "What they may be sent a second; 0: there is no limit.",
-          stats.catch_up_rate);
     counter(out, "fetch_waits_total", "Times a fetch waited for more records.", stats.fetch_waits);
     counter(out, "compacted_passes_total", "Passes of compaction by key over a partition.",
             stats.compactions);
@@ -104,6 +100,10 @@ static void print_groups(struct server *server, struct writer *out) {
             stats.messages_received);
     counter(out, "raft_messages_dropped_total", "Of them, those for no group here, or refused.",
             stats.messages_dropped);
+    counter(out, "catch_up_bytes_total", "Bytes of record batches read for replicas that lag.",
+            stats.catch_up_bytes);
+    gauge(out, "catch_up_rate_bytes", "What they may be sent a second; 0: there is no limit.",
+          stats.catch_up_rate);
 }
 
 static void by_level(struct writer *out, const char *name, const char *type, const char *help,

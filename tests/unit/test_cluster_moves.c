@@ -390,8 +390,8 @@ static void drain(uint32_t asked, uint32_t node, const char *topic, int partitio
 }
 
 static uint64_t catch_up_rate(uint32_t node) {
-    struct broker_stats stats;
-    broker_stats(world.nodes[node].broker, &stats);
+    struct broker_group_stats stats;
+    broker_group_stats(world.nodes[node].broker, &stats);
     return stats.catch_up_rate;
 }
 
