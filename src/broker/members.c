@@ -277,10 +277,11 @@ static void tend_partition(struct cluster *cluster, struct partition *p,
 }
 
 static void tend_topic(struct cluster *cluster, const struct topic_state *topic, bool all) {
+    int32_t turn = (int32_t)((cluster->ticks + topic->groups[0]) % BALANCE_TICKS), first = all ? 0 : turn;
+    if (first >= topic->public.partition_count) return; /* most small ones: not even looked up */
     const struct metadata_topic *known = metadata_find(&cluster->broker->metadata, topic->name);
     if (known == NULL || known->replicas == NULL) return;
-    int32_t turn = (int32_t)((cluster->ticks + topic->groups[0]) % BALANCE_TICKS);
-    for (int32_t i = all ? 0 : turn; i < topic->public.partition_count; i += all ? 1 : BALANCE_TICKS)
+    for (int32_t i = first; i < topic->public.partition_count; i += all ? 1 : BALANCE_TICKS)
         tend_partition(cluster, topic->partitions[i], &known->replicas[i], i % BALANCE_TICKS == turn);
 }
 

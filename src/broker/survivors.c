@@ -12,7 +12,7 @@
 #include "broker/coordinator.h"
 #include "broker/partition.h"
 
-/* Looked at so seldom: it goes through all groups. */
+/* Looked at so seldom: it goes through all groups, where any disk was lost. */
 #define LOOK_TICKS 8
 
 static bool is_lost(void *ctx, uint64_t id) {
@@ -35,6 +35,13 @@ static void look(void *ctx, struct raft_replica *replica) {
              p->topic->public.name, p->index);
 }
 
+static bool any_lost(const struct metadata *m) {
+    for (uint32_t i = 0; i < m->node_count; i++)
+        if (m->nodes[i].before_count > 0) return true;
+    return false;
+}
+
 void survivors_tick(struct cluster *cluster) {
-    if (cluster->ticks % LOOK_TICKS == 0) raft_host_visit(cluster->host, look, cluster);
+    if (cluster->ticks % LOOK_TICKS == 0 && any_lost(&cluster->broker->metadata))
+        raft_host_visit(cluster->host, look, cluster);
 }
