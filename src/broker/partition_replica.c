@@ -278,7 +278,7 @@ static void changed(void *ctx) {
     members_changed(p->broker->cluster);
     if (raft_replica_is_leader(p->replica)) {
         p->log_end = (int64_t)raft_replica_raft(p->replica)->log.end;
-        if (p->broker->cluster != NULL) cluster_announce(p->broker->cluster, p->replica);
+        cluster_announce(p->broker->cluster, p->replica);
     } else {
         append_fail_all(p, STATUS_NOT_LEADER);
     }

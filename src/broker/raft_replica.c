@@ -293,12 +293,14 @@ static enum status propose_some(struct raft_replica *r, uint32_t count) {
         host->proposals = mem_realloc(host->proposals, host->proposal_capacity * sizeof *host->proposals);
     }
     uint32_t n = 0;
+    uint64_t bytes = 0;
     LIST_FOREACH(it, &r->proposals) {
         if (n == count) break;
         const struct raft_propose *propose = CONTAINER_OF(it, struct raft_propose, link);
         host->proposals[n++] = (struct raft_proposal){propose->payload, propose->count};
-        raft_bulk_live(&host->bulk, propose->payload.bytes.size);
+        bytes += propose->payload.bytes.size;
     }
+    raft_bulk_live(&host->bulk, bytes);
     struct raft_event event = {.kind = RAFT_EVENT_PROPOSE, .propose = {host->proposals, count}};
     enum status status = step(r, &event);
     if (status == STATUS_OK) place_proposals(r, count);
