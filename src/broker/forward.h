@@ -9,14 +9,22 @@
  * leader never waits: the node that was asked looks again now and then (FORWARD_POLL_NS).
  *
  *   request = [op u8][topic size be16][topic][partition be32] and
- *     APPEND  batch                         answer = [status u8][base be64][time be64][log start be64][epoch
- * be32] [bad record be32][text]
- *     APPEND_TXN  [id size be16][joins u8][transactional id][batch]   answer as of APPEND
- *     FETCH   [offset be64][bytes be32][read committed u8]     answer = [status
- * u8][high watermark be64][stable be64][log start be64][aborted be32]{ [producer be64][first be64][last be64]
- * }... { [size be32][batch] }... LIST    [timestamp be64][read committed u8, or nothing]              answer
- * = [status u8][offset be64][timestamp be64][epoch be32] DELETE  [offset be64]   answer = [status u8][log
- * start be64]
+ *
+ *     APPEND      batch
+ *       answer = [status u8][base be64][time be64][log start be64][epoch be32][bad record be32][text]
+ *
+ *     APPEND_TXN  [id size be16][joins u8][transactional id][batch]
+ *       answer as of APPEND
+ *
+ *     FETCH       [offset be64][bytes be32][read committed u8]
+ *       answer = [status u8][high watermark be64][stable be64][log start be64]
+ *                [aborted be32]{ [producer be64][first be64][last be64] }... { [size be32][batch] }...
+ *
+ *     LIST        [timestamp be64][read committed u8, or nothing]
+ *       answer = [status u8][offset be64][timestamp be64][epoch be32]
+ *
+ *     DELETE      [offset be64]
+ *       answer = [status u8][log start be64]
  *
  * Errors  NOT_LEADER: nobody is known to lead, the leader is another by now, or it did not answer in time; an
  *         append that was on its way then may have happened.
