@@ -26,7 +26,8 @@
 static struct {
     bool on;
     unsigned short_percent, interrupt_percent;
-    int fail_errno; /* the next write or sync fails with it; 0: none */
+    int fail_errno;    /* the next write or sync fails with it; 0: none */
+    bool fail_durable; /* only one that makes itself durable */
     _Atomic unsigned shortened, interrupted, failed;
     _Atomic uint64_t state;
 } plan;
@@ -45,12 +46,16 @@ static bool interrupts(void) {
     return true;
 }
 
-static bool fails(void) {
-    if (!plan.on || plan.fail_errno == 0) return false;
+static bool fails_as(bool durable) {
+    if (!plan.on || plan.fail_errno == 0 || (plan.fail_durable && !durable)) return false;
     errno = plan.fail_errno;
     plan.fail_errno = 0;
     plan.failed++;
     return true;
+}
+
+static bool fails(void) {
+    return fails_as(false);
 }
 
 static size_t less(size_t size) {
@@ -133,7 +138,7 @@ static void change_answer(struct io_uring_cqe *cqe) {
     }
     int result = cqe->res;
     if ((cqe->user_data & MARK_DURABLE) != 0) { /* no sync is linked to it */
-        if (fails()) cqe->res = -errno;
+        if (fails_as(true)) cqe->res = -errno;
         return;
     }
     if (interrupts())
@@ -197,6 +202,7 @@ static void begin(unsigned short_percent, unsigned interrupt_percent) {
     plan.interrupt_percent = interrupt_percent;
     plan.shortened = plan.interrupted = plan.failed = 0;
     plan.fail_errno = 0;
+    plan.fail_durable = false;
     plan.state = 1;
     cancelled_count = 0;
     plan.on = true;
@@ -288,6 +294,14 @@ static void errors_are_told(void **state) {
     io_file_close(file);
 }
 
+static enum status write_durably(struct io_world *world, struct io_file *file, uint64_t at) {
+    struct slice bytes = SLICE_LITERAL("something");
+    struct test_op op;
+    test_op_init(&op);
+    io_write_sync(world->io, &op.op, file, &bytes, 1, at);
+    return test_op_wait(world, &op);
+}
+
 static void write_something(struct io_world *world, struct io_file *file, bool durable, uint64_t at) {
     struct slice bytes[] = {SLICE_LITERAL("something"), SLICE_LITERAL(" more")};
     struct test_op op;
@@ -325,6 +339,12 @@ static void all_of_a_file_is_durable_with_its_last_write(void **state) {
     write_something(world, file, true, 160);
     assert_int_equal(syncs, 4);
     assert_int_equal(durable_writes, 3);
+    plan.fail_errno = EIO;
+    plan.fail_durable = true;
+    assert_status(write_durably(world, file, 180), STATUS_IO);
+    assert_int_equal(durable_writes, 4);
+    write_something(world, file, true, 180); /* what is left of the other one is synced, too */
+    assert_int_equal(syncs, 5);
     plan.on = false;
     io_file_close(file);
 }
@@ -332,12 +352,32 @@ static void all_of_a_file_is_durable_with_its_last_write(void **state) {
 /* ---- a store over it --------------------------------------------------------------------------------- */
 
 static void write_done(struct store_write *write) {
-    assert_status(write->status, STATUS_OK);
     write->bytes = SIZE_MAX;
 }
 
 static void set_flag(void *ctx) {
     *(bool *)ctx = true;
+}
+
+static enum status put(struct io_world *world, struct store *store, uint32_t number, struct slice value) {
+    struct store_write write;
+    uint8_t key[4];
+    store_be32(key, number);
+    store_write_init(&write, write_done);
+    store_put(&write, slice_make(key, 4), (struct shared_slice){value, NULL});
+    store_write_submit(store, &write);
+    while (write.bytes != SIZE_MAX)
+        io_turn(world->io, NS_PER_MS);
+    enum status status = write.status;
+    store_write_release(&write);
+    return status;
+}
+
+static void shut_down(struct io_world *world, struct store *store) {
+    bool down = false;
+    store_shutdown(store, set_flag, &down);
+    world_run_until(world, &down);
+    store_close(store);
 }
 
 static void a_store_keeps_what_it_acknowledged(void **state) {
@@ -362,25 +402,36 @@ static void a_store_keeps_what_it_acknowledged(void **state) {
             shared_slice_unref(found);
         }
         for (uint32_t k = life * 100; k < life * 100 + 100; k++) {
-            struct store_write write;
-            uint8_t key[4];
-            store_be32(key, k);
             memset(value, (int)(k & 0xff), 9000);
-            store_write_init(&write, write_done);
-            store_put(&write, slice_make(key, 4),
-                      (struct shared_slice){slice_make(value, 100 + k * 29), NULL});
-            store_write_submit(store, &write);
-            while (write.bytes != SIZE_MAX)
-                io_turn(world->io, NS_PER_MS);
-            store_write_release(&write);
+            assert_status(put(world, store, k, slice_make(value, 100 + k * 29)), STATUS_OK);
         }
-        bool down = false;
-        store_shutdown(store, set_flag, &down);
-        world_run_until(world, &down);
-        store_close(store);
+        shut_down(world, store);
     }
     plan.on = false;
     mem_free(value);
+}
+
+/* As after a sync that failed (tests/fault/test_store_errors.c): nothing is acknowledged any more. */
+static void a_durable_write_that_fails_is_final(void **state) {
+    struct io_world *world = world_of(state);
+    if (strcmp(io_backend_name(world->io), "uring") != 0) skip();
+    struct store_options options = {.dir = world_path(world, "data")};
+    struct store *store;
+    struct diagnostic why;
+    if (store_open(world->io, &options, &store, &why) != STATUS_OK) fail_msg("%s", why.text);
+    begin(0, 0);
+    durable_writes = 0;
+    for (uint32_t k = 0; k < 3; k++)
+        assert_status(put(world, store, k, SLICE_LITERAL("value")), STATUS_OK);
+    assert_true(durable_writes >= 2);
+    plan.fail_errno = EIO;
+    plan.fail_durable = true;
+    assert_status(put(world, store, 3, SLICE_LITERAL("value")), STATUS_IO);
+    assert_int_equal(plan.failed, 1);
+    assert_status(put(world, store, 4, SLICE_LITERAL("value")), STATUS_IO);
+    assert_status(store_health(store), STATUS_IO);
+    plan.on = false;
+    shut_down(world, store);
 }
 
 int main(void) {
@@ -389,6 +440,7 @@ int main(void) {
         cmocka_unit_test(errors_are_told),
         cmocka_unit_test(all_of_a_file_is_durable_with_its_last_write),
         cmocka_unit_test(a_store_keeps_what_it_acknowledged),
+        cmocka_unit_test(a_durable_write_that_fails_is_final),
     };
     return io_contract_run("io that does less", tests, ARRAY_COUNT(tests));
 }
