@@ -79,7 +79,7 @@ void survey_serve(struct broker *broker, struct writer *out) {
     if (broker->cluster != NULL) raft_host_visit(broker->cluster->host, look_at, &looking);
     writer_u8(out, STATUS_OK);
     writer_u8(out, (uint8_t)broker_health(broker));
-    writer_be64(out, stats.table_bytes + stats.wal_live_bytes);
+    writer_be64(out, stats.table_bytes + stats.wal_kept_bytes);
     writer_be64(out, disk_free);
     writer_be64(out, disk);
     writer_be32(out, looking.leads);

@@ -185,6 +185,8 @@ static void print_store(struct server *server, struct writer *out) {
     gauge(out, "cache_meta_bytes", "Memory held by index and filter blocks in it.", stats.cache_meta_bytes);
     gauge(out, "table_bytes", "Bytes of tables on disk.", stats.table_bytes);
     gauge(out, "wal_live_bytes", "Bytes of log that are not in tables yet.", stats.wal_live_bytes);
+    gauge(out, "wal_kept_bytes", "Bytes of log that are not in tables yet, or that tables refer to.",
+          stats.wal_kept_bytes);
     by_level(out, "level_runs", "gauge", "Runs of tables by level.", stats.level_runs);
     by_level(out, "level_moved_bytes_total", "counter", "Bytes that left a level without being read.",
              stats.level_moved_bytes);

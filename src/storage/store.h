@@ -220,7 +220,7 @@ struct store_stats {
     uint64_t gets, get_tables; /* point reads, and the tables they looked into */
     uint64_t cache_hits, cache_misses, cache_meta_hits, cache_meta_misses, cache_evictions, cache_meta_bytes;
     uint64_t reads, read_bytes; /* of table files, by gets and iterators */
-    uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes;
+    uint64_t memtable_bytes, cache_bytes, table_bytes, wal_live_bytes, wal_kept_bytes;
     uint64_t open_files, opened_files; /* now, and times one was opened */
     uint32_t jobs_running;             /* flush, compaction, and the edits that end them */
     uint64_t level_runs[STORE_LEVEL_COUNT], level_bytes[STORE_LEVEL_COUNT];

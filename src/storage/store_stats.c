@@ -22,6 +22,7 @@ void store_stats(const struct store *store, struct store_stats *stats) {
         stats->wal_bytes = wal->bytes;
         stats->wal_sync_ns = &wal->sync_ns;
         stats->wal_live_bytes = wal_live_bytes(store->wal);
+        stats->wal_kept_bytes = wal_kept_bytes(store->wal);
     }
     stats->write_ns = &store->write_ns;
     stats->stall_took_ns = &store->stall.took_ns;

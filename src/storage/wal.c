@@ -594,6 +594,9 @@ uint64_t wal_pending_bytes(const struct wal *wal) {
 uint64_t wal_live_bytes(const struct wal *wal) {
     return wal_segments_live_bytes(wal->segments);
 }
+uint64_t wal_kept_bytes(const struct wal *wal) {
+    return wal_segments_kept_bytes(wal->segments);
+}
 const struct wal_counters *wal_counters(const struct wal *wal) {
     return &wal->counters;
 }

@@ -104,6 +104,7 @@ void wal_cut_chunk(struct wal *wal);
 uint64_t wal_durable_sequence(const struct wal *wal);
 uint64_t wal_pending_bytes(const struct wal *wal);
 uint64_t wal_live_bytes(const struct wal *wal); /* in segments with records that are not in tables */
+uint64_t wal_kept_bytes(const struct wal *wal); /* in these, and in segments that tables refer to */
 
 struct wal_counters {
     uint64_t syncs, bytes; /* written, padding included */

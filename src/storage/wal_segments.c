@@ -385,6 +385,13 @@ uint64_t wal_segments_released(const struct wal_segments *segments) {
     return last;
 }
 
+uint64_t wal_segments_kept_bytes(const struct wal_segments *segments) {
+    uint64_t bytes = 0;
+    LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live)
+        bytes += CONTAINER_OF(it, struct wal_segment, link)->size;
+    return bytes;
+}
+
 uint64_t wal_segments_live_bytes(const struct wal_segments *segments) {
     uint64_t bytes = 0;
     LIST_FOREACH(it, (struct list *)(uintptr_t)&segments->live) {

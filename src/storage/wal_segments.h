@@ -53,5 +53,6 @@ void wal_segments_damaged(struct wal_segments *segments, uint64_t number);
 bool wal_segments_info(const struct wal_segments *segments, uint64_t number, struct wal_segment_info *info);
 uint64_t wal_segments_released(const struct wal_segments *segments);
 uint64_t wal_segments_live_bytes(const struct wal_segments *segments);
+uint64_t wal_segments_kept_bytes(const struct wal_segments *segments); /* all but spares */
 
 #endif

@@ -259,6 +259,14 @@ static struct files files_of(struct world *w) {
     return files;
 }
 
+/* Of the log on disk, spares left out. */
+static uint64_t kept_segments(struct world *w) {
+    struct store_stats stats;
+    store_stats(w->store, &stats);
+    assert_true(stats.wal_kept_bytes >= stats.wal_live_bytes);
+    return stats.wal_kept_bytes / w->options.wal_segment_bytes;
+}
+
 /* ---- tests -------------------------------------------------------------------------------------------- */
 
 /* `rounds` flushes, with retention on the way; false when the disk stopped. */
@@ -316,6 +324,10 @@ static void segments_go_when_nothing_refers_to_them(void **state) {
     assert_true(work(&w, 30));
     size_t before = files_of(&w).logs;
     assert_true(before > 8);
+    assert_in_range(kept_segments(&w), before - 2, before);
+    assert_true(reopen(&w));
+    before = files_of(&w).logs;
+    assert_in_range(kept_segments(&w), before - 2, before);
     /* An open view keeps what it sees. */
     uint8_t from[17], to[17];
     struct store_iterator *it = store_iterator_open(
@@ -336,6 +348,7 @@ static void segments_go_when_nothing_refers_to_them(void **state) {
     store_iterator_close(it);
     run(&w, NS_PER_S);
     assert_true(files_of(&w).logs <= 5);
+    assert_true(kept_segments(&w) <= 5);
     check(&w);
     assert_true(reopen(&w));
     assert_true(files_of(&w).logs <= 5);
