@@ -7,17 +7,14 @@
 #include "base/mem.h"
 #include "base/prng.h"
 #include "base/units.h"
-#include "client/channel.h"
 #include "io/io_sim.h"
-#include "sentinel/v1/consumer_service.pb-c.h"
 #include "sentinel/v1/producer_service.pb-c.h"
+#include "sim/grpc_consume.h"
 #include "sim/grpc_member.h"
-#include "sim/history_reader.h"
 #include "sim/kafka_clients.h"
 #include "sim/world.h"
 #include "wire/grpc_metadata.h"
 #include "wire/protobuf_produce.h"
-#include "wire/protobuf_record.h"
 
 #define TOPIC             KAFKA_TOPIC
 #define PARTITIONS        KAFKA_PARTITIONS
@@ -28,7 +25,6 @@
 #define ANSWER_NS         (5 * NS_PER_S) /* then the call is given up */
 #define RETRY_NS          (60 * NS_PER_MS)
 #define GAP_NS            (120 * NS_PER_MS) /* between batches */
-#define CREDIT_BYTES      (16 * KIB)
 #define CODE_OUT_OF_RANGE 11
 #define CODE_PRECONDITION 9
 
@@ -261,77 +257,36 @@ static void take_reply(struct grpc_client *c, struct slice bytes) {
 
 /* ---- consuming ---------------------------------------------------------------------------------------- */
 
-static void send_request(struct grpc_client *c, const Sentinel__V1__ConsumeRequest *request) {
-    struct writer bytes;
-    writer_init(&bytes);
-    protobuf_pack(&bytes, &request->base);
-    send_head(c, &bytes, NULL);
-}
-
 static void ask_consume(struct grpc_client *c) {
-    Sentinel__V1__ConsumeRequest request = SENTINEL__V1__CONSUME_REQUEST__INIT;
-    Sentinel__V1__ConsumeStart start = SENTINEL__V1__CONSUME_START__INIT;
-    Sentinel__V1__ConsumeTopic topic = SENTINEL__V1__CONSUME_TOPIC__INIT, *topics[] = {&topic};
+    struct grpc_consume_ask ask;
     Sentinel__V1__ConsumePartition partition = SENTINEL__V1__CONSUME_PARTITION__INIT,
                                    *partitions[] = {&partition};
     Sentinel__V1__StartPosition from = SENTINEL__V1__START_POSITION__INIT;
-    Sentinel__V1__ConsumeCredit credit = SENTINEL__V1__CONSUME_CREDIT__INIT;
-    char name[] = TOPIC;
     from.position_case = SENTINEL__V1__START_POSITION__POSITION_OFFSET;
     from.offset = c->reader.offset;
     partition.partition = c->partition;
     partition.start = &from;
-    topic.topic = name;
-    topic.n_partitions = 1;
-    topic.partitions = partitions;
-    credit.bytes = CREDIT_BYTES;
-    credit.records = 1000000000;
-    start.n_topics = 1;
-    start.topics = topics;
-    start.format = SENTINEL__V1__RECORD_FORMAT__RECORD_FORMAT_BATCHES;
-    start.credit = &credit;
-    request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_START;
-    request.start = &start;
+    grpc_consume_ask(&ask, TOPIC);
+    ask.topic.n_partitions = 1;
+    ask.topic.partitions = partitions;
     c->credit = 0;
     c->stream_watermark = 0;
     begin(c, CONSUME, "/sentinel.v1.ConsumerService/Consume");
-    send_request(c, &request);
-}
-
-static void give_credit(struct grpc_client *c, size_t bytes) {
-    c->credit += bytes;
-    if (c->credit < CREDIT_BYTES / 4) return;
-    Sentinel__V1__ConsumeRequest request = SENTINEL__V1__CONSUME_REQUEST__INIT;
-    Sentinel__V1__ConsumeCredit credit = SENTINEL__V1__CONSUME_CREDIT__INIT;
-    credit.bytes = (int64_t)c->credit;
-    request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_CREDIT;
-    request.credit = &credit;
-    c->credit = 0;
-    send_request(c, &request);
+    grpc_consume_send(&c->call, &ask.request);
 }
 
 static void take_records(struct grpc_client *c, const struct protobuf_records *records) {
     struct history *history = c->all->history;
-    struct slice rest = records->message, item;
-    bool is_batch;
-    size_t bytes = 0;
     if (records->high_watermark < c->stream_watermark)
         history_violate(history, "B4 high watermark: gRPC: partition %d: %lld is told after %lld",
                         c->partition, (long long)records->high_watermark, (long long)c->stream_watermark);
     c->stream_watermark = records->high_watermark;
-    c->reader.high_watermark = MAX(c->reader.high_watermark, records->high_watermark);
-    while (protobuf_records_next(records, &rest, &is_batch, &item) == STATUS_OK) {
-        if (is_batch) history_reader_take(history, &c->reader, item);
-        bytes += item.size;
-    }
-    if (records->next_offset < c->reader.offset)
-        history_violate(history, "B12 contiguity: gRPC: partition %d: %lld is said to be next, after %lld",
-                        c->partition, (long long)records->next_offset, (long long)c->reader.offset);
+    size_t bytes = grpc_consume_take(history, &c->reader, records);
     world_client_event(c->all->world, c->node, "gRPC consumer: records", false);
     if (prng_chance(&c->prng, 1, 25))
         end(c, RETRY_NS);
     else
-        give_credit(c, bytes);
+        grpc_consume_credit(&c->call, &c->credit, bytes);
 }
 
 static void take_consumed(struct grpc_client *c, struct slice bytes) {

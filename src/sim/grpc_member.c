@@ -4,10 +4,8 @@
 #include <stdio.h>
 
 #include "base/assert.h"
-#include "base/mem.h"
 #include "base/units.h"
-#include "sentinel/v1/consumer_service.pb-c.h"
-#include "wire/protobuf_record.h"
+#include "sim/grpc_consume.h"
 
 #define PARTITIONS    GRPC_MEMBER_PARTITIONS
 #define RETRY_NS      (60 * NS_PER_MS)
@@ -16,11 +14,8 @@
 #define RELEASE_MS    1500
 #define AWAY_NS       (2 * NS_PER_S)
 #define LETTING_GO_NS (100 * NS_PER_MS)
-#define CREDIT_BYTES  (16 * KIB)
 #define GONE_NS       (300 * NS_PER_MS) /* by then the group knows that it was let go */
 #define BATCHES       3                 /* read at most between two commits */
-
-typedef Sentinel__V1__ConsumeRequest request_t;
 
 static bool has(uint32_t set, uint32_t partition) {
     return (set >> partition & 1) != 0;
@@ -42,14 +37,6 @@ static void violate(struct grpc_member *m, const char *what) {
 static void wait(struct grpc_member *m, uint64_t ns) {
     m->lets_go = false;
     io_timer_set(m->options.io, &m->timer, now(m) + ns / 2 + prng_below(&m->prng, ns));
-}
-
-static void send(struct grpc_member *m, const request_t *request) {
-    size_t size = sentinel__v1__consume_request__get_packed_size(request);
-    uint8_t *packed = mem_alloc(size + 1);
-    sentinel__v1__consume_request__pack(request, packed);
-    call_send(&m->call, slice_make(packed, size), (struct shared_slice){SLICE_EMPTY, NULL});
-    mem_free(packed);
 }
 
 /* ---- the end of a stream ------------------------------------------------------------------------------- */
@@ -88,7 +75,7 @@ static uint32_t uncommitted(const struct grpc_member *m, uint32_t of) {
 static void send_commit(struct grpc_member *m, uint32_t set) {
     Sentinel__V1__CommitOffset rows[PARTITIONS], *list[PARTITIONS];
     Sentinel__V1__ConsumeCommit commit = SENTINEL__V1__CONSUME_COMMIT__INIT;
-    request_t request = SENTINEL__V1__CONSUME_REQUEST__INIT;
+    Sentinel__V1__ConsumeRequest request = SENTINEL__V1__CONSUME_REQUEST__INIT;
     char topic[64], nothing[] = "";
     snprintf(topic, sizeof topic, "%s", m->options.topic);
     m->late_set = 0;
@@ -109,15 +96,15 @@ static void send_commit(struct grpc_member *m, uint32_t set) {
     commit.offsets = list;
     request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_COMMIT;
     request.commit = &commit;
-    send(m, &request);
+    grpc_consume_send(&m->call, &request);
 }
 
 static void send_release(struct grpc_member *m) {
     Sentinel__V1__ConsumeRelease release = SENTINEL__V1__CONSUME_RELEASE__INIT;
-    request_t request = SENTINEL__V1__CONSUME_REQUEST__INIT;
+    Sentinel__V1__ConsumeRequest request = SENTINEL__V1__CONSUME_REQUEST__INIT;
     request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_RELEASE;
     request.release = &release;
-    send(m, &request);
+    grpc_consume_send(&m->call, &request);
     m->owned &= ~m->releasing;
     if (by_chance(m, 3)) m->gone = m->releasing;
     m->gone_ns = now(m);
@@ -220,22 +207,7 @@ static void take_assignment(struct grpc_member *m, struct slice bytes) {
 
 /* ---- records -------------------------------------------------------------------------------------------- */
 
-static void give_credit(struct grpc_member *m, size_t bytes) {
-    m->credit += bytes;
-    if (m->credit < CREDIT_BYTES / 4) return;
-    Sentinel__V1__ConsumeCredit credit = SENTINEL__V1__CONSUME_CREDIT__INIT;
-    request_t request = SENTINEL__V1__CONSUME_REQUEST__INIT;
-    credit.bytes = (int64_t)m->credit;
-    request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_CREDIT;
-    request.credit = &credit;
-    m->credit = 0;
-    send(m, &request);
-}
-
 static void take_records(struct grpc_member *m, const struct protobuf_records *records) {
-    struct slice rest = records->message, item;
-    size_t bytes = 0;
-    bool is_batch;
     uint32_t p = (uint32_t)records->partition;
     if (p >= PARTITIONS || !has(m->owned & ~m->releasing, p)) {
         violate(m, "B14 exclusivity: records come of a partition that is not the member's");
@@ -243,15 +215,10 @@ static void take_records(struct grpc_member *m, const struct protobuf_records *r
     }
     struct history_reader *reader = &m->readers[p];
     int64_t from = reader->offset;
-    reader->high_watermark = MAX(reader->high_watermark, records->high_watermark);
-    while (protobuf_records_next(records, &rest, &is_batch, &item) == STATUS_OK) {
-        if (is_batch) history_reader_take(m->options.group->history, reader, item);
-        bytes += item.size;
-    }
-    if (records->next_offset < reader->offset) violate(m, "B12 contiguity: what is next was there before");
+    size_t bytes = grpc_consume_take(m->options.group->history, reader, records);
     group_history_processed(m->options.group, p, from, reader->offset);
     m->fetched++;
-    give_credit(m, bytes);
+    grpc_consume_credit(&m->call, &m->credit, bytes);
 }
 
 /* ---- the stream ----------------------------------------------------------------------------------------- */
@@ -313,31 +280,19 @@ static void on_message(struct call *call, struct grpc_message *message) {
 }
 
 static void begin(struct grpc_member *m) {
-    request_t request = SENTINEL__V1__CONSUME_REQUEST__INIT;
-    Sentinel__V1__ConsumeStart start = SENTINEL__V1__CONSUME_START__INIT;
-    Sentinel__V1__ConsumeTopic topic = SENTINEL__V1__CONSUME_TOPIC__INIT, *topics[] = {&topic};
+    struct grpc_consume_ask ask;
     Sentinel__V1__StartPosition from = SENTINEL__V1__START_POSITION__INIT;
-    Sentinel__V1__ConsumeCredit credit = SENTINEL__V1__CONSUME_CREDIT__INIT;
-    char name[64], group[64], instance[64] = "";
-    snprintf(name, sizeof name, "%s", m->options.topic);
+    char group[64], instance[64] = "";
     snprintf(group, sizeof group, "%s", m->options.group_id);
     if (m->options.is_static) snprintf(instance, sizeof instance, "instance%u", m->options.index);
     from.position_case = SENTINEL__V1__START_POSITION__POSITION_ANCHOR;
     from.anchor = SENTINEL__V1__ANCHOR__ANCHOR_EARLIEST;
-    topic.topic = name;
-    topic.start = &from;
-    credit.bytes = CREDIT_BYTES;
-    credit.records = 1000000000;
-    start.n_topics = 1;
-    start.topics = topics;
-    start.format = SENTINEL__V1__RECORD_FORMAT__RECORD_FORMAT_BATCHES;
-    start.credit = &credit;
-    start.progress_interval_ms = PROGRESS_MS;
-    start.group = group;
-    start.instance_id = instance;
-    start.release_timeout_ms = RELEASE_MS;
-    request.message_case = SENTINEL__V1__CONSUME_REQUEST__MESSAGE_START;
-    request.start = &start;
+    grpc_consume_ask(&ask, m->options.topic);
+    ask.topic.start = &from;
+    ask.start.progress_interval_ms = PROGRESS_MS;
+    ask.start.group = group;
+    ask.start.instance_id = instance;
+    ask.start.release_timeout_ms = RELEASE_MS;
     m->node = (uint32_t)prng_range(&m->prng, 1, m->options.node_count);
     m->call = (struct call){.on_message = on_message, .on_done = on_done};
     m->streaming = true;
@@ -346,7 +301,7 @@ static void begin(struct grpc_member *m) {
     m->lets_go = false;
     io_timer_set(m->options.io, &m->timer, now(m) + SILENCE_NS);
     call_start(&m->channels[m->node - 1], &m->call, "/sentinel.v1.ConsumerService/Consume");
-    send(m, &request);
+    grpc_consume_send(&m->call, &ask.request);
 }
 
 static void timer_fired(struct io_timer *timer) {

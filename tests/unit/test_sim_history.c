@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "sim/grpc_consume.h"
 #include "sim/history_reader.h"
 #include "sim/staleness.h"
 #include "sim/txn_history.h"
@@ -166,6 +167,41 @@ static void readers_see_what_is_committed_and_whole(void **state) {
     history_reader_release(&reader);
 }
 
+/* What a stream brings: one batch of offset 0, and where it is said to go on. */
+static void take_records(struct history *h, struct history_reader *reader, int64_t next, bool whole) {
+    struct buffer *batch = batch_of(0, "first");
+    struct writer message;
+    writer_init(&message);
+    writer_u8(&message, PROTOBUF_CONSUMED_BATCH << 3 | 2);
+    writer_varint64(&message, batch->size + !whole);
+    writer_bytes(&message, slice_make(batch->data, batch->size));
+    struct protobuf_records records = {.next_offset = next,
+                                       .high_watermark = 1,
+                                       .message = writer_slice(&message),
+                                       .record_number = PROTOBUF_CONSUMED_RECORD,
+                                       .batch_number = PROTOBUF_CONSUMED_BATCH};
+    history_init(h);
+    assert_int_equal(grpc_consume_take(h, reader, &records), whole ? batch->size : 0);
+    writer_release(&message);
+    buffer_unref(batch);
+}
+
+static void streams_parse_and_do_not_go_back(void **state) {
+    (void)state;
+    struct history h;
+    struct history_reader reader = {0};
+    take_records(&h, &reader, 1, true);
+    assert_int_equal(reader.offset, 1);
+    assert_int_equal(reader.high_watermark, 1);
+    end(&h, NULL);
+    reader = (struct history_reader){0};
+    take_records(&h, &reader, 0, true);
+    end(&h, "B12 ");
+    reader = (struct history_reader){0};
+    take_records(&h, &reader, 0, false);
+    end(&h, "B21 ");
+}
+
 /* ---- followers ---------------------------------------------------------------------------------------- */
 
 static void a_follower_may_be_so_old_and_not_older(void **state) {
@@ -285,6 +321,7 @@ int main(void) {
         cmocka_unit_test(what_is_there_at_the_end),
         cmocka_unit_test(readers_go_on_without_a_skip),
         cmocka_unit_test(readers_see_what_is_committed_and_whole),
+        cmocka_unit_test(streams_parse_and_do_not_go_back),
         cmocka_unit_test(a_follower_may_be_so_old_and_not_older),
         cmocka_unit_test(transactions_are_whole_and_in_order),
         cmocka_unit_test(nothing_of_what_was_aborted_is_read),
