@@ -54,18 +54,24 @@ struct client {
     uint32_t counter;
     /* consumers */
     struct history_reader reader;
-    int64_t floor;             /* no answer to what was asked may tell a lower high watermark, */
-    uint32_t floor_connection; /* on the same connection */
-    uint64_t asked_ns;         /* true time of what is under way */
-    uint64_t stay_until_ns;    /* goes back to the node that it read from until then; 0: not decided */
+    int64_t floor;          /* no answer to what was asked may tell a lower high watermark, */
+    uint32_t floor_starts;  /* from a node that was started so often */
+    uint64_t asked_ns;      /* true time of what is under way */
+    uint64_t stay_until_ns; /* goes back to the node that it read from until then; 0: not decided */
     bool verified;
     char rack[KAFKA_RACK_SIZE]; /* empty: none */
+};
+/* The highest ends, acknowledged or read, that a node has told anybody since it was started. */
+struct node_told {
+    uint32_t starts;
+    int64_t ends[PARTITIONS];
 };
 struct clients {
     struct world *world;
     struct io *io;
     struct history history;
     struct staleness told[PARTITIONS];
+    struct node_told told_by[SIM_NODES_MAX + 1];
     bool topic_made, finishing, verifying;
     int16_t topic_error; /* why it was not made */
     uint32_t next_producer;
@@ -118,8 +124,25 @@ static void lost(void *ctx) {
     c->asking = NOTHING;
 }
 
+/* Whatever it is by then, a node that runs on does not go back behind what it told (B4). */
+static void set_floor(struct client *c) {
+    uint32_t node = kafka_caller_node(&c->caller), starts = world_starts(c->all->world, node);
+    struct node_told *by = &c->all->told_by[node];
+    if (by->starts != starts) *by = (struct node_told){.starts = starts};
+    c->floor = by->ends[c->partition];
+    c->floor_starts = starts;
+}
+
+/* The node that was asked says that everything below `end` is committed. */
+static void take_end(struct client *c, int64_t end) {
+    struct node_told *by = &c->all->told_by[kafka_caller_node(&c->caller)];
+    if (by->starts == c->floor_starts) by->ends[c->partition] = MAX(by->ends[c->partition], end);
+    kafka_clients_told(c->all, (uint32_t)c->partition, end);
+}
+
 static void ask(struct client *c, enum asking what, int16_t key, int16_t version, const void *request) {
     c->asking = what;
+    set_floor(c);
     c->asked_ns = io_sim_now(world_sim(c->all->world));
     kafka_caller_ask(&c->caller, key, version, request);
 }
@@ -215,7 +238,7 @@ static void take_produced(struct client *c, const struct kafka_produce_response 
                          c->record_count);
     for (int32_t i = 0; i < c->record_count; i++)
         history_acknowledged(&c->all->history, (uint32_t)c->partition, p->base_offset + i, c->hashes[i]);
-    kafka_clients_told(c->all, (uint32_t)c->partition, p->base_offset + c->record_count);
+    take_end(c, p->base_offset + c->record_count);
     c->sequence += c->record_count;
     buffer_unref(c->batch);
     c->batch = NULL;
@@ -279,14 +302,11 @@ static void take_fetched(struct client *c, const struct kafka_fetch_response *m)
         return;
     }
     if (p->high_watermark < c->floor)
-        history_violate(h, "B4 high watermark: partition %d: %lld is told after %lld", c->partition,
-                        (long long)p->high_watermark, (long long)c->floor);
+        history_violate(h, "B4 high watermark: partition %d: node %u tells %lld after %lld", c->partition,
+                        kafka_caller_node(&c->caller), (long long)p->high_watermark, (long long)c->floor);
     check_age(c, p->high_watermark);
     c->stay_until_ns = 0;
-    kafka_clients_told(c->all, (uint32_t)c->partition, p->high_watermark);
-    struct history_partition *known = &h->partitions[c->partition];
-    known->high_watermark = MAX(known->high_watermark, p->high_watermark);
-    c->floor = p->high_watermark;
+    take_end(c, p->high_watermark);
     r->high_watermark = p->high_watermark;
     r->log_start = p->log_start_offset;
     struct slice bytes = p->records.bytes, batch;
@@ -352,8 +372,6 @@ static void next(void *ctx) {
     uint32_t node = c->leader != 0 ? asked(c) : kafka_caller_node(&c->caller);
     if (node == 0) node = (c->index + c->caller.attempts++) % world_node_count(c->all->world) + 1;
     if (!kafka_caller_at(&c->caller, node)) return;
-    if (c->floor_connection != c->caller.connections) c->floor = 0;
-    c->floor_connection = c->caller.connections;
     if (c->role == ADMIN) {
         ask_topic(c);
     } else if (c->leader == 0) {

@@ -110,6 +110,10 @@ uint32_t world_incarnation(const struct world *w, uint32_t node) {
     return w->nodes[node].incarnation;
 }
 
+uint32_t world_starts(const struct world *w, uint32_t node) {
+    return w->nodes[node].starts;
+}
+
 uint8_t world_priority(const struct world *w, uint32_t node) {
     return w->nodes[node].priority;
 }

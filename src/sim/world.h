@@ -62,6 +62,8 @@ const struct sim_knobs *world_node_knobs(const struct world *world, uint32_t nod
 uint32_t world_node_count(const struct world *world);
 /* Grows with every disk the node lost. */
 uint32_t world_incarnation(const struct world *world, uint32_t node);
+/* How often the node was started. */
+uint32_t world_starts(const struct world *world, uint32_t node);
 uint8_t world_priority(const struct world *world, uint32_t node);
 /* A number of the node's own stream of chance, new at each start. */
 uint64_t world_node_seed(struct world *world, uint32_t node);
