@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/units.h"
+#include "base/size_text.h"
 #include "cli/client_options.h"
 #include "cli/commands.h"
 #include "cli/json.h"
@@ -120,26 +120,22 @@ static void print_health(const sentinel_cluster *cluster, const struct colors *c
         printf("health      %severything is led and replicated%s\n", colors->green, colors->plain);
 }
 
-static void format_size(int64_t bytes, char text[16]) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    double size = (double)bytes;
-    unsigned unit = 0;
-    for (; size >= 1000 && unit + 1 < ARRAY_COUNT(units); unit++)
-        size /= 1024;
+/* -1: not known. */
+static void size_or_dash(int64_t bytes, char text[SIZE_TEXT_SIZE]) {
     if (bytes < 0)
-        snprintf(text, 16, "-");
+        snprintf(text, SIZE_TEXT_SIZE, "-");
     else
-        snprintf(text, 16, unit == 0 ? "%.0f %s" : "%.1f %s", size, units[unit]);
+        size_text((uint64_t)bytes, text);
 }
 
 /* A disk that is nearly full is worth a look before it is. */
 #define DISK_SCARCE_PERCENT 10
 
 static void print_node(const sentinel_node *node, const struct colors *colors) {
-    char address[300], stored[16], room[16];
+    char address[300], stored[SIZE_TEXT_SIZE], room[SIZE_TEXT_SIZE];
     snprintf(address, sizeof address, "%.255s:%d", node->host, node->port);
-    format_size(node->stored_bytes, stored);
-    format_size(node->disk_free_bytes, room);
+    size_or_dash(node->stored_bytes, stored);
+    size_or_dash(node->disk_free_bytes, room);
     bool ready = strcmp(node->state, "ready") == 0;
     bool scarce = node->disk_free_bytes >= 0 &&
                   (double)node->disk_free_bytes * 100 < (double)node->disk_bytes * DISK_SCARCE_PERCENT;
@@ -162,8 +158,8 @@ struct cluster_options {
 
 /* Only what somebody said while the cluster runs. */
 static void print_catch_up_rate(int64_t rate) {
-    char text[16];
-    format_size(rate, text);
+    char text[SIZE_TEXT_SIZE];
+    size_or_dash(rate, text);
     if (rate == 0)
         printf("catch-up    as fast as it goes, behind what clients write\n");
     else if (rate > 0)

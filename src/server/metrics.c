@@ -208,10 +208,8 @@ static void print_process(struct server *server, struct writer *out) {
     struct io_usage usage = io_process_usage();
     struct io_stats stats = io_stats(server->io);
     gauge(out, "resident_bytes", "Resident memory of the process.", usage.resident_bytes);
-    begin(out, "cpu_seconds_total", "counter", "CPU time of the process.");
-    uint64_t cpu_us = usage.user_us + usage.system_us;
-    writer_printf(out, "sentinel_cpu_seconds_total %llu.%06llu\n", (unsigned long long)(cpu_us / 1000000),
-                  (unsigned long long)(cpu_us % 1000000));
+    seconds(out, "cpu_seconds_total", "CPU time of the process.",
+            (usage.user_us + usage.system_us) * NS_PER_US);
     counter(out, "io_turns_total", "Turns of the event loop.", stats.turns);
     counter(out, "io_submissions_total", "System calls that submitted work.", stats.submissions);
     counter(out, "io_file_syncs_total", "Files made durable.", stats.file_syncs);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/size_text.h"
 #include "storage/inspect_file.h"
 #include "storage/manifest.h"
 #include "storage/version.h"
@@ -78,17 +79,6 @@ static void bar(uint64_t value, uint64_t largest, char text[BAR_WIDTH + 1]) {
     text[width] = 0;
 }
 
-static void size_text(uint64_t bytes, char text[24]) {
-    static const char *units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes;
-    size_t unit = 0;
-    while (value >= 1024 && unit < 4) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(text, 24, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-}
-
 struct level_totals {
     uint64_t tables, entries, bytes;
 };
@@ -115,7 +105,7 @@ static void show_levels(struct dir_view *view) {
         largest = MAX(largest, totals[l].bytes);
         in_use += totals[l].bytes;
     }
-    char size[24], files[24];
+    char size[SIZE_TEXT_SIZE], files[SIZE_TEXT_SIZE];
     inspect_out_line(out, "level     runs   tables      entries       size");
     for (uint32_t l = 0; l < STORE_LEVEL_COUNT; l++) {
         char text[BAR_WIDTH + 1];

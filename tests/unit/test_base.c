@@ -9,6 +9,8 @@
 #include "base/histogram.h"
 #include "base/log.h"
 #include "base/prng.h"
+#include "base/size_text.h"
+#include "base/units.h"
 #include "lib/test.h"
 
 static void print_context(void *ctx) {
@@ -167,6 +169,26 @@ static void slices_are_ordered_by_the_first_byte_that_differs(void **state) {
     }
 }
 
+static void sizes_are_short(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {{0, "0 B"},
+                 {999, "999 B"},
+                 {1000, "1.0 KiB"},
+                 {20 * MIB, "20.0 MiB"},
+                 {1023948, "999.9 KiB"},
+                 {1023949, "1.0 MiB"}, /* not 1000.0 KiB */
+                 {3 * GIB / 2, "1.5 GiB"},
+                 {UINT64_MAX, "16.0 EiB"}};
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        char text[SIZE_TEXT_SIZE];
+        size_text(cases[i].bytes, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(assertions_print_both_values_and_the_context),
@@ -175,6 +197,7 @@ int main(void) {
         cmocka_unit_test(the_same_seed_gives_the_same_numbers_and_streams_differ),
         cmocka_unit_test(log_lines_cannot_be_forged),
         cmocka_unit_test(slices_are_ordered_by_the_first_byte_that_differs),
+        cmocka_unit_test(sizes_are_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
