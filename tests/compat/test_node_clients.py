@@ -14,7 +14,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "process"))
 
-from lib.broker import Broker
+from lib.broker import OneBroker
 
 
 def install():
@@ -32,15 +32,13 @@ def install():
     return None if done.returncode == 0 else f"npm install failed: {done.stderr.decode()[-300:]}"
 
 
-class NodeClients(unittest.TestCase):
+class NodeClients(OneBroker):
     @classmethod
     def setUpClass(cls):
         why = install()
         if why is not None:
             raise unittest.SkipTest(why)
-        cls.broker = Broker()
-        cls.broker.start()
-        cls.addClassCleanup(cls.broker.__exit__)
+        super().setUpClass()
 
     def run_script(self, name):
         done = subprocess.run(["node", str(HERE / name)], capture_output=True, timeout=120,

@@ -7,7 +7,7 @@ import unittest
 import confluent_kafka as kafka
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
-from lib.broker import Broker
+from lib.broker import OneBroker
 
 
 def kcat(broker, *arguments, input=None):
@@ -17,16 +17,7 @@ def kcat(broker, *arguments, input=None):
     return done.stdout
 
 
-class Clients(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker()
-        cls.broker.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.broker.__exit__()
-
+class Clients(OneBroker):
     def lines(self, count, word):
         return b"".join(b"%s %d\n" % (word, i) for i in range(count))
 

@@ -4,19 +4,10 @@ import json
 import subprocess
 import unittest
 
-from lib.broker import SENTINEL, Broker
+from lib.broker import SENTINEL, OneBroker
 
 
-class Commands(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker()
-        cls.broker.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.broker.__exit__()
-
+class Commands(OneBroker):
     def out(self, *arguments, input=None):
         return self.broker.run(*arguments, input=input).stdout.decode()
 

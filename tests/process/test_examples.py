@@ -8,17 +8,13 @@ import tempfile
 import time
 import unittest
 
-from lib.broker import Broker
+from lib.broker import OneBroker
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
-class Examples(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker("--set", "group.initial-delay-ms=0")
-        cls.broker.start()
-        cls.addClassCleanup(cls.broker.__exit__)
+class Examples(OneBroker):
+    arguments = ("--set", "group.initial-delay-ms=0")
 
     def test_hello_in_python(self):
         with tempfile.TemporaryDirectory() as generated:

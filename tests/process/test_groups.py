@@ -7,18 +7,11 @@ import unittest
 
 import confluent_kafka as kafka
 
-from lib.broker import SENTINEL, Broker
+from lib.broker import SENTINEL, OneBroker
 
 
-class Groups(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker("--set", "group.initial-delay-ms=100")
-        cls.broker.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.broker.__exit__()
+class Groups(OneBroker):
+    arguments = ("--set", "group.initial-delay-ms=100")
 
     def consumer(self, group, **more):
         settings = {"bootstrap.servers": self.broker.address, "group.id": group, "auto.offset.reset": "earliest",

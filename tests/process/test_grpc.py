@@ -14,7 +14,7 @@ from concurrent import futures
 import confluent_kafka as kafka
 import grpc
 
-from lib.broker import Broker, sentinel
+from lib.broker import OneBroker, sentinel
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -42,17 +42,12 @@ health = importlib.import_module("grpc.health.v1.health_pb2")
 reflection = importlib.import_module("grpc.reflection.v1.reflection_pb2")
 
 
-class Api(unittest.TestCase):
+class Api(OneBroker):
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker()
-        cls.broker.start()
+        super().setUpClass()
         cls.channel = grpc.insecure_channel(cls.broker.address, options=[("grpc.max_receive_message_length", 64 << 20)])
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.channel.close()
-        cls.broker.__exit__()
+        cls.addClassCleanup(cls.channel.close)
 
     def call(self, method, request, response_type, timeout=20, **options):
         return self.channel.unary_unary(method, request_serializer=type(request).SerializeToString,

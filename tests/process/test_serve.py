@@ -13,7 +13,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from lib.broker import SENTINEL, Broker, sentinel
+from lib.broker import SENTINEL, Broker, OneBroker, sentinel
 
 
 def connect(broker):
@@ -153,15 +153,8 @@ class Start(unittest.TestCase):
                 self.assertEqual(len(described["partitions"]), 4)
 
 
-class BadInput(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = Broker("--set", "connections.handshake-ms=500", "--set", "connections.max=1500")
-        cls.broker.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.broker.__exit__()
+class BadInput(OneBroker):
+    arguments = ("--set", "connections.handshake-ms=500", "--set", "connections.max=1500")
 
     def tearDown(self):
         """Whatever was done to one connection, others are served."""

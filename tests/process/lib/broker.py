@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import unittest
 import urllib.request
 
 SENTINEL = os.environ.get("SENTINEL", "build/sentinel")
@@ -95,6 +96,17 @@ class Broker:
     def resident_kib(self):
         with open(f"/proc/{self.process.pid}/status") as file:
             return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
+
+class OneBroker(unittest.TestCase):
+    """Tests that share one broker, started with `arguments`."""
+    arguments = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = Broker(*cls.arguments)
+        cls.addClassCleanup(cls.broker.__exit__)
+        cls.broker.start()
 
 
 def sentinel(*arguments, input=None):
