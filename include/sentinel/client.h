@@ -230,11 +230,11 @@ sentinel_producer *sentinel_producer_open(sentinel_client *client, const char *t
                                           const sentinel_producer_options *options, sentinel_error *error);
 /* 0: taken, not yet acknowledged. */
 int sentinel_produce(sentinel_producer *producer, const sentinel_record *record, sentinel_error *error);
-/* Waits until every record taken is acknowledged. */
+/* Waits until every record taken is acknowledged; fails when none was for the client's timeout. */
 int sentinel_producer_flush(sentinel_producer *producer, sentinel_error *error);
 /* Lets acknowledgements arrive for up to wait_ms. */
 int sentinel_producer_poll(sentinel_producer *producer, uint32_t wait_ms, sentinel_error *error);
-/* Flushes and frees, also when it fails. */
+/* Flushes, unless that has just failed for want of time, and frees, also when it fails. */
 int sentinel_producer_close(sentinel_producer *producer, sentinel_error *error);
 int32_t sentinel_producer_partitions(const sentinel_producer *producer);
 

@@ -57,7 +57,8 @@ struct sentinel_producer {
     bool streaming, opened, failed;
     struct io_timer reconnect;
     uint64_t last_progress_ns;
-    sentinel_error error; /* the first that cannot be mended */
+    sentinel_error error; /* the last one; when `failed`, what cannot be mended */
+    bool gave_up;         /* waiting came to its timeout, and nothing was acknowledged or taken since */
 };
 
 sentinel_producer_options sentinel_producer_options_default(void) {
@@ -135,7 +136,6 @@ static void acknowledge(struct sentinel_producer *p, const struct protobuf_produ
         fail_all(p, 13, "the server acknowledged what was not sent");
         return;
     }
-    p->last_progress_ns = io_clock_ns(p->client->io);
     if (result.error.size != 0) {
         struct grpc_error why;
         char text[512] = "refused";
@@ -143,6 +143,7 @@ static void acknowledge(struct sentinel_producer *p, const struct protobuf_produ
             snprintf(text, sizeof text, "%.*s", (int)why.message.size, (const char *)why.message.data);
             /* Not written, and may be later: the same batches again over a new stream, in the same order. */
             if (why.code == GRPC_UNAVAILABLE) {
+                client_fail(&p->error, why.code, "%s", text);
                 call_cancel(&p->call);
                 p->streaming = p->opened = false;
                 io_timer_set(p->client->io, &p->reconnect, io_now_ns(p->client->io) + RECONNECT_PAUSE_NS);
@@ -154,6 +155,8 @@ static void acknowledge(struct sentinel_producer *p, const struct protobuf_produ
         fail_all(p, why.code, text);
         return;
     }
+    p->last_progress_ns = io_clock_ns(p->client->io);
+    p->gave_up = false;
     list_remove(node);
     struct open_batch *open = &p->open[batch->partition];
     open->in_flight--;
@@ -285,6 +288,7 @@ static void add_record(struct sentinel_producer *p, struct open_batch *open, con
     record_batch_add(&open->builder, timestamp, slice_make(record->key, record->key_size),
                      slice_make(record->value, record->value_size), headers, (uint32_t)record->header_count);
     p->unacknowledged++;
+    p->gave_up = false;
 }
 
 static bool has_room(void *ctx) {
@@ -297,17 +301,18 @@ static int give_error(const struct sentinel_producer *p, sentinel_error *error) 
     return -1;
 }
 
+static int give_up(struct sentinel_producer *p, sentinel_error *error) {
+    p->gave_up = true;
+    return client_fail(error, SENTINEL_TIMED_OUT, "no acknowledgement within the timeout%s%s",
+                       p->error.message[0] == '\0' ? "" : "; last error: ", p->error.message);
+}
+
 /* Waits as long as there is progress: the timeout runs from the last acknowledgement. */
 static int wait_for(struct sentinel_producer *p, bool (*done)(void *ctx), sentinel_error *error) {
     p->last_progress_ns = io_clock_ns(p->client->io);
     while (!done(p)) {
         uint64_t deadline = p->last_progress_ns + p->client->timeout_ns;
-        if (io_clock_ns(p->client->io) >= deadline) {
-            return client_fail(error, SENTINEL_TIMED_OUT,
-                               "%llu records not acknowledged within the timeout%s%s",
-                               (unsigned long long)p->unacknowledged,
-                               p->error.message[0] == '\0' ? "" : "; last error: ", p->error.message);
-        }
+        if (io_clock_ns(p->client->io) >= deadline) return give_up(p, error);
         io_turn(p->client->io, MIN(deadline - io_clock_ns(p->client->io), 100 * NS_PER_MS));
     }
     return p->failed ? give_error(p, error) : 0;
@@ -394,9 +399,14 @@ int32_t sentinel_producer_partitions(const sentinel_producer *p) {
 }
 
 int sentinel_producer_close(sentinel_producer *p, sentinel_error *error) {
-    int result = p->unacknowledged == 0 && !p->failed ? 0 : sentinel_producer_flush(p, error);
-    sentinel_error given_up = {.code = SENTINEL_TIMED_OUT, .message = "the producer was closed"};
-    if (!p->failed && p->unacknowledged != 0) fail_all(p, given_up.code, given_up.message);
+    int result = 0;
+    sentinel_error late;
+    if (p->failed || p->unacknowledged != 0)
+        result = p->gave_up && !p->failed ? give_up(p, error) : sentinel_producer_flush(p, error);
+    if (!p->failed && p->unacknowledged != 0) {
+        give_up(p, &late);
+        fail_all(p, late.code, late.message);
+    }
     call_cancel(&p->call);
     io_timer_cancel(p->client->io, &p->reconnect);
     for (int32_t i = 0; i < p->partition_count; i++) {

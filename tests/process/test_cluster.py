@@ -197,6 +197,19 @@ class ThreeNodes(unittest.TestCase):
             cluster.start(2)
             cluster.create("v", replicas=2)  # u may exist: the change was on its way when the majority was lost
 
+    def test_a_producer_that_nobody_acknowledges_gives_up_in_time(self):
+        with Cluster() as cluster:
+            cluster.create("any")
+            cluster.run("topic", "create", "two", "--placement", "0=1,2", node=3)
+            cluster.run("produce", "two", "--quiet", input=b"x\n", node=3)
+            cluster.kill(1)
+            began = time.monotonic()
+            done = cluster.run("produce", "two", "--timeout", "2", input=b"y\n", node=3, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr.decode(), r"1 of 1 records read were not acknowledged: no acknowledgement within "
+                             r"the timeout; last error: .*not the leader")
+            self.assertLess(time.monotonic() - began, 3.9)  # once, not once more when it is closed
+
     def test_a_node_says_what_it_waits_for(self):
         cluster = Cluster()
 
