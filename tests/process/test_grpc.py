@@ -15,6 +15,7 @@ import confluent_kafka as kafka
 import grpc
 
 from lib.broker import OneBroker, sentinel
+from lib.cluster import Cluster
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -254,6 +255,37 @@ class Api(OneBroker):
         answer = self.call("/sentinel.v1.ClusterService/GetCluster", clusters.GetClusterRequest(),
                            clusters.GetClusterResponse)
         self.assertEqual((len(answer.cluster_id), answer.node_id), (22, 1))
+        self.assertEqual((answer.late_count, answer.leaderless_count, answer.catch_up_rate), (0, 0, -1))
+        nodes = self.call("/sentinel.v1.ClusterService/ListNodes", clusters.ListNodesRequest(), clusters.ListNodesResponse)
+        self.assertEqual([(n.node_id, n.late_count, n.lacking_count) for n in nodes.nodes], [(1, 0, 0)])
+        disk = nodes.nodes[0].disk
+        self.assertTrue(0 < disk.stored_bytes and 0 < disk.free_bytes <= disk.size_bytes, disk)
+
+    def test_the_rate_of_copies(self):
+        def call(method, request, answer):
+            with grpc.insecure_channel(cluster.addresses[1]) as channel:
+                return channel.unary_unary(f"/sentinel.v1.ClusterService/{method}",
+                                           request_serializer=type(request).SerializeToString,
+                                           response_deserializer=answer.FromString)(request, timeout=20, wait_for_ready=True)
+
+        def say(rate):
+            call("SetCatchUpRate", clusters.SetCatchUpRateRequest(bytes_per_second=rate), clusters.SetCatchUpRateResponse)
+
+        def rate():
+            return call("GetCluster", clusters.GetClusterRequest(), clusters.GetClusterResponse).catch_up_rate
+
+        with Cluster(1) as cluster:
+            cluster.create("t", replicas=1)
+            for given in (0, 2**62, -1, 1):
+                say(given)
+                self.assertEqual(rate(), given)
+            self.fails(grpc.StatusCode.INVALID_ARGUMENT, say, -2)
+            cluster.kill(1)
+            cluster.start(1)
+            cluster.until(lambda: rate() == 1, what="the rate that was given before")
+        failed = self.fails(grpc.StatusCode.INVALID_ARGUMENT, self.call, "/sentinel.v1.ClusterService/SetCatchUpRate",
+                            clusters.SetCatchUpRateRequest(bytes_per_second=1), clusters.SetCatchUpRateResponse)
+        self.assertIn("--peers", failed.details())  # one that runs alone has nothing to copy
 
 
 if __name__ == "__main__":
