@@ -42,6 +42,13 @@ void map_release(struct map *map) {
     map_init(map, map->seed);
 }
 
+void map_take(struct map *map, struct map *from) {
+    *map = *from;
+    list_init(&map->order);
+    list_append(&map->order, &from->order);
+    map_init(from, from->seed);
+}
+
 static struct map_entry **find(const struct map *map, struct slice key, uint64_t hash) {
     struct map_entry **link = &map->slots[hash & (map->slot_count - 1)];
     while (*link != NULL && ((*link)->hash != hash || !slice_equal(map_entry_key(*link), key)))

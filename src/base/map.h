@@ -30,6 +30,8 @@ struct map {
 
 void map_init(struct map *map, uint64_t seed);
 void map_release(struct map *map);
+/* `map`, which holds nothing, becomes what `from` is; `from` is empty then. */
+void map_take(struct map *map, struct map *from);
 void *map_get(const struct map *map, struct slice key);        /* NULL: absent (values are never NULL) */
 void *map_put(struct map *map, struct slice key, void *value); /* the value replaced, or NULL */
 void *map_remove(struct map *map, struct slice key);           /* the value removed, or NULL */

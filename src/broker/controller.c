@@ -367,13 +367,20 @@ static enum status reopened(void *ctx) {
     struct broker *broker = c->cluster->broker;
     struct diagnostic why;
     forget_stored(c);
-    c->stored = mem_alloc(sizeof *c->stored);
-    metadata_init(c->stored, broker->hash_seed);
-    enum status status = metadata_log_load(broker, c->stored, &why);
-    if (status != STATUS_OK) log_error(broker->log, "metadata reload failed: %s", why.text);
-    if (status == STATUS_OK && c->stored->applied_index < broker->metadata.applied_index) return STATUS_OK;
-    forget_stored(c);
-    return status == STATUS_OK ? topics_reload(broker) : status;
+    struct metadata *stored = mem_alloc(sizeof *stored);
+    metadata_init(stored, broker->hash_seed);
+    enum status status = metadata_log_load(broker, stored, &why);
+    if (status == STATUS_OK && stored->applied_index < broker->metadata.applied_index) {
+        c->stored = stored;
+        return STATUS_OK;
+    }
+    if (status == STATUS_OK)
+        topics_reload(broker, stored);
+    else
+        log_error(broker->log, "metadata reload failed: %s", why.text);
+    metadata_release(stored);
+    mem_free(stored);
+    return status;
 }
 
 static enum status installed(void *ctx, uint64_t end) {

@@ -388,15 +388,8 @@ void topics_applied(struct broker *broker, const struct metadata_command *comman
     }
 }
 
-enum status topics_reload(struct broker *broker) {
-    metadata_release(&broker->metadata);
-    metadata_init(&broker->metadata, broker->hash_seed);
-    struct diagnostic why;
-    enum status status = metadata_log_load(broker, &broker->metadata, &why);
-    if (status != STATUS_OK) {
-        log_error(broker->log, "metadata reload failed: %s", why.text);
-        return status;
-    }
+void topics_reload(struct broker *broker, struct metadata *stored) {
+    metadata_take(&broker->metadata, stored);
     MAP_FOREACH(it, &broker->topics) {
         struct topic_state *state = MAP_ENTRY(it)->value;
         const struct metadata_topic *topic = metadata_find_id(&broker->metadata, state->public.id);
@@ -414,7 +407,6 @@ enum status topics_reload(struct broker *broker) {
             topic_add(broker, topic, false);
     }
     coordinators_topics_reloaded(broker);
-    return STATUS_OK;
 }
 
 static void each_partition(struct broker *broker, void (*visit)(struct partition *p)) {

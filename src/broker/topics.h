@@ -19,9 +19,10 @@ void topics_free(struct broker *broker);
  * belong here get their replicas. */
 struct metadata_command;
 void topics_applied(struct broker *broker, const struct metadata_command *command);
-/* The metadata was replaced as a whole: what is gone is dropped, what is new is opened. CORRUPT, IO: it
- * cannot be read, and nothing is known now. */
-enum status topics_reload(struct broker *broker) MUST_USE;
+/* The metadata is replaced as a whole by `stored`, which is empty then: what is gone is dropped, what is new is
+ * opened. */
+struct metadata;
+void topics_reload(struct broker *broker, struct metadata *stored);
 /* Shutdown: no partition is a member of its group any more. */
 void topics_close_replicas(struct broker *broker);
 /* Answers every append under way with `status`. */

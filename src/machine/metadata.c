@@ -86,6 +86,14 @@ void metadata_release(struct metadata *m) {
     m->node_count = 0;
 }
 
+void metadata_take(struct metadata *m, struct metadata *from) {
+    metadata_release(m);
+    *m = *from;
+    map_take(&m->by_name, &from->by_name);
+    map_take(&m->by_id, &from->by_id);
+    metadata_init(from, m->by_name.seed);
+}
+
 const struct metadata_topic *metadata_find(const struct metadata *m, struct slice name) {
     return map_get(&m->by_name, name);
 }

@@ -151,6 +151,8 @@ struct metadata {
 };
 void metadata_init(struct metadata *m, uint64_t hash_seed);
 void metadata_release(struct metadata *m);
+/* As released, and then what `from` is; `from` is empty then. */
+void metadata_take(struct metadata *m, struct metadata *from);
 
 const struct metadata_topic *metadata_find(const struct metadata *m, struct slice name);
 const struct metadata_topic *metadata_find_id(const struct metadata *m, struct uuid id);
