@@ -48,6 +48,8 @@ void sim_explain(const struct sim_command *command, const struct scenario *scena
                  const struct sim_summary *summary);
 /* The options that a repetition of this run needs, after "sentinel sim". */
 void sim_print_options(const struct sim_command *command, FILE *to);
+/* False: not all of it is there. */
+bool sim_write(const char *path, struct slice text);
 void sim_draw(const struct sim_command *command, uint64_t seed, struct scenario *scenario);
 
 #endif

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One run, and what is written about it. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
-#include "base/mem.h"
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/sim_command.h"
 #include "io/io.h"
-#include "io/io_worker.h"
 #include "sim/report.h"
-#include "sim/shrink.h"
 
 void sim_summarize(struct sim_summary *summary, const struct world_result *result) {
     *summary = (struct sim_summary){.ok = result->ok,
@@ -40,8 +35,7 @@ void sim_draw(const struct sim_command *command, uint64_t seed, struct scenario 
 
 void sim_print_options(const struct sim_command *command, FILE *to) {
     if (command->nodes != 0) fprintf(to, " --nodes %u", command->nodes);
-    if (command->duration_ns != 0)
-        fprintf(to, " --duration %" PRIu64, command->duration_ns / UINT64_C(1000000000));
+    if (command->duration_ns != 0) fprintf(to, " --duration %" PRIu64, command->duration_ns / NS_PER_S);
     if (strcmp(command->faults_text, "all") != 0) fprintf(to, " --faults %s", command->faults_text);
     if (strcmp(command->workload, "raft") != 0) fprintf(to, " --workload %s", command->workload);
 }
@@ -52,7 +46,7 @@ static void write_trace(void *ctx, const char *line) {
     fprintf(ctx, "%s\n", line);
 }
 
-static bool write_text(const char *path, struct slice text) {
+bool sim_write(const char *path, struct slice text) {
     FILE *file = fopen(path, "w");
     bool ok = file != NULL && fwrite(text.data, 1, text.size, file) == text.size;
     return (file == NULL || fclose(file) == 0) && ok;
@@ -65,13 +59,13 @@ static int write_outcome(const struct sim_command *command, const struct scenari
     writer_init(&text);
     if (command->report_path != NULL) {
         report_print(&text, record, scenario, result);
-        if (!write_text(command->report_path, writer_slice(&text)))
+        if (!sim_write(command->report_path, writer_slice(&text)))
             status = command_failed("sim", "cannot write '%s'", command->report_path);
     }
     writer_clear(&text);
     if (command->log_path != NULL) {
         scenario_print(&text, &result->log);
-        if (!write_text(command->log_path, writer_slice(&text)))
+        if (!sim_write(command->log_path, writer_slice(&text)))
             status = command_failed("sim", "cannot write '%s'", command->log_path);
     }
     writer_release(&text);

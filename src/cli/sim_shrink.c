@@ -218,13 +218,10 @@ static void print_scenario(const struct scenario *scenario, const char *path) {
     writer_init(&text);
     scenario_print(&text, scenario);
     printf("---- as a scenario ----\n%.*s-----------------------\n", (int)text.size, (const char *)text.data);
-    FILE *file = path == NULL ? NULL : fopen(path, "w");
-    if (path != NULL && (file == NULL || fwrite(text.data, 1, text.size, file) != text.size))
+    if (path != NULL && !sim_write(path, writer_slice(&text)))
         command_failed("sim", "cannot write '%s'", path);
-    if (file != NULL) {
-        fclose(file);
+    else if (path != NULL)
         printf("again: sentinel sim --scenario %s --report run.html\n", path);
-    }
     writer_release(&text);
 }
 

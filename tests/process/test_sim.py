@@ -93,6 +93,9 @@ class Sim(unittest.TestCase):
         self.assertEqual(again.returncode, 1)
         invariant = r"^failed: (\S+)"
         self.assertEqual(re.search(invariant, again.stdout, re.M).group(1), re.search(invariant, failed.stdout, re.M).group(1))
+        lost = sim("--scenario", small, "--save", "/dev/full")
+        self.assertIn("cannot write '/dev/full'", lost.stderr)
+        self.assertNotIn("again:", lost.stdout)
 
     def report(self, *arguments):
         page = self.dir / "run.html"
