@@ -187,7 +187,7 @@ class ThreeNodes(unittest.TestCase):
                     member.kill()
                     member.wait()
 
-    def test_one_of_three_refuses_and_says_why(self):
+    def test_one_of_three_refuses(self):
         with Cluster() as cluster:
             cluster.create("t")
             for node in (2, 3):

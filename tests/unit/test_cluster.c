@@ -200,6 +200,8 @@ static void a_minority_refuses(void **state) {
     /* It may still believe that it leads; what it cannot replicate it does not acknowledge. */
     assert_status(cluster_world_append(&world, leader, "t", 0, "lost", -1, 0, NULL), STATUS_NOT_LEADER);
     assert_status(cluster_world_create(&world, leader, "u", 1, 1), STATUS_UNAVAILABLE);
+    assert_status(cluster_world_create(&world, leader, "v", 1, 1), STATUS_UNAVAILABLE);
+    assert_string_equal(world.why.text, "no controller is elected: fewer than half of the nodes are there");
     uint32_t other = leader % 3 + 1;
     uint32_t next = cluster_world_leader(&world, other, "t", 0);
     for (int i = 0; next == leader && i < 100; i++) {
