@@ -67,6 +67,7 @@ static void begin(struct fixture *f) {
     f->io = io_sim_node_io(f->sim, 0);
     f->header = (struct manifest_header){.store_id = 9, .generation = 1};
     assert_status(io_mkdir(f->io, "d"), STATUS_OK);
+    assert_status(io_sync_dir(f->io, "."), STATUS_OK);
     assert_status(manifest_create(f->io, "d", &f->header, SLICE_LITERAL("s")), STATUS_OK);
     start(f);
 }
@@ -147,6 +148,28 @@ static void without_descriptors_the_old_one_serves(void **state) {
     end(&f);
 }
 
+/* What is acknowledged after a switch is in the new file, whose name must outlast a power cut by then. */
+static void a_switch_lasts_before_anything_is_acknowledged_in_it(void **state) {
+    (void)state;
+    for (uint32_t after = 0; after < 3; after++) {
+        struct fixture f;
+        begin(&f);
+        while (contents(&f).header.generation == 1)
+            assert_status(commit(&f), STATUS_OK);
+        for (uint32_t i = 0; i < after; i++)
+            assert_status(commit(&f), STATUS_OK);
+        struct manifest_contents acknowledged = contents(&f);
+        stop(&f);
+        io_sim_crash_node(f.sim, 0, IO_SIM_CRASH_POWER_BARE);
+        io_free(f.io);
+        f.io = io_sim_node_io(f.sim, 0);
+        struct manifest_contents found = contents(&f);
+        assert_int_equal(found.header.generation, acknowledged.header.generation);
+        assert_int_equal(found.records, acknowledged.records);
+        io_sim_free(f.sim);
+    }
+}
+
 static void a_switch_that_may_not_last_is_the_end(void **state) {
     (void)state;
     struct fixture f;
@@ -169,6 +192,7 @@ int main(void) {
         cmocka_unit_test(it_is_not_rewritten_at_every_edit),
         cmocka_unit_test(it_does_not_grow_from_start_to_start),
         cmocka_unit_test(without_descriptors_the_old_one_serves),
+        cmocka_unit_test(a_switch_lasts_before_anything_is_acknowledged_in_it),
         cmocka_unit_test(a_switch_that_may_not_last_is_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
